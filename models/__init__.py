@@ -1,0 +1,1 @@
+"""The chat models: o3 settings, profiles, and the chain with its cache, breaker and fallbacks."""

@@ -1,0 +1,1 @@
+"""Allotrope: LangChain/LangGraph agents that stay cheap, fast and up."""

@@ -1,0 +1,7 @@
+"""Settings of the prompts."""
+
+from allotrope.settings.sections import Section
+
+
+class PromptsSettings(Section):
+    """Settings of the prompts."""

@@ -1,0 +1,1 @@
+"""Where things are kept: the data folder and the Redis connection that the rooms share."""

@@ -1,0 +1,1 @@
+"""Test helpers for users of Allotrope: the provider simulator and a scripted chat model."""

@@ -1,0 +1,1 @@
+"""Tokens to money: recorder, ledger, prices, budgets, alerts, reports and recommendations."""
