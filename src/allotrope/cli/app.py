@@ -1,0 +1,82 @@
+"""The root of the command line: names and one-line helps; a command's module loads when it runs."""
+
+import importlib
+import sys
+from importlib.util import find_spec
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+COMMANDS: dict[str, str] = {
+    "agents": "List the agents, show one's graph and what a turn may cost.",
+    "ask": "Ask an agent one question.",
+    "batch": "Run an agent over a JSONL file.",
+    "bench": "Measure the quality of answers over a dataset.",
+    "breaker": "Isolate or reset a circuit.",
+    "cache": "Look into the answer cache, clear it, calibrate it.",
+    "chat": "Talk with an agent, turn by turn.",
+    "context": "Show what fills a thread's context window.",
+    "dashboard": "Open the usage dashboard.",
+    "doctor": "Check keys, endpoints, stores and models, and say what to do.",
+    "drill": "Play an outage against your settings and see what users would see.",
+    "experiment": "Run and judge A/B tests of profiles and prompts.",
+    "feedback": "Score the answer of a run.",
+    "memory": "List, export or forget long-term facts; delete threads.",
+    "new": "Scaffold a new agent.",
+    "profiles": "List, check and explain parameter profiles.",
+    "prompts": "List, render, compare and promote prompt templates.",
+    "report": "Spend and savings of a day, week or month.",
+    "serve": "Serve the agents over an OpenAI-compatible API, with a chat page.",
+    "status": "Show the circuits and who answers now.",
+    "usage": "Look into the ledger and export it.",
+}
+"""Command to help. Its module is `allotrope.cli.<name>` and has a typer app called `app`."""
+
+
+class LazyGroup(TyperGroup):
+    """A group that imports a command's module only when that command runs."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names of all commands that are there."""
+        return [name for name in COMMANDS if find_spec(f"allotrope.cli.{name}")]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """A light stand-in with name and help, enough for the list of commands."""
+        if cmd_name not in COMMANDS:
+            return None
+        return TyperCommand(cmd_name, help=COMMANDS[cmd_name])
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The real command, imported now."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is None or name is None:
+            return name, command, rest
+        loaded = typer.main.get_command(importlib.import_module(f"allotrope.cli.{name}").app)
+        loaded.name = name
+        return name, loaded, rest
+
+
+app = typer.Typer(
+    cls=LazyGroup, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False
+)
+
+
+@app.callback()
+def root() -> None:
+    """LangChain/LangGraph agents on OpenAI o3 that stay cheap, fast and up."""
+
+
+def main() -> None:
+    """Runs the command line; a user's mistake ends in one line on stderr, never in a traceback."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as exc:
+        from allotrope.exceptions import AllotropeError
+
+        if not isinstance(exc, AllotropeError):
+            raise
+        print(f"allotrope: {exc}", file=sys.stderr)
+        sys.exit(exc.exit_code)
