@@ -89,6 +89,7 @@ class EmbeddedSettings(Section):
         default=None, ge=1, description="CPU threads; default: llama.cpp's choice."
     )
     max_output_tokens: int = Field(default=512, ge=1, description="Longest answer in tokens.")
+    tools: bool = Field(default=False, description="Offer tools to it; the small one misuses them.")
     timeout_s: Seconds = 300.0
 
 

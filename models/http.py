@@ -1,0 +1,50 @@
+"""HTTP clients that survive more than one event loop."""
+
+import asyncio
+from weakref import WeakKeyDictionary
+
+import httpx2
+
+
+class PerLoopTransport(httpx2.AsyncBaseTransport):
+    """An async transport with one connection pool per event loop.
+
+    A pool's connections belong to the loop that opened them; `asyncio.run` twice in a process, or
+    two threads with a loop each, would otherwise meet `RuntimeError: Event loop is closed`
+    (langchain-openai caches one client for all).
+
+    Args:
+        max_connections: Most connections at once, per loop.
+    """
+
+    def __init__(self, *, max_connections: int = 1000) -> None:
+        self._max_connections = max_connections
+        self._pools: WeakKeyDictionary[asyncio.AbstractEventLoop, httpx2.AsyncHTTPTransport] = (
+            WeakKeyDictionary()
+        )
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Sends the request over the pool of the running loop."""
+        loop = asyncio.get_running_loop()
+        pool = self._pools.get(loop)
+        if pool is None:
+            limits = httpx2.Limits(
+                max_connections=self._max_connections, max_keepalive_connections=100
+            )
+            pool = self._pools[loop] = httpx2.AsyncHTTPTransport(limits=limits)
+        return await pool.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Closes the pool of the running loop; those of other loops went with their loop."""
+        pool = self._pools.pop(asyncio.get_running_loop(), None)
+        if pool is not None:
+            await pool.aclose()
+
+
+def async_client(timeout: httpx2.Timeout) -> httpx2.AsyncClient:
+    """An async client that any event loop may use.
+
+    Args:
+        timeout: Seconds to connect, read and write.
+    """
+    return httpx2.AsyncClient(transport=PerLoopTransport(), timeout=timeout, follow_redirects=True)

@@ -1,0 +1,78 @@
+"""Ollama's chat models as a fallback: window set, timeouts set, content it understands."""
+
+from typing import Any
+
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_ollama import ChatOllama
+
+from allotrope.models.guarded import GuardedChatModel
+from allotrope.settings.sections import OllamaSettings
+
+OPENAI_ONLY = frozenset(
+    {
+        "reasoning_effort", "reasoning", "verbosity", "service_tier", "parallel_tool_calls",
+        "store", "metadata", "prediction", "logit_bias", "user", "prompt_cache_key", "strict",
+        "stream_options", "stream_usage", "response_format", "truncation", "include",
+    }
+)  # fmt: skip
+"""Call arguments that only OpenAI's API has."""
+
+
+class OllamaChat(GuardedChatModel, ChatOllama):
+    """`ChatOllama` with clear errors and provenance."""
+
+    provider: str = "ollama"
+
+    def prepare(
+        self, messages: list[BaseMessage], kwargs: dict[str, Any]
+    ) -> tuple[list[BaseMessage], dict[str, Any]]:
+        """Turns Responses-style content into text and leaves out arguments only OpenAI knows."""
+        kept = {name: value for name, value in kwargs.items() if name not in OPENAI_ONLY}
+        return [plain(message) for message in messages], kept
+
+
+def plain(message: BaseMessage) -> BaseMessage:
+    """The message with content every provider reads: reasoning and unknown blocks are left out.
+
+    Text blocks of an assistant's message become one string; images of a user's stay as they are.
+    """
+    if isinstance(message.content, str):
+        return message
+    blocks = [block for block in message.content if _portable(block)]
+    if isinstance(message, AIMessage) or all(
+        isinstance(block, str) or block.get("type") == "text" for block in blocks
+    ):
+        text = "".join(
+            block if isinstance(block, str) else str(block.get("text", "")) for block in blocks
+        )
+        return message.model_copy(update={"content": text})
+    return message.model_copy(update={"content": blocks})
+
+
+def _portable(block: str | dict[str, Any]) -> bool:
+    return isinstance(block, str) or block.get("type") in {
+        "text",
+        "output_text",
+        "image_url",
+        "image",
+    }
+
+
+def build_ollama(settings: OllamaSettings, **arguments: Any) -> OllamaChat:
+    """The Ollama model of the settings. No request is made.
+
+    Args:
+        settings: Address, model, window in tokens and timeouts.
+        arguments: More arguments of `ChatOllama`, such as a profile's `temperature`.
+    """
+    import httpx
+
+    timeout = httpx.Timeout(settings.timeout_s, connect=settings.connect_timeout_s)
+    given: dict[str, Any] = {
+        "model": settings.model,
+        "base_url": settings.host,
+        "num_ctx": settings.num_ctx,
+        "client_kwargs": {"timeout": timeout},
+        "profile": {"max_input_tokens": settings.num_ctx, "tool_calling": True},
+    }
+    return OllamaChat(**{**given, **arguments})

@@ -1,0 +1,45 @@
+"""OpenAI's chat models with timeouts and without hidden retries."""
+
+from typing import Any
+
+import httpx2
+from langchain_openai import ChatOpenAI
+
+from allotrope.exceptions import SettingsError
+from allotrope.models.guarded import GuardedChatModel
+from allotrope.models.http import async_client
+from allotrope.settings.sections import OpenAISettings
+
+
+class OpenAIChat(GuardedChatModel, ChatOpenAI):
+    """`ChatOpenAI` with clear errors and provenance."""
+
+    provider: str = "openai"
+
+
+def build_openai(settings: OpenAISettings, **arguments: Any) -> OpenAIChat:
+    """The OpenAI model of the settings. No request is made.
+
+    Args:
+        settings: Key, address, model and timeouts.
+        arguments: More arguments of `ChatOpenAI`, such as a profile's `reasoning_effort`.
+
+    Raises:
+        SettingsError: There is no key.
+    """
+    if settings.api_key is None:
+        raise SettingsError("There is no OpenAI key.", hint="Set OPENAI_API_KEY.")
+    timeout = httpx2.Timeout(settings.timeout_s, connect=settings.connect_timeout_s)
+    given: dict[str, Any] = {
+        "model": settings.model,
+        "api_key": settings.api_key,
+        "base_url": settings.base_url,
+        "organization": settings.organization,
+        "timeout": timeout,
+        "max_retries": 0,
+        "stream_usage": True,
+        "stream_chunk_timeout": settings.idle_timeout_s,
+        "use_responses_api": settings.use_responses_api or None,
+        "http_async_client": async_client(timeout),
+    }
+    return OpenAIChat(**{**given, **arguments})
