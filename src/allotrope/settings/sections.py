@@ -98,7 +98,8 @@ class RedisSettings(Section):
 
     url: SecretStr | None = Field(
         default=None,
-        description="redis://, rediss://, unix:// or redis+sentinel://; also REDIS_URL.",
+        description="redis://, rediss://, unix://, redis+sentinel://, redis+cluster://; "
+        "also REDIS_URL.",
     )
     embedded: bool = Field(
         default=True,

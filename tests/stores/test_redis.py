@@ -1,0 +1,174 @@
+"""The embedded Redis and the clients: shared, private, self-healing, and honest when absent."""
+
+import multiprocessing
+import os
+import signal
+import stat
+import time
+from pathlib import Path
+
+import pytest
+import redis
+
+from allotrope.exceptions import SettingsError
+from allotrope.settings import Settings, load_settings
+from allotrope.stores import redis as stores_redis
+from allotrope.stores.redis import PerLoop, describe, open_async_redis, open_redis
+from allotrope.stores.redis_server import EmbeddedServer
+
+
+def _settings(folder: Path, **section: object) -> Settings:
+    return load_settings(environ={}, env_file=None, data_dir=folder, redis=section)
+
+
+def _use(folder: str, key: str, barrier: object) -> None:
+    settings = _settings(Path(folder))
+    barrier.wait()  # type: ignore[attr-defined]  # multiprocessing's Barrier has no public type
+    client = open_redis(settings)
+    assert client is not None
+    client.incr(key)
+    client.sadd("pids", client.info("server")["process_id"])
+    client.close()
+
+
+def test_many_processes_start_one_server_and_the_data_survive(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    barrier = context.Barrier(6)
+    workers = [context.Process(target=_use, args=(str(tmp_path), "n", barrier)) for _ in range(6)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(30)
+        assert worker.exitcode == 0
+    client = open_redis(_settings(tmp_path))
+    assert client is not None
+    assert client.get("n") == b"6"
+    assert client.scard("pids") == 1
+    server = stores_redis._servers[tmp_path / "redis"]
+    client.close()
+    server.leave()
+    assert not server.answers(), "the last one out stops the server"
+    again = open_redis(_settings(tmp_path))
+    assert again is not None
+    assert again.get("n") == b"6"
+    again.close()
+    server.leave()
+
+
+def test_only_the_owner_can_connect(redis_server: EmbeddedServer) -> None:
+    assert stat.S_IMODE(redis_server.socket_path.stat().st_mode) == 0o700
+    assert stat.S_IMODE(redis_server.folder.stat().st_mode) == 0o700
+
+
+def test_a_killed_server_comes_back_with_its_data(tmp_path: Path) -> None:
+    client = open_redis(_settings(tmp_path))
+    assert client is not None
+    server = stores_redis._servers[tmp_path / "redis"]
+    client.set("kept", "yes")
+    client.config_set("appendfsync", "always")
+    client.set("kept2", "yes")
+    pid = server.pid()
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    server._last_start = float("-inf")
+    deadline = time.monotonic() + 5
+    while True:
+        try:
+            assert client.get("kept2") == b"yes"
+            break
+        except redis.ConnectionError:
+            assert time.monotonic() < deadline
+    assert server.pid() != pid
+    client.close()
+    server.leave()
+
+
+def test_garbage_in_the_data_file_does_not_keep_it_down(tmp_path: Path) -> None:
+    folder = tmp_path / "redis"
+    folder.mkdir()
+    (folder / "appendonly.aof").write_bytes(b"\x00not an aof at all\r\n" * 20)
+    client = open_redis(_settings(tmp_path))
+    assert client is not None
+    assert client.ping()
+    assert list(folder.glob("appendonly.aof.unreadable-*"))
+    client.close()
+    stores_redis._servers[folder].leave()
+
+
+def test_long_paths_get_a_short_socket(tmp_path: Path) -> None:
+    folder = tmp_path / ("d" * 100)
+    client = open_redis(_settings(folder))
+    assert client is not None
+    assert client.ping()
+    server = stores_redis._servers[folder / "redis"]
+    assert len(os.fsencode(server.socket_path)) <= 100
+    client.close()
+    server.leave()
+
+
+async def test_async_clients_one_per_loop(redis_settings: Settings) -> None:
+    clients = PerLoop(lambda: open_async_redis(redis_settings))
+    client = clients.get()
+    assert client is not None
+    assert client is clients.get()
+    assert await client.ping()
+    await clients.aclose()
+
+
+def test_a_dead_server_fails_at_once_without_retries(tmp_path: Path) -> None:
+    client = open_redis(_settings(tmp_path, url=f"unix://{tmp_path}/nothing.sock"))
+    assert client is not None
+    calls = []
+    retry = client.connection_pool.connection_kwargs["retry"]
+    with pytest.raises(redis.ConnectionError):
+        retry.call_with_retry(
+            lambda: calls.append(1) or (_ for _ in ()).throw(redis.ConnectionError()),
+            lambda error: None,
+        )
+    assert calls == [1]
+    with pytest.raises(redis.ConnectionError):
+        client.ping()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://localhost",
+        "redis+sentinel://localhost:26379",
+        "redis+sentinel://localhost:x/mymaster",
+        "redis+sentinel://localhost:26379/mymaster/zero",
+        "redis://localhost:port",
+    ],
+)
+def test_malformed_urls_are_one_sentence_without_the_password(url: str, tmp_path: Path) -> None:
+    secret = url.replace("://", "://me:s3cr3t@")
+    with pytest.raises(SettingsError) as caught:
+        open_redis(_settings(tmp_path, url=secret))
+    assert "s3cr3t" not in str(caught.value)
+
+
+def test_sentinel_urls_name_master_database_and_login(tmp_path: Path) -> None:
+    url = "redis+sentinel://me:p%40ss@a:1,b/mymaster/3"
+    client = open_redis(_settings(tmp_path, url=url))
+    assert client is not None
+    kwargs = client.connection_pool.connection_kwargs
+    assert (kwargs["db"], kwargs["username"], kwargs["password"]) == (3, "me", "p@ss")
+    client.close()
+
+
+def test_without_any_redis_there_is_none_and_it_is_said(tmp_path: Path) -> None:
+    settings = _settings(tmp_path, embedded=False)
+    assert open_redis(settings) is None
+    assert open_async_redis(settings) is None
+    assert describe(settings).kind == "memory"
+
+
+def test_describe_says_what_answers_and_hides_the_login(
+    redis_settings: Settings, tmp_path: Path
+) -> None:
+    report = describe(redis_settings)
+    assert report.kind == "url"
+    assert report.version is not None
+    dead = describe(_settings(tmp_path, url="redis://me:s3cr3t@127.0.0.1:1/0"))
+    assert dead.problem is not None
+    assert "s3cr3t" not in repr(dead)
