@@ -169,6 +169,10 @@ class MalformedReplyError(ProviderError):
     """The reply can't be used: empty, a broken tool call, JSON that isn't, a schema miss."""
 
 
+class UnexpectedProviderError(ProviderError):
+    """Something nobody foresaw, most likely a bug of ours or of a library; the turn goes on."""
+
+
 class CircuitOpenError(ProviderError):
     """The circuit breaker holds calls back; `retry_after_s` says when the next probe may run."""
 

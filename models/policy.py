@@ -1,0 +1,111 @@
+"""What to do with each kind of error: retry, fail over, count against a circuit, alert."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from allotrope.exceptions import (
+    AuthenticationFailedError,
+    BudgetExceededError,
+    CircuitOpenError,
+    ContentRefusedError,
+    ContextOverflowError,
+    MalformedReplyError,
+    PermissionRefusedError,
+    ProviderTimeoutError,
+    ProviderUnavailableError,
+    ProviderUnreachableError,
+    QuotaExhaustedError,
+    RateLimitedError,
+    RequestRejectedError,
+    UnexpectedProviderError,
+    UnknownModelError,
+)
+
+
+@dataclass(frozen=True)
+class Handling:
+    """What to do with a failed call.
+
+    Attributes:
+        retries: How often the same model may be asked again for this error.
+        failover: Whether the next model of the chain should be asked.
+        counts: What the circuit of `scope` records: a failure, nothing, or a success (it answered).
+        reached: Whether the provider itself was reached, which is a success of its own circuit.
+        scope: Whose circuit: this model's, or the provider's with all its models.
+        opens_for_s: Opens that circuit at once for at least so many seconds; None: only counts.
+        alert: Whether the operator must act; waiting will not help.
+        then: `repack` (memory packs tighter) or `correct` (tell the model what was wrong) before
+            the retry.
+    """
+
+    retries: int = 0
+    failover: bool = True
+    counts: Literal["failure", "nothing"] = "nothing"
+    reached: bool = False
+    scope: Literal["model", "provider"] = "model"
+    opens_for_s: float | None = None
+    alert: bool = False
+    then: Literal["", "repack", "correct"] = ""
+
+
+_UNLIMITED = 1_000_000  # the retry loop's own limits (attempts, deadline) decide
+
+# After section 4 of the survey of peers (OpenAI's and Azure's codes, Polly, Envoy, LiteLLM).
+_POLICIES: tuple[tuple[type[BaseException], Handling], ...] = (
+    (CircuitOpenError, Handling()),
+    (
+        QuotaExhaustedError,
+        Handling(counts="failure", scope="provider", opens_for_s=3600.0, alert=True),
+    ),
+    (
+        AuthenticationFailedError,
+        Handling(counts="failure", scope="provider", opens_for_s=300.0, alert=True),
+    ),
+    (
+        PermissionRefusedError,
+        Handling(counts="failure", reached=True, opens_for_s=300.0, alert=True),
+    ),
+    (UnknownModelError, Handling(counts="failure", reached=True, opens_for_s=300.0, alert=True)),
+    (RateLimitedError, Handling(retries=_UNLIMITED, counts="failure", reached=True)),
+    (ProviderUnavailableError, Handling(retries=_UNLIMITED, counts="failure", reached=True)),
+    (ProviderTimeoutError, Handling(retries=1, counts="failure")),
+    (ProviderUnreachableError, Handling(retries=1, counts="failure")),
+    (ContextOverflowError, Handling(retries=1, reached=True, then="repack")),
+    (MalformedReplyError, Handling(retries=1, reached=True, then="correct")),
+    (RequestRejectedError, Handling(failover=False, reached=True, alert=True)),
+    (ContentRefusedError, Handling(failover=False, reached=True)),
+    (UnexpectedProviderError, Handling(alert=True)),
+    (BudgetExceededError, Handling(failover=False)),
+)
+
+FAILOVER_ERRORS: tuple[type[BaseException], ...] = tuple(
+    kind for kind, handling in _POLICIES if handling.failover
+)
+"""The classes that may hand a turn to the next model."""
+
+_LOCAL_MISSING_MODEL_S = 30.0  # someone pulls the model, and should not wait five minutes for us
+
+
+def policy(error: BaseException) -> Handling:
+    """What to do with an error: pure, and the only place that decides it.
+
+    Args:
+        error: A classified error, our own refusal, or a cancellation.
+
+    Returns:
+        The handling. Cancellations, budget refusals, 400s and refused content never count against
+        a circuit.
+    """
+    handling = next((found for kind, found in _POLICIES if isinstance(error, kind)), None)
+    if handling is None:
+        return Handling(failover=False)
+    if isinstance(error, ProviderUnreachableError):
+        if error.code == "event_loop_closed":  # ours, not the provider's
+            return replace(handling, counts="nothing")
+        if error.code != "cut":
+            return replace(handling, scope="provider")
+    if isinstance(error, RateLimitedError) and error.retry_after_s:
+        return replace(handling, opens_for_s=error.retry_after_s)
+    if isinstance(error, UnknownModelError) and error.provider != "openai":
+        return replace(handling, opens_for_s=_LOCAL_MISSING_MODEL_S)
+    return handling
