@@ -51,10 +51,18 @@ class InputTooLongError(InputError):
     """One message is larger than the window of every model that could answer."""
 
 
+class PromptError(InputError):
+    """A prompt template is unknown or broken, or a value it needs is missing."""
+
+
 class SettingsError(AllotropeError, ValueError):
     """A setting is missing or malformed; the message names the variable."""
 
     exit_code = 2
+
+
+class ProfileError(SettingsError):
+    """A parameter profile is unknown or broken, or asks for what its model refuses."""
 
 
 class StoreError(AllotropeError):

@@ -1,0 +1,131 @@
+"""Templates in a database: one table of versions, one of label changes. Rows are only added."""
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from allotrope.exceptions import PromptError
+from allotrope.prompts.sources import LabelChange, Labels, SourceState, now
+
+_META = sa.MetaData()
+_TEMPLATES = sa.Table(
+    "allotrope_prompts",
+    _META,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("ref", sa.String(100), nullable=False, index=True),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+)
+_CHANGES = sa.Table(
+    "allotrope_prompt_labels",
+    _META,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("label", sa.String(60), nullable=False),
+    sa.Column("name", sa.String(90), nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("was", sa.Integer),
+    sa.Column("by", sa.String(60), nullable=False),
+    sa.Column("hash", sa.String(64), nullable=False),
+    sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+)
+
+
+class DatabaseSource:
+    """Templates in a database; drafts are replaced by newer rows, nothing is updated or deleted.
+
+    Args:
+        url: SQLAlchemy URL (`sqlite:///…`, `postgresql+psycopg://…`). The tables are made at the
+            first use when they are missing.
+    """
+
+    name = "database"
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._engine: sa.Engine | None = None
+
+    def _open(self) -> sa.Engine:
+        if self._engine is None:
+            try:
+                engine = sa.create_engine(self._url, poolclass=sa.NullPool)
+                _META.create_all(engine)
+            except (SQLAlchemyError, ImportError) as exc:
+                raise _failed("opened", exc) from exc
+            self._engine = engine
+        return self._engine
+
+    def read(self, previous: SourceState | None) -> SourceState:
+        """What is there now; `previous` itself when no row was added."""
+        engine = self._open()
+        try:
+            with engine.connect() as connection:
+                signature = tuple(
+                    connection.execute(sa.select(sa.func.max(table.c.id))).scalar() or 0
+                    for table in (_TEMPLATES, _CHANGES)
+                )
+                if previous is not None and previous.signature == signature:
+                    return previous
+                newest = sa.select(sa.func.max(_TEMPLATES.c.id)).group_by(_TEMPLATES.c.ref)
+                rows = connection.execute(
+                    sa.select(_TEMPLATES.c.ref, _TEMPLATES.c.text, _TEMPLATES.c.id).where(
+                        _TEMPLATES.c.id.in_(newest)
+                    )
+                ).all()
+                changes = connection.execute(sa.select(_CHANGES).order_by(_CHANGES.c.id)).all()
+        except SQLAlchemyError as exc:
+            raise _failed("read", exc) from exc
+        labels: dict[str, dict[str, int]] = {}
+        for change in changes:
+            labels.setdefault(change.label, {})[change.name] = change.version
+        history = tuple(_change(change) for change in changes)
+        return SourceState(
+            texts={row.ref: row.text for row in rows},
+            origins={row.ref: f"database row {row.id} ({row.ref})" for row in rows},
+            labels=Labels(labels=labels, history=history),
+            locks={f"{c.name}@{c.version}": c.hash for c in reversed(changes)},
+            signature=signature,
+        )
+
+    def write(self, ref: str, text: str) -> str:
+        """Adds a row; the newest row of a reference counts until the reference is locked."""
+        try:
+            with self._open().begin() as connection:
+                connection.execute(_TEMPLATES.insert().values(ref=ref, text=text, at=now()))
+        except SQLAlchemyError as exc:
+            raise _failed("written", exc) from exc
+        return f"database row of {ref}"
+
+    def label(self, change: LabelChange, *, digest: str) -> None:
+        """Adds a row to the label's history; its hash locks the version."""
+        try:
+            with self._open().begin() as connection:
+                first = connection.execute(
+                    sa.select(_CHANGES.c.hash)
+                    .where(_CHANGES.c.name == change.name, _CHANGES.c.version == change.version)
+                    .order_by(_CHANGES.c.id)
+                    .limit(1)
+                ).scalar()
+                if first is not None and first != digest:
+                    raise PromptError(
+                        f"{change.name}@{change.version} was changed after it had been live.",
+                        hint=f"Make a new version: `allotrope prompts new {change.name}`.",
+                    )
+                connection.execute(_CHANGES.insert().values(**change.model_dump(), hash=digest))
+        except SQLAlchemyError as exc:
+            raise _failed("written", exc) from exc
+
+
+def _change(row: Any) -> LabelChange:
+    return LabelChange(
+        at=row.at, label=row.label, name=row.name, version=row.version, was=row.was, by=row.by
+    )
+
+
+def _failed(what: str, exc: Exception) -> PromptError:
+    """An error without the URL, which may hold a password."""
+    reason = str(getattr(exc, "orig", None) or type(exc).__name__).split("\n", 1)[0]
+    return PromptError(
+        f"The database of prompts can't be {what}: {reason}.",
+        hint="Check ALLOTROPE_PROMPTS__DATABASE_URL.",
+    )

@@ -1,0 +1,59 @@
+"""The database as a source of templates."""
+
+from pathlib import Path
+
+import pytest
+from langchain_core.messages import HumanMessage
+
+from allotrope.exceptions import PromptError
+from allotrope.prompts import open_library
+from allotrope.prompts.database import DatabaseSource
+from allotrope.prompts.library import PromptLibrary
+from allotrope.prompts.sources import LabelChange, now
+from allotrope.settings import load_settings
+
+TEXT = (
+    "---\nname: greet\nversion: {0}\ndescription: Greets.\nvariables: {{who: }}\n---\n"
+    "=== human\n{1}\n=== end\n"
+)
+
+
+def change(version: int, *, was: int | None = None) -> LabelChange:
+    return LabelChange(at=now(), label="production", name="greet", version=version, was=was)
+
+
+def test_versions_labels_and_locks(tmp_path: Path) -> None:
+    source = DatabaseSource(f"sqlite:///{tmp_path / 'p.db'}")
+    library = PromptLibrary([source])
+    source.write("greet@1", TEXT.format(1, "Hello {{who}}."))
+    source.write("greet@2", TEXT.format(2, "Hi {{who}}."))
+    source.label(change(1), digest=library.get("greet@1").hash)
+    source.label(change(2, was=1), digest=library.get("greet@2").hash)
+    assert library.refresh()
+    assert not library.refresh()
+    assert library.get("greet").version == 2
+    source.write("greet@2", TEXT.format(2, "Bye {{who}}."))
+    library.refresh()
+    assert library.get("greet").render({"who": "Ann"}) == [HumanMessage("Hi Ann.")]
+    assert "versions don't change" in library.problems()["greet@2"]
+    with pytest.raises(PromptError, match="was changed after it had been live"):
+        source.label(change(2), digest="0" * 64)
+
+
+def test_a_dead_database_keeps_what_was_loaded_and_tells_no_password(tmp_path: Path) -> None:
+    path = tmp_path / "p.db"
+    source = DatabaseSource(f"sqlite:///{path}")
+    source.write("greet@1", TEXT.format(1, "Hello {{who}}."))
+    library = PromptLibrary([source])
+    library.get("greet")
+    path.unlink()
+    path.mkdir()
+    library.refresh()
+    assert library.get("greet").version == 1
+    assert "can't be read" in library.problems()["database"]
+    settings = load_settings(
+        environ={"ALLOTROPE_PROMPTS__DATABASE_URL": "nodb://me:hunter2@127.0.0.1/x"}, env_file=None
+    )
+    with pytest.raises(PromptError, match="can't be opened") as caught:
+        open_library(settings).get("assistant")
+    assert "hunter2" not in str(caught.value)
