@@ -3,7 +3,7 @@
 from langchain_core.messages import BaseMessage
 
 from allotrope.memory.tokens import TokenCounter
-from allotrope.memory.vocabulary import o200k_base
+from allotrope.stores.vocabulary import o200k_base
 
 _NOTICE = "\n[… {left_out} characters left out to fit the context window …]\n"
 

@@ -17,7 +17,7 @@ from allotrope.memory.tool_schemas import (
     WRAPPER_TOKENS,
     declarations,
 )
-from allotrope.memory.vocabulary import o200k_base
+from allotrope.stores.vocabulary import o200k_base
 
 MESSAGE_TOKENS = 3
 ROLE_TOKENS = 1
