@@ -1,1 +1,20 @@
 """Test helpers for users of Allotrope: the provider simulator and a scripted chat model."""
+
+from allotrope.testing.faults import KINDS, Fault, FaultPlan
+from allotrope.testing.replies import Asked, Reply, SimRequest, ToolCall, ToolSpec, Turn
+from allotrope.testing.scripted import ScriptedChatModel
+from allotrope.testing.simulator import ProviderSimulator
+
+__all__ = [
+    "KINDS",
+    "Asked",
+    "Fault",
+    "FaultPlan",
+    "ProviderSimulator",
+    "Reply",
+    "ScriptedChatModel",
+    "SimRequest",
+    "ToolCall",
+    "ToolSpec",
+    "Turn",
+]

@@ -1,0 +1,148 @@
+"""Ollama's API: reading requests, writing replies and streams of JSON lines."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from allotrope.testing.http11 import json_bytes
+from allotrope.testing.openai_chat import content_text
+from allotrope.testing.replies import Asked, ToolSpec, Turn
+from allotrope.testing.wire import Answer
+
+_NANOS = 1_000_000
+
+
+def full_name(model: str) -> str:
+    """The name with its tag, `latest` where there is none."""
+    return model if ":" in model else f"{model}:latest"
+
+
+def read(body: Mapping[str, Any]) -> Asked:
+    """The request in the shape common to all APIs."""
+    turns = []
+    for message in body.get("messages") or []:
+        calls = message.get("tool_calls") or []
+        text = content_text(message.get("content"))
+        for call in calls:
+            function = call.get("function") or {}
+            text += f"{function.get('name', '')}{json.dumps(function.get('arguments') or {})}"
+        turns.append(Turn(str(message.get("role", "")), text))
+    functions = [tool.get("function") or {} for tool in body.get("tools") or []]
+    wanted = body.get("format")
+    limit = (body.get("options") or {}).get("num_predict")
+    return Asked(
+        turns=tuple(turns),
+        tools=tuple(ToolSpec(f.get("name", ""), f.get("parameters") or {}) for f in functions),
+        schema=wanted if isinstance(wanted, Mapping) else None,
+        json_mode=wanted == "json",
+        max_tokens=limit if isinstance(limit, int) and limit > 0 else None,
+    )
+
+
+def _line(answer: Answer, message: dict[str, Any], **more: Any) -> bytes:
+    at = datetime.fromtimestamp(answer.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.000000Z")
+    fields = {"model": answer.model, "created_at": at, "message": message, "done": False, **more}
+    return json_bytes(fields) + b"\n"
+
+
+def _final(answer: Answer) -> dict[str, Any]:
+    return {
+        "done": True,
+        "done_reason": "length" if answer.finish_reason == "length" else "stop",
+        "total_duration": (20 + answer.output_tokens) * _NANOS,
+        "load_duration": 10 * _NANOS,
+        "prompt_eval_count": answer.input_tokens,
+        "prompt_eval_duration": 10 * _NANOS,
+        "eval_count": answer.output_tokens,
+        "eval_duration": answer.output_tokens * _NANOS,
+    }
+
+
+def _calls(answer: Answer) -> list[dict[str, Any]]:
+    calls = []
+    for _, name, arguments in answer.tool_calls:
+        try:
+            parsed = json.loads(arguments)
+        except ValueError:
+            parsed = arguments
+        calls.append({"function": {"name": name, "arguments": parsed}})
+    return calls
+
+
+def plain(answer: Answer) -> bytes:
+    """The body of a reply that isn't streamed."""
+    message: dict[str, Any] = {"role": "assistant", "content": answer.text}
+    if answer.tool_calls:
+        message["tool_calls"] = _calls(answer)
+    return _line(answer, message, **_final(answer))
+
+
+def stream(answer: Answer) -> tuple[bytes, list[bytes], bytes]:
+    """The reply as JSON lines: nothing opens it, one line a token, a line with counts closes it."""
+    lines = [_line(answer, {"role": "assistant", "content": p}) for p in answer.pieces]
+    if answer.tool_calls:
+        message = {"role": "assistant", "content": "", "tool_calls": _calls(answer)}
+        lines.append(_line(answer, message))
+    return b"", lines, _line(answer, {"role": "assistant", "content": ""}, **_final(answer))
+
+
+def tags(models: Mapping[str, int]) -> bytes:
+    """`/api/tags`: the models that are installed."""
+    return json_bytes({"models": [_listed(name) for name in models]})
+
+
+def _listed(name: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "model": name,
+        "modified_at": "2026-01-01T00:00:00Z",
+        "size": 4_900_000_000,
+        "digest": "0" * 64,
+        "details": _details(name),
+    }
+
+
+def _details(name: str) -> dict[str, Any]:
+    return {
+        "parent_model": "",
+        "format": "gguf",
+        "family": "llama",
+        "families": ["llama"],
+        "parameter_size": "8.0B",
+        "quantization_level": "Q4_K_M",
+    }
+
+
+def show(name: str, context: int) -> bytes:
+    """`/api/show`: one model's details, its context length among them."""
+    embeds = "embed" in name
+    return json_bytes(
+        {
+            "modelfile": f"FROM {name}",
+            "parameters": 'stop "<|eot_id|>"',
+            "template": "{{ .Prompt }}",
+            "details": _details(name),
+            "model_info": {
+                "general.architecture": "llama",
+                "general.parameter_count": 8_030_261_312,
+                "llama.context_length": context,
+                "llama.embedding_length": 4096,
+            },
+            "capabilities": ["embedding"] if embeds else ["completion", "tools"],
+            "modified_at": "2026-01-01T00:00:00Z",
+        }
+    )
+
+
+def pull(name: str) -> list[bytes]:
+    """`/api/pull`: the progress lines of a download."""
+    total = 4_900_000_000
+    digest = "sha256:" + "0" * 64
+    steps: list[dict[str, Any]] = [{"status": "pulling manifest"}]
+    steps += [
+        {"status": f"pulling {name}", "digest": digest, "total": total, "completed": total * n // 4}
+        for n in range(1, 5)
+    ]
+    steps += [{"status": "verifying sha256 digest"}, {"status": "success"}]
+    return [json_bytes(step) + b"\n" for step in steps]

@@ -1,0 +1,170 @@
+"""OpenAI's Chat Completions API: reading requests, writing replies and streams."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from allotrope.testing.errors import openai_error
+from allotrope.testing.http11 import json_bytes
+from allotrope.testing.replies import Asked, ToolSpec, Turn
+from allotrope.testing.wire import Answer
+
+DONE = b"data: [DONE]\n\n"
+
+
+def content_text(content: Any) -> str:
+    """The text of a message's content, plain or in parts of any API."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        return ""
+    parts = []
+    for part in content:
+        if isinstance(part, str):
+            parts.append(part)
+        elif isinstance(part, Mapping):
+            parts.append(str(part.get("text") or part.get("refusal") or ""))
+    return "".join(parts)
+
+
+def read(body: Mapping[str, Any]) -> Asked:
+    """The request in the shape common to all APIs.
+
+    Raises:
+        ErrorReply: A 400 for JSON mode without the word JSON in the messages.
+    """
+    turns = tuple(_turn(message) for message in body["messages"])
+    schema, json_mode = _format(body.get("response_format"))
+    if json_mode and not any("json" in turn.text.lower() for turn in turns):
+        raise openai_error(
+            400,
+            "'messages' must contain the word 'json' in some form, to use 'response_format' of "
+            "type 'json_object'.",
+            param="messages",
+        )
+    functions = [tool.get("function") or {} for tool in body.get("tools") or []]
+    choice = body.get("tool_choice") or "auto"
+    if isinstance(choice, Mapping):
+        choice = (choice.get("function") or {}).get("name", "required")
+    return Asked(
+        turns=turns,
+        tools=tuple(ToolSpec(f.get("name", ""), f.get("parameters") or {}) for f in functions),
+        tool_choice=str(choice),
+        schema=schema,
+        json_mode=json_mode,
+        max_tokens=body.get("max_completion_tokens") or body.get("max_tokens"),
+        effort=body.get("reasoning_effort"),
+    )
+
+
+def _turn(message: Mapping[str, Any]) -> Turn:
+    calls = message.get("tool_calls") or []
+    text = content_text(message.get("content"))
+    for call in calls:
+        function = call.get("function") or {}
+        text += f"{function.get('name', '')}{function.get('arguments', '')}"
+    return Turn(
+        str(message.get("role", "")),
+        text,
+        tool_call_ids=tuple(str(call.get("id")) for call in calls),
+        tool_call_id=message.get("tool_call_id"),
+    )
+
+
+def _format(response_format: Any) -> tuple[Mapping[str, Any] | None, bool]:
+    if not isinstance(response_format, Mapping):
+        return None, False
+    if response_format.get("type") == "json_schema":
+        return (response_format.get("json_schema") or {}).get("schema") or {}, False
+    return None, response_format.get("type") == "json_object"
+
+
+def usage(answer: Answer) -> dict[str, Any]:
+    """The usage block, details included."""
+    return {
+        "prompt_tokens": answer.input_tokens,
+        "completion_tokens": answer.output_tokens,
+        "total_tokens": answer.input_tokens + answer.output_tokens,
+        "prompt_tokens_details": {"cached_tokens": answer.cached_tokens, "audio_tokens": 0},
+        "completion_tokens_details": {
+            "reasoning_tokens": answer.reasoning_tokens,
+            "audio_tokens": 0,
+            "accepted_prediction_tokens": 0,
+            "rejected_prediction_tokens": 0,
+        },
+    }
+
+
+def plain(answer: Answer) -> bytes:
+    """The body of a reply that isn't streamed."""
+    message: dict[str, Any] = {
+        "role": "assistant",
+        "content": answer.text if answer.text or not answer.tool_calls else None,
+        "refusal": answer.refusal,
+        "annotations": [],
+    }
+    if answer.tool_calls:
+        message["tool_calls"] = [
+            {"id": i, "type": "function", "function": {"name": n, "arguments": a}}
+            for i, n, a in answer.tool_calls
+        ]
+    choice = {
+        "index": 0,
+        "message": message,
+        "logprobs": None,
+        "finish_reason": answer.finish_reason,
+    }
+    return json_bytes(
+        {
+            "id": f"chatcmpl-{answer.id}",
+            "object": "chat.completion",
+            "created": answer.created,
+            "model": answer.model,
+            "choices": [choice],
+            "usage": usage(answer),
+            "service_tier": "default",
+            "system_fingerprint": None,
+        }
+    )
+
+
+def stream(answer: Answer, *, include_usage: bool) -> tuple[bytes, list[bytes], bytes]:
+    """The reply as server-sent events: what opens it, one event a token, what closes it.
+
+    Args:
+        answer: The reply.
+        include_usage: Whether `stream_options.include_usage` was sent: only then is there a chunk
+            with the usage.
+    """
+    prefix = (
+        f'data: {{"id":"chatcmpl-{answer.id}","object":"chat.completion.chunk",'
+        f'"created":{answer.created},"model":{json.dumps(answer.model)},'
+        '"service_tier":"default","system_fingerprint":null,'
+    )
+    no_usage = ',"usage":null' if include_usage else ""
+
+    def event(delta: str, finish: str = "null") -> bytes:
+        return (
+            f'{prefix}"choices":[{{"index":0,"delta":{delta},"logprobs":null,'
+            f'"finish_reason":{finish}}}]{no_usage}}}\n\n'
+        ).encode()
+
+    opening = event('{"role":"assistant","content":"","refusal":null}')
+    events = [event(f'{{"content":{json.dumps(piece)}}}') for piece in answer.pieces]
+    if answer.refusal:
+        events.append(event(f'{{"refusal":{json.dumps(answer.refusal)}}}'))
+    for index, (call_id, name, arguments) in enumerate(answer.tool_calls):
+        first = {
+            "index": index,
+            "id": call_id,
+            "type": "function",
+            "function": {"name": name, "arguments": ""},
+        }
+        events.append(event(json.dumps({"tool_calls": [first]})))
+        for start in range(0, len(arguments), 12):
+            part = {"index": index, "function": {"arguments": arguments[start : start + 12]}}
+            events.append(event(json.dumps({"tool_calls": [part]})))
+    closing = event("{}", json.dumps(answer.finish_reason))
+    if include_usage:
+        closing += f'{prefix}"choices":[],"usage":{json.dumps(usage(answer))}}}\n\n'.encode()
+    return opening, events, closing + DONE
