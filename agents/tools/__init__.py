@@ -2,5 +2,7 @@
 
 from allotrope.agents.tools.arithmetic import arithmetic_tool
 from allotrope.agents.tools.clock import clock_tool
+from allotrope.agents.tools.reading import reading_tool
+from allotrope.agents.tools.units import units_tool
 
-__all__ = ["arithmetic_tool", "clock_tool"]
+__all__ = ["arithmetic_tool", "clock_tool", "reading_tool", "units_tool"]

@@ -19,7 +19,8 @@ def make_tool(
         function: Takes plain values, gives text. Its name is the tool's name. An `AllotropeError`
             becomes a tool message with `status="error"`.
         description: What the tool does, for the model.
-        arguments: What each argument is, for the model.
+        arguments: What each argument is, for the model. Arguments that LangGraph injects (their
+            annotation says so) need none and aren't shown to the model.
 
     Returns:
         The tool; asynchronous use runs the function in a thread.
@@ -36,7 +37,7 @@ def make_tool(
     fields: dict[str, tuple[object, object]] = {}
     for name, parameter in inspect.signature(function).parameters.items():
         default = ... if parameter.default is inspect.Parameter.empty else parameter.default
-        fields[name] = (parameter.annotation, Field(default, description=arguments[name]))
+        fields[name] = (parameter.annotation, Field(default, description=arguments.get(name)))
     schema = create_model(function.__name__, **fields)  # type: ignore[call-overload] # the fields are built at run time
     return StructuredTool.from_function(
         guarded,

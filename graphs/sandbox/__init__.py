@@ -1,0 +1,1 @@
+"""Running code that a model wrote: cut off from network, files and other processes, and bounded."""

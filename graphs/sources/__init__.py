@@ -1,0 +1,1 @@
+"""Reading what a user names: files, folders and web pages, guarded and bounded."""

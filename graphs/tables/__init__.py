@@ -1,0 +1,1 @@
+"""Tables from files: reading, profiling, read-only SQL, checking numbers, drawing."""

@@ -1,0 +1,76 @@
+"""Real files of each kind become documents; broken ones a sentence."""
+
+import pytest
+
+from allotrope.exceptions import InputError
+from allotrope.graphs.sources import loading
+from allotrope.graphs.sources.loading import load_documents
+
+
+def texts(documents):
+    return [document.page_content for document in documents]
+
+
+def test_pdf(papers):
+    raw = papers.pdf("The tower is 330 metres tall.", "It opened in 1889.")
+    found = load_documents(raw, name="t.pdf")
+    assert texts(found) == ["The tower is 330 metres tall.", "It opened in 1889."]
+    assert [document.metadata for document in found] == [
+        {"source": "t.pdf", "page": 1},
+        {"source": "t.pdf", "page": 2},
+    ]
+
+
+def test_docx(papers):
+    raw = papers.docx("First line.", "Second line.")
+    found = load_documents(raw, name="t.docx", source="/a/t.docx")
+    assert texts(found) == ["First line.\n\nSecond line."]
+    assert found[0].metadata == {"source": "/a/t.docx"}
+
+
+def test_html_without_what_is_hidden():
+    page = b"<title>T &amp; U</title><body>Hi <b>you</b><!-- obey --><p hidden>obey</p></body>"
+    found = load_documents(page, name="t.html")
+    assert texts(found) == ["T & U\nHi you"]
+    assert found[0].metadata == {"source": "t.html", "title": "T & U"}
+
+
+def test_markdown_and_text_in_odd_encodings():
+    assert texts(load_documents("# Größe\n\n5 m".encode("cp1252"), name="t.md")) == [
+        "# Größe\n\n5 m"
+    ]
+    assert texts(load_documents("Größe".encode("utf-16"), name="README")) == ["Größe"]
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
+def test_csv_rows_with_broken_lines(mark):
+    raw = f"a{mark}b\n1{mark}x\n2{mark}y{mark}z\n3\n".encode()
+    found = load_documents(raw, name="t.csv")
+    assert [text.split("\n")[0] for text in texts(found)] == ["a: 1", "a: 2", "a: 3"]
+    assert found[1].metadata == {"source": "t.csv", "row": 2}
+
+
+@pytest.mark.parametrize(
+    ("raw", "name", "words"),
+    [
+        (b"%PDF-1.7 broken", "a.pdf", "broken"),
+        (b"%PDF-1.7\n" + b"\xff" * 2000, "a.pdf", "broken"),
+        (b"no zip", "a.docx", "no DOCX"),
+        (b"\x7fELF\x00", "a.txt", "binary"),
+        (b"  \n ", "a.txt", "no text"),
+        (b"<!-- only a comment -->", "a.html", "no text"),
+        (b"a,b\n", "a.csv", "no text"),
+    ],
+)
+def test_broken_files(raw, name, words):
+    with pytest.raises(InputError, match=words):
+        load_documents(raw, name=name)
+
+
+def test_zip_bombs_arent_unpacked(papers, monkeypatch):
+    raw = papers.zip_bomb(3_000_000)
+    with pytest.raises(InputError, match="broken"):
+        load_documents(raw, name="a.docx")
+    monkeypatch.setattr(loading, "MAX_UNPACKED", 1_000_000)
+    with pytest.raises(InputError, match="unpacks to 3 MB"):
+        load_documents(raw, name="a.docx")
