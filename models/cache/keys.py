@@ -1,0 +1,236 @@
+"""The canonical form of a request: what the model sees and what changes the answer, no more.
+
+Two requests share a key exactly when their canonical forms are equal.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import BaseMessage
+from langchain_core.utils.function_calling import convert_to_openai_tool
+from pydantic import BaseModel, SecretStr, TypeAdapter
+
+IRRELEVANT_FIELDS = frozenset(
+    {
+        "answers", "async_client", "async_client_kwargs", "cache", "callbacks", "client",
+        "client_kwargs", "custom_get_token_ids", "default_headers", "default_query",
+        "disable_streaming", "embedded", "http_async_client", "http_client",
+        "http_socket_options", "include_response_headers", "keep_alive", "max_retries", "metadata",
+        "name", "num_gpu", "num_thread", "openai_api_key", "openai_organization", "openai_proxy",
+        "profile", "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention",
+        "provider", "rate_limiter", "request_timeout", "root_async_client", "root_client",
+        "safety_identifier", "service_tier", "store", "stream", "stream_chunk_timeout",
+        "stream_options", "stream_usage", "streaming", "sync_client_kwargs", "tags",
+        "tiktoken_model_name", "timeout", "user", "validate_model_on_init", "verbose",
+        "extra_headers", "extra_query", "api_key", "structured_output_format",
+        "ls_structured_output_format", "tools", "stop", "model", "model_name", "response_format",
+    }
+)  # fmt: skip
+"""Parameters that don't change what the model says, and those that have a place of their own.
+
+Everything not listed counts: an unknown parameter can cost a hit, never a wrong answer.
+"""
+
+ALIASES = {"max_completion_tokens": "max_tokens", "max_output_tokens": "max_tokens"}
+"""Names of one parameter that differ between constructor and call."""
+
+NOISE = frozenset(
+    {"tool_calls", "function_call", "refusal", "parsed", "reasoning_content", "token_usage"}
+)
+"""Parts of `additional_kwargs` that repeat other fields or that no provider is sent back."""
+
+
+class UncacheableError(ValueError):
+    """The request can't be written down exactly, so it must not be cached."""
+
+
+def canonical_request(
+    model: BaseChatModel,
+    messages: Sequence[BaseMessage],
+    *,
+    stop: Sequence[str] | None = None,
+    arguments: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The canonical form of a call of a chat model.
+
+    Args:
+        model: The model; its parameters count as far as they change the answer.
+        messages: What it is asked.
+        stop: Stop sequences of the call.
+        arguments: The call's other arguments (`tools`, `tool_choice`, `response_format` …).
+
+    Raises:
+        UncacheableError: Something in it has no exact written form.
+    """
+    call = dict(arguments or {})
+    bound = {
+        name: value
+        for name in type(model).model_fields
+        if name not in IRRELEVANT_FIELDS and (value := getattr(model, name, None)) is not None
+    }
+    parameters = {**bound, **{k: v for k, v in call.items() if k not in IRRELEVANT_FIELDS}}
+    name = call.get("model") or call.get("model_name")
+    name = name or getattr(model, "model_name", None) or getattr(model, "model", None)
+    stops = stop or call.get("stop") or getattr(model, "stop", None) or ()
+    return {
+        "kind": model._llm_type,
+        "model": str(name or type(model).__qualname__),
+        "parameters": {
+            ALIASES.get(key, key): plain(value)
+            for key, value in parameters.items()
+            if value is not None and value != {}
+        },
+        "stop": sorted({stops} if isinstance(stops, str) else set(stops)),
+        "tools": canonical_tools(call.get("tools") or ()),
+        "format": schema_of(call.get("response_format")),
+        "messages": canonical_messages(messages),
+    }
+
+
+def digest(form: Any) -> str:
+    """The key of a canonical form: 128 bits, in hex.
+
+    Raises:
+        UncacheableError: The form holds something JSON can't say.
+    """
+    return hashlib.sha256(written(form).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def written(form: Any) -> str:
+    """A canonical form as text, the same for equal forms."""
+    try:
+        return json.dumps(
+            form, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
+        )
+    except (TypeError, ValueError) as exc:
+        raise UncacheableError(str(exc)) from exc
+
+
+def canonical_tools(tools: Iterable[Any]) -> list[Any]:
+    """Tools as a set with schemas: their order doesn't count, their descriptions do."""
+    forms = {written(form): form for form in (_tool(tool) for tool in tools)}
+    return [forms[key] for key in sorted(forms)]
+
+
+def _tool(tool: Any) -> Any:
+    if isinstance(tool, Mapping):
+        return plain(tool)
+    try:
+        return plain(convert_to_openai_tool(tool))
+    except (ValueError, TypeError) as exc:
+        raise UncacheableError(f"the tool {tool!r} has no schema") from exc
+
+
+def schema_of(wanted: Any) -> Any:
+    """A response format by its schema, never by the name of a class."""
+    if wanted is None:
+        return None
+    if isinstance(wanted, Mapping):
+        return plain(wanted)
+    if isinstance(wanted, type):
+        try:
+            if issubclass(wanted, BaseModel):
+                return plain(wanted.model_json_schema())
+            return plain(TypeAdapter(wanted).json_schema())
+        except Exception as exc:
+            raise UncacheableError(f"{wanted!r} has no JSON schema") from exc
+    return plain(wanted)
+
+
+def canonical_messages(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
+    """Messages without ids, usage and metadata; tool calls are numbered in order."""
+    numbers: dict[str, str] = {}
+    return [_message(message, numbers) for message in messages]
+
+
+def _message(message: BaseMessage, numbers: dict[str, str]) -> dict[str, Any]:
+    form: dict[str, Any] = {
+        "role": message.type.removesuffix("MessageChunk").lower(),
+        "content": _content(message.content, numbers),
+    }
+    if message.name:
+        form["name"] = message.name
+    role = getattr(message, "role", None)
+    if role:
+        form["chat_role"] = role
+    calls = [
+        *getattr(message, "tool_calls", ()),
+        *getattr(message, "invalid_tool_calls", ()),
+    ]
+    if calls:
+        form["calls"] = [
+            {"name": c["name"], "args": plain(c["args"]), "id": _number(c.get("id"), numbers)}
+            for c in calls
+        ]
+    if (call_id := getattr(message, "tool_call_id", None)) is not None:
+        form["call"] = _number(call_id, numbers)
+        if getattr(message, "status", "success") != "success":
+            form["status"] = str(getattr(message, "status", ""))
+    extra = {
+        key: plain(value)
+        for key, value in message.additional_kwargs.items()
+        if key not in NOISE and not key.startswith("__") and value is not None
+    }
+    if extra:
+        form["extra"] = extra
+    return form
+
+
+def _content(content: Any, numbers: dict[str, str]) -> Any:
+    if isinstance(content, str):
+        return content
+    blocks: list[Any] = []
+    for block in content:
+        if isinstance(block, str):
+            blocks.append({"type": "text", "text": block})
+            continue
+        form = plain(
+            {k: v for k, v in block.items() if k not in ("id", "index", "encrypted_content")}
+        )
+        if "call_id" in form:
+            form["call_id"] = _number(form["call_id"], numbers)
+        if form.get("type") == "output_text":
+            form["type"] = "text"
+        if not form.get("annotations", True):
+            form.pop("annotations")
+        if form.get("type") == "reasoning":
+            continue  # the model's own notes: not what was asked, and new in every run
+        blocks.append(form)
+    if all(set(block) == {"type", "text"} for block in blocks) and len(blocks) <= 1:
+        return "".join(block["text"] for block in blocks)
+    return blocks
+
+
+def _number(call_id: str | None, numbers: dict[str, str]) -> str:
+    """Call ids are random; the order in which they first appear is not."""
+    if call_id is None:
+        return ""
+    return numbers.setdefault(call_id, str(len(numbers)))
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON types; classes by schema, mappings with text keys.
+
+    Raises:
+        UncacheableError: It has no exact written form, such as a function or a client.
+    """
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else value
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, set | frozenset):
+        return sorted((plain(item) for item in value), key=written)
+    if isinstance(value, SecretStr):
+        raise UncacheableError("a secret is no part of a key")
+    if isinstance(value, type):
+        return schema_of(value)
+    if isinstance(value, BaseModel):
+        return plain(value.model_dump(mode="json"))
+    raise UncacheableError(f"{type(value).__qualname__} has no written form")

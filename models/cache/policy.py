@@ -1,0 +1,189 @@
+"""The rules of the cache: what is asked of it, what may be kept, how long. Pure functions."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatGeneration, Generation
+
+from allotrope.exceptions import InputError
+from allotrope.settings.cache import CacheSettings
+
+DIRECTIVES = "allotrope_cache"
+"""Key in a run's metadata or `configurable`: `no-store`, `no-cache`, `max-age=60`, `use`."""
+
+VOLATILE = re.compile(
+    r"""\b(?:
+    today(?:'s)? | tonight | tomorrow(?:'s)? | yesterday(?:'s)? | now(?:adays)? | currently
+    | at\ (?:the\ moment|present) | right\ now | as\ of | so\ far | latest | newest | recent(?:ly)?
+    | up[- ]to[- ]date | live | breaking | upcoming | still
+    | current\ (?:\w+)
+    | (?:this|last|next|past)\ (?:second|minute|hour|morning|afternoon|evening|night|day|week|
+        weekend|month|quarter|year|season|monday|tuesday|wednesday|thursday|friday|saturday|sunday)
+    | what(?:'s|\ is)?\ (?:the\ )?(?:time|date|day) | what\ (?:time|day|date|year)\ is
+    | weather | forecast | temperature\ in | stock | share\ price | exchange\ rate | price\ of
+    | news | headlines? | traffic | score | trending | ago
+    | heute | gestern | morgen | jetzt | aktuell\w* | neueste\w* | derzeit
+    )\b""",
+    re.IGNORECASE | re.VERBOSE,
+)
+"""Words that make an answer depend on when it is given. A false alarm costs a hit, no more."""
+
+TRUNCATED = frozenset(
+    {"length", "max_tokens", "max_output_tokens", "incomplete", "content_filter", "refusal", "load"}
+)
+"""Finish reasons of answers that were cut or refused."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """Who asks, and how the cache may be used for it."""
+
+    tenant: str = "default"
+    agent: str = ""
+    profile: str = ""
+    prompt: str = ""
+    run_id: str = ""
+    read: bool = True
+    write: bool = True
+    max_age_s: float | None = None
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """What an answer to this request can be invalidated by."""
+        named = {"prompt": self.prompt, "profile": self.profile, "run": self.run_id}
+        return tuple(f"{kind}={value}" for kind, value in named.items() if value)
+
+
+def request_of(
+    metadata: Mapping[str, Any], *, tenant: str = "default", settings: CacheSettings
+) -> Request:
+    """Reads a run's metadata (docs/contracts.md).
+
+    Args:
+        metadata: Of the run.
+        tenant: Whose data it is where the run doesn't say.
+        settings: Its `bypass_profiles` don't use the cache unless the run says `use`.
+
+    Raises:
+        InputError: A directive is unknown or malformed.
+    """
+    read = write = True
+    max_age: float | None = None
+    asked = str(metadata.get(DIRECTIVES) or "")
+    words = {word.strip().lower() for word in asked.split(",") if word.strip()}
+    for word in words:
+        name, _, value = word.partition("=")
+        if name == "no-store":
+            write = False
+        elif name == "no-cache":
+            read = False
+        elif name == "max-age" and value.isdigit():
+            max_age = float(value)
+        elif name != "use":
+            raise InputError(
+                f"The cache directive {word!r} is unknown.",
+                hint="Use no-store, no-cache, max-age=SECONDS or use, separated by commas.",
+            )
+    profile = str(metadata.get("allotrope_profile") or "")
+    if profile in settings.bypass_profiles and "use" not in words:
+        read = write = False
+    return Request(
+        tenant=str(metadata.get("allotrope_tenant") or tenant),
+        agent=str(metadata.get("allotrope_agent") or ""),
+        profile=profile,
+        prompt=str(metadata.get("allotrope_prompt") or ""),
+        run_id=str(metadata.get("allotrope_run_id") or ""),
+        read=read,
+        write=write,
+        max_age_s=max_age,
+    )
+
+
+def lifetime(request: Request, settings: CacheSettings, *, volatile: bool, chance: float) -> float:
+    """Seconds an answer is kept: by agent, else profile, else in general; spread by the jitter.
+
+    Args:
+        request: Who asks.
+        settings: The lifetimes.
+        volatile: Whether the answer depends on when it is given.
+        chance: A number in [0, 1), so that what was stored together doesn't expire together.
+
+    Returns:
+        Seconds; 0 means: not kept.
+    """
+    if volatile:
+        return settings.volatile_ttl_s
+    ttl = settings.ttl_by_agent.get(
+        request.agent, settings.ttl_by_profile.get(request.profile, settings.ttl_s)
+    )
+    return ttl * (1 - settings.ttl_jitter * chance)
+
+
+def last_question(messages: Sequence[BaseMessage]) -> str:
+    """The text of the last message of the user, or nothing."""
+    for message in reversed(messages):
+        if message.type in ("human", "HumanMessageChunk"):
+            return str(message.text)
+    return ""
+
+
+def time_dependent(messages: Sequence[BaseMessage]) -> bool:
+    """Whether the answer depends on when it is given, by the words of the last question."""
+    return VOLATILE.search(last_question(messages)) is not None
+
+
+def reads_the_world(tools: Sequence[Any], words: Sequence[str]) -> bool:
+    """Whether one of the tools reads what changes, by the words of its name.
+
+    Args:
+        tools: As they are bound, OpenAI's form.
+        words: Parts of names, `search`, `weather`.
+    """
+    for tool in tools:
+        name = tool.get("function", tool).get("name") if isinstance(tool, Mapping) else None
+        name = str(name or getattr(tool, "name", "") or getattr(tool, "__name__", "")).lower()
+        parts = set(re.split(r"[^a-z]+", name))
+        kind = str(tool.get("type", "")) if isinstance(tool, Mapping) else ""
+        if parts & set(words) or "search" in kind:
+            return True
+    return False
+
+
+def unfit(generations: Sequence[Generation]) -> str | None:
+    """Why these answers must not be kept; None when they may.
+
+    Never kept: nothing, empty or truncated text, refusals, broken tool calls, degraded answers.
+    """
+    if not generations:
+        return "nothing"
+    for generation in generations:
+        info = dict(generation.generation_info or {})
+        if not isinstance(generation, ChatGeneration):
+            if not generation.text:
+                return "empty"
+        else:
+            message = generation.message
+            if not isinstance(message, AIMessage):
+                return "not an answer"
+            info |= message.response_metadata
+            if message.additional_kwargs.get("refusal"):
+                return "refused"
+            if message.invalid_tool_calls:
+                return "broken tool call"
+            if not message.tool_calls and not message.text.strip():
+                return "empty"
+            if isinstance(message.content, list) and any(
+                isinstance(block, dict) and block.get("type") == "refusal"
+                for block in message.content
+            ):
+                return "refused"
+            stamp = info.get("allotrope")
+            if isinstance(stamp, dict) and stamp.get("degraded"):
+                return "degraded"
+        reason = info.get("finish_reason") or info.get("done_reason") or info.get("stop_reason")
+        if reason in TRUNCATED or info.get("status") in ("incomplete", "failed", "cancelled"):
+            return "truncated"
+    return None

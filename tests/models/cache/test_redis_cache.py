@@ -1,0 +1,47 @@
+"""RedisCache as LangChain sees it: the standard suites, and what LangChain's own gets wrong."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from langchain_core.caches import BaseCache
+from langchain_tests.integration_tests import AsyncCacheTestSuite, SyncCacheTestSuite
+
+from allotrope.models.cache import RedisCache, open_answers
+from allotrope.models.cache.answers import AnswerCache
+from allotrope.models.cache.memory import MemoryRedis
+from allotrope.settings import Settings
+
+
+@pytest.fixture
+def roomy(redis_settings: Settings) -> Settings:
+    """Timeouts that a busy test machine keeps."""
+    cache = redis_settings.cache.model_copy(update={"timeout_s": 5.0})
+    return redis_settings.model_copy(update={"cache": cache})
+
+
+class TestRedisSync(SyncCacheTestSuite):
+    @pytest.fixture
+    def cache(self, roomy: Settings) -> Iterator[BaseCache]:  # type: ignore[override]  # closes it
+        answers = open_answers(roomy)
+        yield RedisCache(answers)
+        answers.close()
+
+
+class TestRedisAsync(AsyncCacheTestSuite):
+    @pytest.fixture
+    async def cache(self, roomy: Settings) -> AsyncIterator[BaseCache]:  # type: ignore[override]  # closes it
+        answers = open_answers(roomy)
+        yield RedisCache(answers)
+        await answers.aclose()
+
+
+class TestMemorySync(SyncCacheTestSuite):
+    @pytest.fixture
+    def cache(self) -> BaseCache:
+        return RedisCache(AnswerCache(MemoryRedis()))
+
+
+class TestMemoryAsync(AsyncCacheTestSuite):
+    @pytest.fixture
+    async def cache(self) -> BaseCache:
+        return RedisCache(AnswerCache(MemoryRedis()))
