@@ -5,8 +5,8 @@ the old state or the new one. A file that turns out broken never replaces a good
 that was loaded before stays, and `problems()` says what is wrong.
 """
 
+import logging
 import threading
-import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,7 @@ from allotrope.exceptions import PromptError
 from allotrope.prompts.sources import FolderSource, Source, SourceState
 from allotrope.prompts.template import PromptTemplateVersion, TemplateError, body_of, parse
 from allotrope.settings import Settings
+from allotrope.stores.watching import Watcher
 
 TEMPLATES = Path(__file__).parent / "templates"
 """The folder of the templates that ship with the package."""
@@ -121,7 +122,7 @@ class PromptLibrary:
         self._snapshot: Snapshot | None = None
         self._states: tuple[SourceState, ...] | None = None
         self._lock = threading.Lock()
-        self._stop = threading.Event()
+        self._watcher: Watcher | None = None
 
     @property
     def snapshot(self) -> Snapshot:
@@ -188,42 +189,19 @@ class PromptLibrary:
             snapshot = build(self.sources, states, self._snapshot)
             changed = snapshot != self._snapshot
             first = self._snapshot is None
+            for ref, problem in snapshot.problems.items():
+                if self._snapshot is None or self._snapshot.problems.get(ref) != problem:
+                    logging.getLogger("allotrope.prompts").warning("%s", problem)
             self._snapshot = snapshot
         if first and self._reload_s is not None:
-            _Watcher(self, self._reload_s, self._stop).start()
+            self._watcher = Watcher(self, self._reload_s, name="allotrope-prompts")
+            self._watcher.start()
         return changed
 
     def close(self) -> None:
         """Stops looking for changes; what is loaded stays usable."""
-        self._stop.set()
-
-
-class _Watcher(threading.Thread):
-    """Looks for changes in the background; ends with its library."""
-
-    def __init__(self, library: PromptLibrary, every_s: float, stop: threading.Event) -> None:
-        super().__init__(name="allotrope-prompts", daemon=True)
-        self._library = weakref.ref(library, lambda _: stop.set())
-        self._every_s = every_s
-        self._stopped = stop
-
-    def run(self) -> None:
-        """Looks until the library is closed or gone."""
-        import logging
-
-        while not self._stopped.wait(self._every_s):
-            library = self._library()
-            if library is None:
-                return
-            before = library.snapshot.problems
-            try:
-                library.refresh()
-            except Exception:  # a watcher that dies would stop all reloads
-                logging.getLogger("allotrope.prompts").exception("Looking for prompts failed.")
-            for ref, problem in library.snapshot.problems.items():
-                if before.get(ref) != problem:
-                    logging.getLogger("allotrope.prompts").warning("%s", problem)
-            del library
+        if self._watcher is not None:
+            self._watcher.stop()
 
 
 def _unreadable(old: SourceState, name: str, exc: PromptError) -> SourceState:

@@ -19,6 +19,7 @@ from allotrope.settings.agents import AgentsSettings
 from allotrope.settings.cache import CacheSettings
 from allotrope.settings.experiments import ExperimentsSettings
 from allotrope.settings.memory import MemorySettings
+from allotrope.settings.profiles import ProfilesSettings
 from allotrope.settings.prompts import PromptsSettings
 from allotrope.settings.resilience import ResilienceSettings
 from allotrope.settings.sections import (
@@ -95,6 +96,7 @@ class Settings(BaseSettings):
     memory: MemorySettings = MemorySettings()
     usage: UsageSettings = UsageSettings()
     prompts: PromptsSettings = PromptsSettings()
+    profiles: ProfilesSettings = ProfilesSettings()
     experiments: ExperimentsSettings = ExperimentsSettings()
     agents: AgentsSettings = AgentsSettings()
     serve: ServeSettings = ServeSettings()

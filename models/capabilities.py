@@ -1,0 +1,234 @@
+"""What a model accepts: which parameters, how much in, how much out.
+
+The limits come from the table that `langchain-openai` ships (generated from models.dev). It knows
+exact names only and says nothing on penalties, `stop` or `verbosity`, so the names are resolved
+here and the families' rules are written down here, each with its source:
+
+- o-series: no temperature, top_p, penalties (table of what the API refuses:
+  community.openai.com/t/1110750/7); `stop` refused by o3 and o4-mini (dify #18971, crewAI #2738),
+  taken by o3-mini (smolagents #2366); `reasoning_effort` low, medium, high.
+- GPT-5 and later: the same while they reason. From GPT-5.1 on, the sampling parameters come back
+  at effort `none` (langchain-openai 1.7.3 keeps `temperature` there and drops it silently
+  otherwise: chat_models/base.py, `validate_temperature`). Only this family has `verbosity`.
+- GPT-4.1, GPT-4o and older: sampling parameters and `stop`, no effort, no verbosity.
+- A name we don't know gets nothing that some model refuses.
+"""
+
+import re
+import runpy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+Parameter = Literal[
+    "temperature",
+    "top_p",
+    "presence_penalty",
+    "frequency_penalty",
+    "logprobs",
+    "max_output_tokens",
+    "stop",
+    "seed",
+    "reasoning_effort",
+    "verbosity",
+    "service_tier",
+    "response_format",
+    "parallel_tool_calls",
+]
+Family = Literal["o-series", "gpt-5", "gpt-4", "ollama", "embedded", "unknown"]
+
+SAMPLING: frozenset[Parameter] = frozenset(
+    {"temperature", "top_p", "presence_penalty", "frequency_penalty", "logprobs"}
+)
+_OPENAI: frozenset[Parameter] = frozenset(
+    {"max_output_tokens", "seed", "service_tier", "response_format"}
+)
+_SNAPSHOT = re.compile(r"^(?P<base>.+?)-(?:20\d\d-\d\d-\d\d|20\d{6}|\d{4})$")
+_O_SERIES = re.compile(r"^o\d(?:-|$)")
+_GPT5 = re.compile(r"^gpt-(?:[5-9]|\d\d)(?:[.-]|$)")
+_GPT4 = re.compile(r"^(?:gpt-(?:4|3\.5)|chatgpt-4o)")
+_EFFORTS = ("low", "medium", "high")
+# Flex: the pricing of o3, o4-mini and the GPT-5 family lists it; others have no such price.
+_FLEX = re.compile(r"^(?:o3|o4-mini|gpt-5)(?!-mini-deep|.*chat)")
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What one model accepts.
+
+    Attributes:
+        model: The name asked for.
+        known_as: The entry of the table it was resolved to; None for a name we don't know.
+        provider: `openai`, `ollama` or `embedded`.
+        family: Whose rules apply.
+        reasoning: Whether it thinks before it answers; those tokens count as output.
+        max_input_tokens: Window for the prompt, in tokens, where known.
+        max_output_tokens: Longest answer with its reasoning, in tokens, where known.
+        accepts: Parameters it takes.
+        at_effort_none: Parameters it takes only at reasoning effort `none`.
+        efforts: Reasoning efforts it takes, lowest first.
+        tiers: Service tiers it takes.
+        tools: Whether it calls tools; None where unknown.
+        structured_output: Whether it keeps to a JSON schema; None where unknown.
+        deprecated: Whether the table says that its end is announced.
+    """
+
+    model: str
+    known_as: str | None
+    provider: str
+    family: Family
+    reasoning: bool
+    max_input_tokens: int | None
+    max_output_tokens: int | None
+    accepts: frozenset[Parameter]
+    at_effort_none: frozenset[Parameter] = frozenset()
+    efforts: tuple[str, ...] = ()
+    tiers: tuple[str, ...] = ()
+    tools: bool | None = None
+    structured_output: bool | None = None
+    deprecated: bool = False
+
+    def takes(self, parameter: Parameter, *, effort: str | None = None) -> bool:
+        """Whether the model takes the parameter.
+
+        Args:
+            parameter: Which one.
+            effort: The reasoning effort of the same request, where one is sent.
+        """
+        return parameter in self.accepts or (effort == "none" and parameter in self.at_effort_none)
+
+
+def resolve(model: str) -> tuple[str | None, str]:
+    """The table's entry for a name, and the bare name.
+
+    Takes off what proxies and fine-tunes put around it (`openai/o3`, `ft:gpt-4.1-2025-04-14:org`)
+    and the date of a snapshot (`o3-2025-04-16`).
+
+    Args:
+        model: The name as sent to the provider.
+
+    Returns:
+        The name in the table or None, and the name without prefixes.
+    """
+    bare = model.strip().lower()
+    if bare.startswith("ft:"):
+        bare = bare.split(":")[1]
+    bare = bare.rsplit("/", 1)[-1].split(":", 1)[0]
+    table = _table()
+    if bare in table:
+        return bare, bare
+    snapshot = _SNAPSHOT.match(bare)
+    if snapshot and snapshot["base"] in table:
+        return snapshot["base"], bare
+    return None, bare
+
+
+def capabilities_of(
+    model: str, *, provider: str = "openai", assume: frozenset[Parameter] = frozenset()
+) -> Capabilities:
+    """What a model accepts.
+
+    Args:
+        model: Its name, with or without prefix and date.
+        provider: `openai`, `ollama` or `embedded`.
+        assume: Parameters that the caller knows this model takes (own servers, new models).
+    """
+    if provider == "ollama":
+        return _local(model, provider, assume, without=("presence_penalty", "frequency_penalty"))
+    if provider == "embedded":
+        return _local(model, provider, assume, without=())
+    known, bare = resolve(model)
+    data: Mapping[str, Any] = _table().get(known, {}) if known else {}
+    # A name like gpt-5.9-mini tells its family, but a table without it can't tell its limits.
+    family = _family(known or bare)
+    thinks = bool(data.get("reasoning_output", family in ("o-series", "gpt-5")))
+    if "chat" in bare:
+        thinks = False
+    accepts: set[Parameter] = set(_OPENAI) | set(assume)
+    at_none: frozenset[Parameter] = frozenset()
+    efforts: tuple[str, ...] = ()
+    if family == "gpt-4":
+        accepts |= SAMPLING | {"stop", "parallel_tool_calls"}
+    elif family == "o-series":
+        accepts.add("reasoning_effort")
+        efforts = _EFFORTS
+        if bare.startswith(("o1", "o3-mini")):
+            accepts.add("stop")
+    elif family == "gpt-5" and thinks:
+        accepts |= {"reasoning_effort", "verbosity", "parallel_tool_calls"}
+        efforts = tuple(data.get("reasoning_effort_levels") or _EFFORTS)
+        if data.get("temperature") and "none" in efforts:
+            at_none = SAMPLING
+    if known is None:
+        # Accepted by every chat model that OpenAI serves; anything else might be refused.
+        accepts = {"max_output_tokens", *assume}
+        efforts = _EFFORTS if "reasoning_effort" in assume else ()
+        at_none = frozenset()
+    tiers = ("auto", "default") if known else ()
+    if known and _FLEX.match(bare):
+        tiers = (*tiers, "flex", "priority")
+    elif known and family == "gpt-4":
+        tiers = (*tiers, "priority")
+    return Capabilities(
+        model=model,
+        known_as=known,
+        provider=provider,
+        family=family if known else "unknown",
+        reasoning=thinks,
+        max_input_tokens=data.get("max_input_tokens") or None,
+        max_output_tokens=data.get("max_output_tokens") or None,
+        accepts=frozenset(accepts),
+        at_effort_none=at_none,
+        efforts=efforts,
+        tiers=tiers,
+        tools=data.get("tool_calling"),
+        structured_output=data.get("structured_output"),
+        deprecated=data.get("status") == "deprecated",
+    )
+
+
+def known_models() -> tuple[str, ...]:
+    """The chat models of the table."""
+    return tuple(
+        sorted(n for n, d in _table().items() if d.get("text_outputs", True) and _family(n))
+    )
+
+
+def _family(name: str) -> Family:
+    if _O_SERIES.match(name):
+        return "o-series"
+    if _GPT5.match(name):
+        return "gpt-5"
+    return "gpt-4" if _GPT4.match(name) else "unknown"
+
+
+def _local(
+    model: str, provider: str, assume: frozenset[Parameter], *, without: tuple[Parameter, ...]
+) -> Capabilities:
+    accepts: set[Parameter] = {"max_output_tokens", "stop", "seed", "response_format", *SAMPLING}
+    return Capabilities(
+        model=model,
+        known_as=None,
+        provider=provider,
+        family="ollama" if provider == "ollama" else "embedded",
+        reasoning=False,
+        max_input_tokens=None,
+        max_output_tokens=None,
+        accepts=frozenset(accepts.difference(without) | assume),
+    )
+
+
+@cache
+def _table() -> Mapping[str, Mapping[str, Any]]:
+    """The table in langchain-openai's wheel, read without importing the package (two seconds)."""
+    spec = find_spec("langchain_openai")
+    if spec is None or spec.origin is None:
+        return {}
+    path = Path(spec.origin).parent / "data" / "_profiles.py"
+    if not path.is_file():
+        return {}
+    table: Mapping[str, Mapping[str, Any]] = runpy.run_path(str(path)).get("_PROFILES", {})
+    return table

@@ -1,0 +1,220 @@
+"""From a profile to what is really sent to one model: kept, translated, left out, or refused.
+
+Nothing is dropped in silence: each parameter of the profile ends in a note of the plan.
+
+- `sent`: as the profile has it.
+- `translated`: the model has another way to the same end. Sampling parameters on a reasoning model
+  become the profile's effort and style; an effort or length above the model's limit becomes the
+  limit.
+- `left out`: the profile calls the parameter optional, or the model is a fallback (a fallback that
+  is less exact beats no answer).
+- `refused`: anything else. The profile is not used with that model.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from allotrope.exceptions import ProfileError
+from allotrope.models.capabilities import SAMPLING, Capabilities, Parameter, capabilities_of
+from allotrope.models.profile import Profile
+
+Outcome = Literal["sent", "translated", "left out", "refused"]
+_ORDER = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+
+_NAMES: Mapping[str, Mapping[Parameter, str]] = {
+    "openai": {
+        "reasoning_effort": "reasoning_effort",
+        "verbosity": "verbosity",
+        "max_output_tokens": "max_completion_tokens",
+        "temperature": "temperature",
+        "top_p": "top_p",
+        "presence_penalty": "presence_penalty",
+        "frequency_penalty": "frequency_penalty",
+        "seed": "seed",
+        "stop": "stop_sequences",
+        "service_tier": "service_tier",
+    },
+    "ollama": {
+        "max_output_tokens": "num_predict",
+        "temperature": "temperature",
+        "top_p": "top_p",
+        "seed": "seed",
+        "stop": "stop",
+    },
+}
+"""Constructor arguments of `ChatOpenAI` and `ChatOllama` (the embedded model is a ChatOpenAI)."""
+
+
+@dataclass(frozen=True)
+class Note:
+    """What became of one parameter.
+
+    Attributes:
+        parameter: Which one.
+        value: The profile's value.
+        outcome: What became of it.
+        why: A sentence; empty for what is sent as it is.
+    """
+
+    parameter: Parameter
+    value: Any
+    outcome: Outcome
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class ParameterPlan:
+    """What a profile means for one model.
+
+    Attributes:
+        profile: The profile's name.
+        model: The model's name.
+        provider: `openai`, `ollama` or `embedded`.
+        arguments: Constructor arguments for the chat model class.
+        notes: One per parameter of the profile.
+        capabilities: What the model accepts.
+    """
+
+    profile: str
+    model: str
+    provider: str
+    arguments: Mapping[str, Any]
+    notes: tuple[Note, ...]
+    capabilities: Capabilities
+
+    @property
+    def refused(self) -> tuple[Note, ...]:
+        """The parameters that make the profile unusable with this model."""
+        return tuple(note for note in self.notes if note.outcome == "refused")
+
+    def check(self) -> "ParameterPlan":
+        """The plan itself.
+
+        Raises:
+            ProfileError: The model refuses a parameter that nothing can stand for.
+        """
+        if not self.refused:
+            return self
+        told = " ".join(note.why for note in self.refused)
+        names = ", ".join(note.parameter for note in self.refused)
+        raise ProfileError(
+            f"The profile {self.profile!r} can't be used with {self.model}. {told}",
+            hint=f"Take {names} out, list it under `optional`, or choose another model.",
+        )
+
+
+def plan_for(
+    profile: Profile, model: str, provider: str = "openai", *, fallback: bool | None = None
+) -> ParameterPlan:
+    """Works out what to send.
+
+    Args:
+        profile: The wishes.
+        model: The model's name.
+        provider: `openai`, `ollama` or `embedded`.
+        fallback: Whether what the model refuses is left out instead of refused; default: for
+            every provider but OpenAI.
+    """
+    capabilities = capabilities_of(model, provider=provider, assume=profile.assume)
+    lenient = provider != "openai" if fallback is None else fallback
+    arguments: dict[str, Any] = {}
+    notes: list[Note] = []
+    for parameter, value in profile.set_parameters().items():
+        note, sent = _one(profile, parameter, value, capabilities, lenient=lenient)
+        notes.append(note)
+        if sent is not None:
+            _put(arguments, provider, parameter, sent)
+    if provider == "openai" and capabilities.known_as and "/" not in model:
+        _add_limits(arguments, model, capabilities)
+    return ParameterPlan(
+        profile=profile.name,
+        model=model,
+        provider=provider,
+        arguments=arguments,
+        notes=tuple(notes),
+        capabilities=capabilities,
+    )
+
+
+def arguments_for(profile: Profile, model: str, provider: str = "openai") -> dict[str, Any]:
+    """Constructor arguments of `ChatOpenAI` or `ChatOllama` for a profile.
+
+    Args:
+        profile: The wishes.
+        model: The model's name.
+        provider: `openai`, `ollama` or `embedded`.
+
+    Raises:
+        ProfileError: The model refuses a parameter that nothing can stand for.
+    """
+    return dict(plan_for(profile, model, provider).check().arguments)
+
+
+def _one(
+    profile: Profile, parameter: Parameter, value: Any, can: Capabilities, *, lenient: bool
+) -> tuple[Note, Any]:
+    """The note on one parameter, and the value to send (None: nothing)."""
+    if can.takes(parameter, effort=profile.reasoning_effort):
+        return _limited(profile, parameter, value, can, lenient=lenient)
+    who = f"{can.model} takes no {parameter}"
+    if can.provider == "openai" and can.known_as is None:
+        who = (
+            f"{can.model} is a model we know nothing of, so {parameter} is not sent "
+            f"(list it under `assume` if it takes it)"
+        )
+    if parameter in SAMPLING and can.reasoning and (profile.style or profile.reasoning_effort):
+        stands = [f"effort {profile.reasoning_effort}"] if profile.reasoning_effort else []
+        stands += [f"the style {profile.style!r}"] if profile.style else []
+        note = f"{who}; {' and '.join(stands)} stand for it."
+        return Note(parameter, value, "translated", note), None
+    if parameter == "verbosity" and profile.style:
+        note = f"{who}; the style {profile.style!r} stands for it."
+        return Note(parameter, value, "translated", note), None
+    if lenient or parameter in profile.optional:
+        return Note(parameter, value, "left out", f"{who}."), None
+    return Note(parameter, value, "refused", f"{who}."), None
+
+
+def _limited(
+    profile: Profile, parameter: Parameter, value: Any, can: Capabilities, *, lenient: bool
+) -> tuple[Note, Any]:
+    if parameter == "max_output_tokens" and can.max_output_tokens:
+        if value > can.max_output_tokens:
+            why = f"{can.model} gives at most {can.max_output_tokens:,} tokens."
+            return Note(parameter, value, "translated", why), can.max_output_tokens
+    elif parameter == "reasoning_effort" and can.efforts and value not in can.efforts:
+        nearest = min(
+            can.efforts, key=lambda e: (abs(_ORDER.index(e) - _ORDER.index(value)), e != "low")
+        )
+        why = f"{can.model} knows the efforts {', '.join(can.efforts)}; {nearest} is sent."
+        return Note(parameter, value, "translated", why), nearest
+    elif parameter == "service_tier" and value not in can.tiers and value != "auto":
+        why = f"{can.model} has no tier {value}."
+        outcome: Outcome = "left out" if lenient or parameter in profile.optional else "refused"
+        return Note(parameter, value, outcome, why), None
+    return Note(parameter, value, "sent"), value
+
+
+def _put(arguments: dict[str, Any], provider: str, parameter: Parameter, value: Any) -> None:
+    if parameter == "response_format":
+        if value == "json" and provider == "ollama":
+            arguments["format"] = "json"
+        elif value == "json":
+            arguments.setdefault("model_kwargs", {})["response_format"] = {"type": "json_object"}
+        return
+    names = _NAMES["ollama" if provider == "ollama" else "openai"]
+    arguments[names[parameter]] = list(value) if parameter == "stop" else value
+
+
+def _add_limits(arguments: dict[str, Any], model: str, can: Capabilities) -> None:
+    """A snapshot's limits, which ChatOpenAI looks up by exact name only."""
+    if model != can.known_as:
+        arguments["profile"] = {
+            "max_input_tokens": can.max_input_tokens,
+            "max_output_tokens": can.max_output_tokens,
+            "tool_calling": can.tools,
+            "structured_output": can.structured_output,
+            "reasoning_output": can.reasoning,
+            "temperature": "temperature" in can.accepts,
+        }
