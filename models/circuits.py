@@ -1,0 +1,565 @@
+"""The circuits of a process at work: asks them before a call, tells them how it went.
+
+Two circuits stand in front of a model: its own (`openai/o3`) and its provider's (`openai`), which
+counts what hits all models alike: no connection, a refused key, no credit. With Redis all processes
+share them. The call path reads a local snapshot at most 50 ms old; a background thread keeps it
+fresh and hands in the successes while calls come in, so a healthy call waits for nothing.
+"""
+
+import asyncio
+import hashlib
+import logging
+import random
+import threading
+import time
+import uuid
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from allotrope.exceptions import CircuitOpenError, StoreError
+from allotrope.models import breaker
+from allotrope.models.breaker import Circuit, Outcome, Rules, Ticket
+from allotrope.models.breaker_store import BreakerStore, LocalStore
+from allotrope.models.errors import PROVIDER_NAMES
+from allotrope.models.policy import policy
+
+log = logging.getLogger("allotrope.breaker")
+
+Sharing = Literal["local", "redis", "lost"]
+"""`local`: this process alone, as set; `redis`: shared; `lost`: should be shared, Redis is gone."""
+
+Change = Callable[[Circuit], Circuit]
+Listener = Callable[[Circuit, Circuit], None]
+
+LINGER_S = 10.0
+"""How long after the last call the background thread keeps the snapshots fresh."""
+
+MOST_SWAPS = 64
+"""Swaps lost in a row after which a change is made in this process only."""
+
+
+def deployment_of(base_url: str | None, key: str | None) -> str:
+    """A short name for an account at an address: another key or server has circuits of its own.
+
+    Otherwise a corrected key would still be held back by the wrong one's circuit. The key can't be
+    computed back: 32 bits of a keyed hash remain of it.
+    """
+    text = f"{base_url or ''}\n{key or ''}".encode()
+    return hashlib.blake2b(text, digest_size=4, key=b"allotrope circuit").hexdigest()
+
+
+def circuit_name(provider: str, model: str | None = None, *, deployment: str = "") -> str:
+    """`openai@1f2e3d4c/o3`; without a model the provider's own circuit."""
+    where = f"{provider}@{deployment}" if deployment else provider
+    return where if model is None else f"{where}/{model}"
+
+
+def shown_name(name: str) -> str:
+    """The name for people: `openai/o3`."""
+    provider, slash, model = name.partition("/")
+    return provider.partition("@")[0] + slash + model
+
+
+@dataclass
+class _Snapshot:
+    circuit: Circuit
+    at: float
+
+
+@dataclass
+class _Gathered:
+    ok: int = 0
+    slow: int = 0
+    generation: int = 0
+
+
+@dataclass(kw_only=True)
+class Permit:
+    """Leave for one request. Exactly one of `succeed`, `fail` and `give_back` ends it.
+
+    Later calls of these do nothing, so `give_back` in a `finally` is always right.
+    """
+
+    circuits: "Circuits"
+    provider: str
+    model: str
+    tickets: dict[str, Ticket]
+    done: bool = field(default=False)
+
+    @property
+    def is_probe(self) -> bool:
+        """Whether this call tests a provider that was down."""
+        return any(ticket.owner for ticket in self.tickets.values())
+
+    def succeed(self, *, first_token_s: float | None = None) -> None:
+        """The call went well.
+
+        Args:
+            first_token_s: Seconds until the first token (or the answer); slow ones are counted.
+        """
+        if self._end():
+            limit = self.circuits.slow_after_s
+            slow = limit is not None and first_token_s is not None and first_token_s > limit
+            for name, ticket in self.tickets.items():
+                self.circuits.report(
+                    name, ticket, Outcome(kind="slow" if slow and "/" in name else "success")
+                )
+
+    def fail(self, error: BaseException) -> None:
+        """The call failed; what that means for the circuits is `policy`'s word."""
+        if not self._end():
+            return
+        handling = policy(error)
+        for name, ticket in self.tickets.items():
+            own = ("/" in name) == (handling.scope == "model")
+            if own and handling.counts == "failure":
+                wait = getattr(error, "retry_after_s", None) or 0.0
+                outcome = Outcome(
+                    kind="failure",
+                    opens_for_s=handling.opens_for_s,
+                    floor_s=wait,
+                    error=type(error).__name__,
+                    code=getattr(error, "code", None),
+                )
+            elif handling.reached and "/" not in name:
+                outcome = Outcome(kind="success")
+            else:
+                outcome = Outcome(kind="nothing")
+            self.circuits.report(name, ticket, outcome)
+
+    def give_back(self) -> None:
+        """The call says nothing about the provider: it was cancelled or never made."""
+        if self._end():
+            for name, ticket in self.tickets.items():
+                self.circuits.report(name, ticket, Outcome(kind="nothing"))
+
+    async def asucceed(self, *, first_token_s: float | None = None) -> None:
+        """Like `succeed`; never blocks the event loop."""
+        if self._quiet():
+            self.succeed(first_token_s=first_token_s)
+        else:
+            await asyncio.shield(asyncio.to_thread(self.succeed, first_token_s=first_token_s))
+
+    async def afail(self, error: BaseException) -> None:
+        """Like `fail`; never blocks the event loop."""
+        if self.circuits.sharing == "redis":
+            await asyncio.shield(asyncio.to_thread(self.fail, error))
+        else:
+            self.fail(error)
+
+    def agive_back(self) -> None:
+        """Like `give_back`, for a cancelled coroutine, which must not wait: a thread does it."""
+        if self._quiet() or self.circuits.sharing != "redis":
+            self.give_back()
+        else:
+            threading.Thread(target=self.give_back, daemon=True).start()
+
+    def _quiet(self) -> bool:
+        """Whether ending it well needs no round trip: no lease is held."""
+        return self.circuits.sharing != "redis" or not self.is_probe
+
+    def _end(self) -> bool:
+        ended, self.done = self.done, True
+        return not ended
+
+
+class Circuits:
+    """The circuit breaker of a process.
+
+    Args:
+        rules: When circuits open and close.
+        shared: The store all processes share; None keeps the circuits in this process.
+        clock: Seconds since the epoch.
+        ticks: Seconds of a clock that never goes back, for the age of snapshots.
+        chance: Random numbers in [0, 1) for the jitter.
+        snapshot_s: How old a snapshot may be before the call path looks itself.
+        slow_after_s: A first token later than this counts as slow; None counts none.
+        lost_s: Seconds between two tries to reach a store that is gone.
+        enabled: False lets every call pass and counts nothing.
+    """
+
+    def __init__(
+        self,
+        *,
+        rules: Rules | None = None,
+        shared: BreakerStore | None = None,
+        clock: Callable[[], float] = time.time,
+        ticks: Callable[[], float] = time.monotonic,
+        chance: Callable[[], float] = random.random,
+        snapshot_s: float = 0.05,
+        slow_after_s: float | None = None,
+        lost_s: float = 1.0,
+        enabled: bool = True,
+    ) -> None:
+        self.rules = rules or Rules()
+        self.slow_after_s = slow_after_s
+        self.enabled = enabled
+        self.listeners: list[Listener] = []
+        self._shared = shared
+        self._local = LocalStore(clock=clock)
+        self._ticks = ticks
+        self._chance = chance
+        self._snapshot_s = snapshot_s
+        self._lost_s = lost_s
+        self._lost_at: float | None = None
+        self._snapshots: dict[str, _Snapshot] = {}
+        self._gathered: dict[str, _Gathered] = {}
+        self._lock = threading.Lock()
+        self._last_call = float("-inf")
+        self._wake = threading.Event()
+        self._closed = False
+        self._thread: threading.Thread | None = None
+
+    # -- asking -----------------------------------------------------------------------------------
+
+    @property
+    def sharing(self) -> Sharing:
+        """Whether the circuits are shared with other processes now."""
+        if self._shared is None:
+            return "local"
+        return "redis" if self._lost_at is None else "lost"
+
+    def now(self) -> float:
+        """Seconds since the epoch, the store's where there is one."""
+        store = self._shared if self.sharing == "redis" and self._shared else self._local
+        return store.now()
+
+    def admit(self, provider: str, model: str, *, deployment: str = "", lease_s: float) -> Permit:
+        """Leave to call a model now.
+
+        Args:
+            provider: `openai`, `ollama` or `embedded`.
+            model: The model.
+            deployment: From `deployment_of`.
+            lease_s: How long a probe may take; longer than the call's timeout.
+
+        Raises:
+            CircuitOpenError: The provider's or the model's circuit holds calls back.
+        """
+        permit = Permit(circuits=self, provider=provider, model=model, tickets={})
+        if not self.enabled:
+            return permit
+        self._touch()
+        for name in (
+            circuit_name(provider, deployment=deployment),
+            circuit_name(provider, model, deployment=deployment),
+        ):
+            circuit = self._fresh(name)
+            ticket = self._ask(circuit, lease_s)
+            if not ticket.granted:
+                permit.give_back()
+                raise self._refusal(name, provider, model, ticket)
+            permit.tickets[name] = ticket
+        return permit
+
+    async def aadmit(
+        self, provider: str, model: str, *, deployment: str = "", lease_s: float
+    ) -> Permit:
+        """Like `admit`; never blocks the event loop."""
+        names = (
+            circuit_name(provider, deployment=deployment),
+            circuit_name(provider, model, deployment=deployment),
+        )
+        if not self.enabled or self.sharing != "redis" or all(map(self._passes, names)):
+            return self.admit(provider, model, deployment=deployment, lease_s=lease_s)
+        task = asyncio.create_task(
+            asyncio.to_thread(self.admit, provider, model, deployment=deployment, lease_s=lease_s)
+        )
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(_give_back_late)
+            raise
+
+    def report(self, name: str, ticket: Ticket, outcome: Outcome) -> None:
+        """Tells a circuit how a call went."""
+        outcome = replace(outcome, owner=ticket.owner, generation=ticket.generation)
+        if ticket.owner is None and outcome.kind == "nothing":
+            return
+        if ticket.owner is None and outcome.kind != "failure" and self.sharing == "redis":
+            with self._lock:
+                found = self._gathered.setdefault(name, _Gathered(generation=ticket.generation))
+                if found.generation != ticket.generation:
+                    found = self._gathered[name] = _Gathered(generation=ticket.generation)
+                found.ok += outcome.kind == "success"
+                found.slow += outcome.kind == "slow"
+            return
+        self._hand_in(name)
+        chance, now = self._chance(), self.now
+        self._change(
+            name,
+            lambda c: breaker.record(c, outcome, rules=self.rules, now=now(), chance=chance),
+        )
+
+    # -- looking and operating --------------------------------------------------------------------
+
+    def look(self, name: str) -> Circuit:
+        """The circuit as it is now."""
+        return self._fresh(name)
+
+    def names(self) -> list[str]:
+        """The names of all circuits, of all processes where they are shared."""
+        known = set(self._local.names()) | set(self._snapshots)
+        if self._shared is not None and self.sharing == "redis":
+            try:
+                known |= set(self._shared.names())
+            except StoreError as exc:
+                self._lose(exc)
+        return sorted(known)
+
+    def isolate(self, name: str, *, reason: str = "isolated by an operator") -> Circuit:
+        """Holds a circuit open until it is reset."""
+        return self._change(name, lambda c: breaker.isolate(c, now=self.now(), reason=reason))
+
+    def disable(self, name: str) -> Circuit:
+        """Lets every call of a circuit pass until it is reset."""
+        return self._change(name, lambda c: breaker.disable(c, now=self.now()))
+
+    def reset(self, name: str) -> Circuit:
+        """Closes a circuit and forgets its counts."""
+        return self._change(name, lambda c: breaker.reset(c, now=self.now()))
+
+    def close(self) -> None:
+        """Hands in what was gathered and stops the background thread."""
+        self._closed = True
+        self._wake.set()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(timeout=1.0)
+        if self.sharing == "redis":
+            for name in list(self._gathered):
+                self._hand_in(name)
+        close = getattr(self._shared, "close", None)
+        if close is not None:
+            close()
+
+    # -- inside -----------------------------------------------------------------------------------
+
+    def _passes(self, name: str) -> bool:
+        """Whether a fresh snapshot lets a call pass without asking the store."""
+        found = self._snapshots.get(name)
+        return (
+            found is not None
+            and self._ticks() - found.at <= self._snapshot_s
+            and (
+                found.circuit.state in ("closed", "disabled", "isolated")
+                or (found.circuit.state == "open" and self.now() < found.circuit.opened_until)
+            )
+        )
+
+    def _ask(self, circuit: Circuit, lease_s: float) -> Ticket:
+        owner = uuid.uuid4().hex
+        after, ticket = breaker.admit(circuit, now=self.now(), owner=owner, lease_s=lease_s)
+        if after == circuit:
+            return ticket
+        given: list[Ticket] = []
+
+        def lease(found: Circuit) -> Circuit:
+            after, ticket = breaker.admit(found, now=self.now(), owner=owner, lease_s=lease_s)
+            given.append(ticket)
+            return after
+
+        self._change(circuit.name, lease)
+        return given[-1]
+
+    def _fresh(self, name: str) -> Circuit:
+        if self.sharing != "redis" or self._shared is None:
+            return self._local.load(name)
+        found = self._snapshots.get(name)
+        if found is not None and self._ticks() - found.at <= self._snapshot_s:
+            return found.circuit
+        return self._refresh(name)
+
+    def _refresh(self, name: str) -> Circuit:
+        assert self._shared is not None
+        asked = self._ticks()
+        try:
+            circuit = self._shared.load(name)
+        except StoreError as exc:
+            self._lose(exc)
+            return self._local.load(name)
+        self._keep(circuit, asked)
+        return circuit
+
+    def _keep(self, circuit: Circuit, at: float) -> None:
+        before = self._snapshots.get(circuit.name)
+        if before is not None and at < before.at and circuit.version < before.circuit.version:
+            return  # another thread has seen a later one
+        self._snapshots[circuit.name] = _Snapshot(circuit, at)
+        if before is not None and before.circuit.state != circuit.state:
+            self._tell(before.circuit, circuit)
+
+    def _change(self, name: str, change: Change) -> Circuit:
+        if self.sharing == "redis" and self._shared is not None:
+            found = self._snapshots.get(name)
+            asked = self._ticks()
+            try:
+                current = found.circuit if found else self._shared.load(name)
+                for _ in range(MOST_SWAPS):
+                    after = change(current)
+                    if after == current:
+                        return current
+                    taken = self._shared.swap(current, after)
+                    if taken is None:
+                        stored = replace(after, version=current.version + 1)
+                        self._keep(current, asked)
+                        self._keep(stored, self._ticks())
+                        return stored
+                    current, asked = taken, self._ticks()
+            except StoreError as exc:
+                self._lose(exc)
+        while True:
+            before = self._local.load(name)
+            after = change(before)
+            if after == before:
+                return before
+            if self._local.swap(before, after) is None:
+                if before.state != after.state:
+                    self._tell(before, after)
+                return after
+
+    def _hand_in(self, name: str) -> None:
+        with self._lock:
+            found = self._gathered.pop(name, None)
+        if found is None:
+            return
+        self._change(
+            name,
+            lambda c: breaker.record_many(
+                c,
+                ok=found.ok,
+                slow=found.slow,
+                generation=found.generation,
+                rules=self.rules,
+                now=self.now(),
+            ),
+        )
+
+    def _lose(self, exc: StoreError) -> None:
+        with self._lock:
+            if self._lost_at is not None:
+                return
+            for found in self._snapshots.values():
+                self._local.put(found.circuit)
+            self._lost_at = self._ticks()
+        log.warning("breaker state is local: %s It is shared again as soon as Redis answers.", exc)
+        self._touch()
+
+    def rejoin(self) -> bool:
+        """Tries to reach the shared store again and brings what was learnt meanwhile.
+
+        Returns:
+            Whether the circuits are shared (again).
+        """
+        if self._shared is None or self._lost_at is None:
+            return self.sharing == "redis"
+        try:
+            for name in self._local.names():
+                local = self._local.load(name)
+                shared = self._shared.load(name)
+                for _ in range(MOST_SWAPS):
+                    merged = breaker.merge(local, shared)
+                    taken = None if merged == shared else self._shared.swap(shared, merged)
+                    if taken is None:
+                        break
+                    shared = taken
+                self._snapshots.pop(name, None)
+            if not self._local.names():
+                self._shared.load("rejoin")
+        except StoreError:
+            self._lost_at = self._ticks()
+            return False
+        self._lost_at = None
+        log.warning("breaker state is shared again: Redis is back.")
+        return True
+
+    def _tell(self, before: Circuit, after: Circuit) -> None:
+        log.log(
+            logging.INFO if after.state == "closed" else logging.WARNING,
+            "circuit %s: %s -> %s (%s)",
+            shown_name(after.name),
+            before.state,
+            after.state,
+            after.reason or "healthy",
+        )
+        for listener in self.listeners:
+            listener(before, after)
+
+    def _refusal(self, name: str, provider: str, model: str, ticket: Ticket) -> CircuitOpenError:
+        circuit = self._snapshots[name].circuit if name in self._snapshots else None
+        circuit = circuit or self._local.load(name)
+        who = PROVIDER_NAMES.get(provider, provider)
+        return CircuitOpenError(
+            f"{who} is held back by the circuit breaker.",
+            provider=provider,
+            model=model,
+            code=circuit.reason if circuit.state != "isolated" else "isolated",
+            retry_after_s=ticket.retry_after_s,
+        )
+
+    # -- the background thread --------------------------------------------------------------------
+
+    def _touch(self) -> None:
+        self._last_call = self._ticks()
+        if self._shared is None or self._closed:
+            return
+        if self._thread is None or not self._thread.is_alive():  # also after a fork
+            with self._lock:
+                if self._thread is None or not self._thread.is_alive():
+                    self._thread = threading.Thread(
+                        target=_keep_fresh,
+                        args=(weakref.ref(self), self._wake),
+                        name="allotrope-breaker",
+                        daemon=True,
+                    )
+                    self._thread.start()
+        if not self._wake.is_set():
+            self._wake.set()
+
+    def tick(self) -> float | None:
+        """One round of the background thread.
+
+        Returns:
+            Seconds until the next round; None when idle or closed.
+        """
+        if self._closed:
+            return None
+        if self.sharing == "lost":
+            lost_at = self._lost_at
+            if lost_at is not None and self._ticks() - lost_at >= self._lost_s:
+                self.rejoin()
+            return self._lost_s / 4
+        for name in list(self._gathered):
+            self._hand_in(name)
+        if self._ticks() - self._last_call > LINGER_S:
+            return None
+        for name in list(self._snapshots):
+            if self.sharing == "redis":
+                self._refresh(name)
+        return self._snapshot_s / 2
+
+
+def _keep_fresh(ref: "weakref.ref[Circuits]", wake: threading.Event) -> None:
+    """Keeps snapshots fresh while calls come in; ends with the breaker it serves."""
+    pause: float | None = 0.0
+    while True:
+        if pause is None:
+            wake.clear()
+            wake.wait(timeout=5.0)
+        elif pause:
+            time.sleep(pause)
+        circuits = ref()
+        if circuits is None or circuits._closed:
+            return
+        try:
+            pause = circuits.tick()
+        except Exception:
+            log.exception("the breaker's background thread stumbled")
+            pause = 1.0
+        del circuits
+
+
+def _give_back_late(task: "asyncio.Task[Permit]") -> None:
+    if not task.cancelled() and task.exception() is None:
+        task.result().agive_back()
