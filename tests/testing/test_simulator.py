@@ -1,11 +1,10 @@
 """The simulator as real clients see it: plain, streamed, tools, schemas, usage, refusals."""
 
-import asyncio
 import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import httpx
 import pytest
@@ -17,44 +16,8 @@ from pydantic import BaseModel
 from allotrope.exceptions import InputError
 from allotrope.testing import ProviderSimulator, Reply, SimRequest, ToolCall
 
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[ProviderSimulator]:
-    with ProviderSimulator() as simulator:
-        yield simulator
-
-
-@pytest.fixture
-def sim(server: ProviderSimulator) -> ProviderSimulator:
-    server.reset()
-    return server
-
-
-def chat(sim: ProviderSimulator, **options: object) -> ChatOpenAI:
-    fields = {
-        "model": "o3",
-        "base_url": sim.openai_url,
-        "api_key": "sk-test",
-        "max_retries": 0,
-        "timeout": 5,
-        **options,
-    }
-    return ChatOpenAI(**fields)
-
-
-@pytest.fixture
-def ollama_chat(sim: ProviderSimulator) -> Iterator[Callable[..., ChatOllama]]:
-    """Builds ChatOllama and closes its two clients, which it never does itself."""
-    made: list[ChatOllama] = []
-
-    def build(**options: object) -> ChatOllama:
-        made.append(ChatOllama(**{"model": "llama3.1", "base_url": sim.ollama_url, **options}))
-        return made[-1]
-
-    yield build
-    for model in made:
-        model._client.close()
-        asyncio.run(model._async_client.close())
+OpenAIBuilder = Callable[..., ChatOpenAI]
+OllamaBuilder = Callable[..., ChatOllama]
 
 
 class Joke(BaseModel):
@@ -70,8 +33,10 @@ def get_weather(location: str) -> str:
 
 
 @pytest.mark.parametrize("responses", [False, True], ids=["chat", "responses"])
-def test_openai_plain_and_streamed_say_the_same(sim: ProviderSimulator, responses: bool) -> None:
-    model = chat(sim, use_responses_api=responses, stream_usage=True)
+def test_openai_plain_and_streamed_say_the_same(
+    sim: ProviderSimulator, openai_chat: OpenAIBuilder, responses: bool
+) -> None:
+    model = openai_chat(use_responses_api=responses, stream_usage=True)
     plain = model.invoke("hello world")
     chunks = list(model.stream("hello world"))
     streamed = chunks[0]
@@ -89,15 +54,15 @@ def test_openai_plain_and_streamed_say_the_same(sim: ProviderSimulator, response
 
 
 @pytest.mark.parametrize("responses", [False, True], ids=["chat", "responses"])
-async def test_openai_async(sim: ProviderSimulator, responses: bool) -> None:
-    model = chat(sim, use_responses_api=responses)
+async def test_openai_async(
+    sim: ProviderSimulator, openai_chat: OpenAIBuilder, responses: bool
+) -> None:
+    model = openai_chat(use_responses_api=responses)
     assert (await model.ainvoke("hi")).text == "Echo: hi"
     assert "".join([c.text async for c in model.astream("hi")]) == "Echo: hi"
 
 
-async def test_ollama_all_four_ways(
-    sim: ProviderSimulator, ollama_chat: Callable[..., ChatOllama]
-) -> None:
+async def test_ollama_all_four_ways(sim: ProviderSimulator, ollama_chat: OllamaBuilder) -> None:
     model = ollama_chat(num_ctx=2048)
     plain = model.invoke("hi")
     assert plain.content == "Echo: hi"
@@ -109,17 +74,19 @@ async def test_ollama_all_four_ways(
     assert sim.requests[0].body["options"]["num_ctx"] == 2048
 
 
-def test_usage_comes_in_streams_only_when_asked(sim: ProviderSimulator) -> None:
-    usages = [c.usage_metadata for c in chat(sim, stream_usage=False).stream("hi")]
+def test_usage_comes_in_streams_only_when_asked(
+    sim: ProviderSimulator, openai_chat: OpenAIBuilder
+) -> None:
+    usages = [c.usage_metadata for c in openai_chat(stream_usage=False).stream("hi")]
     assert not any(usages)
-    assert any(c.usage_metadata for c in chat(sim, stream_usage=True).stream("hi"))
+    assert any(c.usage_metadata for c in openai_chat(stream_usage=True).stream("hi"))
 
 
 @pytest.mark.parametrize("api", ["chat", "responses", "ollama"])
 def test_tools_and_schemas(
-    sim: ProviderSimulator, api: str, ollama_chat: Callable[..., ChatOllama]
+    sim: ProviderSimulator, openai_chat: OpenAIBuilder, api: str, ollama_chat: OllamaBuilder
 ) -> None:
-    model = ollama_chat() if api == "ollama" else chat(sim, use_responses_api=api == "responses")
+    model = ollama_chat() if api == "ollama" else openai_chat(use_responses_api=api == "responses")
     called = model.bind_tools([get_weather]).invoke("What is the weather in Rome?")
     assert [call["name"] for call in called.tool_calls] == ["get_weather"]
     assert called.tool_calls[0]["args"] == {"location": "location"}
@@ -127,10 +94,12 @@ def test_tools_and_schemas(
 
 
 @pytest.mark.parametrize("responses", [False, True], ids=["chat", "responses"])
-def test_scripted_tool_calls_stream_in_pieces(sim: ProviderSimulator, responses: bool) -> None:
+def test_scripted_tool_calls_stream_in_pieces(
+    sim: ProviderSimulator, openai_chat: OpenAIBuilder, responses: bool
+) -> None:
     arguments = {"location": "Ulan Bator, 第二區"}
     sim.script([Reply(tool_calls=(ToolCall("get_weather", arguments),))])
-    model = chat(sim, use_responses_api=responses).bind_tools([get_weather])
+    model = openai_chat(use_responses_api=responses).bind_tools([get_weather])
     chunks = list(model.stream("go"))
     assert sum(len(chunk.tool_call_chunks) for chunk in chunks) > 2
     whole = chunks[0]
@@ -140,7 +109,7 @@ def test_scripted_tool_calls_stream_in_pieces(sim: ProviderSimulator, responses:
 
 
 def test_script_match_and_callable(
-    sim: ProviderSimulator, ollama_chat: Callable[..., ChatOllama]
+    sim: ProviderSimulator, openai_chat: OpenAIBuilder, ollama_chat: OllamaBuilder
 ) -> None:
     seen: list[SimRequest] = []
 
@@ -152,7 +121,7 @@ def test_script_match_and_callable(
     sim.when(re.compile(r"^\d+$"), "a number")
     sim.script(["first", remember])
     sim.script(["ollama's own"], provider="ollama")
-    model, local = chat(sim), ollama_chat()
+    model, local = openai_chat(), ollama_chat()
     asked = ["x", "the capital?", "42", "y", "z"]
     answers = [model.invoke(text).content for text in asked]
     assert answers == ["first", "Paris", "a number", "from the callable", "Echo: z"]
@@ -160,8 +129,8 @@ def test_script_match_and_callable(
     assert [request.text for request in seen] == ["y"]
 
 
-def test_records_without_the_key(sim: ProviderSimulator) -> None:
-    chat(sim, api_key="sk-very-secret").invoke("hi")
+def test_records_without_the_key(sim: ProviderSimulator, openai_chat: OpenAIBuilder) -> None:
+    openai_chat(api_key="sk-very-secret").invoke("hi")
     [request] = sim.requests
     assert "sk-very-secret" not in repr(request)
     assert (request.number, request.status, request.finished) == (1, 200, True)
@@ -218,19 +187,21 @@ def test_tool_messages_must_pair(sim: ProviderSimulator) -> None:
             assert response.status_code == status, messages
 
 
-def test_real_context_overflow(sim: ProviderSimulator) -> None:
+def test_real_context_overflow(sim: ProviderSimulator, openai_chat: OpenAIBuilder) -> None:
     with pytest.raises(BadRequestError) as caught:
-        chat(sim).invoke("word " * 200_000)
+        openai_chat().invoke("word " * 200_000)
     assert caught.value.code == "context_length_exceeded"
 
 
-def test_length_limit_spends_hidden_tokens_first(sim: ProviderSimulator) -> None:
+def test_length_limit_spends_hidden_tokens_first(
+    sim: ProviderSimulator, openai_chat: OpenAIBuilder
+) -> None:
     text = "one two three four five"
-    short = chat(sim, max_completion_tokens=66).invoke(text)
+    short = openai_chat(max_completion_tokens=66).invoke(text)
     assert short.content == "Echo: one "
     assert short.response_metadata["finish_reason"] == "length"
-    assert chat(sim, max_completion_tokens=10).invoke(text).content == ""
-    low = chat(sim, reasoning_effort="low").invoke(text)
+    assert openai_chat(max_completion_tokens=10).invoke(text).content == ""
+    low = openai_chat(reasoning_effort="low").invoke(text)
     assert low.usage_metadata is not None
     assert low.usage_metadata["output_token_details"]["reasoning"] == 32
 
@@ -290,7 +261,7 @@ def test_ollama_client_sees_its_models(sim: ProviderSimulator) -> None:
 
 
 def test_ollama_cuts_long_prompts_silently(
-    sim: ProviderSimulator, ollama_chat: Callable[..., ChatOllama]
+    sim: ProviderSimulator, ollama_chat: OllamaBuilder
 ) -> None:
     model = ollama_chat(num_ctx=512)
     usage = model.invoke("word " * 4000).usage_metadata
@@ -312,9 +283,7 @@ def test_responses_remember_the_previous_one(sim: ProviderSimulator) -> None:
     assert lost.json()["error"]["code"] == "previous_response_not_found"
 
 
-def test_passes_on_to_a_real_server(
-    sim: ProviderSimulator, ollama_chat: Callable[..., ChatOllama]
-) -> None:
+def test_passes_on_to_a_real_server(sim: ProviderSimulator, ollama_chat: OllamaBuilder) -> None:
     sim.script([Reply("from behind", input_tokens=11, output_tokens=7)])
     with ProviderSimulator(upstream=sim.openai_url, upstream_model="gpt-4.1") as front:
         answer = ollama_chat(base_url=front.ollama_url).invoke("hi")

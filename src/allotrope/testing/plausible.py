@@ -6,13 +6,14 @@ conformance suites get replies of the right shape.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from allotrope.testing.replies import Asked, Reply, ToolCall, ToolSpec
 
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _QUOTED_KEY = re.compile(r"['\"`](\w+)['\"`]")
+_QUOTED = re.compile(r"(?:^|[\s(:])(?:'([^'\n]+)'|\"([^\"\n]+)\")")
 _NAME_WORD = re.compile(r"[a-z]{4,}")
 _COMMON = frozenset({"tool", "function", "call", "make", "with", "from"})
 
@@ -54,20 +55,28 @@ def value_for(schema: Mapping[str, Any], hint: str = "") -> Any:
 
     Args:
         schema: The schema; `$ref` to `$defs`, `anyOf`, `enum`, `const` and bounds are understood.
-        hint: A text whose numbers fill the number fields.
+        hint: A text whose numbers and quoted words fill the fields, in order.
     """
-    numbers = iter(_NUMBER.findall(hint))
-    return _value(schema, schema, "simulated", numbers, 0)
+    quoted = (single or double for single, double in _QUOTED.findall(hint))
+    return _value(schema, schema, "simulated", _Hints(iter(_NUMBER.findall(hint)), quoted), 0)
 
 
-def _value(schema: Any, root: Mapping[str, Any], name: str, numbers: Any, depth: int) -> Any:
+class _Hints:
+    """What the user's text offers for the fields."""
+
+    def __init__(self, numbers: Iterator[str], quoted: Iterator[str]) -> None:
+        self.numbers = numbers
+        self.quoted = quoted
+
+
+def _value(schema: Any, root: Mapping[str, Any], name: str, hints: _Hints, depth: int) -> Any:
     if not isinstance(schema, Mapping) or depth > 12:
         return None
     if "$ref" in schema:
         target: Any = root
         for part in str(schema["$ref"]).removeprefix("#/").split("/"):
             target = target.get(part, {}) if isinstance(target, Mapping) else {}
-        return _value(target, root, name, numbers, depth + 1)
+        return _value(target, root, name, hints, depth + 1)
     for fixed in ("const", "default"):
         if fixed in schema:
             return schema[fixed]
@@ -75,26 +84,28 @@ def _value(schema: Any, root: Mapping[str, Any], name: str, numbers: Any, depth:
         return schema["enum"][0]
     for union in ("anyOf", "oneOf", "allOf"):
         if schema.get(union):
-            return _value(schema[union][0], root, name, numbers, depth + 1)
+            return _value(schema[union][0], root, name, hints, depth + 1)
     kind = schema.get("type", "object" if "properties" in schema else "string")
     kind = kind[0] if isinstance(kind, list) and kind else kind
     if kind == "object":
         return {
-            key: _value(sub, root, key, numbers, depth + 1)
+            key: _value(sub, root, key, hints, depth + 1)
             for key, sub in (schema.get("properties") or {}).items()
         }
     if kind == "array":
         items = schema.get("items", {"type": "string"})
         count = max(1, int(schema.get("minItems", 1)))
-        return [_value(items, root, name, numbers, depth + 1) for _ in range(count)]
+        return [_value(items, root, name, hints, depth + 1) for _ in range(count)]
     if kind in ("integer", "number"):
-        return _number(schema, kind, numbers)
+        return _number(schema, kind, hints.numbers)
     if kind == "boolean":
         return True
-    return None if kind == "null" else f"{name}".ljust(int(schema.get("minLength", 0)), ".")
+    if kind == "null":
+        return None
+    return next(hints.quoted, name).ljust(int(schema.get("minLength", 0)), ".")
 
 
-def _number(schema: Mapping[str, Any], kind: str, numbers: Any) -> float | int:
+def _number(schema: Mapping[str, Any], kind: str, numbers: Iterator[str]) -> float | int:
     found = float(next(numbers, schema.get("minimum", 1)))
     found = max(found, float(schema.get("minimum", found)))
     found = min(found, float(schema.get("maximum", found)))
