@@ -1,1 +1,44 @@
-"""Allotrope: LangChain/LangGraph agents that stay cheap, fast and up."""
+"""Allotrope: LangChain/LangGraph agents that stay cheap, fast and up.
+
+from allotrope import build_agent
+
+with build_agent("assistant") as agent:
+    print(agent.ask("What is the capital of France?").answer)
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from allotrope.exceptions import AllotropeError
+    from allotrope.graphs.context import RunContext
+    from allotrope.reply import Reply
+    from allotrope.runtime import Agent, build_agent
+    from allotrope.settings import Settings, load_settings
+
+__all__ = [
+    "Agent",
+    "AllotropeError",
+    "Reply",
+    "RunContext",
+    "Settings",
+    "build_agent",
+    "load_settings",
+]
+
+_HOMES = {
+    "Agent": "allotrope.runtime",
+    "AllotropeError": "allotrope.exceptions",
+    "Reply": "allotrope.reply",
+    "RunContext": "allotrope.graphs.context",
+    "Settings": "allotrope.settings",
+    "build_agent": "allotrope.runtime",
+    "load_settings": "allotrope.settings",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public name at its first use: `import allotrope` alone must not cost LangChain."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'allotrope' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,35 @@
+"""What an agent type is."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from langgraph.graph.state import CompiledStateGraph
+
+
+@dataclass(frozen=True)
+class AgentSpec:
+    """One agent type.
+
+    Attributes:
+        name: What users call it: `assistant`.
+        summary: What it does, one sentence.
+        graph: Its builder, `package.module:function`, called with `parts`, `checkpointer`, `store`.
+        prompt: Its prompt template.
+        profile: Its parameter profile.
+        tools: Names of the tools it may call.
+    """
+
+    name: str
+    summary: str
+    graph: str
+    prompt: str
+    profile: str = "balanced"
+    tools: tuple[str, ...] = ()
+
+    def build(self, **collaborators: Any) -> "CompiledStateGraph[Any, Any, Any, Any]":
+        """Builds the graph with the collaborators given; imports it now."""
+        from allotrope.graphs.parts import named
+
+        graph: CompiledStateGraph[Any, Any, Any, Any] = named(self.graph)(**collaborators)
+        return graph

@@ -1,0 +1,60 @@
+"""What a run is told besides its messages: the `context_schema`, shown as a form in Studio."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from langchain_core.tools import BaseTool
+
+
+def _about(text: str) -> dict[str, str]:
+    return {"description": text}
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """Who asks, and with which profile, prompt and limits."""
+
+    profile: str | None = field(
+        default=None, metadata=_about("Named parameter set; empty: the agent's own.")
+    )
+    prompt_label: str = field(
+        default="production", metadata=_about("Which version of the prompt: a label or a number.")
+    )
+    budget_tokens: int | None = field(
+        default=None,
+        metadata=_about("Most tokens the conversation may take in the prompt; empty: the window."),
+    )
+    tenant: str = field(default="default", metadata=_about("Whose data this run may see."))
+    user: str | None = field(
+        default=None, metadata=_about("Who asks, for usage and long-term facts.")
+    )
+    tools_allowed: list[str] | None = field(
+        default=None, metadata=_about("Names of the tools the agent may call; empty: all it has.")
+    )
+    variant: str | None = field(default=None, metadata=_about("Variant of a running experiment."))
+    cache: str = field(
+        default="default", metadata=_about("default, no-store, no-cache, or max-age=SECONDS.")
+    )
+
+
+def context_of(given: RunContext | Mapping[str, Any] | None) -> RunContext:
+    """The context of a run; LangGraph gives None where the caller passed none.
+
+    Args:
+        given: `runtime.context`.
+    """
+    if given is None:
+        return RunContext()
+    if isinstance(given, RunContext):
+        return given
+    known = {f.name for f in fields(RunContext)}
+    return RunContext(**{name: value for name, value in given.items() if name in known})
+
+
+def allowed(tools: "Sequence[BaseTool]", context: RunContext) -> "list[BaseTool]":
+    """The tools of an agent that this run may call."""
+    if context.tools_allowed is None:
+        return list(tools)
+    return [tool for tool in tools if tool.name in context.tools_allowed]

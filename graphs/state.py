@@ -1,0 +1,40 @@
+"""The state every agent's graph has: messages and plain values, nothing else."""
+
+from typing import Annotated, Any, NotRequired
+
+from langchain_core.messages import AnyMessage
+from langgraph.graph.message import add_messages
+from langgraph.managed import RemainingSteps
+from typing_extensions import TypedDict
+
+
+class AgentInput(TypedDict):
+    """What a run starts with."""
+
+    messages: Annotated[list[AnyMessage], add_messages]
+
+
+class AgentState(AgentInput):
+    """What a run works on.
+
+    Attributes:
+        messages: The conversation as it stands in the window.
+        provenance: Where the last answer came from (docs/contracts.md).
+        degraded: Why the answer isn't from the first choice, or None.
+        audit: What the last prompt was packed from.
+        remaining_steps: LangGraph's count of steps left in this run.
+    """
+
+    provenance: NotRequired[dict[str, Any] | None]
+    degraded: NotRequired[dict[str, Any] | None]
+    audit: NotRequired[dict[str, Any] | None]
+    remaining_steps: RemainingSteps
+
+
+class AgentOutput(TypedDict):
+    """What a run ends with."""
+
+    messages: Annotated[list[AnyMessage], add_messages]
+    provenance: NotRequired[dict[str, Any] | None]
+    degraded: NotRequired[dict[str, Any] | None]
+    audit: NotRequired[dict[str, Any] | None]
