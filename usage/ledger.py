@@ -45,17 +45,21 @@ def ledger_path(settings: Settings) -> Path:
     return data_folder(settings) / "usage.db"
 
 
+def make_ledger(settings: Settings) -> "Ledger":
+    """The ledger of these settings, not yet opened."""
+    url = settings.usage.ledger_url
+    return Ledger(
+        url.get_secret_value() if url is not None else f"sqlite:///{ledger_path(settings)}"
+    )
+
+
 def open_ledger(settings: Settings) -> "Ledger":
     """The ledger of these settings, opened and migrated.
 
     Raises:
         StoreError: It can't be opened.
     """
-    if settings.usage.ledger_url is not None:
-        url = settings.usage.ledger_url.get_secret_value()
-    else:
-        url = f"sqlite:///{ledger_path(settings)}"
-    return Ledger(url).open()
+    return make_ledger(settings).open()
 
 
 class Ledger:
@@ -291,7 +295,10 @@ class Ledger:
 
     def _connect(self) -> None:
         try:
-            engine = create_engine(self.url, pool_pre_ping=not self.url.startswith("sqlite"))
+            options: dict[str, Any] = {}
+            if self.url.startswith("postgresql"):
+                options = {"pool_pre_ping": True, "connect_args": {"connect_timeout": 5}}
+            engine = create_engine(self.url, **options)
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as exc:
             raise StoreError(
                 "ALLOTROPE_USAGE__LEDGER_URL is no database URL that can be used here.",

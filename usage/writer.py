@@ -1,0 +1,260 @@
+"""The background thread between the callback and the ledger: bounded, batched, never in the way."""
+
+import logging
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sqlalchemy.exc import DatabaseError, SQLAlchemyError
+
+from allotrope.exceptions import StoreError
+from allotrope.usage.ledger import Ledger
+from allotrope.usage.reading import Ended, Reader
+from allotrope.usage.rows import CallRow
+from allotrope.usage.salvage import is_corrupted
+from allotrope.usage.spill import Spill
+
+logger = logging.getLogger(__name__)
+
+RETRY_PAUSES_S = (0.05, 0.2, 0.5)
+"""Pauses between attempts to write a batch; after the last one it goes to the spill."""
+
+SPILL_RETRY_S = 5.0
+"""How long the writer waits after a failure before it tries to pick the spill up again."""
+
+
+@dataclass(slots=True)
+class WriterStats:
+    """What the writer did so far, in calls."""
+
+    recorded: int = 0
+    written: int = 0
+    spilled: int = 0
+    picked_up: int = 0
+    lost: int = 0
+    problem: str | None = None
+
+
+class _Flush:
+    def __init__(self, *, last: bool) -> None:
+        self.last = last
+        self.done = threading.Event()
+
+
+class Writer:
+    """Takes ended calls from any thread and writes them in batches.
+
+    Args:
+        ledger: Where to; opened by the writer's thread at the first call.
+        reader: Makes rows.
+        spill: Where rows go when the ledger can't take them.
+        queue_size: Calls that may wait; more are spilled at once.
+        batch_size: Most rows of one transaction.
+        flush_interval_s: Longest time a call waits to be committed.
+        on_row: Told of each row as soon as it is read (budgets settle here); its errors are logged.
+        on_idle: Called now and then by the writer's thread (alerts look here).
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        reader: Reader,
+        spill: Spill,
+        *,
+        queue_size: int = 10_000,
+        batch_size: int = 500,
+        flush_interval_s: float = 0.5,
+        on_row: Callable[[CallRow], None] | None = None,
+        on_idle: Callable[[], None] | None = None,
+    ) -> None:
+        self.ledger = ledger
+        self.stats = WriterStats()
+        self._reader = reader
+        self._spill = spill
+        self._queue_size = queue_size
+        self._batch_size = batch_size
+        self._interval_s = flush_interval_s
+        self._on_row = on_row
+        self._on_idle = on_idle
+        self._queue: queue.SimpleQueue[Ended | _Flush] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._pid = 0
+        self._opened = False
+        self._spill_after = 0.0
+        self._open_after = 0.0
+        self._closed = False
+
+    def put(self, ended: Ended) -> None:
+        """Takes a call; never blocks on the ledger, never raises."""
+        if self._pid != os.getpid() or self._closed:
+            self._start()
+        self.stats.recorded += 1
+        if self.waiting() >= self._queue_size:
+            self._keep([self._reader.read(ended)])
+        else:
+            self._queue.put(ended)
+
+    def flush(self, timeout_s: float = 10.0) -> bool:
+        """Waits until everything put so far is in the ledger or the spill.
+
+        Returns:
+            False if that took longer than `timeout_s`.
+        """
+        return self._send(_Flush(last=False), timeout_s)
+
+    def close(self, timeout_s: float = 10.0) -> bool:
+        """Writes what waits, ends the thread and closes the ledger."""
+        done = self._send(_Flush(last=True), timeout_s)
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout_s)
+        return done
+
+    def waiting(self) -> int:
+        """Calls in the queue."""
+        return self._queue.qsize()
+
+    def _send(self, flush: _Flush, timeout_s: float) -> bool:
+        if self._pid != os.getpid() or self._thread is None or not self._thread.is_alive():
+            return True
+        self._queue.put(flush)
+        return flush.done.wait(timeout_s)
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._pid == os.getpid() and not self._closed:
+                return
+            if self._pid not in (0, os.getpid()):
+                # Forked: the parent's thread, queue and connections aren't ours.
+                self._queue = queue.SimpleQueue()
+                self.ledger = Ledger(self.ledger.url)
+            self._opened = self._closed = False
+            self._thread = threading.Thread(target=self._run, name="allotrope-usage", daemon=True)
+            self._thread.start()
+            self._pid = os.getpid()
+
+    def _run(self) -> None:
+        batch: list[CallRow] = []
+        due = time.monotonic() + self._interval_s
+        while True:
+            try:
+                item = self._queue.get(timeout=max(0.0, due - time.monotonic()))
+            except queue.Empty:
+                item = None
+            if isinstance(item, Ended):
+                row = self._row(item)
+                if row is not None:
+                    batch.append(row)
+            flush = item if isinstance(item, _Flush) else None
+            if flush or len(batch) >= self._batch_size or time.monotonic() >= due:
+                self._write(batch)
+                batch = []
+                due = time.monotonic() + self._interval_s
+                if self._on_idle is not None:
+                    self._quietly(self._on_idle)
+            if flush:
+                if flush.last:
+                    self._closed = True
+                    self.ledger.close()
+                flush.done.set()
+                if flush.last:
+                    return
+
+    def _row(self, ended: Ended) -> CallRow | None:
+        if not self._opened:
+            self._open()
+        try:
+            row = self._reader.read(ended)
+        except Exception as exc:  # noqa: BLE001 - one odd reply must not end the recording
+            self.stats.lost += 1
+            logger.warning("A call could not be recorded: %s: %s", type(exc).__name__, exc)
+            return None
+        on_row = self._on_row
+        if on_row is not None:
+            self._quietly(lambda: on_row(row))
+        return row
+
+    def _quietly(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except Exception as exc:  # noqa: BLE001 - budgets and alerts never stop the recording
+            logger.warning("Budgets or alerts failed: %s: %s", type(exc).__name__, exc)
+
+    def _open(self) -> bool:
+        if time.monotonic() < self._open_after:
+            return False
+        try:
+            self.ledger.open()
+        except (StoreError, SQLAlchemyError, OSError) as exc:
+            self._open_after = time.monotonic() + SPILL_RETRY_S
+            self._problem(exc)
+            return False
+        self._opened = True
+        self._reader.salt = self.ledger.salt
+        return True
+
+    def _write(self, batch: list[CallRow]) -> None:
+        if not batch and time.monotonic() < self._spill_after:
+            return
+        if not self._opened and not (batch and self._open()):
+            if batch:
+                self._keep(batch)
+            return
+        if batch and not self._attempt(batch):
+            self._keep(batch)
+            return
+        if time.monotonic() >= self._spill_after:
+            self._spill_after = time.monotonic() + SPILL_RETRY_S
+            try:
+                self.stats.picked_up += self._spill.pick_up(self.ledger.write)
+            except (SQLAlchemyError, OSError) as exc:
+                self._problem(exc)
+
+    def _attempt(self, batch: list[CallRow]) -> bool:
+        for pause_s in (*RETRY_PAUSES_S, None):
+            try:
+                self.ledger.write(batch)
+            except DatabaseError as exc:
+                self._problem(exc)
+                if self.ledger.path is not None and is_corrupted(exc):
+                    return self._rebuilt(batch)
+            except (SQLAlchemyError, OSError) as exc:
+                self._problem(exc)
+            else:
+                self.stats.written += len(batch)
+                self.stats.problem = None
+                return True
+            if pause_s is None:
+                return False
+            time.sleep(pause_s)
+        return False
+
+    def _rebuilt(self, batch: list[CallRow]) -> bool:
+        try:
+            self._spill.append(batch)
+            self.ledger.rebuild()
+            self.stats.picked_up += self._spill.pick_up(self.ledger.write)
+        except (SQLAlchemyError, OSError, StoreError) as exc:
+            self._problem(exc)
+            return False
+        self.stats.written += len(batch)
+        return True
+
+    def _keep(self, rows: list[CallRow]) -> None:
+        self._spill_after = time.monotonic() + SPILL_RETRY_S
+        try:
+            self._spill.append(rows)
+            self.stats.spilled += len(rows)
+        except OSError as exc:
+            self.stats.lost += len(rows)
+            self._problem(exc)
+
+    def _problem(self, exc: Exception) -> None:
+        text = type(exc).__name__
+        if self.stats.problem != text:
+            logger.warning("The usage ledger can't be written (%s); calls are spilled.", text)
+        self.stats.problem = text
