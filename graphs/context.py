@@ -35,7 +35,7 @@ class RunContext:
     )
     variant: str | None = field(default=None, metadata=_about("Variant of a running experiment."))
     cache: str = field(
-        default="default", metadata=_about("default, no-store, no-cache, or max-age=SECONDS.")
+        default="use", metadata=_about("use, no-store, no-cache, or max-age=SECONDS.")
     )
 
 

@@ -22,7 +22,7 @@ from allotrope.graphs.state import AgentState
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
-    from allotrope.prompts.template import PromptTemplateVersion
+    from allotrope.models.profile import Profile
 
 FIT, RESPOND, TOOLS, FINISH = "fit", "respond", "tools", "finish"
 """Names of the shared nodes; they stay the same in every graph and version."""
@@ -65,24 +65,18 @@ class AgentNodes:
 
         def run(state: AgentState, config: RunnableConfig) -> dict[str, Any]:
             parts, context = self.parts.get(), run_context()
-            template = parts.library.get(self.prompt, context.prompt_label)
-            model = parts.model(context.profile or self.profile, self._tools(state, context))
-            reply = model.invoke(
-                self._messages(state, template), self._config(config, template, context)
-            )
-            return answered(reply)
+            ask = self._ask(state, config, parts, context)
+            return answered(parts.model(ask.profile, ask.tools).invoke(ask.messages, ask.config))
 
         async def arun(state: AgentState, config: RunnableConfig) -> dict[str, Any]:
             parts, context = await self.parts.aget(), run_context()
-            template = await parts.library.aget(self.prompt, context.prompt_label)
-            profile, tools = context.profile or self.profile, self._tools(state, context)
-            model = parts.bound(profile, tools)
+            if not parts.ready:
+                await asyncio.to_thread(parts.make_ready)
+            ask = self._ask(state, config, parts, context)
+            model = parts.bound(ask.profile, ask.tools)
             if model is None:
-                model = await asyncio.to_thread(parts.model, profile, tools)
-            reply = await model.ainvoke(
-                self._messages(state, template), self._config(config, template, context)
-            )
-            return answered(reply)
+                model = await asyncio.to_thread(parts.model, ask.profile, ask.tools)
+            return answered(await model.ainvoke(ask.messages, ask.config))
 
         return RunnableLambda(run, arun, name=RESPOND)
 
@@ -106,28 +100,40 @@ class AgentNodes:
             return ()
         return allowed(self.tools, context)
 
-    def _messages(self, state: AgentState, template: "PromptTemplateVersion") -> list[BaseMessage]:
-        return template.render({"messages": state["messages"]})
-
-    def _config(
-        self, config: RunnableConfig, template: "PromptTemplateVersion", context: RunContext
-    ) -> RunnableConfig:
+    def _ask(
+        self, state: AgentState, config: RunnableConfig, parts: Parts, context: RunContext
+    ) -> "_Ask":
+        template = parts.library.get(self.prompt, context.prompt_label)
+        profile = parts.profiles.get(context.profile or self.profile, agent=self.agent)
+        values: dict[str, Any] = {"messages": state["messages"]}
+        if profile.style:
+            values["style"] = profile.style
         metadata = {
             "allotrope_agent": self.agent,
-            "allotrope_profile": context.profile or self.profile,
+            "allotrope_profile": profile.name,
             "allotrope_prompt": template.ref,
             "allotrope_variant": context.variant,
             "allotrope_tenant": context.tenant,
             "allotrope_user": context.user,
             "allotrope_cache": context.cache,
         }
-        return {
-            **config,
-            "metadata": {
-                **config.get("metadata", {}),
-                **{name: value for name, value in metadata.items() if value is not None},
-            },
-        }
+        given = {name: value for name, value in metadata.items() if value is not None}
+        return _Ask(
+            messages=template.render(values),
+            profile=profile,
+            tools=self._tools(state, context),
+            config={**config, "metadata": {**config.get("metadata", {}), **given}},
+        )
+
+
+@dataclass(frozen=True)
+class _Ask:
+    """One question to the chain."""
+
+    messages: list[BaseMessage]
+    profile: "Profile"
+    tools: "Sequence[BaseTool]"
+    config: RunnableConfig
 
 
 def run_context() -> RunContext:

@@ -10,6 +10,7 @@ from allotrope.exceptions import SettingsError
 from allotrope.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from langchain_core.caches import BaseCache
     from langchain_core.callbacks import BaseCallbackHandler
     from langchain_core.language_models import LanguageModelInput
     from langchain_core.messages import AIMessage
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
     from allotrope.models.chat import FailoverChain
+    from allotrope.models.profile import Profile
+    from allotrope.models.profile_library import ProfileLibrary
     from allotrope.prompts.library import PromptLibrary
 
 
@@ -36,15 +39,18 @@ class Parts:
         settings: Settings,
         *,
         library: "PromptLibrary | None" = None,
-        chain_of: "Callable[[str | None], FailoverChain] | None" = None,
+        chain_of: "Callable[[Profile], FailoverChain] | None" = None,
         callbacks: "Sequence[BaseCallbackHandler] | None" = None,
     ) -> None:
         self.settings = settings
         self._library = library
         self._chain_of = chain_of
         self._callbacks = None if callbacks is None else list(callbacks)
-        self._chains: dict[str | None, FailoverChain] = {}
-        self._bound: dict[tuple[str | None, tuple[str, ...]], Runnable[Any, AIMessage]] = {}
+        self._profiles: ProfileLibrary | None = None
+        self._cache: BaseCache | None = None
+        self._chains: dict[Profile, FailoverChain] = {}
+        self._bound: dict[tuple[Profile, tuple[str, ...]], Runnable[Any, AIMessage]] = {}
+        self._is_ready = False
         self._lock = threading.RLock()
 
     @property
@@ -58,6 +64,16 @@ class Parts:
             return self._library
 
     @property
+    def ready(self) -> bool:
+        """Whether prompts and profiles are read; until then they block the event loop."""
+        return self._is_ready
+
+    def make_ready(self) -> None:
+        """Reads prompts and profiles; from then on they follow changes by themselves."""
+        _ = self.library.snapshot, self.profiles.names()
+        self._is_ready = True
+
+    @property
     def callbacks(self) -> "list[BaseCallbackHandler]":
         """The handlers that watch every model call."""
         with self._lock:
@@ -65,12 +81,8 @@ class Parts:
                 self._callbacks = [named(name)(self.settings) for name in self.settings.callbacks]
             return self._callbacks
 
-    def chain(self, profile: str | None) -> "FailoverChain":
-        """The chain of a profile.
-
-        Args:
-            profile: Its name; None: the default.
-        """
+    def chain(self, profile: "Profile") -> "FailoverChain":
+        """The chain of a profile; made once, and anew when the profile has changed."""
         with self._lock:
             chain = self._chains.get(profile)
             if chain is None:
@@ -78,7 +90,7 @@ class Parts:
             return chain
 
     def bound(
-        self, profile: str | None, tools: "Sequence[BaseTool]" = ()
+        self, profile: "Profile", tools: "Sequence[BaseTool]" = ()
     ) -> "Runnable[LanguageModelInput, AIMessage] | None":
         """As `model`, but None where it isn't made yet; for callers that must not block."""
         if not tools:
@@ -86,7 +98,7 @@ class Parts:
         return self._bound.get((profile, tuple(tool.name for tool in tools)))
 
     def model(
-        self, profile: str | None, tools: "Sequence[BaseTool]" = ()
+        self, profile: "Profile", tools: "Sequence[BaseTool]" = ()
     ) -> "Runnable[LanguageModelInput, AIMessage]":
         """The chain of a profile with tools bound; bound once per set of tools."""
         chain = self.chain(profile)
@@ -99,10 +111,40 @@ class Parts:
                 bound = self._bound[key] = chain.bind_tools(list(tools))
             return bound
 
-    def _open_chain(self, profile: str | None) -> "FailoverChain":
-        from allotrope.models.chat import build_chain
+    @property
+    def profiles(self) -> "ProfileLibrary":
+        """The parameter profiles."""
+        with self._lock:
+            if self._profiles is None:
+                from allotrope.models.profile_library import open_profiles
 
-        return build_chain(self.settings, callbacks=self.callbacks)
+                self._profiles = open_profiles(self.settings)
+            return self._profiles
+
+    @property
+    def cache(self) -> "BaseCache | None":
+        """The answer cache, or None where it is off."""
+        with self._lock:
+            if self._cache is None and self.settings.cache.enabled:
+                from allotrope.models.cache import open_cache
+
+                self._cache = open_cache(self.settings)
+            return self._cache
+
+    def _open_chain(self, profile: "Profile") -> "FailoverChain":
+        from allotrope.models.chat import build_chain
+        from allotrope.models.parameters import arguments_for
+        from allotrope.models.profile_library import with_profile
+
+        settings = with_profile(self.settings, profile)
+        arguments = {
+            "openai": arguments_for(profile, settings.openai.model, "openai"),
+            "ollama": arguments_for(profile, settings.ollama.model, "ollama"),
+            "embedded": arguments_for(profile, "embedded", "embedded"),
+        }
+        return build_chain(
+            settings, arguments=arguments, cache=self.cache, callbacks=self.callbacks
+        )
 
 
 def named(name: str) -> Any:

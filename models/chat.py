@@ -1,5 +1,6 @@
 """The chain: OpenAI, then Ollama, then the embedded model, as one runnable that a graph calls."""
 
+import logging
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
@@ -20,6 +21,8 @@ from allotrope.exceptions import (
 )
 from allotrope.models.guarded import TRAIL, GuardedChatModel
 from allotrope.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 FAILOVER_ERRORS: tuple[type[BaseException], ...] = (ProviderError, SettingsError)
 """What makes the next model take over; our own budget's refusal and cancellations do not."""
@@ -133,7 +136,12 @@ def build_models(
     if settings.ollama.enabled:
         models.append(build_ollama(settings.ollama, **more.get("ollama", {})))
     if settings.embedded.enabled:
-        models.append(build_embedded(settings.embedded, **more.get("embedded", {})))
+        try:
+            models.append(build_embedded(settings.embedded, **more.get("embedded", {})))
+        except SettingsError as exc:
+            if settings.strict or not models:
+                raise
+            logger.warning("The embedded model is left out of the chain: %s", exc)
     return models
 
 

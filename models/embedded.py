@@ -234,4 +234,5 @@ def build_embedded(settings: EmbeddedSettings, **arguments: Any) -> EmbeddedChat
             "temperature": True,
         },
     }
-    return EmbeddedChat(**{**given, **arguments})
+    longest = min(arguments.pop("max_completion_tokens", None) or 10**9, settings.max_output_tokens)
+    return EmbeddedChat(**{**given, **arguments, "max_completion_tokens": longest})

@@ -1,0 +1,116 @@
+"""`allotrope ask AGENT TEXT`: one question, one answer."""
+
+import json
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from allotrope.runtime import Agent
+
+app = typer.Typer(pretty_exceptions_enable=False)
+
+AgentName = Annotated[str, typer.Argument(help="Which agent: assistant, …", metavar="AGENT")]
+ThreadId = Annotated[
+    str | None, typer.Option("--thread", help="Conversation to go on with.", metavar="ID")
+]
+
+
+@app.command()
+def ask(
+    agent: AgentName,
+    text: Annotated[
+        str, typer.Argument(help="The question; - reads it from standard input.", metavar="TEXT")
+    ],
+    thread: ThreadId = None,
+    stream: Annotated[bool, typer.Option("--stream", help="Show the answer as it comes.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object; with --stream one event a line.")
+    ] = False,
+    profile: Annotated[
+        str | None, typer.Option("--profile", help="Parameter profile.", metavar="NAME")
+    ] = None,
+) -> None:
+    """Ask an agent one question."""
+    from allotrope.agents.registry import find
+
+    find(agent)
+    question = read_text(text)
+    from allotrope.runtime import build_agent
+
+    context = {"profile": profile} if profile else None
+    with build_agent(agent) as ready:
+        if stream:
+            last = stream_answer(ready, question, thread=thread, context=context, as_json=as_json)
+        else:
+            last = ready.ask(question, thread_id=thread, context=context).as_dict()
+            print(json.dumps(last, ensure_ascii=False) if as_json else last["answer"])
+    if not as_json:
+        print(origin(last), file=sys.stderr)
+
+
+def read_text(text: str) -> str:
+    """The question: the argument, or standard input for `-`.
+
+    Raises:
+        InputError: It is empty or not valid UTF-8.
+    """
+    from allotrope.exceptions import InputError
+
+    if text == "-":
+        try:
+            text = sys.stdin.buffer.read().decode("utf-8")
+        except UnicodeDecodeError as exc:
+            raise InputError(
+                f"Standard input isn't valid UTF-8 (byte {exc.start}).",
+                hint="Convert it, for example with `iconv -t utf-8`.",
+            ) from exc
+    if not text.strip():
+        raise InputError("There is no question: the text is empty.")
+    return text
+
+
+def stream_answer(
+    agent: "Agent",
+    question: str,
+    *,
+    thread: str | None,
+    context: dict[str, Any] | None,
+    as_json: bool,
+) -> dict[str, Any]:
+    """Prints the answer as it comes and gives the last event, the reply."""
+    event: dict[str, Any] = {}
+    printed = False
+    for event in agent.stream(question, thread_id=thread, context=context):
+        if as_json:
+            print(json.dumps(event, ensure_ascii=False), flush=True)
+        elif event["type"] == "token":
+            printed = True
+            print(event["text"], end="", flush=True)
+        elif event["type"] == "restart" and printed:
+            print(f"\n[{event.get('reason', 'the answer broke off')}; starting again]", flush=True)
+    if not as_json:
+        print("" if printed else event.get("answer", ""))
+    return event
+
+
+def origin(reply: dict[str, Any]) -> str:
+    """One line that says where an answer came from."""
+    degraded = reply.get("degraded")
+    cost = "price unknown" if reply["cost_usd"] is None else f"{reply['cost_usd']} USD"
+    cached = f", {reply['cached']} cache" if reply["cached"] else ""
+    spent = reply["usage"]
+    line = (
+        f"— {reply['model']} ({reply['provider']}{cached}), "
+        f"{spent['input_tokens']}+{spent['output_tokens']} tokens, {cost}, "
+        f"{reply['latency_ms'] / 1000:.1f} s, thread {reply['thread_id']}"
+    )
+    if degraded:
+        line += f"\n— {degraded['message']}"
+    elif reply["provider"] == "embedded":
+        line += (
+            "\n— This is the small embedded model, running on this machine. "
+            "Set OPENAI_API_KEY to be answered by o3."
+        )
+    return line

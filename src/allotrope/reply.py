@@ -1,0 +1,106 @@
+"""The answer to one turn, and what it took: the object that `--json` prints."""
+
+import threading
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatGeneration, LLMResult
+
+from allotrope.usage.prices import PriceBook
+from allotrope.usage.tokens import from_usage_metadata
+
+USAGE_FIELDS = ("input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens")
+
+
+@dataclass(frozen=True)
+class Reply:
+    """The answer to one turn.
+
+    Attributes:
+        answer: The text.
+        agent: Who answered.
+        thread_id: The conversation it belongs to.
+        run_id: This turn.
+        provider: `openai`, `ollama` or `embedded`.
+        model: The model that answered.
+        cached: None, `exact` or `semantic`.
+        degraded: None, or `reason`, `message` and `retry_after_s`.
+        usage: Tokens spent in this turn, all calls together.
+        cost_usd: What they cost in USD; None while a price is unknown.
+        latency_ms: Milliseconds from question to answer.
+    """
+
+    answer: str
+    agent: str
+    thread_id: str
+    run_id: str
+    provider: str
+    model: str
+    cached: str | None
+    degraded: dict[str, Any] | None
+    usage: dict[str, int]
+    cost_usd: Decimal | None
+    latency_ms: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values; the fields and their order stay stable."""
+        return {
+            "answer": self.answer,
+            "agent": self.agent,
+            "thread_id": self.thread_id,
+            "run_id": self.run_id,
+            "provider": self.provider,
+            "model": self.model,
+            "cached": self.cached,
+            "degraded": self.degraded,
+            "usage": self.usage,
+            "cost_usd": None if self.cost_usd is None else f"{self.cost_usd:.6f}",
+            "latency_ms": round(self.latency_ms, 1),
+        }
+
+
+@dataclass(eq=False)
+class TurnMeter(BaseCallbackHandler):
+    """Adds up the tokens and the cost of all model calls of one turn.
+
+    Args:
+        prices: What models cost.
+    """
+
+    prices: PriceBook
+    usage: dict[str, int] = field(default_factory=lambda: dict.fromkeys(USAGE_FIELDS, 0))
+    cost_usd: Decimal | None = Decimal(0)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    run_inline = True
+
+    def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
+        """Counts one call."""
+        for generations in response.generations:
+            for generation in generations[:1]:
+                if isinstance(generation, ChatGeneration):
+                    self._count(generation.message)
+
+    def _count(self, message: Any) -> None:
+        provenance = message.response_metadata.get("allotrope")
+        if not isinstance(message, AIMessage) or not isinstance(provenance, dict):
+            return
+        spent = message.usage_metadata
+        if spent is None or provenance.get("cached"):
+            return
+        tokens = from_usage_metadata(spent)
+        if tokens is None:
+            return
+        tier = message.response_metadata.get("service_tier") or "default"
+        cost = self.prices.cost(provenance["provider"], provenance["model"], tokens, tier=str(tier))
+        with self._lock:
+            for name, value in zip(
+                USAGE_FIELDS,
+                (tokens.input, tokens.output, tokens.cached, tokens.reasoning),
+                strict=True,
+            ):
+                self.usage[name] += value
+            self.cost_usd = None if cost is None or self.cost_usd is None else self.cost_usd + cost

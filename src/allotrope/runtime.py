@@ -1,0 +1,393 @@
+"""An agent ready to be asked: its graph, its threads, and the answer with where it came from."""
+
+import asyncio
+import re
+import sqlite3
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, ExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
+from langchain_core.runnables import RunnableConfig
+
+from allotrope.agents import registry
+from allotrope.agents.spec import AgentSpec
+from allotrope.exceptions import InputError
+from allotrope.graphs.context import RunContext
+from allotrope.graphs.parts import Parts
+from allotrope.reply import Reply, TurnMeter
+from allotrope.settings import Settings, load_settings
+from allotrope.usage.prices import PriceBook
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.base import BaseCheckpointSaver
+    from langgraph.graph.state import CompiledStateGraph
+
+THREAD_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}")
+"""What a thread's id may look like: it ends up in file names, keys and addresses."""
+
+RECURSION_LIMIT = 50
+"""Steps of a graph in one turn; the nodes answer gracefully before it is reached."""
+
+
+def check_thread_id(thread_id: str) -> str:
+    """The id, when it can be one.
+
+    Raises:
+        InputError: It has characters that an id can't have.
+    """
+    if not THREAD_ID.fullmatch(thread_id):
+        raise InputError(
+            f"{thread_id[:60]!r} can't be a thread id.",
+            hint="Use up to 128 letters, digits and . _ : @ - and start with a letter or digit.",
+        )
+    return thread_id
+
+
+def check_text(text: str) -> str:
+    """The user's text, when there is any.
+
+    Raises:
+        InputError: It is empty, or not valid Unicode.
+    """
+    if not text.strip():
+        raise InputError("There is no question: the text is empty.")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as exc:
+        raise InputError(
+            "The text isn't valid UTF-8.", hint="Convert it, for example with `iconv -t utf-8`."
+        ) from exc
+    return text
+
+
+@dataclass(frozen=True)
+class TurnStart:
+    """What a turn begins with."""
+
+    input: dict[str, Any] | None
+    config: RunnableConfig
+    context: RunContext
+    meter: TurnMeter
+    thread_id: str
+    run_id: str
+    at: float
+
+
+class Agent:
+    """One agent over the stores of the settings. Threads are kept; nothing is opened before use.
+
+    Use it as a context manager, or call `close`/`aclose`.
+
+    Args:
+        spec: Which agent.
+        settings: Where models and stores are.
+        parts: What the graph's nodes work with; default: those of the settings.
+        checkpointer: Keeps the threads; default: the store of the settings. It must fit the way
+            the agent is called (sync or async).
+    """
+
+    def __init__(
+        self,
+        spec: AgentSpec,
+        settings: Settings,
+        *,
+        parts: Parts | None = None,
+        checkpointer: "BaseCheckpointSaver[Any] | None" = None,
+    ) -> None:
+        self.spec = spec
+        self.settings = settings
+        self.parts = parts or Parts(settings)
+        self._given = checkpointer
+        self._prices = PriceBook(settings.usage.prices)
+        self._graph: CompiledStateGraph[Any, Any, Any, Any] | None = None
+        self._agraph: CompiledStateGraph[Any, Any, Any, Any] | None = None
+        self._stack = ExitStack()
+        self._astack = AsyncExitStack()
+        self._opening = asyncio.Lock()
+
+    def __enter__(self) -> "Agent":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> "Agent":
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.aclose()
+
+    def close(self) -> None:
+        """Closes what the sync calls opened."""
+        self._graph = None
+        self._stack.close()
+
+    async def aclose(self) -> None:
+        """Closes what the async calls opened, and what the sync calls opened."""
+        self._agraph = None
+        await self._astack.aclose()
+        self.close()
+
+    @property
+    def graph(self) -> "CompiledStateGraph[Any, Any, Any, Any]":
+        """The compiled graph for sync calls, with its checkpointer."""
+        if self._graph is None:
+            saver = self._given
+            if saver is None:
+                saver = self._stack.enter_context(open_checkpoints(self.settings))
+            self._graph = self.spec.build(parts=self.parts, checkpointer=saver)
+        return self._graph
+
+    async def agraph(self) -> "CompiledStateGraph[Any, Any, Any, Any]":
+        """The compiled graph for async calls, with its checkpointer."""
+        async with self._opening:
+            if self._agraph is None:
+                saver = self._given
+                if saver is None:
+                    saver = await self._astack.enter_async_context(
+                        open_async_checkpoints(self.settings)
+                    )
+                self._agraph = await asyncio.to_thread(
+                    self.spec.build, parts=self.parts, checkpointer=saver
+                )
+            return self._agraph
+
+    def ask(
+        self,
+        text: str,
+        *,
+        thread_id: str | None = None,
+        context: RunContext | Mapping[str, Any] | None = None,
+    ) -> Reply:
+        """Answers one question.
+
+        Args:
+            text: The question.
+            thread_id: The conversation to go on with; default: a new one.
+            context: Profile, prompt label, tenant and limits of this run.
+
+        Raises:
+            InputError: The text or the thread id can't be used.
+            AllProvidersFailedError: No model could answer; the question is kept in the thread.
+        """
+        turn = self._begin(text, thread_id, context)
+        state = self.graph.invoke(turn.input, turn.config, context=turn.context, durability="sync")
+        return self._reply(turn, state)
+
+    async def aask(
+        self,
+        text: str,
+        *,
+        thread_id: str | None = None,
+        context: RunContext | Mapping[str, Any] | None = None,
+    ) -> Reply:
+        """As `ask`, asynchronously."""
+        turn = self._begin(text, thread_id, context)
+        graph = await self.agraph()
+        state = await graph.ainvoke(
+            turn.input, turn.config, context=turn.context, durability="sync"
+        )
+        return self._reply(turn, state)
+
+    def stream(
+        self,
+        text: str,
+        *,
+        thread_id: str | None = None,
+        context: RunContext | Mapping[str, Any] | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """As `ask`, as events: `token` with text, `tool`, `degraded`, `restart`; last `reply`."""
+        turn = self._begin(text, thread_id, context)
+        state: Any = {}
+        mode: Any
+        for mode, part in self.graph.stream(
+            turn.input,
+            turn.config,
+            context=turn.context,
+            durability="sync",
+            stream_mode=["messages", "custom", "values"],
+        ):
+            if mode == "values":
+                state = part
+            else:
+                yield from events_of(mode, part)
+        yield {"type": "reply", **self._reply(turn, state).as_dict()}
+
+    async def astream(
+        self,
+        text: str,
+        *,
+        thread_id: str | None = None,
+        context: RunContext | Mapping[str, Any] | None = None,
+    ) -> AsyncIterator[dict[str, Any]]:
+        """As `stream`, asynchronously."""
+        turn = self._begin(text, thread_id, context)
+        graph = await self.agraph()
+        state: Any = {}
+        mode: Any
+        async for mode, part in graph.astream(
+            turn.input,
+            turn.config,
+            context=turn.context,
+            durability="sync",
+            stream_mode=["messages", "custom", "values"],
+        ):
+            if mode == "values":
+                state = part
+            else:
+                for event in events_of(mode, part):
+                    yield event
+        yield {"type": "reply", **self._reply(turn, state).as_dict()}
+
+    def history(self, thread_id: str) -> list[BaseMessage]:
+        """The messages of a thread that are in its live state."""
+        config: RunnableConfig = {"configurable": {"thread_id": check_thread_id(thread_id)}}
+        messages: list[BaseMessage] = self.graph.get_state(config).values.get("messages", [])
+        return messages
+
+    def _begin(
+        self,
+        text: str,
+        thread_id: str | None,
+        context: RunContext | Mapping[str, Any] | None,
+    ) -> TurnStart:
+        check_text(text)
+        thread = check_thread_id(thread_id) if thread_id is not None else uuid.uuid4().hex
+        run_id = uuid.uuid4()
+        meter = TurnMeter(self._prices)
+        config: RunnableConfig = {
+            "configurable": {"thread_id": thread},
+            "run_id": run_id,
+            "run_name": self.spec.name,
+            "recursion_limit": RECURSION_LIMIT,
+            "callbacks": [meter],
+            "metadata": {"allotrope_run_id": str(run_id)},
+        }
+        return TurnStart(
+            input={"messages": [HumanMessage(text)]},
+            config=config,
+            context=self._context(context),
+            meter=meter,
+            thread_id=thread,
+            run_id=str(run_id),
+            at=time.perf_counter(),
+        )
+
+    def _context(self, given: RunContext | Mapping[str, Any] | None) -> RunContext:
+        if isinstance(given, RunContext):
+            return given
+        base = RunContext(tenant=self.settings.tenant, profile=self.spec.profile)
+        if not given:
+            return base
+        try:
+            return replace(base, **given)
+        except TypeError as exc:
+            raise InputError(f"The run's context is wrong: {exc}.") from exc
+
+    def _reply(self, turn: TurnStart, state: Mapping[str, Any]) -> Reply:
+        last = state["messages"][-1]
+        provenance = state.get("provenance") or {}
+        return Reply(
+            answer=last.text if isinstance(last, AIMessage) else "",
+            agent=self.spec.name,
+            thread_id=turn.thread_id,
+            run_id=turn.run_id,
+            provider=provenance.get("provider", "unknown"),
+            model=provenance.get("model", "unknown"),
+            cached=provenance.get("cached"),
+            degraded=state.get("degraded"),
+            usage=dict(turn.meter.usage),
+            cost_usd=turn.meter.cost_usd,
+            latency_ms=(time.perf_counter() - turn.at) * 1000,
+        )
+
+
+def events_of(mode: str, part: Any) -> Iterator[dict[str, Any]]:
+    """The events for people in one part of LangGraph's stream."""
+    if mode == "custom":
+        if isinstance(part, dict) and "type" in part:
+            yield part
+        return
+    message, metadata = part
+    if not isinstance(message, AIMessage) or metadata.get("langgraph_node") != "respond":
+        return
+    if message.text:
+        yield {"type": "token", "text": message.text}
+    calls = message.tool_call_chunks if isinstance(message, AIMessageChunk) else message.tool_calls
+    for call in calls:
+        if call.get("name"):
+            yield {"type": "tool", "name": call["name"], "status": "called"}
+
+
+def open_checkpoints(settings: Settings) -> Any:
+    """The store of threads for sync calls, as a context manager."""
+    from langgraph.checkpoint.sqlite import SqliteSaver
+
+    from allotrope.stores.folders import data_folder
+
+    stack = ExitStack()
+    path = data_folder(settings) / "checkpoints.sqlite"
+    connection = sqlite3.connect(path, check_same_thread=False, timeout=30)
+    stack.callback(connection.close)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    saver = SqliteSaver(connection)
+    saver.setup()
+
+    class _Open:
+        def __enter__(self) -> SqliteSaver:
+            return saver
+
+        def __exit__(self, *exc: object) -> None:
+            stack.close()
+
+    return _Open()
+
+
+def open_async_checkpoints(settings: Settings) -> Any:
+    """The store of threads for async calls, as an async context manager."""
+    from contextlib import asynccontextmanager
+
+    import aiosqlite
+    from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+
+    from allotrope.stores.folders import data_folder
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[AsyncSqliteSaver]:
+        path = data_folder(settings) / "checkpoints.sqlite"
+        async with aiosqlite.connect(path, timeout=30) as connection:
+            await connection.execute("PRAGMA journal_mode=WAL")
+            await connection.execute("PRAGMA synchronous=NORMAL")
+            saver = AsyncSqliteSaver(connection)
+            await saver.setup()
+            yield saver
+
+    return opened()
+
+
+def build_agent(
+    name: str = "assistant",
+    *,
+    settings: Settings | None = None,
+    parts: Parts | None = None,
+    checkpointer: "BaseCheckpointSaver[Any] | None" = None,
+) -> Agent:
+    """An agent ready to be asked.
+
+    Args:
+        name: Which agent: `assistant`, …
+        settings: Where models and stores are; default: from the environment.
+        parts: What the graph's nodes work with; default: those of the settings.
+        checkpointer: Keeps the threads; default: the store of the settings.
+
+    Raises:
+        UnknownAgentError: There is no such agent.
+        SettingsError: A setting is malformed.
+    """
+    spec = registry.find(name)
+    return Agent(spec, settings or load_settings(), parts=parts, checkpointer=checkpointer)
