@@ -31,6 +31,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from allotrope.exceptions import PromptError
 from allotrope.prompts import mustache
+from allotrope.prompts.fencing import Fenced, fence
 
 NAME = r"^_?[a-z][a-z0-9_-]*(\.[a-z0-9_-]+)*$"
 END = "=== end"
@@ -69,6 +70,9 @@ class Variable(Strict):
     fields: tuple[str, ...] = Field(
         default=(), description="Names inside an object, or inside each item of a list."
     )
+    untrusted: bool = Field(
+        default=False, description="Others wrote it: it is put in as fenced data."
+    )
 
     @property
     def required(self) -> bool:
@@ -89,6 +93,9 @@ class Slot(Strict):
         default=0.25, gt=0, le=1, description="At most this part of the memory's context tokens."
     )
     required: bool = Field(default=False, description="Whether an empty slot is an error.")
+    trusted: bool = Field(
+        default=False, description="Our own words, put in without a fence. Default: fenced as data."
+    )
 
 
 class FrontMatter(Strict):
@@ -264,18 +271,29 @@ class PromptTemplateVersion:
     def _names(self) -> frozenset[str]:
         return frozenset(self.meta.variables) | frozenset(self.meta.context)
 
+    @cached_property
+    def _fenced(self) -> tuple[str, ...]:
+        """The names whose text is put in as data."""
+        slots = [n for n, slot in self.meta.context.items() if not slot.trusted]
+        return (*(n for n, v in self.meta.variables.items() if v.untrusted), *slots)
+
     def render(self, values: Mapping[str, Any], *, strict: bool = True) -> list[BaseMessage]:
         """The messages, with the values put in; a message that ends up blank is left out.
 
+        Text of untrusted variables and slots is fenced as data, unless it is fenced already.
+
         Args:
-            values: By name of variable or context slot. Untrusted text belongs into context slots,
-                fenced by `allotrope.prompts.fencing`.
+            values: By name of variable or context slot.
             strict: Refuse names that the template doesn't declare.
 
         Raises:
             PromptError: A value is missing, of the wrong type, or (strict) not declared.
         """
         filled = self.check(values, strict=strict)
+        for name in self._fenced:
+            value = filled[name]
+            if value and not isinstance(value, Fenced):
+                filled[name] = _as_data(value, name)
         messages: list[BaseMessage] = []
         for part in self.parts:
             if part.role == "placeholder":
@@ -285,6 +303,13 @@ class PromptTemplateVersion:
             if text:
                 messages.append(_MESSAGES[part.role](content=text))
         return messages
+
+
+def _as_data(value: Any, name: str) -> Any:
+    """Fences a text, or each text of a list."""
+    if isinstance(value, list | tuple):
+        return [_as_data(item, name) for item in value]
+    return value if isinstance(value, Fenced) else fence(str(value), name=name)
 
 
 def _holds_code(value: Any) -> bool:

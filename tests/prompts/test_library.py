@@ -334,3 +334,19 @@ def test_the_watcher_reloads_and_ends(tmp_path: Path) -> None:
     while any(t.name == "allotrope-prompts" for t in threading.enumerate()):
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_every_packaged_version_is_locked_and_every_name_is_live() -> None:
+    """A packaged template that changes must become a new version: the lock turns red otherwise."""
+    import yaml
+
+    from allotrope.prompts.library import TEMPLATES
+
+    library = PromptLibrary([FolderSource(TEMPLATES)])
+    snapshot = library.snapshot
+    locks = yaml.safe_load((TEMPLATES / "lock.yaml").read_text(encoding="utf-8"))["sha256"]
+    assert snapshot.problems == {}
+    assert locks == {ref: version.hash for ref, version in snapshot.templates.items()}
+    assert {name for label, name in snapshot.labels if label == "production"} == set(
+        snapshot.versions
+    )
