@@ -1,0 +1,132 @@
+"""`allotrope chat AGENT`: a conversation in the terminal."""
+
+import sys
+import uuid
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from allotrope.cli.ask import AgentName, ThreadId, origin
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from allotrope.runtime import Agent
+
+app = typer.Typer(pretty_exceptions_enable=False)
+
+HELP = """/help     this list
+/history  the conversation so far
+/thread   the id of this conversation, to go on with it later
+/new      start a new conversation
+/quit     leave (also Ctrl-D)
+Ctrl-C stops an answer; a second one leaves. The conversation is kept."""
+
+
+@app.command()
+def chat(
+    agent: AgentName,
+    thread: ThreadId = None,
+    profile: Annotated[
+        str | None, typer.Option("--profile", help="Parameter profile.", metavar="NAME")
+    ] = None,
+) -> None:
+    """Talk with an agent, turn by turn."""
+    from allotrope.agents.registry import find
+
+    find(agent)
+    from rich.console import Console
+
+    from allotrope.runtime import build_agent, check_thread_id
+
+    thread_id = check_thread_id(thread) if thread is not None else uuid.uuid4().hex
+    console = Console(highlight=False)
+    with build_agent(agent) as ready:
+        told = len(ready.history(thread_id)) if thread else 0
+        console.print(f"[dim]{agent}, thread {thread_id}" + (f", {told} messages" if told else ""))
+        console.print("[dim]/help lists the commands.")
+        _converse(ready, console, thread_id, {"profile": profile} if profile else None)
+        console.print(f"[dim]Go on later with: allotrope chat {agent} --thread {thread_id}")
+
+
+def _converse(
+    agent: "Agent", console: "Console", thread_id: str, context: dict[str, str] | None
+) -> None:
+    while True:
+        try:
+            text = _read(console)
+        except (EOFError, KeyboardInterrupt):
+            console.print()
+            return
+        except UnicodeDecodeError:
+            console.print("[red]That isn't valid UTF-8; nothing was sent.")
+            continue
+        match text.strip():
+            case "":
+                continue
+            case "/quit" | "/exit":
+                return
+            case "/help":
+                console.print(HELP)
+            case "/thread":
+                console.print(thread_id)
+            case "/new":
+                thread_id = uuid.uuid4().hex
+                console.print(f"[dim]thread {thread_id}")
+            case "/history":
+                for message in agent.history(thread_id):
+                    console.print(f"[dim]{message.type}:[/dim] ", end="")
+                    console.print(message.text, markup=False)
+            case command if command.startswith("/") and " " not in command:
+                console.print(f"[red]There is no command {command}.[/red] /help lists them.")
+            case _:
+                _turn(agent, console, text, thread_id, context)
+
+
+def _read(console: "Console") -> str:
+    if sys.stdin.isatty():
+        return console.input("[bold]> [/bold]")
+    line = sys.stdin.buffer.readline()
+    if not line:
+        raise EOFError
+    return line.decode("utf-8").rstrip("\n")
+
+
+def _turn(
+    agent: "Agent",
+    console: "Console",
+    text: str,
+    thread_id: str,
+    context: dict[str, str] | None,
+) -> None:
+    from allotrope.exceptions import AllotropeError
+
+    waiting = console.status("thinking …") if console.is_terminal else None
+    if waiting:
+        waiting.start()
+    reply = {}
+    try:
+        for event in agent.stream(text, thread_id=thread_id, context=context):
+            if event["type"] in {"token", "restart"} and waiting:
+                waiting.stop()
+                waiting = None
+            if event["type"] == "token":
+                console.print(event["text"], end="", markup=False, soft_wrap=True)
+            elif event["type"] == "restart":
+                console.print(f"\n[dim]{event.get('reason', 'broken off')}; starting again[/dim]")
+            elif event["type"] == "tool" and waiting:
+                waiting.update(f"{event['name']} …")
+            elif event["type"] == "reply":
+                reply = event
+    except KeyboardInterrupt:
+        console.print("\n[dim]Stopped. Your message is kept.[/dim]")
+        return
+    except AllotropeError as exc:
+        console.print(f"[red]{type(exc).__name__}:[/red] ", end="")
+        console.print(str(exc), markup=False)
+        return
+    finally:
+        if waiting:
+            waiting.stop()
+    console.print()
+    console.print(origin(reply), style="dim", markup=False)
