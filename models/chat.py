@@ -19,6 +19,7 @@ from allotrope.exceptions import (
     RequestRejectedError,
     SettingsError,
 )
+from allotrope.models.cache.chat import attach
 from allotrope.models.guarded import TRAIL, GuardedChatModel
 from allotrope.settings import Settings
 
@@ -173,7 +174,7 @@ def build_chain(
             hint="Set OPENAI_API_KEY, or ALLOTROPE_EMBEDDED__ENABLED=true.",
         )
     for model in models:
-        model.cache = cache if cache is not None else False
+        attach(model, cache)
         model.callbacks = list(callbacks) or None
     return chain_of(models)
 

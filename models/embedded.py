@@ -22,6 +22,7 @@ from langchain_openai import ChatOpenAI
 from pydantic import Field, PrivateAttr, SecretStr
 
 from allotrope.exceptions import ProviderUnreachableError, SettingsError
+from allotrope.models.cache.chat import CachingChatModel
 from allotrope.models.guarded import GuardedChatModel
 from allotrope.models.http import async_client
 from allotrope.models.weights import find_weights, model_name
@@ -113,7 +114,7 @@ def _launch(path: Path, settings: EmbeddedSettings) -> EmbeddedServer:
     return EmbeddedServer(url=handle.listening_address, key=key, handle=handle)
 
 
-class EmbeddedChat(GuardedChatModel, ChatOpenAI):
+class EmbeddedChat(CachingChatModel, GuardedChatModel, ChatOpenAI):
     """The embedded model as a LangChain chat model. It starts its server on the first call."""
 
     provider: str = "embedded"

@@ -5,6 +5,7 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_ollama import ChatOllama
 
+from allotrope.models.cache.chat import CachingChatModel
 from allotrope.models.guarded import GuardedChatModel
 from allotrope.settings.sections import OllamaSettings
 
@@ -18,7 +19,7 @@ OPENAI_ONLY = frozenset(
 """Call arguments that only OpenAI's API has."""
 
 
-class OllamaChat(GuardedChatModel, ChatOllama):
+class OllamaChat(CachingChatModel, GuardedChatModel, ChatOllama):
     """`ChatOllama` with clear errors and provenance."""
 
     provider: str = "ollama"

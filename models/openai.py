@@ -6,12 +6,13 @@ import httpx2
 from langchain_openai import ChatOpenAI
 
 from allotrope.exceptions import SettingsError
+from allotrope.models.cache.chat import CachingChatModel
 from allotrope.models.guarded import GuardedChatModel
 from allotrope.models.http import async_client
 from allotrope.settings.sections import OpenAISettings
 
 
-class OpenAIChat(GuardedChatModel, ChatOpenAI):
+class OpenAIChat(CachingChatModel, GuardedChatModel, ChatOpenAI):
     """`ChatOpenAI` with clear errors and provenance."""
 
     provider: str = "openai"

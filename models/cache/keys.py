@@ -68,8 +68,10 @@ def canonical_request(
     call = dict(arguments or {})
     bound = {
         name: value
-        for name in type(model).model_fields
-        if name not in IRRELEVANT_FIELDS and (value := getattr(model, name, None)) is not None
+        for name, about in type(model).model_fields.items()
+        if name not in IRRELEVANT_FIELDS
+        and not about.exclude
+        and (value := getattr(model, name, None)) is not None
     }
     parameters = {**bound, **{k: v for k, v in call.items() if k not in IRRELEVANT_FIELDS}}
     name = call.get("model") or call.get("model_name")

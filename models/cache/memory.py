@@ -110,7 +110,7 @@ class MemoryRedis:
         log = self._logs.setdefault(key, [])
         if rest[0] == "MAXLEN":
             del log[: max(0, len(log) + 1 - int(rest[2]))]
-            rest = rest[3:]
+            rest = rest[3:]  # MAXLEN ~ limit
         self._sequence += 1
         name = f"{self._sequence}-0".encode()
         log.append((name, [_bytes(part) for part in rest[1:]]))

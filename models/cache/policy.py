@@ -12,7 +12,10 @@ from allotrope.exceptions import InputError
 from allotrope.settings.cache import CacheSettings
 
 DIRECTIVES = "allotrope_cache"
-"""Key in a run's metadata or `configurable`: `no-store`, `no-cache`, `max-age=60`, `use`."""
+"""Key in a run's metadata, or in `configurable` of a chain or graph.
+
+Its value: `no-store`, `no-cache`, `max-age=60`, `use`, separated by commas.
+"""
 
 VOLATILE = re.compile(
     r"""\b(?:

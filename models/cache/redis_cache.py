@@ -13,7 +13,9 @@ from langchain_core.runnables.config import ensure_config
 
 from allotrope.models.cache import policy
 from allotrope.models.cache.answers import AnswerCache, Call, Hit
+from allotrope.models.cache.asker import Asker
 from allotrope.models.cache.keys import IRRELEVANT_FIELDS, canonical_messages, digest
+from allotrope.models.cache.semantic import SemanticTier
 
 logger = logging.getLogger("allotrope.cache")
 
@@ -32,10 +34,12 @@ class RedisCache(BaseCache):
 
     Args:
         answers: The cache itself; `RedisCache.from_url` makes one.
+        semantic: The semantic tier, for models of our chain.
     """
 
-    def __init__(self, answers: AnswerCache) -> None:
+    def __init__(self, answers: AnswerCache, *, semantic: SemanticTier | None = None) -> None:
         self.answers = answers
+        self.asker = Asker(answers, semantic)
         self._told = False
 
     @classmethod

@@ -12,13 +12,6 @@ from allotrope.models.cache.memory import MemoryRedis
 from allotrope.settings import Settings
 
 
-@pytest.fixture
-def roomy(redis_settings: Settings) -> Settings:
-    """Timeouts that a busy test machine keeps."""
-    cache = redis_settings.cache.model_copy(update={"timeout_s": 5.0})
-    return redis_settings.model_copy(update={"cache": cache})
-
-
 class TestRedisSync(SyncCacheTestSuite):
     @pytest.fixture
     def cache(self, roomy: Settings) -> Iterator[BaseCache]:  # type: ignore[override]  # closes it

@@ -1,0 +1,248 @@
+"""One question through the cache: look, wait for whoever asks the same, ask, keep."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+
+from langchain_core.outputs import Generation
+
+from allotrope.models.cache.answers import AnswerCache, Call, Hit
+from allotrope.models.cache.codec import Entry, UnreadableEntryError
+from allotrope.models.cache.flight import Flight, Flights, Landed, Pauses
+from allotrope.models.cache.semantic import SemanticTier
+
+
+class Ask:
+    """A call that has to be made: this process leads it. `keep` or `drop` must follow.
+
+    Args:
+        asker: Whose.
+        call: What is asked.
+        flight: The flight to land; None where nobody may wait for this call.
+    """
+
+    def __init__(self, asker: "Asker", call: Call, flight: Flight | None) -> None:
+        self._asker = asker
+        self._call = call
+        self._flight = flight
+        self._started = time.perf_counter()
+
+    def _entry(self, generations: Sequence[Generation]) -> Entry | None:
+        seconds = time.perf_counter() - self._started
+        return self._asker.answers.entry_of(self._call, generations, seconds=seconds)
+
+    def keep(self, generations: Sequence[Generation]) -> None:
+        """Keeps the answer where it may be kept, and lets the waiters go on."""
+        entry = self._entry(generations)
+        if entry is not None:
+            self._asker.answers.put(self._call, entry)
+            if self._asker.semantic is not None:
+                self._asker.semantic.add(self._call, entry)
+        self._land(Landed(entry=entry))
+
+    async def akeep(self, generations: Sequence[Generation]) -> None:
+        """The same as `keep`, asynchronously."""
+        entry = self._entry(generations)
+        if entry is not None:
+            await self._asker.answers.aput(self._call, entry)
+            if self._asker.semantic is not None:
+                await self._asker.semantic.aadd(self._call, entry)
+        await self._aland(Landed(entry=entry))
+
+    def drop(self, exc: BaseException | None) -> None:
+        """The call failed or was given up."""
+        self._land(_ended(exc))
+
+    async def adrop(self, exc: BaseException | None) -> None:
+        """The same as `drop`, asynchronously."""
+        await self._aland(_ended(exc))
+
+    def _land(self, landed: Landed) -> None:
+        flight, flights = self._flight, self._asker.flights
+        if flight is None:
+            return
+        flight.land(landed)
+        if flight.lease is not None:
+            lease, flight.lease = flight.lease, None
+            flights.keeper.remove(lease[0])
+            self._asker.answers.execute(flights.release(*lease))
+
+    async def _aland(self, landed: Landed) -> None:
+        flight, flights = self._flight, self._asker.flights
+        if flight is None:
+            return
+        flight.land(landed)
+        if flight.lease is not None:
+            lease, flight.lease = flight.lease, None
+            flights.keeper.remove(lease[0])
+            await self._asker.answers.aexecute(flights.release(*lease))
+
+
+def _ended(exc: BaseException | None) -> Landed:
+    return Landed(error=exc) if isinstance(exc, Exception) else Landed(again=True)
+
+
+class Asker:
+    """Answers a call from the cache, or says that it has to be made.
+
+    Args:
+        answers: The exact tier and the store.
+        semantic: The semantic tier, if there is one.
+    """
+
+    def __init__(self, answers: AnswerCache, semantic: SemanticTier | None = None) -> None:
+        self.answers = answers
+        self.semantic = semantic
+        self.flights = Flights(answers)
+
+    def ask(self, call: Call) -> Hit | Ask:
+        """The answer from the cache, or the call to make.
+
+        Raises:
+            Exception: What the call of somebody who asked the same at this moment raised.
+        """
+        if not call.request.read:
+            return Ask(self, call, None)
+        if not self._together(call):
+            return self._found(call) or Ask(self, call, None)
+        deadline = time.monotonic() + self.answers.settings.wait_s
+        while True:
+            boarded = self.flights.board(call)
+            if isinstance(boarded, Flight):
+                return self._lead(call, boarded, deadline)
+            try:
+                landed = boarded.result(timeout=max(0.0, deadline - time.monotonic()))
+            except (FutureTimeoutError, TimeoutError):
+                return Ask(self, call, None)
+            hit = self._shared(call, landed)
+            if hit is not None:
+                self.answers.execute(self.answers.booked(call.part, hit.entry, "exact"))
+                return hit
+            if not landed.again:
+                return Ask(self, call, None)
+
+    async def aask(self, call: Call) -> Hit | Ask:
+        """The same as `ask`, asynchronously."""
+        if not call.request.read:
+            return Ask(self, call, None)
+        if not self._together(call):
+            return await self._afound(call) or Ask(self, call, None)
+        deadline = time.monotonic() + self.answers.settings.wait_s
+        while True:
+            boarded = self.flights.board(call)
+            if isinstance(boarded, Flight):
+                return await self._alead(call, boarded, deadline)
+            try:
+                landed = await _awaited(boarded, deadline - time.monotonic())
+            except TimeoutError:
+                return Ask(self, call, None)
+            hit = self._shared(call, landed)
+            if hit is not None:
+                await self.answers.aexecute(self.answers.booked(call.part, hit.entry, "exact"))
+                return hit
+            if not landed.again:
+                return Ask(self, call, None)
+
+    def _together(self, call: Call) -> bool:
+        """Whether identical questions may share this call's answer."""
+        return self.answers.settings.single_flight and call.request.write and call.ttl_s > 0
+
+    def _shared(self, call: Call, landed: Landed) -> Hit | None:
+        if landed.error is not None:
+            raise landed.error
+        return None if landed.entry is None else Hit(entry=landed.entry, tier="exact")
+
+    def _found(self, call: Call) -> Hit | None:
+        hit = self.answers.get(call)
+        if hit is None and self.semantic is not None:
+            hit = self.semantic.find(call)
+        return hit
+
+    async def _afound(self, call: Call) -> Hit | None:
+        hit = await self.answers.aget(call)
+        if hit is None and self.semantic is not None:
+            hit = await self.semantic.afind(call)
+        return hit
+
+    def _lead(self, call: Call, flight: Flight, deadline: float) -> Hit | Ask:
+        try:
+            hit = self._found(call) or self._lease(call, flight, deadline)
+        except BaseException as exc:
+            flight.land(_ended(exc))
+            raise
+        if hit is None:
+            return Ask(self, call, flight)
+        flight.land(Landed(entry=hit.entry) if hit.tier == "exact" else Landed())
+        return hit
+
+    async def _alead(self, call: Call, flight: Flight, deadline: float) -> Hit | Ask:
+        try:
+            hit = await self._afound(call) or await self._alease(call, flight, deadline)
+        except BaseException as exc:
+            flight.land(_ended(exc))
+            raise
+        if hit is None:
+            return Ask(self, call, flight)
+        flight.land(Landed(entry=hit.entry) if hit.tier == "exact" else Landed())
+        return hit
+
+    def _lease(self, call: Call, flight: Flight, deadline: float) -> Hit | None:
+        """Takes the lease between processes, or waits for the answer of who has it."""
+        if not self.answers.shared:
+            return None
+        flights, key, token = self.flights, self.flights.lease_key(call), self.flights.new_token()
+        pauses = Pauses()
+        taken = self.answers.execute(flights.take(key, token))
+        while taken is False and time.monotonic() < deadline:
+            time.sleep(pauses.next())
+            looked = self.answers.execute(flights.look(call.part, call, key, token))
+            if looked is None:
+                return None  # the store is gone: everybody asks alone
+            entry, taken = self._read(looked[0]), looked[1]
+            if entry is not None:
+                if taken:
+                    self.answers.execute(flights.release(key, token))
+                self.answers.execute(self.answers.booked(call.part, entry, "exact"))
+                return Hit(entry=entry, tier="exact")
+        if taken:
+            flight.lease = (key, token)
+            flights.keeper.add(key, token)
+        return None
+
+    async def _alease(self, call: Call, flight: Flight, deadline: float) -> Hit | None:
+        if not self.answers.shared:
+            return None
+        flights, key, token = self.flights, self.flights.lease_key(call), self.flights.new_token()
+        pauses = Pauses()
+        taken = await self.answers.aexecute(flights.take(key, token))
+        while taken is False and time.monotonic() < deadline:
+            await asyncio.sleep(pauses.next())
+            looked = await self.answers.aexecute(flights.look(call.part, call, key, token))
+            if looked is None:
+                return None
+            entry, taken = self._read(looked[0]), looked[1]
+            if entry is not None:
+                if taken:
+                    await self.answers.aexecute(flights.release(key, token))
+                await self.answers.aexecute(self.answers.booked(call.part, entry, "exact"))
+                return Hit(entry=entry, tier="exact")
+        if taken:
+            flight.lease = (key, token)
+            flights.keeper.add(key, token)
+        return None
+
+    def _read(self, value: bytes | None) -> Entry | None:
+        if value is None:
+            return None
+        try:
+            return self.answers.codec.load(value)
+        except UnreadableEntryError:
+            return None
+
+
+async def _awaited(future: "Future[Landed]", seconds: float) -> Landed:
+    """Waits for another's flight; giving up must not cancel it."""
+    waiting = asyncio.shield(asyncio.wrap_future(future))
+    return await asyncio.wait_for(waiting, timeout=max(0.0, seconds))

@@ -1,0 +1,226 @@
+"""The semantic tier: the answer to the same question in other words, if the gate agrees.
+
+A space is everything of a request but the words of its last question: tenant, agent, model,
+parameters, prompt, tools and the whole conversation before. Questions are compared within one space
+only, so a follow-up is matched with its context or not at all.
+"""
+
+import hashlib
+import json
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from langchain_core.embeddings import Embeddings
+
+from allotrope.models.cache import store
+from allotrope.models.cache.answers import AnswerCache, Call, Hit
+from allotrope.models.cache.breaker import StoreBreaker
+from allotrope.models.cache.codec import Entry, UnreadableEntryError
+from allotrope.models.cache.mirror import Candidate, Mirror, Vector, unit
+from allotrope.models.cache.store import Steps
+
+logger = logging.getLogger("allotrope.cache")
+
+PAGE = 1000
+"""Questions read at once when a mirror catches up."""
+
+MAX_QUESTION = 2000
+"""Characters; longer questions are left to the exact tier."""
+
+SPACES = 64
+"""Mirrors kept in a process; the least recently used go first."""
+
+
+class Gate(Protocol):
+    """Decides whether an answer to one question may be given to another."""
+
+    def admits(self, asked: str, kept: str, cosine: float) -> bool:
+        """Whether both questions surely ask the same."""
+        ...
+
+
+class SemanticTier:
+    """Finds and keeps answers by meaning.
+
+    Args:
+        answers: The exact tier, where the answers themselves lie.
+        embeddings: Makes vectors of questions.
+        gate: Decides after the vector match.
+        name: The embedding model; vectors of different models never meet.
+        verify: Optional last word, asked with both questions; such as a cheap model.
+    """
+
+    def __init__(
+        self,
+        answers: AnswerCache,
+        embeddings: Embeddings,
+        *,
+        gate: Gate,
+        name: str = "",
+        verify: Callable[[str, str], bool] | None = None,
+    ) -> None:
+        self._answers = answers
+        self._embeddings = embeddings
+        self._gate = gate
+        self._name = hashlib.sha256(name.encode()).hexdigest()[:8]
+        self._verify = verify
+        self._settings = answers.settings.semantic
+        self._breaker = StoreBreaker(failures=1, open_s=answers.settings.breaker_open_s)
+        self._lock = threading.Lock()
+        self._mirrors: OrderedDict[str, Mirror] = OrderedDict()
+
+    def find(self, call: Call) -> Hit | None:
+        """The answer to a question that asks the same, or None."""
+        if not self._applies(call):
+            return None
+        vector = self._embedded(call)
+        if vector is None:
+            return None
+        return self._answers.execute(self._search(call, vector))
+
+    async def afind(self, call: Call) -> Hit | None:
+        """The same as `find`, asynchronously."""
+        if not self._applies(call):
+            return None
+        vector = await self._aembedded(call)
+        if vector is None:
+            return None
+        return await self._answers.aexecute(self._search(call, vector))
+
+    def add(self, call: Call, entry: Entry) -> None:
+        """Makes a kept answer findable by meaning."""
+        vector = self._embedded(call) if self._fits(call, entry) else None
+        if vector is not None:
+            self._answers.execute(self._append(call, vector))
+
+    async def aadd(self, call: Call, entry: Entry) -> None:
+        """The same as `add`, asynchronously."""
+        vector = await self._aembedded(call) if self._fits(call, entry) else None
+        if vector is not None:
+            await self._answers.aexecute(self._append(call, vector))
+
+    def _applies(self, call: Call) -> bool:
+        return 0 < len(call.question) <= MAX_QUESTION and call.ttl_s > 0 and self._breaker.allows()
+
+    def _fits(self, call: Call, entry: Entry) -> bool:
+        """Only texts are given to other questions: a tool call's arguments are its own."""
+        message = getattr(entry.generations[0], "message", None)
+        return self._applies(call) and not getattr(message, "tool_calls", None)
+
+    def _embedded(self, call: Call) -> Vector | None:
+        known: Vector | None = call.scratch.get("vector")
+        if known is not None:
+            return known
+        try:
+            vector = unit(self._embeddings.embed_query(call.question))
+        except Exception as exc:  # noqa: BLE001 - without a vector the question is asked anew
+            self._breaker.failed(exc)
+            return None
+        call.scratch["vector"] = vector
+        return vector
+
+    async def _aembedded(self, call: Call) -> Vector | None:
+        known: Vector | None = call.scratch.get("vector")
+        if known is not None:
+            return known
+        try:
+            vector = unit(await self._embeddings.aembed_query(call.question))
+        except Exception as exc:  # noqa: BLE001 - as in _embedded
+            self._breaker.failed(exc)
+            return None
+        call.scratch["vector"] = vector
+        return vector
+
+    def _space(self, call: Call) -> str:
+        return call.part.key("v", f"{call.space}{self._name}")
+
+    def _mirror(self, key: str) -> Mirror:
+        with self._lock:
+            mirror = self._mirrors.get(key)
+            if mirror is None:
+                mirror = self._mirrors[key] = Mirror(limit=self._settings.max_entries)
+                if len(self._mirrors) > SPACES:
+                    self._mirrors.popitem(last=False)
+            self._mirrors.move_to_end(key)
+            return mirror
+
+    def _search(self, call: Call, vector: Vector) -> Steps[Hit | None]:
+        key = self._space(call)
+        mirror = self._mirror(key)
+        while True:
+            start = "-" if mirror.cursor == "-" else f"({mirror.cursor}"
+            (page,) = yield [("XRANGE", key, start, "+", "COUNT", PAGE)]
+            if isinstance(page, Exception):
+                if "WRONGTYPE" in str(page):
+                    yield [("UNLINK", key)]
+                return None
+            with self._lock:
+                for name, fields in page:
+                    self._take(mirror, fields)
+                    mirror.cursor = name.decode()
+            if len(page) < PAGE:
+                break
+        with self._lock:
+            candidates = mirror.search(vector, self._settings.candidates)
+        for candidate in self._admitted(call, candidates):
+            now = self._answers.clock()
+            (data,) = yield [("GET", call.part.key("e", candidate.digest))]
+            entry = self._entry(data, candidate)
+            if entry is None:
+                with self._lock:
+                    mirror.remove(candidate.digest)
+                continue
+            limit = min(self._settings.ttl_s, call.request.max_age_s or float("inf"))
+            if now - entry.created > limit:
+                continue
+            if self._settings.mode == "shadow":
+                yield from store.count(call.part, {"shadow_hits": 1})
+                return None
+            yield from self._answers.booked(call.part, entry, "semantic")
+            return Hit(entry=entry, tier="semantic")
+        return None
+
+    def _admitted(self, call: Call, candidates: Sequence[Candidate]) -> list[Candidate]:
+        return [
+            candidate
+            for candidate in candidates
+            if self._gate.admits(call.question, candidate.question, candidate.cosine)
+            and (self._verify is None or self._verify(call.question, candidate.question))
+        ][:2]
+
+    def _entry(self, data: Any, candidate: Candidate) -> Entry | None:
+        if not isinstance(data, bytes):
+            return None
+        try:
+            entry = self._answers.codec.load(data)
+        except UnreadableEntryError:
+            return None
+        return entry if entry.question == candidate.question else None
+
+    def _append(self, call: Call, vector: Vector) -> Steps[None]:
+        body = json.dumps([call.digest, call.question]).encode()
+        packed = self._answers.codec.seal(
+            len(body).to_bytes(4, "big") + body + vector.astype(np.float16).tobytes()
+        )
+        key = self._space(call)
+        yield [
+            ("XADD", key, "MAXLEN", "~", self._settings.max_entries, "*", "p", packed),
+            ("EXPIRE", key, store.AUX_TTL_S),
+        ]
+
+    def _take(self, mirror: Mirror, fields: Any) -> None:
+        """Puts one item of the space's log into the mirror; garbage is passed over."""
+        parts = list(fields.values()) if isinstance(fields, dict) else fields[1::2]
+        try:
+            data = self._answers.codec.unseal(parts[0])
+            size = int.from_bytes(data[:4], "big")
+            digest, question = json.loads(data[4 : 4 + size])
+            vector = unit(np.frombuffer(data[4 + size :], dtype=np.float16))
+        except (UnreadableEntryError, ValueError, IndexError, TypeError):
+            return
+        if vector is not None and isinstance(digest, str) and isinstance(question, str):
+            mirror.add(digest, question, vector)
