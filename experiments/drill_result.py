@@ -1,0 +1,221 @@
+"""What a drill showed: turns, requests, and the figures made of them. Pure arithmetic."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from allotrope.experiments.outages import BAD_REQUEST, Scenario
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """One turn of one user; times in seconds of the run.
+
+    Args:
+        thread: The conversation.
+        text: What the user said; unique in the run.
+        started_s: When it was said.
+        first_token_s: When the first token came, None where none did.
+        ended_s: When the answer or the error was there.
+        answered_by: `openai` or `ollama`; None: no answer.
+        error: The class of the error the user got instead.
+        glued: Whether what was streamed, restarts counted, differs from the answer.
+        restarts: How often the stream was started anew.
+    """
+
+    thread: str
+    text: str
+    started_s: float
+    ended_s: float
+    first_token_s: float | None = None
+    answered_by: str | None = None
+    error: str | None = None
+    glued: bool = False
+    restarts: int = 0
+
+    @property
+    def bad(self) -> bool:
+        """Whether its request deserved a 400."""
+        return BAD_REQUEST in self.text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """One request a provider got: when, for which turn, and whether it met a fault."""
+
+    at_s: float
+    provider: str
+    text: str
+    fault: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """The figures of one run. Times in seconds of the run.
+
+    Args:
+        turns: Turns taken, bad requests not counted.
+        answered: Those that got an answer.
+        first_fallback_s: From the outage's begin to the fallback's first answer.
+        wasted_before_open: Requests that failed before the first turn that didn't try OpenAI.
+        wasted: All requests that failed.
+        waited_p50_s: Median wait for the first token of a turn begun in the outage.
+        waited_p99_s: The 99th percentile of the same.
+        recovered_s: From healing to the first answer of OpenAI.
+        lost: Messages missing in the threads.
+        duplicated: Messages that are there more than once.
+        glued: Turns whose stream doesn't add up to the answer.
+        restarts: Streams begun anew, and said so.
+        opened: Whether OpenAI was ever left alone.
+    """
+
+    turns: int
+    answered: int
+    first_fallback_s: float | None
+    wasted_before_open: int
+    wasted: int
+    waited_p50_s: float | None
+    waited_p99_s: float | None
+    recovered_s: float | None
+    lost: int
+    duplicated: int
+    glued: int
+    restarts: int
+    opened: bool
+
+    @property
+    def answered_share(self) -> float:
+        """Share of turns that got an answer."""
+        return self.answered / self.turns if self.turns else 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drill:
+    """One run of one scenario.
+
+    Args:
+        scenario: What was played.
+        system: Who was tried.
+        turns: All turns, by their start.
+        requests: All requests the simulated providers got, by their time.
+        threads: What each thread holds at the end: (role, text).
+    """
+
+    scenario: Scenario
+    system: str
+    turns: tuple[Turn, ...]
+    requests: tuple[Asked, ...]
+    threads: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+
+    def joined(self, other: "Drill", *, requests: tuple[Asked, ...]) -> "Drill":
+        """This run and that of another process as one.
+
+        Args:
+            other: The other process' run.
+            requests: What the providers got from both.
+        """
+        turns = sorted((*self.turns, *other.turns), key=lambda turn: turn.started_s)
+        return replace(
+            self,
+            turns=tuple(turns),
+            requests=requests,
+            threads={**self.threads, **other.threads},
+        )
+
+    def figures(self) -> Figures:
+        """The figures of the run."""
+        counted = [turn for turn in self.turns if not turn.bad]
+        ill = [turn for turn in counted if self.scenario.ill(turn.started_s)]
+        waits = [t.first_token_s - t.started_s for t in ill if t.first_token_s is not None]
+        lost, duplicated = self._threads()
+        opened_at = self._opened_at()
+        failed = [asked.at_s for asked in self.requests if asked.fault not in (None, "slow")]
+        before = [at for at in failed if opened_at is None or at < opened_at]
+        return Figures(
+            turns=len(counted),
+            answered=sum(turn.answered_by is not None for turn in counted),
+            first_fallback_s=self._first_fallback(),
+            wasted_before_open=len(before),
+            wasted=len(failed),
+            waited_p50_s=statistics.median(waits) if waits else None,
+            waited_p99_s=_percentile(waits, 0.99),
+            recovered_s=self._recovered(),
+            lost=lost,
+            duplicated=duplicated,
+            glued=sum(turn.glued for turn in self.turns),
+            restarts=sum(turn.restarts for turn in self.turns),
+            opened=opened_at is not None,
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """The figures and the timeline as plain JSON values."""
+        return {
+            "scenario": self.scenario.name,
+            "system": self.system,
+            "starts_s": self.scenario.starts_s,
+            "heals_s": self.scenario.heals_s,
+            **asdict(self.figures()),
+            "timeline": [
+                {
+                    "at_s": round(turn.started_s, 2),
+                    "wait_s": round(turn.ended_s - turn.started_s, 3),
+                    "answered_by": turn.answered_by,
+                    "error": turn.error,
+                }
+                for turn in self.turns
+            ],
+        }
+
+    def _opened_at(self) -> float | None:
+        """The start of the first turn that the fallback answered though nobody asked OpenAI."""
+        tried = {asked.text for asked in self.requests if asked.provider == "openai"}
+        starts = [
+            turn.started_s
+            for turn in self.turns
+            if turn.answered_by == "ollama" and turn.text not in tried
+        ]
+        return min(starts, default=None)
+
+    def _first_fallback(self) -> float | None:
+        ends = [
+            (turn.first_token_s if turn.first_token_s is not None else turn.ended_s)
+            for turn in self.turns
+            if turn.answered_by == "ollama" and turn.ended_s >= self.scenario.starts_s
+        ]
+        return min(ends) - self.scenario.starts_s if ends else None
+
+    def _recovered(self) -> float | None:
+        heals = self.scenario.heals_s
+        if heals is None or not self.scenario.starts_s < heals:
+            return None
+        good = [
+            asked.at_s
+            for asked in self.requests
+            if asked.provider == "openai" and asked.fault is None and asked.at_s >= heals
+        ]
+        return min(good) - heals if good else None
+
+    def _threads(self) -> tuple[int, int]:
+        """Messages lost and doubled: every text once, in order, each answer behind its question."""
+        lost = duplicated = 0
+        for thread, messages in self.threads.items():
+            turns = [turn for turn in self.turns if turn.thread == thread]
+            said = [text for role, text in messages if role == "human"]
+            answers = [text for role, text in messages if role == "ai"]
+            for turn in turns:
+                copies = said.count(turn.text)
+                lost += copies == 0
+                duplicated += max(0, copies - 1)
+                if turn.answered_by is not None:
+                    replies = sum(text.endswith(turn.text) for text in answers)
+                    lost += replies == 0
+                    duplicated += max(0, replies - 1)
+        return lost, duplicated
+
+
+def _percentile(values: Sequence[float], share: float) -> float | None:
+    if not values:
+        return None
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]

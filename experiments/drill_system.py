@@ -1,0 +1,206 @@
+"""Our own runtime as the system of a drill: the user's settings, led to the simulated providers."""
+
+import asyncio
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import SecretStr
+
+from allotrope.experiments.drill import Crowd, Stage, System, compressed, play
+from allotrope.experiments.drill_result import Drill
+from allotrope.experiments.outages import Scenario
+from allotrope.settings import Settings
+from allotrope.stores.redis_server import EmbeddedServer, find_server
+
+
+class DrillRedis:
+    """A Redis of the drill's own, so that no outage of a drill reaches the real circuits."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="allotrope-drill-"))
+        self._server = EmbeddedServer(self.folder / "redis", persist=False)
+
+    def __enter__(self) -> Self:
+        """Starts it, where there is a redis-server to start."""
+        if find_server() is not None:
+            self._server.ensure()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Stops it and removes its folder."""
+        self._server.leave()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def url(self) -> str | None:
+        """Its address, or None where there is no redis-server."""
+        return self._server.url if find_server() is not None else None
+
+    def kill(self) -> None:
+        """Kills the server."""
+        pid = self._server.pid()
+        if pid is not None and self._server.answers():
+            os.kill(pid, signal.SIGKILL)
+
+    def revive(self) -> None:
+        """Starts it again, empty."""
+        if find_server() is not None:
+            self._server.ensure()
+
+
+def drill_settings(
+    settings: Settings,
+    *,
+    openai_url: str,
+    ollama_url: str,
+    folder: Path,
+    redis_url: str | None,
+    speed: float,
+) -> Settings:
+    """The user's settings, compressed, with the simulator in place of the real servers.
+
+    Keys, data, ledger and Redis of the user stay out of it; the answer cache is off, since every
+    turn must go through the chain; the embedded model takes no part.
+
+    Args:
+        settings: The user's.
+        openai_url: The simulated OpenAI.
+        ollama_url: The simulated Ollama.
+        folder: For everything the run keeps.
+        redis_url: The drill's Redis; None: state stays in the process.
+        speed: How much faster the run's clock is.
+    """
+    fast = compressed(settings, speed)
+    openai = {"enabled": True, "api_key": SecretStr("sk-drill"), "base_url": openai_url}
+    redis = {
+        "url": None if redis_url is None else SecretStr(redis_url),
+        "embedded": False,
+        "prefix": "drill:",
+    }
+    return fast.model_copy(
+        update={
+            "data_dir": folder,
+            "callbacks": (),
+            "openai": fast.openai.model_copy(update=openai),
+            "ollama": fast.ollama.model_copy(update={"enabled": True, "host": ollama_url}),
+            "embedded": fast.embedded.model_copy(update={"enabled": False}),
+            "redis": fast.redis.model_copy(update=redis),
+            "cache": fast.cache.model_copy(update={"enabled": False}),
+        }
+    )
+
+
+class OurSystem:
+    """The assistant on the drill's settings, as `Agent.astream` serves it.
+
+    Args:
+        settings: From `drill_settings`.
+    """
+
+    name = "allotrope"
+
+    def __init__(self, settings: Settings) -> None:
+        from langgraph.checkpoint.memory import InMemorySaver
+
+        from allotrope.agents import registry
+        from allotrope.runtime import Agent
+
+        self._agent = Agent(registry.find("assistant"), settings, checkpointer=InMemorySaver())
+
+    async def turn(self, thread: str, text: str) -> AsyncIterator[tuple[str, str]]:
+        """One turn; see `drill.System`."""
+        async for event in self._agent.astream(text, thread_id=thread):
+            if event["type"] == "token":
+                yield "token", event["text"]
+            elif event["type"] == "restart":
+                yield "restart", ""
+            elif event["type"] == "reply":
+                yield "answer", event["answer"]
+
+    async def threads(self, names: list[str]) -> dict[str, list[tuple[str, str]]]:
+        """What the threads hold."""
+        graph = await self._agent.agraph()
+        held = {}
+        for name in names:
+            state = await graph.aget_state({"configurable": {"thread_id": name}})
+            held[name] = [(m.type, m.text) for m in state.values.get("messages", [])]
+        return held
+
+    async def aclose(self) -> None:
+        """Closes what the agent opened."""
+        await self._agent.aclose()
+
+
+async def warm(system: System) -> None:
+    """Two turns before the clock starts: imports and first connections are no outage."""
+    for number in range(2):
+        async for _ in system.turn(f"warm{number}-{os.getpid()}", "warm up"):
+            pass
+
+
+async def drill(settings: Settings, scenario: Scenario, stage: Stage, *, crowd: Crowd) -> Drill:
+    """Plays a scenario against the user's settings.
+
+    Args:
+        settings: The user's.
+        scenario: What goes wrong.
+        stage: The simulated providers, started.
+        crowd: Who talks; spread over the scenario's processes.
+    """
+    with ExitStack() as stack:
+        redis = stack.enter_context(DrillRedis())
+        own = drill_settings(
+            settings,
+            openai_url=stage.simulator.openai_url,
+            ollama_url=stage.simulator.ollama_url,
+            folder=redis.folder,
+            redis_url=redis.url,
+            speed=stage.speed,
+        )
+        stage.simulator.reset()
+        workers = []
+        if scenario.processes > 1:
+            from allotrope.experiments.drill_worker import Worker
+
+            crowd = replace(crowd, users=max(1, crowd.users // scenario.processes))
+            for number in range(1, scenario.processes):
+                there = replace(crowd, prefix=f"process{number}-user")
+                worker = Worker(own, scenario, crowd=there, speed=stage.speed)
+                workers.append(stack.enter_context(worker))
+        system = OurSystem(own)
+        try:
+            await warm(system)
+            zero = stage.set_up(scenario)
+            for worker in workers:
+                worker.go(zero)
+            found = await play(
+                scenario, system, stage, crowd=crowd, at=_redis_loss(scenario, redis), zero=zero
+            )
+            for worker in workers:
+                more = await asyncio.to_thread(worker.result, 60.0)
+                found = found.joined(more, requests=stage.requests())
+            return found
+        finally:
+            await system.aclose()
+
+
+def _redis_loss(scenario: Scenario, redis: DrillRedis) -> dict[float, Callable[[], None]]:
+    if scenario.redis_lost_s is None:
+        return {}
+    lost, back = scenario.redis_lost_s
+    return {lost: redis.kill, back: redis.revive}
+
+
+def simulated_models(settings: Settings) -> dict[str, Any]:
+    """What the simulator must have so that the user's models are found."""
+    return {
+        "models": [settings.openai.model, settings.openai.cheap_model],
+        "ollama_models": [settings.ollama.model],
+    }
