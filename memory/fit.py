@@ -18,7 +18,7 @@ _REQUIRED = (Kind.SYSTEM, Kind.USER)
 _UNBROKEN = frozenset({_ORDER.index(Kind.RECENT)})
 _SMALLEST_USER_TURN = 48
 _SMALLEST_OPEN_RESULT = 32
-_AUDIT_ROWS = 40
+AUDIT_ROWS = 40
 """The audit lies in the state of each turn: it names at most so many left-out messages."""
 
 
@@ -56,7 +56,7 @@ def fit(
     counter = counter or TokenCounter()
     pieces, dropped = cut(messages)
     room = budget - counter.priming()
-    pieces, shortened = _shorten_current_turn(pieces, room, counter)
+    pieces, shortened = shorten_current_turn(pieces, room, counter)
     items = [
         Item(
             key=index,
@@ -106,7 +106,7 @@ def _tokens(piece: Piece, counter: TokenCounter) -> int:
     return sum(counter.message(message) for message in piece.messages)
 
 
-def _shorten_current_turn(
+def shorten_current_turn(
     pieces: list[Piece], room: int, counter: TokenCounter
 ) -> tuple[list[Piece], list[str]]:
     """The latest user turn and the open run are shortened when they alone are too large."""
@@ -174,7 +174,7 @@ def audit(
         cost[piece.kind] += _tokens(piece, counter)
     rows: list[dict[str, Any]] = [
         {"id": message.id, "kind": str(piece.kind), "tokens": counter.message(message), "why": why}
-        for piece, why in left_out[:_AUDIT_ROWS]
+        for piece, why in left_out[:AUDIT_ROWS]
         for message in piece.messages
     ]
     rows += [
@@ -184,13 +184,13 @@ def audit(
             "tokens": counter.message(item.message),
             "why": item.reason,
         }
-        for item in dropped[:_AUDIT_ROWS]
+        for item in dropped[:AUDIT_ROWS]
     ]
     return {
         "budget": budget,
         "tokens": tokens,
         "kinds": {str(kind): {"messages": count[kind], "tokens": cost[kind]} for kind in count},
-        "left_out": rows[:_AUDIT_ROWS],
+        "left_out": rows[:AUDIT_ROWS],
         "left_out_messages": sum(len(piece.messages) for piece, _ in left_out) + len(dropped),
         "shortened": list(shortened),
     }

@@ -1,0 +1,346 @@
+"""The archive: every message of every thread, kept for good, found by its words.
+
+Writing is idempotent by message id, so a turn that is run again after a crash adds nothing twice.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage, message_to_dict
+
+from allotrope.memory.dialects import Database, Row, scoped
+from allotrope.memory.words import words
+
+SESSION_GAP = timedelta(hours=1)
+"""A pause this long begins a new session."""
+SESSION_MESSAGES = 40
+"""A session without a pause ends after so many messages, so that none grows without bound."""
+
+
+@dataclass(frozen=True)
+class Archived:
+    """A message as it was archived."""
+
+    row: int
+    seq: int
+    message_id: str
+    session: int
+    at: datetime
+    role: str
+    speaker: str
+    text: str
+    words: tuple[str, ...]
+    superseded_by: int | None
+
+
+@dataclass(frozen=True)
+class ThreadFacts:
+    """What is known of a thread as a whole.
+
+    Args:
+        key: Its number in the archive.
+        messages: How many messages it has.
+        words: How many words they have together.
+        first_at: When it began.
+        last_at: When it was last written to.
+        speakers: Who takes part, casefolded.
+    """
+
+    key: int
+    messages: int
+    words: int
+    first_at: datetime | None
+    last_at: datetime | None
+    speakers: tuple[str, ...]
+
+
+_COLUMNS = "row, seq, message_id, session, at, role, speaker, text, words, superseded_by"
+
+
+class Archive:
+    """Messages by tenant and thread.
+
+    Args:
+        database: Where they are kept; opened on first use.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    def close(self) -> None:
+        """Ends the connection."""
+        self.database.close()
+
+    def add(
+        self, tenant: str, thread: str, messages: Sequence[BaseMessage], *, at: datetime
+    ) -> list[Archived]:
+        """Archives messages; those already there (by id) are left as they are.
+
+        Args:
+            tenant: Whose thread.
+            thread: Which thread.
+            messages: With ids.
+            at: When this happened.
+
+        Returns:
+            The ones that were new.
+        """
+        if not messages:
+            return []
+        known = self.thread(tenant, thread)
+        if known is not None:
+            here = self._ids(known.key, [str(message.id) for message in messages])
+            messages = [message for message in messages if str(message.id) not in here]
+            if not messages:
+                return []
+        database = self.database
+        with database.transaction():
+            # the update that changes nothing locks the thread's row where a database has row locks
+            [state] = database.run(
+                "INSERT INTO archive_threads (tenant, thread) VALUES (?, ?)"
+                " ON CONFLICT (tenant, thread) DO UPDATE SET tenant = excluded.tenant"
+                " RETURNING key, messages, words, session, session_messages, first_at, last_at,"
+                " speakers",
+                (tenant, thread),
+            )
+            return self._insert(state, messages, at)
+
+    def _insert(self, state: Row, messages: Sequence[BaseMessage], at: datetime) -> list[Archived]:
+        key, count, total, session, in_session, first_at, last_at, speakers_json = state
+        speakers: list[str] = json.loads(speakers_json)
+        stamp = at.astimezone(UTC).isoformat(timespec="seconds")
+        added: list[Archived] = []
+        for message in messages:
+            text, speaker = message_text(message), speaker_of(message)
+            found = words(text)
+            pause = last_at is not None and at - datetime.fromisoformat(last_at) > SESSION_GAP
+            if pause or in_session >= SESSION_MESSAGES:
+                session, in_session = session + 1, 0
+            rows = self.database.run(
+                "INSERT INTO archive_messages (thread_key, seq, message_id, session, at, role,"
+                " speaker, text, words, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT (thread_key, message_id) DO NOTHING RETURNING row",
+                (
+                    key,
+                    count,
+                    str(message.id),
+                    session,
+                    stamp,
+                    message.type,
+                    speaker,
+                    text.replace("\x00", "\ufffd"),
+                    " ".join(found),
+                    json.dumps(message_to_dict(message), default=str).replace("\\u0000", "\\ufffd"),
+                ),
+            )
+            if not rows:  # another process was faster, or the id came twice
+                continue
+            row = int(rows[0][0])
+            self.database.index(row, [scoped(key, word) for word in found])
+            added.append(
+                Archived(
+                    row,
+                    count,
+                    str(message.id),
+                    session,
+                    at,
+                    message.type,
+                    speaker,
+                    text,
+                    tuple(found),
+                    None,
+                )
+            )
+            count, total, in_session = count + 1, total + len(found), in_session + 1
+            first_at, last_at = first_at or stamp, stamp
+            if message.name and speaker.casefold() not in speakers and len(speakers) < 64:
+                speakers.append(speaker.casefold())
+        self.database.run(
+            "UPDATE archive_threads SET messages = ?, words = ?, session = ?, session_messages = ?,"
+            " first_at = ?, last_at = ?, speakers = ? WHERE key = ?",
+            (count, total, session, in_session, first_at, last_at, json.dumps(speakers), key),
+        )
+        return added
+
+    def _ids(self, key: int, ids: Sequence[str]) -> set[str]:
+        marks = ", ".join("?" * len(ids))
+        sql = (
+            f"SELECT message_id FROM archive_messages WHERE thread_key = ?"  # noqa: S608 - marks only
+            f" AND message_id IN ({marks})"
+        )
+        return {str(row[0]) for row in self.database.run(sql, (key, *ids))}
+
+    def thread(self, tenant: str, thread: str) -> ThreadFacts | None:
+        """What is known of a thread, or None when nothing of it was archived."""
+        rows = self.database.run(
+            "SELECT key, messages, words, first_at, last_at, speakers FROM archive_threads"
+            " WHERE tenant = ? AND thread = ?",
+            (tenant, thread),
+        )
+        if not rows:
+            return None
+        key, messages, total, first_at, last_at, speakers = rows[0]
+        return ThreadFacts(
+            int(key),
+            int(messages),
+            int(total),
+            datetime.fromisoformat(first_at) if first_at else None,
+            datetime.fromisoformat(last_at) if last_at else None,
+            tuple(json.loads(speakers)),
+        )
+
+    def threads(self, tenant: str) -> list[str]:
+        """The threads of a tenant, latest first."""
+        rows = self.database.run(
+            "SELECT thread FROM archive_threads WHERE tenant = ? ORDER BY last_at DESC", (tenant,)
+        )
+        return [str(row[0]) for row in rows]
+
+    def rows(self, thread: ThreadFacts, rows: Iterable[int]) -> list[Archived]:
+        """Messages of a thread by their number in the archive, in order."""
+        return self._where(thread, "row", list(rows))
+
+    def at_positions(self, thread: ThreadFacts, positions: Iterable[int]) -> list[Archived]:
+        """Messages of a thread by their position in it, in order."""
+        return self._where(thread, "seq", list(positions))
+
+    def _where(self, thread: ThreadFacts, column: str, values: Sequence[int]) -> list[Archived]:
+        found: list[Archived] = []
+        for start in range(0, len(values), 500):
+            part = values[start : start + 500]
+            marks = ", ".join("?" * len(part))
+            sql = (
+                f"SELECT {_COLUMNS} FROM archive_messages WHERE thread_key = ?"  # noqa: S608 - constants and marks
+                f" AND {column} IN ({marks})"
+            )
+            found += [_archived(row) for row in self.database.run(sql, (thread.key, *part))]
+        return sorted(found, key=lambda message: message.seq)
+
+    def between(
+        self, thread: ThreadFacts, first: datetime, last: datetime, *, limit: int
+    ) -> list[int]:
+        """Rows written between two times, newest first."""
+        rows = self.database.run(
+            "SELECT row FROM archive_messages WHERE thread_key = ? AND at >= ? AND at <= ?"
+            " ORDER BY at DESC, row DESC LIMIT ?",
+            (
+                thread.key,
+                first.astimezone(UTC).isoformat(timespec="seconds"),
+                last.astimezone(UTC).isoformat(timespec="seconds"),
+                limit,
+            ),
+        )
+        return [int(row[0]) for row in rows]
+
+    def with_word(self, thread: ThreadFacts, word: str, *, limit: int) -> list[int]:
+        """Rows of a thread that have a word, newest first."""
+        return self.database.newest(scoped(thread.key, word), limit)
+
+    def search(self, tenant: str, thread: str, query: str, *, limit: int = 10) -> list[Archived]:
+        """Messages of a thread that have words of the query, best first by full text search."""
+        facts = self.thread(tenant, thread)
+        tokens = [scoped(facts.key, word) for word in dict.fromkeys(words(query))] if facts else []
+        if facts is None or not tokens:
+            return []
+        ranked = self.database.matching(tokens[:32], limit)
+        order = {row: place for place, row in enumerate(ranked)}
+        return sorted(self.rows(facts, ranked), key=lambda message: order[message.row])
+
+    def supersede(self, row: int, by: int) -> None:
+        """Marks a message as corrected by a later one; it stays in the archive."""
+        self.database.run("UPDATE archive_messages SET superseded_by = ? WHERE row = ?", (by, row))
+
+    def rows_of(self, thread: ThreadFacts, ids: Sequence[str]) -> dict[str, int]:
+        """Numbers in the archive of messages, by their ids."""
+        if not ids:
+            return {}
+        marks = ", ".join("?" * len(ids))
+        sql = (
+            f"SELECT message_id, row FROM archive_messages WHERE thread_key = ?"  # noqa: S608 - marks only
+            f" AND message_id IN ({marks})"
+        )
+        return {str(i): int(row) for i, row in self.database.run(sql, (thread.key, *ids))}
+
+    def summary(self, thread: ThreadFacts) -> dict[str, Any] | None:
+        """The running summary of a thread, as it was saved."""
+        rows = self.database.run(
+            "SELECT data FROM archive_summaries WHERE thread_key = ?", (thread.key,)
+        )
+        return None if not rows else dict(json.loads(rows[0][0]))
+
+    def save_summary(self, thread: ThreadFacts, data: dict[str, Any]) -> None:
+        """Saves the running summary, unless a later one is there already."""
+        self.database.run(
+            "INSERT INTO archive_summaries (thread_key, upto, data) VALUES (?, ?, ?)"
+            " ON CONFLICT (thread_key) DO UPDATE SET upto = excluded.upto, data = excluded.data"
+            " WHERE excluded.upto > archive_summaries.upto",
+            (thread.key, int(data["upto"]), json.dumps(data)),
+        )
+
+    def export(self, tenant: str, thread: str) -> list[dict[str, Any]]:
+        """Every message of a thread, whole, in order."""
+        facts = self.thread(tenant, thread)
+        if facts is None:
+            return []
+        rows = self.database.run(
+            "SELECT at, data FROM archive_messages WHERE thread_key = ? ORDER BY seq", (facts.key,)
+        )
+        return [{"at": at, **json.loads(data)} for at, data in rows]
+
+    def delete_thread(self, tenant: str, thread: str) -> int:
+        """Deletes a thread for good, because its owner asked; gives the number of messages."""
+        facts = self.thread(tenant, thread)
+        if facts is None:
+            return 0
+        with self.database.transaction():
+            self.database.unindex(facts.key)
+            self.database.run("DELETE FROM archive_messages WHERE thread_key = ?", (facts.key,))
+            self.database.run("DELETE FROM archive_summaries WHERE thread_key = ?", (facts.key,))
+            self.database.run("DELETE FROM archive_threads WHERE key = ?", (facts.key,))
+        return facts.messages
+
+
+def _archived(row: Row) -> Archived:
+    number, seq, message_id, session, at, role, speaker, text, found, superseded_by = row
+    return Archived(
+        int(number),
+        int(seq),
+        str(message_id),
+        int(session),
+        datetime.fromisoformat(at),
+        str(role),
+        str(speaker),
+        str(text),
+        tuple(word for word in str(found).split(" ") if word),
+        None if superseded_by is None else int(superseded_by),
+    )
+
+
+def speaker_of(message: BaseMessage) -> str:
+    """Who speaks: the name given, else the role in plain words."""
+    if message.name:
+        return message.name
+    return {"human": "user", "ai": "assistant", "tool": "tool"}.get(message.type, message.type)
+
+
+def message_text(message: BaseMessage) -> str:
+    """The text of a message; tool calls and attachments as short words."""
+    parts: list[str] = []
+    content = [message.content] if isinstance(message.content, str) else message.content
+    for part in content:
+        if isinstance(part, str):
+            parts.append(part)
+        elif isinstance(part.get("text"), str):
+            parts.append(part["text"])
+        elif part.get("type") not in ("tool_use", "function_call", "reasoning", "thinking"):
+            parts.append(f"[{part.get('type', 'attachment')}]")
+    if isinstance(message, AIMessage):
+        for call in message.tool_calls:
+            arguments = json.dumps(call["args"], ensure_ascii=False, default=str)
+            parts.append(f"[called {call['name']} with {arguments}]")
+    if isinstance(message, ToolMessage) and message.status == "error":
+        parts.insert(0, "[failed]")
+    return "\n".join(part for part in parts if part)

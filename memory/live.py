@@ -1,0 +1,37 @@
+"""Which messages leave the live state of a thread, so that its checkpoint stays small."""
+
+from collections.abc import Sequence
+
+from langchain_core.messages import BaseMessage, HumanMessage
+
+from allotrope.memory.pieces import latest_user_at
+from allotrope.memory.tokens import TokenCounter
+
+
+def surplus(
+    history: Sequence[BaseMessage], *, messages: int, tokens: int, counter: TokenCounter
+) -> list[BaseMessage]:
+    """The oldest messages beyond what a checkpoint may hold; whole turns, never the current one.
+
+    To leave rarely and in one go, a state that is too large is cut to three quarters.
+
+    Args:
+        history: The live messages, oldest first.
+        messages: Most that may stay.
+        tokens: Most tokens that may stay.
+        counter: Counts.
+    """
+    costs = [counter.message(message) for message in history]
+    if len(history) <= messages and sum(costs) <= tokens:
+        return []
+    current = latest_user_at(history)
+    stay, used, cut = 0, 0, len(history)
+    for at in range(len(history) - 1, -1, -1):
+        stay, used = stay + 1, used + costs[at]
+        if (stay > messages * 3 // 4 or used > tokens * 3 // 4) and cut < len(history):
+            break
+        if isinstance(history[at], HumanMessage):
+            cut = at
+    if current is not None:
+        cut = min(cut, current)
+    return [message for message in history[:cut] if message.type != "system"]

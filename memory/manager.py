@@ -1,0 +1,319 @@
+"""The memory of conversations: archive, recall, summary and packing, behind `fit`."""
+
+import asyncio
+import hashlib
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from langchain_core.messages import BaseMessage, HumanMessage, RemoveMessage, SystemMessage
+
+from allotrope.exceptions import StoreError
+from allotrope.memory.archive import Archive, Archived, ThreadFacts, message_text
+from allotrope.memory.corrections import is_correction, replaces
+from allotrope.memory.fit import fit
+from allotrope.memory.live import surplus
+from allotrope.memory.pieces import is_ours, latest_user_at
+from allotrope.memory.prompt import Remembered, assemble
+from allotrope.memory.recall import Recall, Recalled
+from allotrope.memory.summariser import Summariser
+from allotrope.memory.tokens import TokenCounter
+from allotrope.memory.words import words
+from allotrope.settings.memory import MemorySettings
+
+logger = logging.getLogger(__name__)
+
+_JOIN_S = 0.25
+_LONGEST_QUESTION = 2_000
+
+
+@dataclass(frozen=True)
+class Pack:
+    """What one turn sends, and what leaves the live state.
+
+    Args:
+        messages: The prompt, in order, within the budget.
+        remove: For the `messages` channel of the state: these are in the archive now.
+        audit: Plain types: the audit of `FitResult` plus `recalled` (rows `{"row", "score",
+            "tokens"}`), `archived` (messages of the thread in the archive), `summary`,
+            `summariser` and, when the archive failed, `degraded`.
+    """
+
+    messages: list[BaseMessage]
+    remove: list[RemoveMessage] = field(default_factory=list)
+    audit: dict[str, Any] = field(default_factory=dict)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class ConversationMemory:
+    """Keeps every conversation whole and every prompt within its budget.
+
+    Args:
+        archive: Where all messages go.
+        settings: The sizes.
+        counter: Counts; kept, because it remembers.
+        recall: Finds archived messages.
+        summariser: Writes running summaries; None for none.
+        clock: The time of day.
+    """
+
+    def __init__(
+        self,
+        archive: Archive,
+        *,
+        settings: MemorySettings,
+        counter: TokenCounter,
+        recall: Recall,
+        summariser: Summariser | None,
+        clock: Callable[[], datetime] = _now,
+    ) -> None:
+        self.archive = archive
+        self.settings = settings
+        self.counter = counter
+        self.recall = recall
+        self.summariser = summariser
+        self._clock = clock
+
+    def fit(
+        self,
+        messages: Sequence[BaseMessage],
+        *,
+        budget: int,
+        thread: str,
+        tenant: str = "default",
+        pinned: Sequence[str] = (),
+        ratio: float = 1.0,
+    ) -> Pack:
+        """Archives, recalls and packs. An archive that fails costs recall, never the turn.
+
+        Args:
+            messages: The live messages of the thread, with the latest user turn.
+            budget: Tokens the prompt may have (see `memory.budget`).
+            thread: The thread's id.
+            tenant: Whose thread.
+            pinned: Facts and decisions that must be in, one line each.
+            ratio: The thread's calibration (see `tokens.Calibration`).
+
+        Raises:
+            InputTooLongError: The latest user turn can't fit, even shortened.
+        """
+        counter = self.counter if ratio == 1.0 else self.counter.calibrated(ratio)
+        budget = min(budget, self.settings.context_tokens)
+        history = with_ids([message for message in messages if not is_ours(message)])
+        try:
+            remembered = self._remember(history, thread=thread, tenant=tenant)
+        except StoreError as exc:
+            logger.warning("memory works without its archive: %s", type(exc).__name__)
+            plain = fit(history, budget=budget, counter=counter)
+            return Pack(plain.messages, [], plain.audit | {"degraded": exc.message})
+        remembered = Remembered(
+            pinned=tuple(pinned),
+            summary=remembered.summary,
+            found=remembered.found,
+            handles=remembered.handles,
+            question=remembered.question,
+            archived=remembered.archived,
+        )
+        packed, audit = assemble(
+            history, remembered, budget=budget, counter=counter, settings=self.settings
+        )
+        if self.summariser is not None:
+            audit["summariser"] = self.summariser.state()
+        remove = [
+            RemoveMessage(id=str(message.id))
+            for message in surplus(
+                history,
+                messages=self.settings.live_messages,
+                tokens=self.settings.live_tokens,
+                counter=counter,
+            )
+        ]
+        return Pack(packed, remove, audit)
+
+    async def afit(
+        self,
+        messages: Sequence[BaseMessage],
+        *,
+        budget: int,
+        thread: str,
+        tenant: str = "default",
+        pinned: Sequence[str] = (),
+        ratio: float = 1.0,
+    ) -> Pack:
+        """`fit` in a worker thread: no blocking call on the event loop."""
+        return await asyncio.to_thread(
+            self.fit,
+            messages,
+            budget=budget,
+            thread=thread,
+            tenant=tenant,
+            pinned=pinned,
+            ratio=ratio,
+        )
+
+    def after_turn(
+        self, messages: Sequence[BaseMessage], *, thread: str, tenant: str = "default"
+    ) -> None:
+        """Archives the answer and starts the summary where one is due. Never raises.
+
+        Args:
+            messages: The live messages of the thread, answer included.
+            thread: The thread's id.
+            tenant: Whose thread.
+        """
+        history = with_ids([message for message in messages if not is_ours(message)])
+        try:
+            self._archive_all(history, thread=thread, tenant=tenant)
+            if self.summariser is not None:
+                self.summariser.start(tenant, thread)
+        except StoreError as exc:
+            logger.warning("a turn was not archived yet: %s", type(exc).__name__)
+
+    async def aafter_turn(
+        self, messages: Sequence[BaseMessage], *, thread: str, tenant: str = "default"
+    ) -> None:
+        """`after_turn` in a worker thread."""
+        await asyncio.to_thread(self.after_turn, messages, thread=thread, tenant=tenant)
+
+    def search(self, query: str, *, thread: str, tenant: str = "default", limit: int = 8) -> str:
+        """What the recall tool answers: matching messages with dates and speakers, as text.
+
+        Args:
+            query: Words, or `#12` to open one archived message whole.
+            thread: The thread's id.
+            tenant: Whose thread.
+            limit: Most messages.
+        """
+        facts = self.archive.thread(tenant, thread)
+        if facts is None:
+            return "Nothing has been said in this conversation before."
+        wanted = query.strip().lstrip("#")
+        if query.strip().startswith("#") and wanted.isdigit():
+            rows = self.archive.rows(facts, [int(wanted)])
+            return _shown(rows[0], None) if rows else f"There is no message #{wanted}."
+        found = self.recall.find(tenant, thread, query)[:limit]
+        if not found:
+            return "Nothing in this conversation matches."
+        ordered = sorted(found, key=lambda item: item.message.seq)
+        return "\n".join(_shown(item.message, 1_000) for item in ordered)
+
+    def delete_thread(self, thread: str, *, tenant: str = "default") -> int:
+        """Deletes a thread's archive and summary; gives the number of messages deleted."""
+        return self.archive.delete_thread(tenant, thread)
+
+    def close(self, *, timeout_s: float = 0.0) -> None:
+        """Ends what runs in the background, waiting at most so many seconds, and the archive."""
+        if self.summariser is not None:
+            self.summariser.close(timeout_s=timeout_s)
+        self.archive.close()
+
+    def _archive_all(
+        self, history: Sequence[BaseMessage], *, thread: str, tenant: str
+    ) -> list[Archived]:
+        kept = [message for message in history if not isinstance(message, SystemMessage)]
+        added = self.archive.add(tenant, thread, kept, at=self._clock())
+        for message in added:
+            if message.role == "human" and is_correction(message.text):
+                self._mark_corrected(message, thread=thread, tenant=tenant)
+        return added
+
+    def _mark_corrected(self, later: Archived, *, thread: str, tenant: str) -> None:
+        """Marks the newest earlier statement of the same speaker that a correction replaces."""
+        earlier = [
+            message
+            for message in self.archive.search(tenant, thread, later.text, limit=20)
+            if message.seq < later.seq
+            and message.speaker == later.speaker
+            and message.superseded_by is None
+            and replaces(later.text, message.text)
+        ]
+        for message in earlier:
+            self.archive.supersede(message.row, later.row)
+
+    def _remember(self, history: Sequence[BaseMessage], *, thread: str, tenant: str) -> Remembered:
+        self._archive_all(history, thread=thread, tenant=tenant)
+        if self.summariser is not None:
+            self.summariser.join(tenant, thread, timeout_s=_JOIN_S)
+        facts = self.archive.thread(tenant, thread)
+        question = _question(history)
+        if facts is None:
+            return Remembered(question=question)
+        found: list[Recalled] = []
+        if self.settings.recall and question and self.settings.recall_tokens:
+            found = self._with_corrections(facts, self.recall.find(tenant, thread, question))
+        summary = self.summariser.read(facts) if self.summariser is not None else None
+        ids = [str(message.id) for message in history if message.type == "tool"]
+        return Remembered(
+            summary=summary,
+            found=tuple(found),
+            handles=self.archive.rows_of(facts, ids),
+            question=question,
+            archived=facts.messages,
+        )
+
+    def _with_corrections(self, facts: ThreadFacts, found: Sequence[Recalled]) -> list[Recalled]:
+        """A corrected statement never comes without what corrected it, and after it."""
+        best = found[:80]
+        by_row = {item.message.row: item for item in found}
+        wanted = {
+            item.message.superseded_by: item.score
+            for item in best
+            if item.message.superseded_by is not None
+        }
+        if not wanted:
+            return list(found)
+        for message in self.archive.rows(facts, [row for row in wanted if row not in by_row]):
+            by_row[message.row] = Recalled(message, 0.0)
+        raised = []
+        for item in by_row.values():
+            score = item.score
+            if item.message.row in wanted:
+                score = max(score, wanted[item.message.row] * 1.01)
+            if item.message.superseded_by is not None:
+                score *= 0.5
+            raised.append(Recalled(item.message, score))
+        return sorted(raised, key=lambda item: (-item.score, -item.message.seq))
+
+
+def with_ids(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
+    """Messages that all have ids; one without gets an id from its content and its occurrence."""
+    seen: Counter[str] = Counter()
+    result: list[BaseMessage] = []
+    for message in messages:
+        if isinstance(message, RemoveMessage):
+            continue
+        if not message.id:
+            mark = hashlib.sha256(f"{message.type}\0{message_text(message)}".encode()).hexdigest()
+            seen[mark] += 1
+            message = message.model_copy(update={"id": f"h{seen[mark]}-{mark[:24]}"})
+        result.append(message)
+    return result
+
+
+def _question(history: Sequence[BaseMessage]) -> str:
+    """The latest user turn; one that says little by itself ("and why?") with the turn before."""
+    at = latest_user_at(history)
+    if at is None:
+        return ""
+    text = message_text(history[at])
+    if len(set(words(text))) < 2:
+        before = [m for m in history[:at] if isinstance(m, HumanMessage)]
+        text = "\n".join([*(message_text(m) for m in before[-1:]), text])
+    if len(text) > _LONGEST_QUESTION:
+        half = _LONGEST_QUESTION // 2
+        text = f"{text[:half]} {text[-half:]}"
+    return text
+
+
+def _shown(message: Archived, limit: int | None) -> str:
+    text = message.text
+    if limit is not None and len(text) > limit:
+        text = f"{text[:limit]}… [open the whole with #{message.row}]"
+    mark = ", corrected later" if message.superseded_by is not None else ""
+    return f"#{message.row} ({message.at:%Y-%m-%d %H:%M}{mark}) {message.speaker}: {text}"

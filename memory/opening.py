@@ -1,0 +1,68 @@
+"""Building the memory from the settings. Nothing is opened until the first turn."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from allotrope.memory.archive import Archive
+from allotrope.memory.dialects import Database, PostgresDatabase, SqliteDatabase
+from allotrope.memory.manager import ConversationMemory
+from allotrope.memory.recall import Embed, Recall
+from allotrope.memory.summariser import Summarise, Summariser
+from allotrope.memory.tokens import TokenCounter
+from allotrope.settings import Settings
+from allotrope.stores.folders import data_folder
+
+
+def open_archive(settings: Settings) -> Archive:
+    """The archive of the settings: PostgreSQL by URL, else SQLite in the data folder."""
+    url = settings.memory.archive_url
+    database: Database
+    if url is not None:
+        database = PostgresDatabase(url.get_secret_value())
+    elif settings.checkpoint_url is not None:
+        database = PostgresDatabase(settings.checkpoint_url)
+    else:
+        database = SqliteDatabase(data_folder(settings) / "archive.sqlite")
+    return Archive(database)
+
+
+def open_memory(
+    settings: Settings,
+    *,
+    summarise: Summarise | None = None,
+    embed: Embed | None = None,
+    counter: TokenCounter | None = None,
+    archive: Archive | None = None,
+    clock: Callable[[], datetime] | None = None,
+) -> ConversationMemory:
+    """The memory of the settings.
+
+    Args:
+        settings: Sizes and places.
+        summarise: A prompt to a cheap model's answer; used where `memory.summary` is `model`.
+        embed: Texts to vectors, where embeddings are configured.
+        counter: Counts; default: exact o200k_base for the OpenAI model of the settings.
+        archive: Another archive than that of the settings.
+        clock: The time of day.
+    """
+    archive = archive or open_archive(settings)
+    counter = counter or TokenCounter(model=settings.openai.model)
+    options = settings.memory
+    summariser = None
+    if options.summary != "off" and options.summary_tokens:
+        summariser = Summariser(
+            archive,
+            counter=counter,
+            tokens=options.summary_tokens,
+            every=options.summary_every_tokens,
+            call=summarise if options.summary == "model" else None,
+            timeout_s=options.summary_timeout_s,
+        )
+    return ConversationMemory(
+        archive,
+        settings=options,
+        counter=counter,
+        recall=Recall(archive, embed=embed),
+        summariser=summariser,
+        clock=clock or (lambda: datetime.now(UTC)),
+    )
