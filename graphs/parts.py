@@ -78,7 +78,12 @@ class Parts:
         """The handlers that watch every model call."""
         with self._lock:
             if self._callbacks is None:
-                self._callbacks = [named(name)(self.settings) for name in self.settings.callbacks]
+                made = [named(name)(self.settings) for name in self.settings.callbacks]
+                self._callbacks = [
+                    handler
+                    for one in made
+                    for handler in (one if isinstance(one, list | tuple) else (one,))
+                ]
             return self._callbacks
 
     def chain(self, profile: "Profile") -> "FailoverChain":
