@@ -14,7 +14,7 @@ from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langgraph.config import get_stream_writer
 from langgraph.runtime import get_runtime
 
-from allotrope.exceptions import InputError
+from allotrope.exceptions import InputError, InputTooLongError
 from allotrope.graphs.context import RunContext, allowed, context_of
 from allotrope.graphs.parts import LazyParts, Parts
 from allotrope.graphs.state import AgentState
@@ -53,10 +53,15 @@ class AgentNodes:
         """Checks the latest message and tells what fills the window."""
 
         def run(state: AgentState, config: RunnableConfig) -> dict[str, Any]:
-            return self._fitted(state, self.parts.get())
+            return self._fitted(state, self.parts.get(), run_context())
 
         async def arun(state: AgentState, config: RunnableConfig) -> dict[str, Any]:
-            return self._fitted(state, await self.parts.aget())
+            parts = await self.parts.aget()
+            # the first turn opens prompts, profiles, models and vocabulary: not on the event loop
+            if parts.ready:
+                return self._fitted(state, parts, run_context())
+            await asyncio.to_thread(parts.make_ready)
+            return await asyncio.to_thread(self._fitted, state, parts, run_context())
 
         return RunnableLambda(run, arun, name=FIT)
 
@@ -90,9 +95,13 @@ class AgentNodes:
 
         return RunnableLambda(run, name=FINISH)
 
-    def _fitted(self, state: AgentState, parts: Parts) -> dict[str, Any]:
+    def _fitted(self, state: AgentState, parts: Parts, context: RunContext) -> dict[str, Any]:
         if not state["messages"]:
             raise InputError("There is no message to answer.")
+        profile = parts.profiles.get(context.profile or self.profile, agent=self.agent)
+        window = parts.window(profile)
+        if window is not None:
+            check_length(state["messages"][-1], window)
         return {"provenance": None, "degraded": None, "audit": None}
 
     def _tools(self, state: AgentState, context: RunContext) -> "Sequence[BaseTool]":
@@ -134,6 +143,29 @@ class _Ask:
     profile: "Profile"
     tools: "Sequence[BaseTool]"
     config: RunnableConfig
+
+
+def check_length(message: BaseMessage, window: int) -> None:
+    """Refuses a message that no model of the chain can take.
+
+    Args:
+        message: The user's latest.
+        window: Tokens the largest model takes.
+
+    Raises:
+        InputTooLongError: It says how long the message is, and how long it may be.
+    """
+    text = message.text
+    if len(text) * 4 <= window:  # at most four tokens a character: UTF-8 has four bytes at most
+        return
+    from allotrope.memory.tokens import exact
+
+    tokens = exact(text)
+    if tokens > window:
+        raise InputTooLongError(
+            f"The text has {tokens:,} tokens; the largest model takes {window:,} with its answer.",
+            hint="Shorten it, or give the agent the file to read.",
+        )
 
 
 def run_context() -> RunContext:

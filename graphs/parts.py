@@ -94,6 +94,18 @@ class Parts:
                 chain = self._chains[profile] = (self._chain_of or self._open_chain)(profile)
             return chain
 
+    def window(self, profile: "Profile") -> int | None:
+        """Tokens a prompt may have for the largest model of a chain; None where one is unknown."""
+        rooms = []
+        for model in self.chain(profile).runnables:
+            limits = getattr(model, "profile", None) or {}
+            window = limits.get("max_input_tokens")
+            if window is None:
+                return None
+            asked = getattr(model, "max_tokens", None) or getattr(model, "num_predict", None)
+            rooms.append(window - (asked or 0))
+        return max(rooms, default=None)
+
     def bound(
         self, profile: "Profile", tools: "Sequence[BaseTool]" = ()
     ) -> "Runnable[LanguageModelInput, AIMessage] | None":

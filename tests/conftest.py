@@ -13,6 +13,7 @@ import pytest
 
 from allotrope.settings import Settings, load_settings
 from allotrope.stores.redis_server import EmbeddedServer, find_server
+from allotrope.testing import ProviderSimulator
 
 MakeServer = Callable[..., EmbeddedServer]
 
@@ -76,3 +77,39 @@ def make_redis() -> Iterator[MakeServer]:
 def killable_redis(make_redis: MakeServer) -> EmbeddedServer:
     """A server of this test alone; `os.kill(killable_redis.pid(), signal.SIGKILL)` ends it."""
     return make_redis()
+
+
+@pytest.fixture(scope="session")
+def simulator_server() -> Iterator[ProviderSimulator]:
+    """One provider simulator for the whole session."""
+    with ProviderSimulator() as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def simulator(simulator_server: ProviderSimulator) -> ProviderSimulator:
+    """The session's simulator, reset: no requests, no script, no faults."""
+    simulator_server.reset()
+    return simulator_server
+
+
+@pytest.fixture
+def simulator_environ(
+    simulator: ProviderSimulator, redis_url: str, tmp_path: Path
+) -> dict[str, str]:
+    """The environment of a process that talks to the simulator, with its own data and prefix."""
+    return {
+        "OPENAI_API_KEY": "sk-test",
+        "OPENAI_BASE_URL": simulator.openai_url,
+        "OLLAMA_HOST": simulator.ollama_url,
+        "REDIS_URL": redis_url,
+        "ALLOTROPE_REDIS__PREFIX": f"t{uuid.uuid4().hex[:12]}:",
+        "ALLOTROPE_DATA_DIR": str(tmp_path / "data"),
+        "ALLOTROPE_EMBEDDED__ENABLED": "false",
+    }
+
+
+@pytest.fixture
+def simulator_settings(simulator_environ: dict[str, str]) -> Settings:
+    """Settings that talk to the simulator."""
+    return load_settings(environ=simulator_environ, env_file=None)
