@@ -1,0 +1,123 @@
+"""Pictures of drills: every turn a dot, when it was asked and how long it took."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from allotrope.exceptions import SettingsError
+from allotrope.experiments.drill_result import Drill, Turn
+
+COLOURS = {"openai": "#2a9d8f", "ollama": "#e9a23b", "nobody": "#d1495b"}
+"""Who answered, in colours that people with colour blindness can tell apart."""
+
+
+def strip(drill: Drill, *, seconds: float) -> str:
+    """The run as one character a second: who answered the turns asked then.
+
+    `o` OpenAI, `l` Ollama, `b` both, `x` somebody got no answer, `.` nobody asked.
+
+    Args:
+        drill: The run.
+        seconds: How long it lasted.
+    """
+    marks = []
+    for second in range(int(seconds)):
+        who = {
+            turn.answered_by or "nobody"
+            for turn in drill.turns
+            if second <= turn.started_s < second + 1 and not turn.bad
+        }
+        if "nobody" in who:
+            marks.append("x")
+        elif len(who) == 2:
+            marks.append("b")
+        else:
+            marks.append({"openai": "o", "ollama": "l"}[who.pop()] if who else ".")
+    return "".join(marks)
+
+
+def _series(drill: Drill) -> dict[str, list[Turn]]:
+    series: dict[str, list[Turn]] = {name: [] for name in COLOURS}
+    for turn in drill.turns:
+        if not turn.bad:
+            series[turn.answered_by or "nobody"].append(turn)
+    return series
+
+
+def write_png(drills: Sequence[Drill], path: Path) -> None:
+    """Draws the runs below one another.
+
+    Raises:
+        SettingsError: matplotlib isn't installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as exc:
+        raise SettingsError(
+            "A PNG needs matplotlib.", hint="Run: pip install 'allotrope[analyst]'."
+        ) from exc
+    figure = Figure(figsize=(10, 2.4 * len(drills)), layout="constrained")
+    plots = figure.subplots(len(drills), 1, squeeze=False, sharex=True)
+    for plot, drill in zip(plots[:, 0], drills, strict=True):
+        for name, turns in _series(drill).items():
+            plot.scatter(
+                [turn.started_s for turn in turns],
+                [turn.ended_s - turn.started_s for turn in turns],
+                s=12,
+                color=COLOURS[name],
+                label=name,
+            )
+        begin, end = _window(drill)
+        if end > begin:
+            plot.axvspan(begin, end, color="#d1495b", alpha=0.08)
+        plot.set_title(f"{drill.scenario.title} ({drill.system})", fontsize=9, loc="left")
+        plot.set_ylabel("seconds to answer", fontsize=8)
+    plots[0, 0].legend(fontsize=8, loc="upper right")
+    plots[-1, 0].set_xlabel("second of the run")
+    figure.savefig(path, format="png", dpi=110)
+
+
+def write_html(drills: Sequence[Drill], path: Path) -> None:
+    """Writes the runs as one page that needs no network.
+
+    Raises:
+        SettingsError: plotly isn't installed.
+    """
+    try:
+        from plotly.graph_objects import Scatter
+        from plotly.subplots import make_subplots
+    except ImportError as exc:
+        raise SettingsError(
+            "An HTML picture needs plotly.", hint="Run: pip install 'allotrope[analyst]'."
+        ) from exc
+    titles = [f"{drill.scenario.title} ({drill.system})" for drill in drills]
+    figure = make_subplots(rows=len(drills), cols=1, shared_xaxes=True, subplot_titles=titles)
+    for row, drill in enumerate(drills, start=1):
+        for name, turns in _series(drill).items():
+            figure.add_trace(
+                Scatter(
+                    x=[turn.started_s for turn in turns],
+                    y=[turn.ended_s - turn.started_s for turn in turns],
+                    mode="markers",
+                    marker={"color": COLOURS[name], "size": 6},
+                    name=name,
+                    legendgroup=name,
+                    showlegend=row == 1,
+                    text=[f"{turn.thread}: {turn.error or 'answered'}" for turn in turns],
+                ),
+                row=row,
+                col=1,
+            )
+        begin, end = _window(drill)
+        if end > begin:
+            figure.add_vrect(
+                x0=begin, x1=end, fillcolor="#d1495b", opacity=0.08, line_width=0, row=row, col=1
+            )
+    figure.update_yaxes(title_text="s to answer")
+    figure.update_layout(height=260 * len(drills) + 80, title_text="Outage drill")
+    figure.write_html(path, include_plotlyjs=True)
+
+
+def _window(drill: Drill) -> tuple[float, float]:
+    last = max((turn.ended_s for turn in drill.turns), default=0.0)
+    heals = drill.scenario.heals_s
+    return drill.scenario.starts_s, last if heals is None else heals
