@@ -150,17 +150,15 @@ class Parts:
 
     def _open_chain(self, profile: "Profile") -> "FailoverChain":
         from allotrope.models.chat import build_chain
-        from allotrope.models.parameters import arguments_for
+        from allotrope.models.parameters import chain_arguments
         from allotrope.models.profile_library import with_profile
 
         settings = with_profile(self.settings, profile)
-        arguments = {
-            "openai": arguments_for(profile, settings.openai.model, "openai"),
-            "ollama": arguments_for(profile, settings.ollama.model, "ollama"),
-            "embedded": arguments_for(profile, "embedded", "embedded"),
-        }
         return build_chain(
-            settings, arguments=arguments, cache=self.cache, callbacks=self.callbacks
+            settings,
+            arguments=chain_arguments(profile, settings),
+            cache=self.cache,
+            callbacks=self.callbacks,
         )
 
 

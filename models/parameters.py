@@ -12,12 +12,13 @@ Nothing is dropped in silence: each parameter of the profile ends in a note of t
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from allotrope.exceptions import ProfileError
 from allotrope.models.capabilities import SAMPLING, Capabilities, Parameter, capabilities_of
 from allotrope.models.profile import Profile
+from allotrope.settings import Settings
 
 Outcome = Literal["sent", "translated", "left out", "refused"]
 _ORDER = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
@@ -105,7 +106,12 @@ class ParameterPlan:
 
 
 def plan_for(
-    profile: Profile, model: str, provider: str = "openai", *, fallback: bool | None = None
+    profile: Profile,
+    model: str,
+    provider: str = "openai",
+    *,
+    fallback: bool | None = None,
+    longest: int | None = None,
 ) -> ParameterPlan:
     """Works out what to send.
 
@@ -115,8 +121,12 @@ def plan_for(
         provider: `openai`, `ollama` or `embedded`.
         fallback: Whether what the model refuses is left out instead of refused; default: for
             every provider but OpenAI.
+        longest: Longest answer in tokens that the settings allow this model.
     """
     capabilities = capabilities_of(model, provider=provider, assume=profile.assume)
+    if longest is not None:
+        known = capabilities.max_output_tokens or longest
+        capabilities = replace(capabilities, max_output_tokens=min(longest, known))
     lenient = provider != "openai" if fallback is None else fallback
     arguments: dict[str, Any] = {}
     notes: list[Note] = []
@@ -151,6 +161,40 @@ def arguments_for(profile: Profile, model: str, provider: str = "openai") -> dic
     return dict(plan_for(profile, model, provider).check().arguments)
 
 
+def chain_plans(profile: Profile, settings: Settings) -> dict[str, ParameterPlan]:
+    """The plans for all models of the chain, by provider.
+
+    A fallback's answer is kept as short as its settings say, whatever the profile wishes.
+
+    Args:
+        profile: The wishes.
+        settings: Models and limits; the profile's own model wins for OpenAI.
+    """
+    model = profile.model or settings.openai.model
+    return {
+        "openai": plan_for(profile, model, "openai"),
+        "ollama": plan_for(
+            profile, settings.ollama.model, "ollama", longest=max(1, settings.ollama.num_ctx // 2)
+        ),
+        "embedded": plan_for(
+            profile, "embedded", "embedded", longest=settings.embedded.max_output_tokens
+        ),
+    }
+
+
+def chain_arguments(profile: Profile, settings: Settings) -> dict[str, dict[str, Any]]:
+    """Constructor arguments by provider, as `build_chain(arguments=…)` takes them.
+
+    Raises:
+        ProfileError: The OpenAI model refuses a parameter that nothing can stand for (asked only
+            when OpenAI is part of the chain).
+    """
+    plans = chain_plans(profile, settings)
+    if settings.openai.enabled and settings.openai.api_key is not None:
+        plans["openai"].check()
+    return {provider: dict(plan.arguments) for provider, plan in plans.items()}
+
+
 def _one(
     profile: Profile, parameter: Parameter, value: Any, can: Capabilities, *, lenient: bool
 ) -> tuple[Note, Any]:
@@ -166,7 +210,8 @@ def _one(
     if parameter in SAMPLING and can.reasoning and (profile.style or profile.reasoning_effort):
         stands = [f"effort {profile.reasoning_effort}"] if profile.reasoning_effort else []
         stands += [f"the style {profile.style!r}"] if profile.style else []
-        note = f"{who}; {' and '.join(stands)} stand for it."
+        verb = "stand" if len(stands) > 1 else "stands"
+        note = f"{who}; {' and '.join(stands)} {verb} for it."
         return Note(parameter, value, "translated", note), None
     if parameter == "verbosity" and profile.style:
         note = f"{who}; the style {profile.style!r} stands for it."

@@ -40,6 +40,7 @@ class DatabaseSource:
     """
 
     name = "database"
+    writable = True
 
     def __init__(self, url: str) -> None:
         self._url = url

@@ -350,9 +350,12 @@ def open_library(settings: Settings) -> PromptLibrary:
         settings: Its section `prompts`.
     """
     section = settings.prompts
-    sources: list[Source] = [FolderSource(TEMPLATES, settle_s=0.0)]
-    if section.folder is not None:
-        sources.append(FolderSource(section.folder.expanduser(), settle_s=section.settle_s))
+    own = None if section.folder is None else section.folder.expanduser()
+    # Who works on the packaged templates themselves names their folder, and may then write there.
+    ours = own is not None and own.resolve() == TEMPLATES.resolve()
+    sources: list[Source] = [FolderSource(TEMPLATES, settle_s=0.0, writable=ours)]
+    if own is not None and not ours:
+        sources.append(FolderSource(own, settle_s=section.settle_s))
     if section.database_url is not None:
         from allotrope.prompts.database import DatabaseSource
 

@@ -70,6 +70,10 @@ class Source(Protocol):
     def name(self) -> str:
         """How people know it: the folder's path, or `database`."""
 
+    @property
+    def writable(self) -> bool:
+        """Whether own templates may be put there."""
+
     def read(self, previous: SourceState | None) -> SourceState:
         """What is there now; `previous` itself when nothing changed."""
 
@@ -102,10 +106,19 @@ class FolderSource:
         folder: Where the files are.
         settle_s: Seconds a changed file must stay unchanged.
         required: Whether a missing folder is an error.
+        writable: Whether drafts and labels may be written here.
     """
 
-    def __init__(self, folder: Path, *, settle_s: float = 0.2, required: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        settle_s: float = 0.2,
+        required: bool = True,
+        writable: bool = True,
+    ) -> None:
         self.folder = folder
+        self.writable = writable
         self._settle_s = settle_s
         self._required = required
 

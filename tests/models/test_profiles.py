@@ -8,7 +8,7 @@ import pytest
 
 from allotrope.exceptions import ProfileError, SettingsError
 from allotrope.models.capabilities import capabilities_of, resolve
-from allotrope.models.parameters import arguments_for, plan_for
+from allotrope.models.parameters import arguments_for, chain_arguments, plan_for
 from allotrope.models.profile import Profile
 from allotrope.models.profile_library import PROFILES, ProfileLibrary, open_profiles, with_profile
 from allotrope.settings import load_settings
@@ -233,3 +233,19 @@ def test_from_settings(tmp_path: Path) -> None:
     with pytest.raises(ProfileError, match="Did you mean 'balanced'"):
         library.get("balance")
     assert issubclass(ProfileError, SettingsError)
+
+
+def test_the_chain_keeps_a_fallbacks_answer_as_short_as_its_settings() -> None:
+    settings = load_settings(environ={}, env_file=None, embedded={"max_output_tokens": 99})
+    arguments = chain_arguments(ProfileLibrary([PROFILES]).get("analytical"), settings)
+    assert arguments["embedded"]["max_completion_tokens"] == 99
+    assert arguments["ollama"]["num_predict"] == settings.ollama.num_ctx // 2
+    assert arguments["openai"]["max_completion_tokens"] == 32000
+
+
+def test_openai_refuses_only_where_it_is_in_the_chain() -> None:
+    fussy = profile(stop="END")
+    without = load_settings(environ={}, env_file=None)
+    assert chain_arguments(fussy, without)["embedded"] == {"stop_sequences": ["END"]}
+    with pytest.raises(ProfileError, match="o3 takes no stop"):
+        chain_arguments(fussy, load_settings(environ={"OPENAI_API_KEY": "k"}, env_file=None))
