@@ -19,9 +19,10 @@ import _form
 
 from allotrope.experiments.drill import Crowd, Stage, play
 from allotrope.experiments.drill_result import Drill
-from allotrope.experiments.drill_system import drill, warm
+from allotrope.experiments.drill_system import DrillRedis, drill, drill_settings, warm
 from allotrope.experiments.outages import SCENARIOS, Scenario
 from allotrope.settings import load_settings
+from allotrope.testing import ProviderSimulator
 
 TIMEOUT_S = 5.0
 QUICK = ("burst-503", "hang", "cut", "redis-loss", "bad-requests")
@@ -165,6 +166,46 @@ def run(scenarios: list[Scenario], *, speed: float, crowd: Crowd) -> list[Drill]
     return drills
 
 
+async def open_circuit_ms(rounds: int) -> dict[str, dict[str, float]]:
+    """Milliseconds from a call to the fallback's request, with OpenAI's circuit open, at full time.
+
+    Interleaved with a chain that has Ollama alone: the difference is what the open circuit costs.
+
+    Args:
+        rounds: Calls of each kind.
+    """
+    from allotrope.models.chat import build_chain
+
+    with ProviderSimulator(reasoning_tokens=0) as simulator, DrillRedis() as redis:
+        own = drill_settings(
+            settings(),
+            openai_url=simulator.openai_url,
+            ollama_url=simulator.ollama_url,
+            folder=redis.folder,
+            redis_url=redis.url,
+            speed=1.0,
+        )
+        alone = own.model_copy(update={"openai": own.openai.model_copy(update={"enabled": False})})
+        simulator.faults.add(503, provider="openai")
+        kinds = {"circuit open": build_chain(own), "Ollama alone": build_chain(alone)}
+        for _ in range(10):  # opens the circuit and the connections
+            for chain in kinds.values():
+                await chain.ainvoke("warm up")
+        wasted = len(simulator.chats("openai"))
+        samples: dict[str, list[float]] = {name: [] for name in kinds}
+        for _ in range(rounds):
+            for name, chain in kinds.items():
+                started = simulator.elapsed_s
+                await chain.ainvoke("hello")
+                samples[name].append(1000 * (simulator.chats("ollama")[-1].at - started))
+        tried = len(simulator.chats("openai")) - wasted
+        found = {name: _form.spread(values) for name, values in samples.items()}
+        pairs = zip(samples["circuit open"], samples["Ollama alone"], strict=True)
+        found["added"] = _form.spread([a - b for a, b in pairs])
+        found["added"]["requests to OpenAI meanwhile"] = tried
+        return found
+
+
 def show(drills: list[Drill]) -> None:
     """Prints one row a run."""
     rows = []
@@ -221,8 +262,15 @@ def main() -> None:
     started = time.perf_counter()
     drills = run([s for s in SCENARIOS if s.name in names], speed=speed, crowd=crowd)
     show(drills)
+    added = asyncio.run(open_circuit_ms(50 if options.quick else 300))
+    _form.show(
+        "Before the fallback's request, OpenAI's circuit open, real milliseconds",
+        ("", "p50", "p95", "p99"),
+        [(name, row["p50"], row["p95"], row["p99"]) for name, row in added.items()],
+    )
     print(f"{time.perf_counter() - started:.0f} s at {speed:g} times the speed")
-    _form.write_json(options.json, "failover", [one.as_dict() for one in drills])
+    found = {"drills": [one.as_dict() for one in drills], "open_circuit_ms": added}
+    _form.write_json(options.json, "failover", {"speed": speed, "users": crowd.users, **found})
 
 
 if __name__ == "__main__":
