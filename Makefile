@@ -1,7 +1,7 @@
 # The habits of the house. Each target does its own set-up.
 PYTHON ?= python3
 BIN := .venv/bin
-PIP := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
+PIP := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt
 UV_VERSION := $(shell sed -n 's/^uv==//p' constraints.txt)
 
 .PHONY: run test lint bench studio dashboard clean help
