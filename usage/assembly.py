@@ -23,6 +23,7 @@ from allotrope.usage.reservations import (
     RedisReservations,
     Reservations,
 )
+from allotrope.usage.rules import RuleData
 
 
 def identity(settings: Settings) -> str:
@@ -157,3 +158,18 @@ def assemble(settings: Settings) -> list[BaseCallbackHandler]:
         recorder,
         BudgetGuard(recorder.budgets, recorder=recorder, tenant=settings.tenant),
     ]
+
+
+SEMANTIC_THRESHOLDS = {"strict": 0.92, "balanced": 0.87, "wide": 0.82}
+"""The score that each setting of the semantic cache's precision asks for."""
+
+
+def rule_data(settings: Settings, ledger: Ledger, *, days: int = 30) -> RuleData:
+    """What the rules look at, with the settings they compare to."""
+    return RuleData(
+        ledger,
+        queries.last_days(days),
+        PriceBook(settings.usage.prices),
+        cache_ttl_s=settings.cache.ttl_s,
+        semantic_threshold=SEMANTIC_THRESHOLDS[settings.cache.semantic.precision],
+    )

@@ -69,8 +69,14 @@ class Price:
     source: str
 
     def cost(self, tokens: Tokens) -> Decimal:
-        """Cost in USD, to 10⁻¹² USD."""
-        size = tokens.input
+        """Cost of one call in USD, to 10⁻¹² USD."""
+        return self._cost(tokens, tokens.input)
+
+    def cost_of_many(self, tokens: Tokens) -> Decimal:
+        """Cost of many calls together in USD, none of them long enough for a dearer tier."""
+        return self._cost(tokens, 0)
+
+    def _cost(self, tokens: Tokens, size: int) -> Decimal:
         plain = tokens.input - tokens.cached - tokens.cache_write
         millions = (
             plain * self.input.at(size)

@@ -116,9 +116,7 @@ def totals(ledger: Ledger, window: Window, where: Where | None = None) -> Totals
     """Sums over a window."""
     table, bounds = _source(window)
     with ledger.engine.connect() as connection:
-        row = connection.execute(
-            select(*_sums(table)).where(*bounds, *_filters(table, where))
-        ).one()
+        row = connection.execute(select(*_sums(table)).where(*bounds, *filters(table, where))).one()
     return _totals(row)
 
 
@@ -132,7 +130,7 @@ def breakdown(
     """
     table, bounds = _source(window)
     column = table.c[_dimension(by)]
-    query = select(column, *_sums(table)).where(*bounds, *_filters(table, where)).group_by(column)
+    query = select(column, *_sums(table)).where(*bounds, *filters(table, where)).group_by(column)
     with ledger.engine.connect() as connection:
         found = [(row[0], _totals(row[1:])) for row in connection.execute(query)]
     return sorted(found, key=lambda pair: (-pair[1].cost, -pair[1].calls, pair[0]))
@@ -164,7 +162,7 @@ def series(
         keys.append(table.c[_dimension(by)])
     query = (
         select(*keys, *_sums(table))
-        .where(*_bounds(table, width, window), *_filters(table, where))
+        .where(*_bounds(table, width, window), *filters(table, where))
         .group_by(*keys)
         .order_by(*keys)
     )
@@ -196,7 +194,7 @@ def percentiles(
     query = (
         select(table.c.bucket, func.sum(table.c.calls))
         .where(table.c.hour >= first, table.c.hour < last, table.c.kind == kind)
-        .where(*_filters(table, where))
+        .where(*filters(table, where))
         .group_by(table.c.bucket)
         .order_by(table.c.bucket)
     )
@@ -285,7 +283,7 @@ def rows(
     query = (
         select(table)
         .where(table.c.at >= microseconds(window.start), table.c.at < microseconds(window.end))
-        .where(*_filters(table, where))
+        .where(*filters(table, where))
         .order_by(table.c.at.desc(), table.c.id.desc())
         .limit(limit)
     )
@@ -394,14 +392,19 @@ def _dimension(name: str) -> str:
     return name
 
 
-def _filters(table: Table, where: Where | None) -> list[ColumnElement[bool]]:
-    filters: list[ColumnElement[bool]] = []
+def filters(table: Table, where: Where | None) -> list[ColumnElement[bool]]:
+    """Conditions on a table's columns, for `where`.
+
+    Raises:
+        InputError: There is no such column with text.
+    """
+    found: list[ColumnElement[bool]] = []
     for name, value in (where or {}).items():
         if name not in table.c or name in ("bucket", "calls", "at"):
             raise InputError(f"{name!r} is nothing that can be filtered by here.")
         column = table.c[name]
-        filters.append(column == value if isinstance(value, str) else column.in_(list(value)))
-    return filters
+        found.append(column == value if isinstance(value, str) else column.in_(list(value)))
+    return found
 
 
 def _sums(table: Table) -> list[ColumnElement[Any]]:

@@ -1,0 +1,58 @@
+"""Cached answers expire just before they would be asked for again."""
+
+from collections import defaultdict
+from decimal import Decimal
+
+from sqlalchemy import func, select
+
+from allotrope.usage import schema
+from allotrope.usage.rules.base import Recommendation, RuleData, called
+
+REPEATS = 20
+REACH = 4
+"""Repetitions within four lifetimes count: a longer lifetime would reach them."""
+
+
+def check(data: RuleData) -> list[Recommendation]:
+    """Agents with cache hits whose prompts come back after the lifetime."""
+    calls = schema.calls
+    gap = calls.c.at - func.lag(calls.c.at).over(
+        partition_by=(calls.c.agent, calls.c.model, calls.c.tenant, calls.c.prompt_hash),
+        order_by=calls.c.at,
+    )
+    gaps = (
+        select(calls.c.agent, calls.c.cost, gap.label("gap"))
+        .where(*data.paid, calls.c.prompt_hash != "")
+        .subquery()
+    )
+    lifetime = int(data.cache_ttl_s * 1_000_000)
+    late = data.select(
+        select(gaps.c.agent, gaps.c.cost, gaps.c.gap).where(
+            gaps.c.gap > lifetime, gaps.c.gap <= REACH * lifetime
+        )
+    )
+    count: dict[str, int] = defaultdict(int)
+    cost: dict[str, Decimal] = defaultdict(Decimal)
+    longest: dict[str, int] = defaultdict(int)
+    for agent, usd, microseconds_ in late:
+        count[agent] += 1
+        cost[agent] += usd or Decimal(0)
+        longest[agent] = max(longest[agent], microseconds_)
+    found = []
+    for agent, repeats in sorted(count.items()):
+        if repeats < REPEATS or not data.hits(agent):
+            continue
+        wanted = longest[agent] // 1_000_000 + 1
+        found.append(
+            Recommendation(
+                rule="short_ttl",
+                title=f"Keep the answers of {called(agent)} longer",
+                evidence=f"{repeats:,} prompts came back after the cached answer's lifetime of "
+                f"{data.cache_ttl_s:,.0f} s, all within {wanted:,} s.",
+                saving_usd_month=data.monthly(cost[agent]),
+                setting="ALLOTROPE_CACHE__TTL_BY_AGENT",
+                change=f"allow {wanted:,} s, if the answers stay true that long.",
+                numbers={"agent": agent, "repeats": repeats, "ttl_s": wanted},
+            )
+        )
+    return found
