@@ -211,39 +211,24 @@ def show(drills: list[Drill]) -> None:
     rows = []
     for one in drills:
         f = one.figures()
+        later = f.wasted - f.wasted_before_open
         rows.append(
             (
                 one.scenario.name,
                 one.system,
-                f"{100 * f.answered_share:.1f}",
-                f.turns,
+                f"{f.answered}/{f.turns}",
                 _number(f.first_fallback_s),
-                f.wasted_before_open if f.opened else "-",
-                f.wasted,
+                f"{f.wasted_before_open}+{later}" if f.opened else f"{f.wasted}",
                 _number(f.waited_p50_s),
                 _number(f.waited_p99_s),
                 _number(f.recovered_s),
-                f.lost,
-                f.duplicated,
+                f"{f.lost}/{f.duplicated}",
                 f.glued,
             )
         )
-    columns = (
-        "scenario",
-        "system",
-        "answered %",
-        "turns",
-        "1st fallback s",
-        "wasted before open",
-        "wasted",
-        "wait p50 s",
-        "wait p99 s",
-        "recovered s",
-        "lost",
-        "double",
-        "glued",
-    )
-    _form.show("Outages, 20 users; seconds of the scenario", columns, rows)
+    columns = ("scenario", "system", "answered", "first after s", "wasted", "wait p50 s")
+    more = ("wait p99 s", "recovered s", "lost/double", "glued")
+    _form.show("Outages; seconds of the scenario", (*columns, *more), rows)
 
 
 def _number(value: float | None) -> str:

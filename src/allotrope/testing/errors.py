@@ -165,7 +165,11 @@ def by_kind(
             "(RPM): Limit 500, Used 500, Requested 1. Please try again in 120ms.",
             type="requests",
             code="rate_limit_exceeded",
-            headers={**headers, "x-ratelimit-remaining-requests": "0"},
+            headers={
+                **headers,
+                "x-ratelimit-remaining-requests": "0",
+                "x-ratelimit-reset-requests": "120ms",
+            },
         )
     if kind == "403":
         return openai_error(
