@@ -255,7 +255,7 @@ def _after_probe(
     if outcome.kind == "nothing":
         return free
     if outcome.kind == "failure":
-        return _opened(free, outcome, rules=rules, now=now, chance=chance)
+        return _opened(free, outcome, rules=rules, now=now, chance=chance, probed=True)
     successes = circuit.probe_successes + 1
     if successes < rules.successes_to_close:
         return replace(free, probe_successes=successes)
@@ -273,15 +273,20 @@ def _after_probe(
 
 
 def _opened(
-    circuit: Circuit, outcome: Outcome, *, rules: Rules, now: float, chance: float
+    circuit: Circuit,
+    outcome: Outcome,
+    *,
+    rules: Rules,
+    now: float,
+    chance: float,
+    probed: bool = False,
 ) -> Circuit:
     trips = circuit.trips
     if circuit.state == "closed" and now - circuit.since > rules.ladder_reset_s:
         trips = 0
-    if outcome.opens_for_s:  # the provider (or the kind of error) says how long
-        length = outcome.opens_for_s
-    else:
-        length = rules.breaks_s[min(trips, len(rules.breaks_s) - 1)]
+    length = outcome.opens_for_s or 0.0  # the provider (or the kind of error) says how long
+    if probed or not outcome.opens_for_s:  # a probe that fails after such a wait: it was too short
+        length = max(length, rules.breaks_s[min(trips, len(rules.breaks_s) - 1)])
         trips += 1
     length = max(length, outcome.floor_s) * (1 + rules.jitter * chance)
     return replace(

@@ -96,6 +96,17 @@ def test_a_break_is_never_shorter_than_retry_after() -> None:
     assert (limited.state, limited.opened_until, limited.trips) == ("open", 2.0, 0)
 
 
+def test_a_probe_that_fails_after_a_short_wait_climbs_the_ladder() -> None:
+    """A 429 that names 120 ms, again and again, must not cost a request every 120 ms."""
+    limited = fail(Circuit(name="c"), 0, opens_for_s=0.12)
+    first = fail(probe(limited, 1), 1, owner="me", opens_for_s=0.12)
+    assert (first.state, first.opened_until) == ("open", 31.0)
+    second = fail(probe(first, 31), 31, owner="me", opens_for_s=0.12)
+    assert second.opened_until == 91.0
+    patient = fail(probe(limited, 1), 1, owner="me", opens_for_s=90.0)
+    assert patient.opened_until == 91.0  # what the provider asks for is still the least
+
+
 def test_jitter_only_lengthens() -> None:
     outcome = Outcome(kind="failure", error="X", opens_for_s=100.0)
     for chance in (0.0, 0.5, 0.999):
