@@ -1,5 +1,6 @@
 """The chain: OpenAI, then Ollama, then the embedded model, as one runnable that a graph calls."""
 
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
@@ -7,33 +8,36 @@ from typing import Any
 from langchain_core.caches import BaseCache
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
-from langchain_core.messages import AIMessage
-from langchain_core.runnables import RunnableConfig, RunnableWithFallbacks
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableWithFallbacks
 from langchain_core.runnables.config import ensure_config
 
+from allotrope.counters import count
 from allotrope.exceptions import (
     AllotropeError,
     AllProvidersFailedError,
-    ContentRefusedError,
     ProviderError,
-    RequestRejectedError,
     SettingsError,
 )
 from allotrope.models.cache.chat import attach
-from allotrope.models.guarded import TRAIL, GuardedChatModel
+from allotrope.models.circuits import Circuits
+from allotrope.models.degraded import nobody
+from allotrope.models.guard import REPACK, TRAIL, Repack
+from allotrope.models.guarded import GuardedChatModel
+from allotrope.models.policy import FAILOVER_ERRORS
+from allotrope.models.resilience import guard_models
+from allotrope.models.streams import StreamRestart
 from allotrope.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-FAILOVER_ERRORS: tuple[type[BaseException], ...] = (ProviderError, SettingsError)
-"""What makes the next model take over; our own budget's refusal and cancellations do not."""
-
 
 class FailoverChain(RunnableWithFallbacks[LanguageModelInput, AIMessage]):
-    """`RunnableWithFallbacks` that keeps every cause when all models fail.
+    """`RunnableWithFallbacks` that keeps every cause, and goes on when a stream breaks.
 
     It is what `model.with_fallbacks([...])` gives, so `bind_tools`, `with_structured_output` and
-    streaming work as there.
+    streaming work as there. Only what `models.policy` lets fail over is handled: a request that is
+    wrong or refused goes up as it is.
     """
 
     def invoke(
@@ -60,30 +64,100 @@ class FailoverChain(RunnableWithFallbacks[LanguageModelInput, AIMessage]):
         except FAILOVER_ERRORS as exc:
             raise all_failed(trail, exc) from exc
 
+    def batch(
+        self,
+        inputs: list[LanguageModelInput],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any,
+    ) -> list[AIMessage]:
+        """Each input by `invoke`, in threads: every one has failures and provenance of its own."""
+        return Runnable.batch(self, inputs, config, return_exceptions=return_exceptions, **kwargs)
+
+    async def abatch(
+        self,
+        inputs: list[LanguageModelInput],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any,
+    ) -> list[AIMessage]:
+        """The same as `batch`, asynchronously."""
+        return await Runnable.abatch(
+            self, inputs, config, return_exceptions=return_exceptions, **kwargs
+        )
+
     def stream(
         self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
     ) -> Iterator[AIMessage]:
-        """Streams the first model that starts to speak.
+        """Streams the first model that starts to speak, then the next if that one breaks off.
+
+        Before the second begins comes a `StreamRestart`; chunks added up over it are right.
 
         Raises:
-            AllProvidersFailedError: No model could answer, or the one that spoke broke off.
+            AllProvidersFailedError: No model could answer.
         """
         config, trail = _with_trail(config)
-        try:
-            yield from super().stream(input, config, **kwargs)
-        except FAILOVER_ERRORS as exc:
-            raise all_failed(trail, exc) from exc
+        rest = list(self.runnables)
+        while True:
+            known, last = len(trail), None
+            try:
+                part: Any = RunnableWithFallbacks.stream(self._of(rest), input, config, **kwargs)
+                with contextlib.closing(part):
+                    for last in part:
+                        yield last
+                return
+            except FAILOVER_ERRORS as exc:
+                rest = _after_break(rest, trail, known, spoke=last is not None)
+                if not rest:
+                    raise all_failed(trail, exc) from exc
+            if isinstance(last, AIMessageChunk):
+                yield StreamRestart(content="")
+            config = _again(config)
 
     async def astream(
         self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
     ) -> AsyncIterator[AIMessage]:
         """The same as `stream`, asynchronously."""
         config, trail = _with_trail(config)
-        try:
-            async for chunk in super().astream(input, config, **kwargs):
-                yield chunk
-        except FAILOVER_ERRORS as exc:
-            raise all_failed(trail, exc) from exc
+        rest = list(self.runnables)
+        while True:
+            known, last = len(trail), None
+            try:
+                part: Any = RunnableWithFallbacks.astream(self._of(rest), input, config, **kwargs)
+                async with contextlib.aclosing(part):
+                    async for last in part:
+                        yield last
+                return
+            except FAILOVER_ERRORS as exc:
+                rest = _after_break(rest, trail, known, spoke=last is not None)
+                if not rest:
+                    raise all_failed(trail, exc) from exc
+            if isinstance(last, AIMessageChunk):
+                yield StreamRestart(content="")
+            config = _again(config)
+
+    def _of(self, runnables: list[Any]) -> "FailoverChain":
+        return FailoverChain(
+            runnable=runnables[0],
+            fallbacks=runnables[1:],
+            exceptions_to_handle=self.exceptions_to_handle,
+        )
+
+
+def _after_break(
+    rest: list[Any], trail: list[ProviderError], known: int, *, spoke: bool
+) -> list[Any]:
+    """The models that are left after one broke off; none if all of them have failed."""
+    return rest[max(1, len(trail) - known) :] if spoke else []
+
+
+def _again(config: RunnableConfig) -> RunnableConfig:
+    """The configuration for a second part of the same stream: a run id is used once."""
+    again = config.copy()
+    again.pop("run_id", None)
+    return again
 
 
 def _with_trail(config: RunnableConfig | None) -> tuple[RunnableConfig, list[ProviderError]]:
@@ -93,27 +167,38 @@ def _with_trail(config: RunnableConfig | None) -> tuple[RunnableConfig, list[Pro
     return config, trail
 
 
+def with_repack(config: RunnableConfig | None, repack: Repack) -> RunnableConfig:
+    """A config whose calls pack the prompt anew when another model takes over or overflows.
+
+    Args:
+        config: The config of the run.
+        repack: `repack(messages, budget_tokens)` gives the same conversation in so many tokens.
+    """
+    config = ensure_config(config)
+    config["configurable"] = {**config.get("configurable", {}), REPACK: repack}
+    return config
+
+
 def all_failed(trail: Sequence[ProviderError], last: BaseException) -> AllotropeError:
-    """The error for "nobody could answer", with every cause; a refused request stays itself.
+    """The error for "nobody could answer", with every cause.
 
     Args:
         trail: The errors of the models asked, in order.
         last: What was raised in the end.
     """
-    if isinstance(last, (RequestRejectedError, ContentRefusedError)) and len(trail) <= 1:
-        return last
+    count("allotrope_exhausted_total")
     causes: tuple[BaseException, ...] = tuple(trail) or (last,)
-    told = " ".join(
-        f"{cause.provider}: {cause.message}" if isinstance(cause, ProviderError) else str(cause)
-        for cause in causes
-    )
     waits = [
         cause.retry_after_s
         for cause in causes
         if isinstance(cause, ProviderError) and cause.retry_after_s is not None
     ]
+    hints = [cause.hint for cause in causes if isinstance(cause, ProviderError) and cause.hint]
     return AllProvidersFailedError(
-        f"No model could answer. {told}", causes=causes, retry_after_s=min(waits, default=None)
+        nobody(causes),
+        causes=causes,
+        hint=hints[0] if hints else None,
+        retry_after_s=min(waits, default=None),
     )
 
 
@@ -152,6 +237,7 @@ def build_chain(
     arguments: dict[str, dict[str, Any]] | None = None,
     cache: BaseCache | None = None,
     callbacks: Sequence[BaseCallbackHandler] = (),
+    circuits: Circuits | None = None,
 ) -> FailoverChain:
     """The chain of the settings. Nothing is asked and nothing is loaded yet.
 
@@ -160,6 +246,7 @@ def build_chain(
         arguments: More constructor arguments by provider.
         cache: A LangChain cache for every model of the chain; None caches nothing.
         callbacks: Handlers put on every call.
+        circuits: The circuit breaker; default: the one this process has for these settings.
 
     Returns:
         A runnable from messages to an `AIMessage`.
@@ -173,6 +260,7 @@ def build_chain(
             "No model can answer: no OpenAI key is set, and Ollama and the embedded model are off.",
             hint="Set OPENAI_API_KEY, or ALLOTROPE_EMBEDDED__ENABLED=true.",
         )
+    guard_models(models, settings, circuits=circuits)
     for model in models:
         attach(model, cache)
         model.callbacks = list(callbacks) or None

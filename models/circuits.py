@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from allotrope.exceptions import CircuitOpenError, StoreError
+from allotrope.exceptions import AllotropeError, CircuitOpenError, StoreError
 from allotrope.models import breaker
 from allotrope.models.breaker import Circuit, Outcome, Rules, Ticket
 from allotrope.models.breaker_store import BreakerStore, LocalStore
@@ -170,7 +170,8 @@ class Circuits:
 
     Args:
         rules: When circuits open and close.
-        shared: The store all processes share; None keeps the circuits in this process.
+        shared: The store all processes share, or what opens it at the first call (it may give
+            None); None keeps the circuits in this process.
         clock: Seconds since the epoch.
         ticks: Seconds of a clock that never goes back, for the age of snapshots.
         chance: Random numbers in [0, 1) for the jitter.
@@ -184,7 +185,7 @@ class Circuits:
         self,
         *,
         rules: Rules | None = None,
-        shared: BreakerStore | None = None,
+        shared: BreakerStore | Callable[[], BreakerStore | None] | None = None,
         clock: Callable[[], float] = time.time,
         ticks: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
@@ -197,7 +198,8 @@ class Circuits:
         self.slow_after_s = slow_after_s
         self.enabled = enabled
         self.listeners: list[Listener] = []
-        self._shared = shared
+        self._openers = (shared,) if callable(shared) else ()
+        self._shared: BreakerStore | None = None if callable(shared) else shared
         self._local = LocalStore(clock=clock)
         self._ticks = ticks
         self._chance = chance
@@ -207,6 +209,7 @@ class Circuits:
         self._snapshots: dict[str, _Snapshot] = {}
         self._gathered: dict[str, _Gathered] = {}
         self._lock = threading.Lock()
+        self._opening = threading.Lock()
         self._last_call = float("-inf")
         self._wake = threading.Event()
         self._closed = False
@@ -217,9 +220,21 @@ class Circuits:
     @property
     def sharing(self) -> Sharing:
         """Whether the circuits are shared with other processes now."""
-        if self._shared is None:
+        if self._shared is None and not self._openers:
             return "local"
         return "redis" if self._lost_at is None else "lost"
+
+    def open(self) -> None:
+        """Opens the shared store if that is still to be done; the first call does it by itself."""
+        if not self._openers:
+            return
+        with self._opening:
+            for opener in self._openers:
+                try:
+                    self._shared = opener()
+                except AllotropeError as exc:
+                    log.warning("breaker state is local: %s", exc)
+            self._openers = ()
 
     def now(self) -> float:
         """Seconds since the epoch, the store's where there is one."""
@@ -241,6 +256,7 @@ class Circuits:
         permit = Permit(circuits=self, provider=provider, model=model, tickets={})
         if not self.enabled:
             return permit
+        self.open()
         self._touch()
         for name in (
             circuit_name(provider, deployment=deployment),
@@ -273,6 +289,20 @@ class Circuits:
             task.add_done_callback(_give_back_late)
             raise
 
+    def next_try_s(self, provider: str, model: str, *, deployment: str = "") -> float | None:
+        """Seconds until an open circuit lets a probe pass, as last seen; None when closed."""
+        waits = []
+        for name in (
+            circuit_name(provider, deployment=deployment),
+            circuit_name(provider, model, deployment=deployment),
+        ):
+            found = self._snapshots.get(name)
+            shared = self.sharing == "redis"
+            circuit = found.circuit if shared and found else self._local.load(name)
+            if circuit.state == "open":
+                waits.append(circuit.opened_until - self.now())
+        return max([0.0, *waits]) if waits else None
+
     def report(self, name: str, ticket: Ticket, outcome: Outcome) -> None:
         """Tells a circuit how a call went."""
         outcome = replace(outcome, owner=ticket.owner, generation=ticket.generation)
@@ -297,10 +327,12 @@ class Circuits:
 
     def look(self, name: str) -> Circuit:
         """The circuit as it is now."""
+        self.open()
         return self._fresh(name)
 
     def names(self) -> list[str]:
         """The names of all circuits, of all processes where they are shared."""
+        self.open()
         known = set(self._local.names()) | set(self._snapshots)
         if self._shared is not None and self.sharing == "redis":
             try:
@@ -391,6 +423,7 @@ class Circuits:
             self._tell(before.circuit, circuit)
 
     def _change(self, name: str, change: Change) -> Circuit:
+        self.open()
         if self.sharing == "redis" and self._shared is not None:
             found = self._snapshots.get(name)
             asked = self._ticks()

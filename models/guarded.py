@@ -1,37 +1,44 @@
-"""What all chat models of the chain have in common: clear errors, provenance, clean streams."""
+"""What all chat models of the chain have in common: breaker, retries, clear errors, provenance."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessageChunk, BaseMessage
+from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
-from langchain_core.runnables.config import ensure_config
+from pydantic import PrivateAttr
 
 from allotrope.exceptions import ProviderError
-from allotrope.models.errors import classify
+from allotrope.models.circuits import Permit
+from allotrope.models.guard import DEADLINE, REPACK, TRAIL, Call, Guard
+from allotrope.models.replies import check_reply
+from allotrope.models.streams import STAMP, CleanStream
 
-TRAIL = "__allotrope_trail"
-"""Key in `configurable` of the list that collects the failures of a chain's run."""
-
-STAMP = "allotrope"
-"""Key in `response_metadata` of the provenance (docs/contracts.md)."""
+__all__ = ["DEADLINE", "REPACK", "STAMP", "TRAIL", "GuardedChatModel"]
 
 
 class GuardedChatModel(BaseChatModel):
     """Mixin in front of a LangChain chat model: `class OpenAIChat(GuardedChatModel, ChatOpenAI)`.
 
-    Provider errors become `allotrope.exceptions`, every reply is stamped with where it came from,
-    and a stream yields nothing before its first visible content, so that `.with_fallbacks` can
-    still take over from a stream that dies before it said anything.
+    Every request asks the circuit breaker first, is retried by our one loop, and ends in an error
+    of `allotrope.exceptions` or in a reply that can be used and is stamped with where it came from.
+    A stream yields nothing before its first visible text, so that until then retries and
+    `.with_fallbacks` are invisible; after it, a break is announced as a `restart`.
 
     Attributes:
         provider: `openai`, `ollama` or `embedded`.
     """
 
     provider: str = "unknown"
+    _guard: Guard = PrivateAttr(default_factory=Guard)
+
+    def guard_with(self, guard: Guard) -> None:
+        """Puts breaker, retries and timeouts in front of this model; without it there are none."""
+        self._guard = guard
 
     def ensure_ready(self) -> None:
         """Brings up what the model needs before its first call. Does nothing by default."""
@@ -47,6 +54,17 @@ class GuardedChatModel(BaseChatModel):
         name = getattr(self, "model_name", None) or getattr(self, "model", None)
         return str(name or "unknown")
 
+    def input_budget(self) -> int | None:
+        """Tokens a prompt for this model may have, room for its answer left; None: not known."""
+        profile = self.profile or {}
+        window = profile.get("max_input_tokens")
+        if not window:
+            return None
+        if self.provider == "openai":
+            return int(window)
+        # a local model's window holds the prompt and the answer
+        return int(window) - int(profile.get("max_output_tokens") or window // 4)
+
     def _generate(
         self,
         messages: list[BaseMessage],
@@ -54,16 +72,28 @@ class GuardedChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        trail, started = _trail(), time.perf_counter()
+        call = Call(self._guard, self, messages)
+        inner = super()._generate  # type: ignore[safe-super]  # the mixed-in model's
+
+        def once() -> ChatResult:
+            permit = call.admit()
+            try:
+                self.ensure_ready()
+                ready, arguments = self.prepare(call.request(), dict(kwargs))
+                result: ChatResult = inner(ready, stop=stop, run_manager=run_manager, **arguments)
+                self._check(result, arguments)
+            except BaseException as exc:  # noqa: BLE001 - the breaker hears of every end
+                raise _linked(call.failed(exc, permit), exc)  # noqa: B904 - linked there
+            permit.succeed(first_token_s=call.seconds_to_first_token())
+            return result
+
         try:
-            self.ensure_ready()
-            messages, kwargs = self.prepare(messages, kwargs)
-            result: ChatResult = super()._generate(  # type: ignore[safe-super]  # the mixed-in model
-                messages, stop=stop, run_manager=run_manager, **kwargs
+            result = self._guard.retries.call(
+                once, deadline=call.deadline, on_retry=call.retried, may_retry=call.may_retry
             )
-        except Exception as exc:
-            raise self._failed(exc, trail) from exc
-        return self._stamped(result, trail, started)
+        except ProviderError as exc:
+            raise _linked(call.gives_up(exc), exc)  # noqa: B904 - linked there
+        return self._stamped(result, call)
 
     async def _agenerate(
         self,
@@ -72,16 +102,29 @@ class GuardedChatModel(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        trail, started = _trail(), time.perf_counter()
+        call = Call(self._guard, self, messages)
+        inner = super()._agenerate
+
+        async def once() -> ChatResult:
+            permit = await call.aadmit()
+            try:
+                await self._aensure_ready()
+                ready, arguments = self.prepare(await call.arequest(), dict(kwargs))
+                async with _within(self._guard.limits.total_s, call, "total"):
+                    result = await inner(ready, stop=stop, run_manager=run_manager, **arguments)
+                self._check(result, arguments)
+            except BaseException as exc:  # noqa: BLE001 - the breaker hears of every end
+                raise _linked(await call.afailed(exc, permit), exc)  # noqa: B904 - linked there
+            await permit.asucceed(first_token_s=call.seconds_to_first_token())
+            return result
+
         try:
-            await self._aensure_ready()
-            messages, kwargs = self.prepare(messages, kwargs)
-            result = await super()._agenerate(
-                messages, stop=stop, run_manager=run_manager, **kwargs
+            result = await self._guard.retries.acall(
+                once, deadline=call.deadline, on_retry=call.retried, may_retry=call.may_retry
             )
-        except Exception as exc:
-            raise self._failed(exc, trail) from exc
-        return self._stamped(result, trail, started)
+        except ProviderError as exc:
+            raise _linked(call.gives_up(exc), exc)  # noqa: B904 - linked there
+        return self._stamped(result, call)
 
     def _stream(
         self,
@@ -90,19 +133,64 @@ class GuardedChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        clean = _CleanStream(self, _trail())
+        call = Call(self._guard, self, messages)
+        inner = super()._stream
+
+        def begin() -> _Opened:
+            permit = call.admit()
+            since = time.perf_counter()
+            source: Iterator[ChatGenerationChunk] | None = None
+            try:
+                self.ensure_ready()
+                ready, arguments = self.prepare(call.request(), dict(kwargs))
+                source = inner(ready, stop=stop, **{**self.stream_arguments(), **arguments})
+                clean = CleanStream(self, call, arguments)
+                head: list[ChatGenerationChunk] = []
+                for chunk in source:
+                    _in_time(call, since)
+                    head = clean.take(chunk)
+                    if head:
+                        break
+                else:
+                    head = clean.end()
+                    source = None
+            except BaseException as exc:  # noqa: BLE001 - the breaker hears of every end
+                _close(source)
+                raise _linked(call.failed(exc, permit), exc)  # noqa: B904 - linked there
+            return _Opened(permit, clean, head, source, since)
+
         try:
-            self.ensure_ready()
-            messages, kwargs = self.prepare(messages, kwargs)
-            for chunk in super()._stream(messages, stop=stop, **kwargs):
-                for ready in clean.take(chunk):
-                    _announce(run_manager, ready)
-                    yield ready
-        except Exception as exc:
-            raise self._failed(exc, clean.trail) from exc
-        for ready in clean.rest():
-            _announce(run_manager, ready)
-            yield ready
+            opened = self._guard.retries.call(
+                begin, deadline=call.deadline, on_retry=call.retried, may_retry=call.may_retry
+            )
+        except ProviderError as exc:
+            raise _linked(call.gives_up(exc), exc)  # noqa: B904 - linked there
+        permit, source = opened.permit, opened.source
+        chunks = opened.head
+        try:
+            while True:
+                for chunk in chunks:
+                    _announce(run_manager, chunk)
+                    yield chunk
+                if source is None:
+                    break
+                try:
+                    following = next(source, None)
+                    _in_time(call, opened.since)
+                    if following is None:
+                        source = None
+                        chunks = opened.clean.end()
+                    else:
+                        chunks = opened.clean.take(following)
+                except BaseException as exc:  # noqa: BLE001 - the breaker hears of every end
+                    _close(source)
+                    source = None
+                    error = call.failed(exc, permit)
+                    chunks = self._broke(call, opened.clean, error, exc)
+            permit.succeed(first_token_s=call.seconds_to_first_token())
+        finally:
+            _close(source)
+            permit.give_back()
 
     async def _astream(
         self,
@@ -111,120 +199,190 @@ class GuardedChatModel(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        clean = _CleanStream(self, _trail())
+        call = Call(self._guard, self, messages)
+        inner = super()._astream
+
+        async def begin() -> _AsyncOpened:
+            permit = await call.aadmit()
+            since = time.perf_counter()
+            source: AsyncIterator[ChatGenerationChunk] | None = None
+            try:
+                await self._aensure_ready()
+                ready, arguments = self.prepare(await call.arequest(), dict(kwargs))
+                source = inner(ready, stop=stop, **arguments)
+                clean = CleanStream(self, call, arguments)
+                head: list[ChatGenerationChunk] = []
+                while not head:
+                    chunk = await _next(source, call, since)
+                    if chunk is None:
+                        head, source = clean.end(), None
+                        break
+                    head = clean.take(chunk)
+            except BaseException as exc:  # noqa: BLE001 - the breaker hears of every end
+                await _aclose(source)
+                raise _linked(await call.afailed(exc, permit), exc)  # noqa: B904 - linked there
+            return _AsyncOpened(permit, clean, head, source, since)
+
         try:
-            await self._aensure_ready()
-            messages, kwargs = self.prepare(messages, kwargs)
-            async for chunk in super()._astream(messages, stop=stop, **kwargs):
-                for ready in clean.take(chunk):
-                    await _aannounce(run_manager, ready)
-                    yield ready
-        except Exception as exc:
-            raise self._failed(exc, clean.trail) from exc
-        for ready in clean.rest():
-            await _aannounce(run_manager, ready)
-            yield ready
+            opened = await self._guard.retries.acall(
+                begin, deadline=call.deadline, on_retry=call.retried, may_retry=call.may_retry
+            )
+        except ProviderError as exc:
+            raise _linked(call.gives_up(exc), exc)  # noqa: B904 - linked there
+        permit, source = opened.permit, opened.source
+        chunks = opened.head
+        try:
+            while True:
+                for chunk in chunks:
+                    await _aannounce(run_manager, chunk)
+                    yield chunk
+                if source is None:
+                    break
+                try:
+                    following = await _next(source, call, opened.since)
+                    if following is None:
+                        source = None
+                        chunks = opened.clean.end()
+                    else:
+                        chunks = opened.clean.take(following)
+                except BaseException as exc:  # noqa: BLE001 - the breaker hears of every end
+                    await _aclose(source)
+                    source = None
+                    error = await call.afailed(exc, permit)
+                    chunks = self._broke(call, opened.clean, error, exc)
+            await permit.asucceed(first_token_s=call.seconds_to_first_token())
+        finally:
+            permit.agive_back()
+            await _aclose(source)
+
+    def stream_arguments(self) -> dict[str, Any]:
+        """Arguments for a streamed call only, such as its timeout between chunks; none here."""
+        return {}
+
+    def _broke(
+        self, call: Call, clean: CleanStream, error: BaseException, cause: BaseException
+    ) -> list[ChatGenerationChunk]:
+        """A stream died after it spoke: keep what was said, or void it and go up with the error."""
+        if not isinstance(error, ProviderError):
+            raise _linked(error, cause)
+        if self._guard.keep_partial:
+            return [clean.incomplete(error)]
+        call.broke(error)
+        raise _linked(call.gives_up(error), cause)
+
+    def _check(self, result: ChatResult, arguments: dict[str, Any]) -> None:
+        for generation in result.generations:
+            name = self.name_of_model()
+            check_reply(generation.message, arguments, provider=self.provider, model=name)
 
     async def _aensure_ready(self) -> None:
-        if type(self).ensure_ready is GuardedChatModel.ensure_ready:
-            return
-        import asyncio
+        if type(self).ensure_ready is not GuardedChatModel.ensure_ready:
+            await asyncio.to_thread(self.ensure_ready)
 
-        await asyncio.to_thread(self.ensure_ready)
-
-    def _failed(self, exc: Exception, trail: list[ProviderError]) -> Exception:
-        error = classify(exc, provider=self.provider, model=self.name_of_model())
-        trail.append(error)
-        return error
-
-    def _stamped(
-        self, result: ChatResult, trail: list[ProviderError], started: float
-    ) -> ChatResult:
+    def _stamped(self, result: ChatResult, call: Call) -> ChatResult:
+        call.spoke()
         for generation in result.generations:
             metadata = generation.message.response_metadata
             reported = metadata.get("model_name") or (result.llm_output or {}).get("model_name")
-            metadata[STAMP] = self.stamp(trail, reported, started)
+            metadata[STAMP] = self.stamp(call, reported)
         return result
 
-    def stamp(
-        self,
-        trail: list[ProviderError],
-        reported: str | None,
-        started: float,
-        first_token: float | None = None,
-    ) -> dict[str, Any]:
+    def stamp(self, call: Call, reported: str | None, *, streamed: bool = False) -> dict[str, Any]:
         """The provenance of a reply, as docs/contracts.md has it.
 
         Args:
-            trail: What failed before in this run of the chain.
+            call: How the reply came about.
             reported: The model's name as the provider reports it.
-            started: `time.perf_counter()` when the call began.
-            first_token: The same when the first content came, for streams.
+            streamed: Whether the time to the first token is known.
         """
-        now = time.perf_counter()
+        first = call.seconds_to_first_token() if streamed else None
         return {
             "provider": self.provider,
             "model": reported or self.name_of_model(),
             "cached": None,
-            "degraded": None,
-            "attempts": 1,
+            "degraded": call.degraded(reported),
+            "attempts": call.attempts,
             "failover": [
-                {"provider": e.provider, "model": e.model, "error": type(e).__name__} for e in trail
+                {"provider": e.provider, "model": e.model, "error": type(e).__name__}
+                for e in call.trail
             ],
-            "latency_ms": round((now - started) * 1000, 3),
-            "ttft_ms": None if first_token is None else round((first_token - started) * 1000, 3),
+            "latency_ms": round((time.perf_counter() - call.started) * 1000, 3),
+            "ttft_ms": None if first is None else round(first * 1000, 3),
         }
 
 
-class _CleanStream:
-    """Holds back a stream's empty head and stamps its end."""
+@dataclass
+class _Opened:
+    """A stream that has begun to speak, or has ended well."""
 
-    def __init__(self, model: GuardedChatModel, trail: list[ProviderError]) -> None:
-        self.trail = trail
-        self._model = model
-        self._held: list[ChatGenerationChunk] = []
-        self._started = time.perf_counter()
-        self._first: float | None = None
-        self._reported: str | None = None
-        self._stamped = False
-
-    def take(self, chunk: ChatGenerationChunk) -> list[ChatGenerationChunk]:
-        info = chunk.generation_info or {}
-        self._reported = (
-            info.get("model_name")
-            or chunk.message.response_metadata.get("model_name")
-            or self._reported
-        )
-        if getattr(chunk.message, "chunk_position", None) == "last":
-            self._stamp(chunk)
-        if self._first is None:
-            if not _visible(chunk):
-                self._held.append(chunk)
-                return []
-            self._first = time.perf_counter()
-            held, self._held = self._held, []
-            return [*held, chunk]
-        return [chunk]
-
-    def rest(self) -> list[ChatGenerationChunk]:
-        rest, self._held = self._held, []
-        if not self._stamped:
-            last = ChatGenerationChunk(message=AIMessageChunk(content=""))
-            self._stamp(last)
-            rest.append(last)
-        return rest
-
-    def _stamp(self, chunk: ChatGenerationChunk) -> None:
-        self._stamped = True
-        chunk.message.response_metadata = {
-            **chunk.message.response_metadata,
-            STAMP: self._model.stamp(self.trail, self._reported, self._started, self._first),
-        }
+    permit: Permit
+    clean: CleanStream
+    head: list[ChatGenerationChunk]
+    source: Iterator[ChatGenerationChunk] | None
+    since: float
 
 
-def _visible(chunk: ChatGenerationChunk) -> bool:
-    message = chunk.message
-    return bool(message.content) or bool(getattr(message, "tool_call_chunks", None))
+@dataclass
+class _AsyncOpened:
+    """The same for coroutines."""
+
+    permit: Permit
+    clean: CleanStream
+    head: list[ChatGenerationChunk]
+    source: AsyncIterator[ChatGenerationChunk] | None
+    since: float
+
+
+def _linked(error: BaseException, cause: BaseException) -> BaseException:
+    """The error with its cause, unless they are one."""
+    if error is not cause:
+        error.__cause__ = cause
+    return error
+
+
+class _within:
+    """`asyncio.timeout` whose error names the limit."""
+
+    def __init__(self, seconds: float | None, call: Call, code: str) -> None:
+        self._timeout = asyncio.timeout(seconds)
+        self._call = call
+        self._code = code
+
+    async def __aenter__(self) -> None:
+        await self._timeout.__aenter__()
+
+    async def __aexit__(self, kind: Any, error: Any, trace: Any) -> None:
+        try:
+            await self._timeout.__aexit__(kind, error, trace)
+        except TimeoutError as exc:
+            raise self._call.too_slow(self._code) from exc
+
+
+async def _next(
+    source: AsyncIterator[ChatGenerationChunk], call: Call, since: float
+) -> ChatGenerationChunk | None:
+    seconds, code = call.seconds_left(since)
+    async with _within(seconds, call, code):
+        return await anext(source, None)
+
+
+def _in_time(call: Call, since: float) -> None:
+    """A sync stream can't be interrupted; it is ended at the first chunk after its total limit."""
+    seconds, code = call.seconds_left(since)
+    if code == "total" and seconds == 0.0:
+        raise call.too_slow(code)
+
+
+def _close(source: Iterator[ChatGenerationChunk] | None) -> None:
+    close = getattr(source, "close", None)
+    if close is not None:
+        close()
+
+
+async def _aclose(source: AsyncIterator[ChatGenerationChunk] | None) -> None:
+    close = getattr(source, "aclose", None)
+    if close is not None:
+        await close()
 
 
 def _announce(manager: CallbackManagerForLLMRun | None, chunk: ChatGenerationChunk) -> None:
@@ -237,8 +395,3 @@ async def _aannounce(
 ) -> None:
     if manager is not None:
         await manager.on_llm_new_token(chunk.text, chunk=chunk)
-
-
-def _trail() -> list[ProviderError]:
-    found = ensure_config().get("configurable", {}).get(TRAIL)
-    return found if isinstance(found, list) else []

@@ -17,6 +17,15 @@ class OpenAIChat(CachingChatModel, GuardedChatModel, ChatOpenAI):
 
     provider: str = "openai"
 
+    def stream_arguments(self) -> dict[str, Any]:
+        """A sync stream can't be interrupted between chunks: its socket's timeout must do."""
+        limits = self._guard.limits
+        if limits.first_token_s is None or limits.idle_s is None:
+            return {}
+        connect = getattr(self.request_timeout, "connect", None)
+        wait = max(limits.first_token_s, limits.idle_s)
+        return {"timeout": httpx2.Timeout(wait, connect=connect)}
+
 
 def build_openai(settings: OpenAISettings, **arguments: Any) -> OpenAIChat:
     """The OpenAI model of the settings. No request is made.
@@ -39,7 +48,8 @@ def build_openai(settings: OpenAISettings, **arguments: Any) -> OpenAIChat:
         "timeout": timeout,
         "max_retries": 0,
         "stream_usage": True,
-        "stream_chunk_timeout": settings.idle_timeout_s,
+        # it also waits for the first chunk, which a reasoning model sends late
+        "stream_chunk_timeout": max(settings.first_token_timeout_s, settings.idle_timeout_s),
         "use_responses_api": settings.use_responses_api or None,
         "http_async_client": async_client(timeout),
     }

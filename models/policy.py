@@ -104,6 +104,8 @@ def policy(error: BaseException) -> Handling:
             return replace(handling, counts="nothing")
         if error.code != "cut":
             return replace(handling, scope="provider")
+    if isinstance(error, MalformedReplyError) and error.code == "length":
+        return replace(handling, retries=0)  # it would think itself out of room again
     if isinstance(error, RateLimitedError) and error.retry_after_s:
         return replace(handling, opens_for_s=error.retry_after_s)
     if isinstance(error, UnknownModelError) and error.provider != "openai":

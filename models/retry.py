@@ -22,6 +22,9 @@ T = TypeVar("T")
 OnRetry = Callable[[ProviderError, int, float], None]
 """Hears of every retry: the error, the number of the attempt that failed, seconds waited."""
 
+MayRetry = Callable[[ProviderError], bool]
+"""Whether asking again could go otherwise this time."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RetryRules:
@@ -61,13 +64,21 @@ class Retries:
     asleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     chance: Callable[[], float] = random.random
 
-    def call(self, work: Callable[[], T], *, deadline: float, on_retry: OnRetry | None = None) -> T:
+    def call(
+        self,
+        work: Callable[[], T],
+        *,
+        deadline: float,
+        on_retry: OnRetry | None = None,
+        may_retry: MayRetry | None = None,
+    ) -> T:
         """Does the work, again where that helps.
 
         Args:
             work: Makes one request; raises classified errors.
             deadline: The clock's reading after which no retry begins.
             on_retry: Hears of every retry, before its wait.
+            may_retry: Has the last word on an error that the policy would retry.
 
         Raises:
             ProviderError: The last error that came from the provider, not from the breaker.
@@ -81,14 +92,19 @@ class Retries:
                 _note(real, exc)
                 raise
 
-        loop = tenacity.Retrying(sleep=self.sleep, **self._plan(deadline, on_retry))
+        loop = tenacity.Retrying(sleep=self.sleep, **self._plan(deadline, on_retry, may_retry))
         try:
             return loop(one)
         except CircuitOpenError as exc:
             raise (real[-1] if real else exc) from None
 
     async def acall(
-        self, work: Callable[[], Awaitable[T]], *, deadline: float, on_retry: OnRetry | None = None
+        self,
+        work: Callable[[], Awaitable[T]],
+        *,
+        deadline: float,
+        on_retry: OnRetry | None = None,
+        may_retry: MayRetry | None = None,
     ) -> T:
         """The same for coroutines."""
         real: list[ProviderError] = []
@@ -100,7 +116,9 @@ class Retries:
                 _note(real, exc)
                 raise
 
-        loop = tenacity.AsyncRetrying(sleep=self.asleep, **self._plan(deadline, on_retry))
+        loop = tenacity.AsyncRetrying(
+            sleep=self.asleep, **self._plan(deadline, on_retry, may_retry)
+        )
         try:
             return await loop(one)
         except CircuitOpenError as exc:
@@ -131,10 +149,20 @@ class Retries:
             return self.rules.patient and error.retry_after_s is not None
         return attempt <= policy(error).retries
 
-    def _plan(self, deadline: float, on_retry: OnRetry | None) -> dict[str, Any]:
+    def _plan(
+        self, deadline: float, on_retry: OnRetry | None, may_retry: MayRetry | None
+    ) -> dict[str, Any]:
         def error_of(state: tenacity.RetryCallState) -> BaseException:
             found = state.outcome.exception() if state.outcome else None
             return found or RuntimeError("no outcome")
+
+        def again(state: tenacity.RetryCallState) -> bool:
+            error = error_of(state)
+            return (
+                self.retryable(error, state.attempt_number)
+                and isinstance(error, ProviderError)
+                and (may_retry is None or may_retry(error))
+            )
 
         def stop(state: tenacity.RetryCallState) -> bool:
             done = state.attempt_number

@@ -62,8 +62,8 @@ class ResilienceSettings(Section):
         default=10.0,
         description="Seconds from the start of a run in which retries may begin.",
     )
-    after_first_token: Literal["restart", "partial"] = Field(
+    when_a_stream_breaks: Literal["restart", "partial"] = Field(
         default="restart",
-        description="A stream that breaks after it spoke: start again with the next model, "
+        description="After the first token: start again with the next model, "
         "or keep the partial text.",
     )

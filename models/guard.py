@@ -1,0 +1,307 @@
+"""One wanted reply from one model: leave from the breaker, attempts, what each failure teaches."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from langchain_core.messages import BaseMessage
+from langchain_core.runnables.config import ensure_config
+
+from allotrope.counters import count
+from allotrope.exceptions import (
+    BudgetExceededError,
+    CircuitOpenError,
+    ContextOverflowError,
+    MalformedReplyError,
+    ProviderError,
+    ProviderTimeoutError,
+    RequestRejectedError,
+    UnexpectedProviderError,
+)
+from allotrope.models.circuits import Circuits, Permit
+from allotrope.models.degraded import degraded
+from allotrope.models.errors import PROVIDER_NAMES, classify
+from allotrope.models.events import emit
+from allotrope.models.replies import correction
+from allotrope.models.retry import Retries, RetryRules
+
+TRAIL = "__allotrope_trail"
+"""Key in `configurable` of the list that collects the failures of a chain's run."""
+
+DEADLINE = "__allotrope_deadline"
+"""Key in `configurable`: `time.monotonic()` after which no retry begins in this run."""
+
+REPACK = "__allotrope_repack"
+"""Key in `configurable` of the hook that fits messages into a smaller window."""
+
+Repack = Callable[[list[BaseMessage], int], Sequence[BaseMessage]]
+"""`repack(messages, budget_tokens)`: the same conversation, packed into so many tokens."""
+
+TIGHTER = 0.8
+"""After an overflow the window was smaller than we thought: pack to this share of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How long a call may take; None waits for ever.
+
+    Attributes:
+        first_token_s: Seconds to the first chunk of a stream.
+        idle_s: Seconds between two chunks.
+        total_s: Seconds for the whole reply.
+    """
+
+    first_token_s: float | None = None
+    idle_s: float | None = None
+    total_s: float | None = None
+
+
+@dataclass(kw_only=True)
+class Guard:
+    """What stands between a model and its provider.
+
+    Attributes:
+        circuits: The breaker.
+        retries: The retry loop.
+        limits: Timeouts.
+        deployment: Which account at which address, from `deployment_of`.
+        deadline_s: Seconds in which retries may begin, where the chain sets no deadline.
+        keep_partial: Whether a stream that breaks after it spoke ends there, marked incomplete.
+    """
+
+    circuits: Circuits = field(default_factory=lambda: Circuits(enabled=False))
+    retries: Retries = field(default_factory=lambda: Retries(rules=RetryRules(attempts=1)))
+    limits: Limits = Limits()
+    deployment: str = ""
+    deadline_s: float = 10.0
+    keep_partial: bool = False
+
+
+class Guarded(Protocol):
+    """What a call needs to know of its model."""
+
+    provider: str
+
+    def name_of_model(self) -> str:
+        """The model asked for."""
+
+    def input_budget(self) -> int | None:
+        """Tokens its prompt may have."""
+
+
+class Call:
+    """One reply wanted from one model, over all its attempts.
+
+    Args:
+        guard: What stands in front of the model.
+        model: The model.
+        messages: The prompt.
+    """
+
+    def __init__(self, guard: Guard, model: Guarded, messages: list[BaseMessage]) -> None:
+        configurable = ensure_config().get("configurable", {})
+        trail = configurable.get(TRAIL)
+        self.trail: list[ProviderError] = trail if isinstance(trail, list) else []
+        self.started = time.perf_counter()
+        self.attempts = 0
+        self.first_token: float | None = None
+        self._guard = guard
+        self._model = model
+        self._messages = messages
+        self._repack: Repack | None = configurable.get(REPACK)
+        clock = guard.retries.clock
+        self.deadline = float(configurable.get(DEADLINE) or clock() + guard.deadline_s)
+        self._overflowed = False
+        self._correction: BaseMessage | None = None
+        self._spoken = False
+
+    # -- one attempt ------------------------------------------------------------------------------
+
+    def admit(self) -> Permit:
+        """Leave for one request.
+
+        Raises:
+            CircuitOpenError: The breaker holds calls back.
+        """
+        permit = self._guard.circuits.admit(
+            self._model.provider,
+            self._model.name_of_model(),
+            deployment=self._guard.deployment,
+            lease_s=self._lease_s(),
+        )
+        self.attempts += 1
+        return permit
+
+    async def aadmit(self) -> Permit:
+        """The same for coroutines."""
+        permit = await self._guard.circuits.aadmit(
+            self._model.provider,
+            self._model.name_of_model(),
+            deployment=self._guard.deployment,
+            lease_s=self._lease_s(),
+        )
+        self.attempts += 1
+        return permit
+
+    def request(self) -> list[BaseMessage]:
+        """The prompt of this attempt: packed for this model, with a correction where it erred."""
+        messages = self._messages
+        budget = self._model.input_budget()
+        if self._repack is not None and budget is not None and (self.trail or self._overflowed):
+            fits = int(budget * TIGHTER) if self._overflowed else budget
+            messages = list(self._repack(messages, fits))
+        return messages if self._correction is None else [*messages, self._correction]
+
+    async def arequest(self) -> list[BaseMessage]:
+        """The same; packing counts tokens and may summarise, so a thread does it."""
+        if self._repack is None or not (self.trail or self._overflowed):
+            return self.request()
+        return await asyncio.to_thread(self.request)
+
+    def failed(self, exc: BaseException, permit: Permit | None) -> BaseException:
+        """What to raise for a failed attempt; tells the breaker.
+
+        Args:
+            exc: What was raised.
+            permit: The attempt's leave, if it had one.
+        """
+        error = self._error(exc)
+        if error is None:
+            if permit is not None:
+                permit.give_back()
+            return exc
+        if permit is not None:
+            permit.fail(error)
+        return self._learnt(error)
+
+    async def afailed(self, exc: BaseException, permit: Permit | None) -> BaseException:
+        """The same for coroutines."""
+        error = self._error(exc)
+        if error is None:
+            if permit is not None:
+                permit.agive_back()
+            return exc
+        if permit is not None:
+            await permit.afail(error)
+        return self._learnt(error)
+
+    def may_retry(self, error: ProviderError) -> bool:
+        """Whether asking again could go otherwise: packed tighter, or told what was wrong."""
+        if isinstance(error, ContextOverflowError):
+            return self._repack is not None and self._model.input_budget() is not None
+        if isinstance(error, MalformedReplyError):
+            return self._correction is not None
+        return True
+
+    def retried(self, error: ProviderError, attempt: int, wait_s: float) -> None:
+        """Counts a retry."""
+        count("allotrope_retries_total", provider=self._model.provider, error=type(error).__name__)
+
+    # -- the end ----------------------------------------------------------------------------------
+
+    def spoke(self) -> None:
+        """The reply begins: whoever listens hears first that it is a degraded one."""
+        if self.first_token is None:
+            self.first_token = time.perf_counter()
+        if self._spoken:
+            return
+        self._spoken = True
+        if self.trail:
+            count(
+                "allotrope_failovers_total",
+                provider=self._model.provider,
+                model=self._model.name_of_model(),
+            )
+            emit({"type": "degraded", **(self.degraded(None) or {})})
+
+    def seconds_to_first_token(self) -> float:
+        """How long the provider took to say something."""
+        return (self.first_token or time.perf_counter()) - self.started
+
+    def degraded(self, reported: str | None) -> dict[str, Any] | None:
+        """The `degraded` field of the reply's provenance."""
+        name = reported or self._model.name_of_model()
+        return degraded(self.trail, provider=self._model.provider, model=name)
+
+    def gives_up(self, error: BaseException) -> BaseException:
+        """The error this model ends with; the chain's trail keeps it."""
+        if not isinstance(error, ProviderError):
+            return error
+        if isinstance(error, RequestRejectedError) and self.trail:
+            # a substitute that can't take the request is no reason to stop asking others
+            error = UnexpectedProviderError(
+                error.message,
+                provider=error.provider,
+                model=error.model,
+                code=error.code,
+                status=error.status,
+            )
+        self.trail.append(error)
+        return error
+
+    def broke(self, error: ProviderError) -> None:
+        """A stream died after its first token: what was said is void."""
+        count("allotrope_stream_restarts_total", provider=self._model.provider)
+        emit(
+            {
+                "type": "restart",
+                "provider": self._model.provider,
+                "model": self._model.name_of_model(),
+                "reason": type(error).__name__,
+            }
+        )
+
+    def too_slow(self, code: str) -> ProviderTimeoutError:
+        """The error for a limit of ours that ran out: `first_token`, `idle` or `total`."""
+        who = PROVIDER_NAMES.get(self._model.provider, self._model.provider)
+        return ProviderTimeoutError(
+            f"{who} didn't answer in time ({code.replace('_', ' ')}).",
+            provider=self._model.provider,
+            model=self._model.name_of_model(),
+            code=code,
+        )
+
+    def seconds_left(self, since: float) -> tuple[float | None, str]:
+        """How long the next chunk may take, and which limit that is.
+
+        Args:
+            since: `time.perf_counter()` when this attempt began.
+        """
+        limits = self._guard.limits
+        begun = self.first_token is not None
+        wait, code = (limits.idle_s, "idle") if begun else (limits.first_token_s, "first_token")
+        if limits.total_s is None:
+            return wait, code
+        left = max(0.0, limits.total_s - (time.perf_counter() - since))
+        return (left, "total") if wait is None or left < wait else (wait, code)
+
+    def _lease_s(self) -> float:
+        return (self._guard.limits.total_s or 300.0) + 5.0
+
+    def _error(self, exc: BaseException) -> ProviderError | None:
+        if not isinstance(exc, Exception) or isinstance(exc, BudgetExceededError):
+            return None
+        name = self._model.name_of_model()
+        return classify(exc, provider=self._model.provider, model=name)
+
+    def _learnt(self, error: ProviderError) -> ProviderError:
+        self._overflowed = self._overflowed or isinstance(error, ContextOverflowError)
+        if isinstance(error, MalformedReplyError):
+            self._correction = correction(error)
+        if isinstance(error, CircuitOpenError):
+            return error
+        count(
+            "allotrope_model_errors_total",
+            provider=error.provider,
+            model=error.model,
+            error=type(error).__name__,
+        )
+        if error.retry_after_s is None:
+            error.retry_after_s = self._guard.circuits.next_try_s(
+                self._model.provider,
+                self._model.name_of_model(),
+                deployment=self._guard.deployment,
+            )
+        return error

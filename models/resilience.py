@@ -1,0 +1,153 @@
+"""Breaker, retries and timeouts as the settings have them, one breaker per process and settings."""
+
+import atexit
+import threading
+import time
+from collections.abc import Sequence
+
+from allotrope.counters import count
+from allotrope.models.breaker import Circuit, Rules
+from allotrope.models.breaker_store import BreakerStore, RedisStore
+from allotrope.models.circuits import Circuits, circuit_name, deployment_of, shown_name
+from allotrope.models.guard import Guard, Limits
+from allotrope.models.guarded import GuardedChatModel
+from allotrope.models.retry import Retries, RetryRules
+from allotrope.settings import Settings
+from allotrope.settings.resilience import ResilienceSettings
+
+_circuits: dict[tuple[str, ...], Circuits] = {}
+_lock = threading.Lock()
+
+
+def rules_of(settings: ResilienceSettings) -> Rules:
+    """When circuits open and close, by the settings."""
+    return Rules(
+        consecutive=settings.consecutive_failures,
+        failure_rate=settings.failure_rate,
+        slow_rate=settings.slow_rate,
+        minimum_calls=settings.minimum_calls,
+        window_s=settings.window_s,
+        breaks_s=settings.breaks_s,
+        jitter=settings.jitter,
+        ladder_reset_s=settings.ladder_reset_s,
+        successes_to_close=settings.successes_to_close,
+    )
+
+
+def open_circuits(settings: Settings) -> Circuits:
+    """A circuit breaker of its own for these settings; Redis is opened at the first call."""
+
+    def shared() -> BreakerStore | None:
+        from allotrope.stores.redis import open_redis
+
+        client = open_redis(settings)
+        if client is None:
+            return None
+        return RedisStore(client, prefix=settings.redis.prefix, clock=time.time)
+
+    circuits = Circuits(
+        rules=rules_of(settings.resilience),
+        shared=shared,
+        snapshot_s=settings.resilience.snapshot_s,
+        slow_after_s=settings.resilience.slow_after_s,
+        lost_s=settings.resilience.redis_retry_s,
+        enabled=settings.resilience.breaker,
+    )
+    circuits.listeners.append(_count_change)
+    return circuits
+
+
+def circuits_of(settings: Settings) -> Circuits:
+    """The circuit breaker this process has for these settings, made when first asked for."""
+    url = settings.redis.url
+    key = (
+        url.get_secret_value() if url is not None else "",
+        str(settings.redis.embedded),
+        settings.redis.prefix,
+        str(settings.data_dir),
+        settings.resilience.model_dump_json(),
+    )
+    with _lock:
+        found = _circuits.get(key)
+        if found is None:
+            found = _circuits[key] = open_circuits(settings)
+            atexit.register(found.close)
+        return found
+
+
+def guard_models(
+    models: Sequence[GuardedChatModel],
+    settings: Settings,
+    *,
+    circuits: Circuits | None = None,
+) -> None:
+    """Puts the breaker, the retry loop and the timeouts of the settings in front of models.
+
+    Args:
+        models: The chain, first to last; the last one is patient: nobody comes after it.
+        settings: Rules and timeouts.
+        circuits: Another breaker than the process's.
+    """
+    breaker = circuits or circuits_of(settings)
+    own = settings.resilience
+    for place, model in enumerate(models):
+        rules = RetryRules(
+            attempts=own.attempts,
+            first_wait_s=own.first_wait_s,
+            longest_wait_s=own.longest_wait_s,
+            jitter=own.jitter,
+            patient=place == len(models) - 1,
+        )
+        model.guard_with(
+            Guard(
+                circuits=breaker,
+                retries=Retries(rules=rules),
+                limits=limits_of(settings, model.provider),
+                deployment=deployment(settings, model.provider),
+                deadline_s=own.deadline_s,
+                keep_partial=own.when_a_stream_breaks == "partial",
+            )
+        )
+
+
+def limits_of(settings: Settings, provider: str) -> Limits:
+    """The timeouts of a provider."""
+    if provider == "openai":
+        return Limits(
+            first_token_s=settings.openai.first_token_timeout_s,
+            idle_s=settings.openai.idle_timeout_s,
+            total_s=settings.openai.timeout_s,
+        )
+    section = settings.ollama if provider == "ollama" else settings.embedded
+    return Limits(total_s=section.timeout_s)
+
+
+def deployment(settings: Settings, provider: str) -> str:
+    """Which account at which address a provider's circuits belong to."""
+    if provider == "openai":
+        key = settings.openai.api_key
+        secret = key.get_secret_value() if key is not None else None
+        return deployment_of(settings.openai.base_url, secret)
+    if provider == "ollama":
+        return deployment_of(settings.ollama.host, None)
+    return ""
+
+
+def circuits_in_settings(settings: Settings) -> dict[str, str]:
+    """The circuits these settings use: name for people to name in the store."""
+    names = {}
+    chosen = {
+        "openai": (settings.openai.model, settings.openai.cheap_model),
+        "ollama": (settings.ollama.model,),
+    }
+    for provider, models in chosen.items():
+        where = deployment(settings, provider)
+        for model in (None, *models):
+            name = circuit_name(provider, model, deployment=where)
+            names[shown_name(name)] = name
+    names["embedded"] = "embedded"
+    return names
+
+
+def _count_change(before: Circuit, after: Circuit) -> None:
+    count("allotrope_circuit_changes_total", circuit=shown_name(after.name), state=after.state)
