@@ -49,12 +49,12 @@ CRITICAL: dict[str, str] = {
 
 
 def wait_in_words(seconds: float) -> str:
-    """`42 s`, `3 min`, `2 h`: rounded up, so that nobody comes back too early."""
+    """`42 s`, `3 min`, `2 h`: rounded up, for nobody should come back too early."""
     if seconds < 90:
         return f"{max(1, -int(-seconds // 1))} s"
-    if seconds < 5400:
+    if seconds < 3500:
         return f"{-int(-seconds // 60)} min"
-    return f"{-int(-seconds // 3600)} h"
+    return f"{-int(-(seconds - 180) // 3600)} h"
 
 
 def state_in_words(error: ProviderError) -> str:

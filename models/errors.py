@@ -83,7 +83,7 @@ _BY_NAME: tuple[tuple[tuple[str, ...], type[ProviderError], str | None], ...] = 
     (("ContextOverflowError",), ContextOverflowError, None),
     (("OpenAIRefusalError", "ContentFilterFinishReasonError"), ContentRefusedError, "refusal"),
     (("LengthFinishReasonError",), MalformedReplyError, "length"),
-    (("APIResponseValidationError",), MalformedReplyError, "not_json"),
+    (("APIResponseValidationError",), MalformedReplyError, "body"),
     (("StreamChunkTimeoutError",), ProviderTimeoutError, "idle"),
     # httpx and httpx2: no connection at all is the provider's, everything later is the model's
     (("ConnectTimeout", "PoolTimeout"), ProviderUnreachableError, "connect_timeout"),
@@ -101,7 +101,9 @@ _BY_NAME: tuple[tuple[tuple[str, ...], type[ProviderError], str | None], ...] = 
     (("ModelRateLimitError",), RateLimitedError, None),
     (("ModelInvalidRequestError",), RequestRejectedError, None),
     (("ModelAPIError",), ProviderUnavailableError, None),
-    (("JSONDecodeError", "OutputParserException", "ValidationError"), MalformedReplyError, "json"),
+    (("JSONDecodeError",), MalformedReplyError, "body"),
+    (("OutputParserException",), MalformedReplyError, "json"),
+    (("ValidationError",), MalformedReplyError, "schema"),
     # the standard library, last because the classes above inherit from it
     (("ConnectionRefusedError", "gaierror", "SSLError"), ProviderUnreachableError, "connect"),
     (("ConnectionResetError", "ConnectionAbortedError"), ProviderUnreachableError, "cut"),

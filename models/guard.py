@@ -192,7 +192,7 @@ class Call:
         if isinstance(error, ContextOverflowError):
             return self._repack is not None and self._model.input_budget() is not None
         if isinstance(error, MalformedReplyError):
-            return self._correction is not None
+            return self._correction is not None or error.code == "body"
         return True
 
     def retried(self, error: ProviderError, attempt: int, wait_s: float) -> None:

@@ -54,6 +54,18 @@ def check_reply(
         raise _malformed(code, detail, provider=provider, model=model)
 
 
+def check_arguments(text: str | None, *, tool: str | None, provider: str, model: str) -> None:
+    """Refuses the arguments of a streamed tool call that are no JSON as they stand.
+
+    Raises:
+        MalformedReplyError: With code `tool_call`.
+    """
+    try:
+        json.loads(text or "{}")
+    except ValueError:
+        raise _malformed("tool_call", str(tool), provider=provider, model=model) from None
+
+
 def _trouble(
     message: AIMessage, text: str, finish: str | None, arguments: Mapping[str, Any]
 ) -> tuple[str | None, str]:

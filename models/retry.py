@@ -174,10 +174,7 @@ class Retries:
                 on_retry(error, state.attempt_number, state.upcoming_sleep)
 
         return {
-            "retry": lambda s: (
-                bool(s.outcome and s.outcome.failed)
-                and self.retryable(error_of(s), s.attempt_number)
-            ),
+            "retry": lambda s: bool(s.outcome and s.outcome.failed) and again(s),
             "wait": lambda s: self.wait_s(error_of(s), s.attempt_number),
             "stop": stop,
             "before_sleep": tell,

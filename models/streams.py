@@ -3,13 +3,18 @@
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from langchain_core.messages import AIMessageChunk, BaseMessageChunk, message_chunk_to_message
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessageChunk,
+    message_chunk_to_message,
+)
 from langchain_core.outputs import ChatGenerationChunk
 
 from allotrope.exceptions import ProviderError
 from allotrope.models.degraded import cut_short
 from allotrope.models.guard import Call
-from allotrope.models.replies import check_reply
+from allotrope.models.replies import check_arguments, check_reply
 
 STAMP = "allotrope"
 """Key in `response_metadata` of the provenance (docs/contracts.md)."""
@@ -83,12 +88,12 @@ class CleanStream:
             ContentRefusedError: The provider's filter cut it.
         """
         whole = self._together()
-        check_reply(
-            message_chunk_to_message(whole) if whole is not None else AIMessageChunk(content=""),
-            self._arguments,
-            provider=self._model.provider,
-            model=self._model.name_of_model(),
-        )
+        provider, name = self._model.provider, self._model.name_of_model()
+        for part in getattr(whole, "tool_call_chunks", None) or ():
+            # LangChain mends cut-off JSON, and a tool would run with half its arguments
+            check_arguments(part["args"], tool=part["name"], provider=provider, model=name)
+        message = message_chunk_to_message(whole) if whole is not None else AIMessage("")
+        check_reply(message, self._arguments, provider=provider, model=name)
         self._call.spoke()
         last = self._last or ChatGenerationChunk(message=AIMessageChunk(content=""))
         self._stamp(last, self._model.stamp(self._call, self._reported, streamed=True))

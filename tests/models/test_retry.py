@@ -148,3 +148,10 @@ def test_what_is_not_ours_goes_up_at_once(run: Any, other: BaseException) -> Non
 
 def test_the_coroutine_is_awaited() -> None:
     assert inspect.iscoroutinefunction(World().retries.acall)
+
+
+def test_the_caller_has_the_last_word() -> None:
+    world = World(e(DOWN), e(DOWN))
+    with pytest.raises(DOWN):
+        world.retries.call(world.work, deadline=1e9, may_retry=lambda error: False)
+    assert world.calls == 1

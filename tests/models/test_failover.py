@@ -1,0 +1,451 @@
+"""The guarded chain against the simulator: every outage ends in an answer or in every cause."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+from langchain_core.tools import tool
+from langchain_ollama import ChatOllama
+from langchain_openai import ChatOpenAI
+from pydantic import BaseModel
+
+from allotrope import counters
+from allotrope import exceptions as ours
+from allotrope.models.chat import FailoverChain, build_chain, with_repack
+from allotrope.models.circuits import Circuits
+from allotrope.models.guarded import GuardedChatModel
+from allotrope.models.resilience import guard_models, rules_of
+from allotrope.models.streams import StreamRestart
+from allotrope.settings import Settings, load_settings
+from allotrope.testing.faults import Fault
+from allotrope.testing.replies import Reply, ToolCall
+from allotrope.testing.simulator import ProviderSimulator
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ProviderSimulator]:
+    with ProviderSimulator() as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def sim(server: ProviderSimulator) -> Iterator[ProviderSimulator]:
+    server.reset()
+    counters.clear()
+    yield server
+    server.up("openai")
+    server.up("ollama")
+
+
+def settings_for(sim: ProviderSimulator, **more: Any) -> Settings:
+    return load_settings(
+        environ={},
+        env_file=None,
+        openai={
+            "api_key": "sk-simulator",
+            "base_url": sim.openai_url,
+            "first_token_timeout_s": 0.4,
+            "idle_timeout_s": 0.4,
+            "timeout_s": 2.0,
+            **more.pop("openai", {}),
+        },
+        ollama={"host": sim.ollama_url, **more.pop("ollama", {})},
+        embedded={"enabled": False},
+        resilience={"first_wait_s": 0.01, "slow_after_s": None, **more},
+    )
+
+
+_made: dict[str, tuple[Settings, FailoverChain]] = {}
+
+
+@pytest.fixture(scope="module", autouse=True)
+async def closed_connections() -> AsyncIterator[None]:
+    yield
+    for _, chain in _made.values():
+        for model in chain.runnables:
+            if isinstance(model, ChatOpenAI):
+                model.root_client.close()
+                await model.root_async_client.close()
+            elif isinstance(model, ChatOllama):
+                model._client._client.close()
+                await model._async_client._client.aclose()
+    _made.clear()
+
+
+def chain_for(sim: ProviderSimulator, **more: Any) -> tuple[FailoverChain, Circuits]:
+    """A chain with a breaker of this test's own; its clients are made once, they are slow to."""
+    key = repr(sorted(more.items()))
+    if key not in _made:
+        settings = settings_for(sim, **more)
+        _made[key] = settings, build_chain(settings, circuits=Circuits())
+    settings, chain = _made[key]
+    circuits = Circuits(rules=rules_of(settings.resilience), chance=lambda: 0.0)
+    models = [model for model in chain.runnables if isinstance(model, GuardedChatModel)]
+    guard_models(models, settings, circuits=circuits)
+    return chain, circuits
+
+
+class Ask:
+    """The four ways to ask; each gives the message."""
+
+    def __init__(self, way: str) -> None:
+        self.way = way
+
+    async def __call__(self, chain: Any, text: Any = "hello", config: Any = None) -> AIMessage:
+        if self.way == "invoke":
+            return chain.invoke(text, config)
+        if self.way == "ainvoke":
+            return await chain.ainvoke(text, config)
+        if self.way == "stream":
+            return added_up(list(chain.stream(text, config)))
+        return added_up([chunk async for chunk in chain.astream(text, config)])
+
+
+def added_up(chunks: list[Any]) -> Any:
+    whole = chunks[0]
+    for chunk in chunks[1:]:
+        whole = whole + chunk
+    return whole
+
+
+@pytest.fixture(params=["invoke", "ainvoke", "stream", "astream"])
+def ask(request: pytest.FixtureRequest) -> Ask:
+    return Ask(request.param)
+
+
+def stamp(message: AIMessage) -> dict[str, Any]:
+    return message.response_metadata["allotrope"]
+
+
+def asked(sim: ProviderSimulator, provider: str) -> int:
+    return sum(r.provider == provider and "chat" in r.path for r in sim.requests)
+
+
+async def test_all_well(sim: ProviderSimulator, ask: Ask) -> None:
+    chain, _ = chain_for(sim)
+    told = stamp(await ask(chain))
+    assert (told["provider"], told["attempts"], told["degraded"]) == ("openai", 1, None)
+
+
+async def test_a_hiccup_is_retried(sim: ProviderSimulator, ask: Ask) -> None:
+    chain, _ = chain_for(sim)
+    sim.faults.add("503", provider="openai", times=1)
+    told = stamp(await ask(chain))
+    assert (told["provider"], told["attempts"], told["degraded"]) == ("openai", 2, None)
+    assert counters.counts()["allotrope_retries_total"] == {
+        (("error", "ProviderUnavailableError"), ("provider", "openai")): 1
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "requests"),
+    [
+        ("503", "ProviderUnavailableError", 3),
+        ("429", "RateLimitedError", 3),
+        ("quota", "QuotaExhaustedError", 1),
+        ("401", "AuthenticationFailedError", 1),
+        ("404", "UnknownModelError", 1),
+        ("reset", "ProviderUnreachableError", 2),
+        ("hang", "ProviderTimeoutError", 2),
+        ("stall", "ProviderTimeoutError", 2),
+        ("malformed_json", "MalformedReplyError", 2),
+        ("empty", "MalformedReplyError", 2),
+    ],
+)
+async def test_an_outage_ends_in_the_fallbacks_answer(
+    sim: ProviderSimulator, ask: Ask, kind: str, error: str, requests: int
+) -> None:
+    more = {"timeout_s": 0.4} if "stream" not in ask.way else {}
+    chain, _ = chain_for(sim, openai=more)
+    if kind == "stall":
+        sim.faults.add(kind, provider="openai", after_tokens=0)
+    else:
+        sim.faults.add(kind, provider="openai")
+    message = await ask(chain)
+    told = stamp(message)
+    assert (told["provider"], told["model"]) == ("ollama", "llama3.1")
+    assert [failure["error"] for failure in told["failover"]] == [error]
+    assert told["degraded"]["reason"] == error
+    assert told["degraded"]["message"].endswith("; answered by llama3.1 on Ollama.")
+    assert message.text.strip()
+    assert asked(sim, "openai") == requests
+
+
+async def test_open_means_no_request_and_recovery_comes_by_a_probe(
+    sim: ProviderSimulator, ask: Ask
+) -> None:
+    chain, circuits = chain_for(sim, breaks_s=(0.2,), jitter=0.0)
+    fault = sim.faults.add("503", provider="openai")
+    await ask(chain)
+    before = asked(sim, "openai")
+    told = stamp(await ask(chain))
+    assert asked(sim, "openai") == before == 3
+    assert told["failover"] == [{"provider": "openai", "model": "o3", "error": "CircuitOpenError"}]
+    assert told["degraded"]["reason"] == "ProviderUnavailableError"
+    assert told["degraded"]["retry_after_s"] <= 0.2
+    sim.faults.remove(fault)
+
+    await asyncio.sleep(0.25)
+    assert stamp(await ask(chain))["provider"] == "openai"
+    assert all(circuits.look(name).state == "closed" for name in circuits.names())
+
+
+async def test_rate_limited_for_long_is_said_in_plain_words(
+    sim: ProviderSimulator, ask: Ask
+) -> None:
+    chain, _ = chain_for(sim, jitter=0.0)
+    sim.faults.add(Fault(kind="429", provider="openai", retry_after=42))
+    message = await ask(chain)
+    assert asked(sim, "openai") == 1
+    assert stamp(message)["degraded"]["message"] == (
+        "OpenAI is rate-limited, next try in 42 s; answered by llama3.1 on Ollama."
+    )
+
+
+async def test_a_wrong_request_goes_up_as_it_is_and_never_trips(
+    sim: ProviderSimulator, ask: Ask
+) -> None:
+    chain, circuits = chain_for(sim)
+    sim.faults.add("400", provider="openai")
+    for _ in range(5):
+        with pytest.raises(ours.RequestRejectedError):
+            await ask(chain)
+    assert asked(sim, "ollama") == 0
+    assert all(circuits.look(name).state == "closed" for name in circuits.names())
+
+
+async def test_refused_content_is_told_to_the_user(sim: ProviderSimulator, ask: Ask) -> None:
+    chain, _ = chain_for(sim)
+    sim.faults.add("content_policy", provider="openai")
+    with pytest.raises(ours.ContentRefusedError):
+        await ask(chain)
+    assert asked(sim, "ollama") == 0
+
+
+async def test_when_all_fail_every_cause_is_there(sim: ProviderSimulator, ask: Ask) -> None:
+    chain, _ = chain_for(sim)
+    sim.faults.add("quota", provider="openai")
+    sim.down("ollama")
+    with pytest.raises(ours.AllProvidersFailedError) as caught:
+        await ask(chain)
+    kinds = [type(cause) for cause in caught.value.causes]
+    assert kinds == [ours.QuotaExhaustedError, ours.ProviderUnreachableError]
+    assert caught.value.message == (
+        "No model can answer now: OpenAI has no credit left on this account, next try in 1 h; "
+        "Ollama can't be reached."
+    )
+    assert caught.value.exit_code == 3
+    assert "sk-simulator" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["cut", "reset_mid_stream", "sse_error", "stall"])
+@pytest.mark.parametrize("way", ["stream", "astream"])
+async def test_a_stream_that_breaks_begins_again_and_adds_up(
+    sim: ProviderSimulator, kind: str, way: str
+) -> None:
+    chain, _ = chain_for(sim)
+    sim.script([Reply("One two three four five six.")], provider="openai")
+    sim.script([Reply("Seven eight.")], provider="ollama")
+    sim.faults.add(kind, provider="openai", after_tokens=3)
+    if way == "stream":
+        chunks: list[Any] = list(chain.stream("count"))
+    else:
+        chunks = [chunk async for chunk in chain.astream("count")]
+    assert sum(isinstance(chunk, StreamRestart) for chunk in chunks) == 1
+    assert chunks[1].text.startswith("One")
+    whole = added_up(chunks)
+    assert whole.text == "Seven eight."
+    assert stamp(whole)["provider"] == "ollama"
+    assert counters.counts()["allotrope_stream_restarts_total"]
+
+
+@pytest.mark.parametrize("way", ["stream", "astream"])
+async def test_by_setting_the_partial_text_is_kept(sim: ProviderSimulator, way: str) -> None:
+    chain, _ = chain_for(sim, when_a_stream_breaks="partial")
+    sim.script([Reply("One two three four five six.")], provider="openai")
+    sim.faults.add("cut", provider="openai", after_tokens=3)
+    message = await Ask(way)(chain, "count")
+    assert message.text.startswith("One")
+    assert stamp(message)["degraded"]["message"] == (
+        "OpenAI cut the connection; the answer above is incomplete."
+    )
+    assert asked(sim, "ollama") == 0
+
+
+async def test_an_empty_reply_is_told_to_the_model(sim: ProviderSimulator, ask: Ask) -> None:
+    chain, circuits = chain_for(sim)
+    sim.faults.add("empty", provider="openai", times=1)
+    assert stamp(await ask(chain))["attempts"] == 2
+    last = [r for r in sim.requests if r.provider == "openai"][-1]
+    assert "Your last reply was empty" in str(last.body["messages"][-1])
+    assert all(circuits.look(name).consecutive == 0 for name in circuits.names())
+
+
+@tool
+def weather(city: str) -> str:
+    """The weather in a city."""
+    return f"sunny in {city}"
+
+
+async def test_a_broken_tool_call_is_asked_for_again_unseen(
+    sim: ProviderSimulator, ask: Ask
+) -> None:
+    chain, _ = chain_for(sim)
+    call = Reply(tool_calls=(ToolCall("weather", {"city": "Rome"}),))
+    broken = Reply(tool_calls=(ToolCall("weather", '{"city": "Ro'),))
+    sim.script([broken, call], provider="openai")
+    message = await ask(chain.bind_tools([weather]))
+    assert stamp(message)["provider"] == "openai"
+    assert message.tool_calls[0]["args"] == {"city": "Rome"}
+
+
+async def test_a_tool_call_that_misses_its_schema(sim: ProviderSimulator, ask: Ask) -> None:
+    chain, _ = chain_for(sim)
+    sim.script(
+        [
+            Reply(tool_calls=(ToolCall("weather", {"town": "Rome"}),)),
+            Reply(tool_calls=(ToolCall("weather", {"city": "Rome"}),)),
+        ],
+        provider="openai",
+    )
+    message = await ask(chain.bind_tools([weather]))
+    assert message.tool_calls[0]["args"] == {"city": "Rome"}
+    assert stamp(message)["attempts"] == 2
+
+
+class City(BaseModel):
+    """A city."""
+
+    name: str
+    country: str
+
+
+def test_structured_output_that_misses_its_schema(sim: ProviderSimulator) -> None:
+    chain, _ = chain_for(sim)
+    sim.script(
+        [Reply('{"name": "Rome"}'), Reply('{"name": "Rome", "country": "Italy"}')],
+        provider="openai",
+    )
+    schema = {**City.model_json_schema(), "title": "City"}
+    structured = chain.with_structured_output(schema, method="json_schema")
+    assert structured.invoke("Which city?") == {"name": "Rome", "country": "Italy"}
+
+
+async def test_openai_only_arguments_and_content_stay_with_openai(
+    sim: ProviderSimulator, ask: Ask
+) -> None:
+    chain, _ = chain_for(sim)
+    sim.faults.add("quota", provider="openai")
+    history = [
+        HumanMessage("hi"),
+        AIMessage(
+            [
+                {"type": "reasoning", "summary": [], "id": "rs_1"},
+                {"type": "text", "text": "hello", "annotations": []},
+            ]
+        ),
+        HumanMessage("and?"),
+    ]
+    bound = chain.bind(parallel_tool_calls=False, reasoning_effort="low")
+    assert stamp(await ask(bound, history))["provider"] == "ollama"
+    body = next(r.body for r in sim.requests if r.provider == "ollama")
+    assert "reasoning_effort" not in str(body)
+    assert [m["content"] for m in body["messages"]] == ["hi", "hello", "and?"]
+
+
+async def test_the_fallback_gets_a_prompt_packed_to_its_window(
+    sim: ProviderSimulator, ask: Ask
+) -> None:
+    chain, _ = chain_for(sim, ollama={"num_ctx": 4096})
+    sim.faults.add("503", provider="openai")
+    budgets: list[int] = []
+
+    def repack(messages: list[Any], budget_tokens: int) -> list[Any]:
+        budgets.append(budget_tokens)
+        return [SystemMessage("packed"), messages[-1]]
+
+    await ask(chain, [HumanMessage("long " * 50), HumanMessage("now")], with_repack(None, repack))
+    assert budgets == [3072]
+    body = next(r.body for r in sim.requests if r.provider == "ollama")
+    assert [m["content"] for m in body["messages"]] == ["packed", "now"]
+    assert body["options"]["num_ctx"] == 4096
+
+
+async def test_an_overflow_is_packed_tighter_and_sent_once_more(
+    sim: ProviderSimulator, ask: Ask
+) -> None:
+    chain, circuits = chain_for(sim)
+    sim.faults.add("context_overflow", provider="openai", times=1)
+    budgets: list[int] = []
+
+    def repack(messages: list[Any], budget_tokens: int) -> list[Any]:
+        budgets.append(budget_tokens)
+        return messages
+
+    told = stamp(await ask(chain, "x", with_repack(None, repack)))
+    assert (told["provider"], told["attempts"]) == ("openai", 2)
+    assert budgets == [160_000]
+    assert all(circuits.look(name).consecutive == 0 for name in circuits.names())
+
+
+async def test_without_a_packer_an_overflow_goes_to_the_next_model_at_once(
+    sim: ProviderSimulator, ask: Ask
+) -> None:
+    chain, _ = chain_for(sim)
+    sim.faults.add("context_overflow", provider="openai")
+    assert stamp(await ask(chain))["provider"] == "ollama"
+    assert asked(sim, "openai") == 1
+
+
+async def test_a_cancelled_probe_gives_its_lease_back(sim: ProviderSimulator) -> None:
+    chain, circuits = chain_for(sim, breaks_s=(0.05,), jitter=0.0)
+    fault = sim.faults.add("503", provider="openai")
+    await chain.ainvoke("x")
+    sim.faults.remove(fault)
+    sim.faults.add("hang", provider="openai", times=1)
+    await asyncio.sleep(0.1)
+    task = asyncio.create_task(chain.ainvoke("x"))
+    await asyncio.sleep(0.15)
+    name = next(n for n in circuits.names() if n.endswith("/o3"))
+    assert circuits.look(name).probe_owner
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert circuits.look(name).probe_owner is None
+    assert stamp(await chain.ainvoke("x"))["provider"] == "openai"
+
+
+def test_a_stream_nobody_reads_to_the_end_counts_for_nothing(sim: ProviderSimulator) -> None:
+    chain, circuits = chain_for(sim)
+    for _ in range(5):
+        stream = chain.stream("one two three four five six seven eight")
+        next(stream)
+        stream.close()  # type: ignore[attr-defined]  # it is a generator
+    assert all(circuits.look(name).consecutive == 0 for name in circuits.names())
+
+
+def test_our_own_budget_refuses_and_nothing_trips(sim: ProviderSimulator) -> None:
+    from langchain_core.callbacks import BaseCallbackHandler
+
+    class Refuser(BaseCallbackHandler):
+        raise_error = True
+        run_inline = True
+
+        def on_chat_model_start(self, *args: Any, **kwargs: Any) -> None:
+            raise ours.BudgetExceededError("Your budget of 1 USD is spent.")
+
+    chain, circuits = chain_for(sim)
+    with pytest.raises(ours.BudgetExceededError):
+        chain.invoke("x", {"callbacks": [Refuser()]})
+    assert sim.requests == []
+    assert circuits.names() == []
+
+
+def test_batches_have_provenance_of_their_own(sim: ProviderSimulator) -> None:
+    chain, _ = chain_for(sim)
+    sim.faults.add("quota", provider="openai")
+    first, second = chain.batch(["a", "b"])
+    assert stamp(first)["provider"] == stamp(second)["provider"] == "ollama"
+    assert len(stamp(first)["failover"]) == len(stamp(second)["failover"]) == 1
