@@ -558,14 +558,17 @@ class Circuits:
         """
         if self._closed:
             return None
+        idle = self._ticks() - self._last_call > LINGER_S
         if self.sharing == "lost":
             lost_at = self._lost_at
+            if idle:  # nobody asks; starting a server again for nobody would be wrong
+                return None
             if lost_at is not None and self._ticks() - lost_at >= self._lost_s:
                 self.rejoin()
             return self._lost_s / 4
         for name in list(self._gathered):
             self._hand_in(name)
-        if self._ticks() - self._last_call > LINGER_S:
+        if idle:
             return None
         for name in list(self._snapshots):
             if self.sharing == "redis":

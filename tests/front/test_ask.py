@@ -135,7 +135,7 @@ def test_nobody_can_answer_is_exit_3(cli, simulator: ProviderSimulator) -> None:
     ran = cli("ask", "assistant", "hi")
     assert ran.code == 3, ran.err
     assert "openai" in ran.err
-    assert "ollama" in ran.err
+    assert "Ollama" in ran.err
     assert "sk-test" not in ran.err
 
 
