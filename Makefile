@@ -29,7 +29,7 @@ run: .venv/.run
 	@$(BIN)/allotrope ask assistant "$(Q)" --stream
 
 test: .venv/.dev
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 lint: .venv/.dev
 	$(BIN)/ruff format --check .

@@ -1,6 +1,7 @@
 """Fixtures that every room uses."""
 
 import contextlib
+import logging
 import os
 import shutil
 import signal
@@ -40,6 +41,16 @@ def _servers() -> Iterator[MakeServer]:
             if pid is not None and server.answers():
                 os.kill(pid, signal.SIGKILL)
             shutil.rmtree(server.folder, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def _own_logging() -> Iterator[None]:
+    """What a command sets on our logger ends with the test that ran it."""
+    logger = logging.getLogger("allotrope")
+    before = logger.level, logger.propagate, logger.handlers[:]
+    yield
+    logger.level, logger.propagate, logger.handlers[:] = before
+    logger.manager._clear_cache()  # type: ignore[attr-defined]  # what setLevel does too
 
 
 @pytest.fixture(scope="session")
