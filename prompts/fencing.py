@@ -15,6 +15,7 @@ out.
 
 import re
 import unicodedata
+from functools import lru_cache
 
 TAG = "quoted_data"
 
@@ -128,6 +129,7 @@ def fence_all(pieces: list[tuple[str, str]], *, name: str) -> Fenced:
     return Fenced("\n".join(f for s, t in pieces if (f := fence(t, name=name, source=s))))
 
 
+@lru_cache(maxsize=512)
 def _label(text: str) -> str:
     one_line = _LABEL.sub("_", " ".join(neutralise(text).split()))
     return one_line[:120]

@@ -75,7 +75,16 @@ class Snapshot:
             PromptError: No such template, version or label, or it is broken.
         """
         name, _, version = ref.partition("@")
-        wanted = ref if version else f"{name}@{self.version_of(name, label)}"
+        if version:
+            wanted = ref
+        elif label.isdecimal():
+            wanted = f"{name}@{label}"
+        elif "@" in label:
+            pins = dict(pin.strip().partition("@")[::2] for pin in label.split(","))
+            pinned = pins.get(name)
+            wanted = f"{name}@{pinned or self.version_of(name, 'production')}"
+        else:
+            wanted = f"{name}@{self.version_of(name, label)}"
         found = self.templates.get(wanted)
         if found is not None:
             return found
@@ -142,7 +151,8 @@ class PromptLibrary:
         Args:
             ref: `assistant` or `assistant@3`.
             label: Default: the library's; a template that doesn't have it answers with
-                `production`.
+                `production`. A number means that version; `assistant@2` (several: with commas)
+                pins those templates and leaves the others at `production`.
 
         Raises:
             PromptError: No such template, version or label, or it is broken.

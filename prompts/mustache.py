@@ -174,6 +174,18 @@ def compile_text(text: str) -> Tokens:
     ]
 
 
+def gated(tokens: Tokens, names: frozenset[str]) -> Tokens:
+    """The same tokens with the sections of these names asking for `?name`.
+
+    A section over a plain text makes the renderer look for each name inside the text first, which
+    costs it an exception each time. Where `?name` is the values themselves (or False), the section
+    means the same and the look-up hits at once.
+    """
+    return [
+        (tag, f"?{key}") if tag == "section" and key in names else (tag, key) for tag, key in tokens
+    ]
+
+
 def unescaped(text: str) -> str:
     """The same template with `{{x}}` written as `{{{x}}}`, for LangChain's own renderer."""
 

@@ -55,6 +55,9 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
 }
 
 
+_NESTED = ("list", "object", "messages")
+
+
 class Strict(BaseModel):
     """Base of what stands in a front matter; unknown fields are refused."""
 
@@ -142,11 +145,6 @@ class Part:
     name: str | None
     text: str
     line: int
-
-    @cached_property
-    def tokens(self) -> mustache.Tokens:
-        """The parsed text."""
-        return mustache.compile_text(self.text)
 
 
 class TemplateError(PromptError):
@@ -272,6 +270,30 @@ class PromptTemplateVersion:
         return frozenset(self.meta.variables) | frozenset(self.meta.context)
 
     @cached_property
+    def _gates(self) -> frozenset[str]:
+        """Names of plain values whose sections don't use the value as `{{.}}`."""
+        plain = {n for n, v in self.meta.variables.items() if v.type not in _NESTED}
+        plain |= set(self.meta.context)
+        uses = [
+            use
+            for part in self.parts
+            if part.role != "placeholder"
+            for use in mustache.uses(part.text)
+            if use.inside
+        ]
+        own_value = {use.inside[-1] for use in uses if use.name == "."}
+        # Inside a list's item, a field of the same name counts first.
+        in_items = {use.root for use in uses if not plain.issuperset(use.inside)}
+        return frozenset(plain - own_value - in_items)
+
+    @cached_property
+    def _compiled(self) -> tuple[tuple[Part, mustache.Tokens], ...]:
+        return tuple(
+            (part, mustache.gated(mustache.compile_text(part.text), self._gates))
+            for part in self.parts
+        )
+
+    @cached_property
     def _fenced(self) -> tuple[str, ...]:
         """The names whose text is put in as data."""
         slots = [n for n, slot in self.meta.context.items() if not slot.trusted]
@@ -294,12 +316,14 @@ class PromptTemplateVersion:
             value = filled[name]
             if value and not isinstance(value, Fenced):
                 filled[name] = _as_data(value, name)
+        for name in self._gates:
+            filled[f"?{name}"] = filled if filled[name] else False
         messages: list[BaseMessage] = []
-        for part in self.parts:
+        for part, tokens in self._compiled:
             if part.role == "placeholder":
                 messages.extend(_messages(filled[part.name or ""], ref=self.ref))
                 continue
-            text = mustache.render(part.tokens, filled).strip()
+            text = mustache.render(tokens, filled).strip()
             if text:
                 messages.append(_MESSAGES[part.role](content=text))
         return messages

@@ -98,6 +98,30 @@ def test_callables_inside_lists_are_refused(tmp_path: Path) -> None:
     assert version.render({"who": ["a", "b"]}) == [HumanMessage("Hello ab.")]
 
 
+def test_sections_over_plain_values(tmp_path: Path) -> None:
+    """They are compiled in a quicker form, which must mean the same."""
+    text = (
+        "{{#who}}[{{who}}{{#more}}+{{more}}{{/more}}]{{/who}}{{^who}}nobody{{/who}}"
+        "{{#items}}<{{name}}{{#who}}:{{who}}{{/who}}>{{/items}}{{#dot}}({{.}}){{/dot}}"
+    )
+    head = template(text=text).replace(
+        "  who: {type: string}\n",
+        '  who: {default: ""}\n  more: {type: integer, default: 0}\n'
+        '  items: {type: list, default: [], fields: [name]}\n  dot: {default: ""}\n',
+    )
+    write(tmp_path, "greet@1", head)
+    version = PromptLibrary([FolderSource(tmp_path)]).get("greet")
+
+    def say(**values: object) -> str:
+        return version.render(values)[0].text
+
+    assert say() == "nobody"
+    assert say(who="Ann") == "[Ann]"
+    assert say(who="Ann", more=2, dot="x") == "[Ann+2](x)"
+    assert say(who="A", items=[{"name": "n"}, {"name": "m", "who": "B"}]) == "[A]<n:A><m:B>"
+    assert say(more=2, items=[{"name": "n"}]) == "nobody<n>"
+
+
 def test_placeholders_take_messages_of_any_form(tmp_path: Path) -> None:
     write(
         tmp_path,
@@ -133,6 +157,20 @@ def test_labels_decide_what_is_live_and_promotion_locks(
     library.refresh()
     assert library.get("greet@2").render({"who": "Ann"}) == [HumanMessage("Hi Ann.")]
     assert "versions don't change" in library.problems()["greet@2"]
+
+
+def test_a_label_may_pin_versions(library: PromptLibrary, tmp_path: Path) -> None:
+    write(tmp_path, "greet@2", template(version=2))
+    write(tmp_path, "part@1", template("part"))
+    library.refresh()
+    promote(library, "greet@1")
+    assert library.get("greet", "2").version == 2
+    assert library.get("greet", "part@1, greet@2").version == 2
+    assert library.get("part", "greet@2").version == 1
+    with pytest.raises(PromptError, match="has no version 7"):
+        library.get("greet", "7")
+    with pytest.raises(PromptError, match="has no version 7"):
+        library.get("greet", "greet@7")
 
 
 @pytest.mark.parametrize(
