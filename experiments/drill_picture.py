@@ -9,6 +9,11 @@ from allotrope.experiments.drill_result import Drill, Turn
 COLOURS = {"openai": "#2a9d8f", "ollama": "#e9a23b", "nobody": "#d1495b"}
 """Who answered, in colours that people with colour blindness can tell apart."""
 
+LINES = {"open": "-", "half_open": ":", "closed": "--", "isolated": "-", "disabled": "-"}
+"""How the picture draws a circuit's change: solid when it opens, dashed when it closes."""
+
+DASHES = {"-": "solid", ":": "dot", "--": "dash"}
+
 
 def strip(drill: Drill, *, seconds: float) -> str:
     """The run as one character a second: who answered the turns asked then.
@@ -69,6 +74,8 @@ def write_png(drills: Sequence[Drill], path: Path) -> None:
         begin, end = _window(drill)
         if end > begin:
             plot.axvspan(begin, end, color="#d1495b", alpha=0.08)
+        for change in drill.changes:
+            plot.axvline(change.at_s, color="#555555", linewidth=0.7, linestyle=LINES[change.state])
         plot.set_title(f"{drill.scenario.title} ({drill.system})", fontsize=9, loc="left")
         plot.set_ylabel("seconds to answer", fontsize=8)
     plots[0, 0].legend(fontsize=8, loc="upper right")
@@ -104,6 +111,13 @@ def write_html(drills: Sequence[Drill], path: Path) -> None:
                     showlegend=row == 1,
                     text=[f"{turn.thread}: {turn.error or 'answered'}" for turn in turns],
                 ),
+                row=row,
+                col=1,
+            )
+        for change in drill.changes:
+            figure.add_vline(
+                x=change.at_s,
+                line={"color": "#555555", "width": 1, "dash": DASHES[LINES[change.state]]},
                 row=row,
                 col=1,
             )

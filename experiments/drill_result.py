@@ -51,6 +51,23 @@ class Asked:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Change:
+    """A circuit that opened, let a probe through, or closed.
+
+    Args:
+        at_s: When.
+        circuit: Its name, `openai/o3`.
+        state: What it became.
+        reason: Why, where it opened.
+    """
+
+    at_s: float
+    circuit: str
+    state: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Figures:
     """The figures of one run. Times in seconds of the run.
 
@@ -100,6 +117,7 @@ class Drill:
         turns: All turns, by their start.
         requests: All requests the simulated providers got, by their time.
         threads: What each thread holds at the end: (role, text).
+        changes: What the circuits did, as this process saw it.
     """
 
     scenario: Scenario
@@ -107,6 +125,7 @@ class Drill:
     turns: tuple[Turn, ...]
     requests: tuple[Asked, ...]
     threads: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    changes: tuple[Change, ...] = ()
 
     def joined(self, other: "Drill", *, requests: tuple[Asked, ...]) -> "Drill":
         """This run and that of another process as one.
@@ -156,6 +175,7 @@ class Drill:
             "starts_s": self.scenario.starts_s,
             "heals_s": self.scenario.heals_s,
             **asdict(self.figures()),
+            "circuits": [asdict(change) for change in self.changes],
             "timeline": [
                 {
                     "at_s": round(turn.started_s, 2),

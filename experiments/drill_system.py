@@ -14,7 +14,7 @@ from typing import Any, Self
 from pydantic import SecretStr
 
 from allotrope.experiments.drill import Crowd, Stage, System, compressed, play
-from allotrope.experiments.drill_result import Drill
+from allotrope.experiments.drill_result import Change, Drill
 from allotrope.experiments.outages import Scenario
 from allotrope.settings import Settings
 from allotrope.stores.redis_server import EmbeddedServer, find_server
@@ -110,8 +110,10 @@ class OurSystem:
         from langgraph.checkpoint.memory import InMemorySaver
 
         from allotrope.agents import registry
+        from allotrope.models.resilience import circuits_of
         from allotrope.runtime import Agent
 
+        self.circuits = circuits_of(settings)
         self._agent = Agent(registry.find("assistant"), settings, checkpointer=InMemorySaver())
 
     async def turn(self, thread: str, text: str) -> AsyncIterator[tuple[str, str]]:
@@ -134,8 +136,9 @@ class OurSystem:
         return held
 
     async def aclose(self) -> None:
-        """Closes what the agent opened."""
+        """Closes what the agent and its circuits opened."""
         await self._agent.aclose()
+        await asyncio.to_thread(self.circuits.close)
 
 
 async def warm(system: System) -> None:
@@ -175,9 +178,11 @@ async def drill(settings: Settings, scenario: Scenario, stage: Stage, *, crowd: 
                 worker = Worker(own, scenario, crowd=there, speed=stage.speed)
                 workers.append(stack.enter_context(worker))
         system = OurSystem(own)
+        changes: list[Change] = []
         try:
             await warm(system)
             zero = stage.set_up(scenario)
+            system.circuits.listeners.append(_noting(changes, lambda: stage.clock() - zero))
             for worker in workers:
                 worker.go(zero)
             found = await play(
@@ -186,9 +191,25 @@ async def drill(settings: Settings, scenario: Scenario, stage: Stage, *, crowd: 
             for worker in workers:
                 more = await asyncio.to_thread(worker.result, 60.0)
                 found = found.joined(more, requests=stage.requests())
-            return found
+            return replace(found, changes=tuple(changes))
         finally:
             await system.aclose()
+
+
+def _noting(changes: list[Change], now: Callable[[], float]) -> Callable[[Any, Any], None]:
+    from allotrope.models.circuits import shown_name
+
+    def note(before: Any, after: Any) -> None:
+        changes.append(
+            Change(
+                at_s=round(now(), 2),
+                circuit=shown_name(after.name),
+                state=after.state,
+                reason=after.reason if after.state == "open" else None,
+            )
+        )
+
+    return note
 
 
 def _redis_loss(scenario: Scenario, redis: DrillRedis) -> dict[float, Callable[[], None]]:

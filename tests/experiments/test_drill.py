@@ -12,7 +12,7 @@ from allotrope.exceptions import InputError
 from allotrope.experiments.drill import Crowd, Stage, compressed, play
 from allotrope.experiments.drill_advice import advice
 from allotrope.experiments.drill_picture import strip, write_html, write_png
-from allotrope.experiments.drill_result import Asked, Drill, Turn
+from allotrope.experiments.drill_result import Asked, Change, Drill, Turn
 from allotrope.experiments.drill_system import DrillRedis, drill, drill_settings
 from allotrope.experiments.outages import SCENARIOS, scenario
 from allotrope.settings import load_settings
@@ -66,6 +66,11 @@ def made_up() -> Drill:
         turns=turns,
         requests=requests,
         threads={"user0": thread},
+        changes=(
+            Change(at_s=12.1, circuit="openai/o3", state="open", reason="ProviderUnavailableError"),
+            Change(at_s=40.5, circuit="openai/o3", state="half_open"),
+            Change(at_s=41.0, circuit="openai/o3", state="closed"),
+        ),
     )
 
 
@@ -204,6 +209,10 @@ async def test_a_small_real_run(tmp_path: Path) -> None:
     assert (figures.lost, figures.duplicated) == (0, 0)
     assert {t.answered_by for t in run.turns} == {"openai", "ollama"}
     assert figures.first_fallback_s is not None
+    assert figures.opened
+    assert figures.wasted < 12
+    assert run.changes[0].state == "open"
+    assert run.changes[0].circuit == "openai/o3"
 
 
 async def test_a_system_that_fails_is_seen() -> None:

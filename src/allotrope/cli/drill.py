@@ -145,6 +145,10 @@ def _print_table(drills: "list[Drill]") -> None:
     for one in drills:
         line = f"{one.scenario.name:<22} {strip(one, seconds=60)}"
         console.print(line, highlight=False, soft_wrap=True)
+        for change in one.changes:
+            why = f" ({change.reason})" if change.reason else ""
+            what = f"{change.at_s:.1f} s: {change.circuit} {change.state}{why}"
+            console.print(f"[dim]{'':<22} {what}[/]", highlight=False)
     for one in drills:
         for sentence in advice(one, settings):
             console.print(f"[yellow]{one.scenario.name}:[/] {sentence}", highlight=False)
