@@ -103,6 +103,7 @@ def _print_list() -> None:
 
 
 def _print_table(drills: "list[Drill]") -> None:
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
@@ -111,11 +112,16 @@ def _print_table(drills: "list[Drill]") -> None:
     from allotrope.settings import load_settings
 
     console, settings = Console(), load_settings()
-    table = Table(title="Outage drill, seconds as your settings mean them", title_justify="left")
-    table.add_column("scenario")
+    table = Table(
+        title="Outage drill, seconds as your settings mean them",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    table.add_column("scenario", no_wrap=True)
     for column in (
         "answered",
-        "by fallback",
+        "fallback",
         "first after",
         "wasted",
         "wait p50/p99",
