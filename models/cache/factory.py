@@ -1,16 +1,21 @@
 """Opens the cache that the settings describe."""
 
 import importlib
+import logging
 from typing import Any
 
 from langchain_core.caches import BaseCache
+from langchain_core.embeddings import Embeddings
 
 from allotrope.exceptions import SettingsError
 from allotrope.models.cache.answers import AnswerCache
 from allotrope.models.cache.memory import MemoryRedis
 from allotrope.models.cache.redis_cache import RedisCache
+from allotrope.models.cache.semantic import SemanticTier
 from allotrope.settings import Settings
 from allotrope.stores.redis import PerLoop, open_async_redis, open_redis
+
+logger = logging.getLogger("allotrope.cache")
 
 
 def open_answers(settings: Settings) -> AnswerCache:
@@ -29,6 +34,62 @@ def open_answers(settings: Settings) -> AnswerCache:
     )
 
 
+def open_semantic(
+    settings: Settings, answers: AnswerCache, *, embeddings: Embeddings | None = None
+) -> SemanticTier | None:
+    """The semantic tier of the settings.
+
+    Args:
+        settings: Which embeddings, which precision, which coefficients.
+        answers: The exact tier it stands on.
+        embeddings: Used instead of the ones the settings name.
+
+    Returns:
+        None where it is off, or where no embeddings are named; a log line says so.
+
+    Raises:
+        SettingsError: The embeddings can't be made.
+        InputError: The coefficients can't be read.
+    """
+    semantic = settings.cache.semantic
+    if semantic.mode == "off":
+        return None
+    name = semantic.embeddings or ("" if embeddings is None else type(embeddings).__qualname__)
+    if not name:
+        logger.info(
+            "The semantic cache is off: no embeddings. Set ALLOTROPE_CACHE__SEMANTIC__EMBEDDINGS."
+        )
+        return None
+    from allotrope.models.cache.gate import SafetyGate
+    from allotrope.models.cache.score import load_scorer
+
+    gate = SafetyGate(load_scorer(semantic.coefficients), precision=semantic.precision)
+    return SemanticTier(answers, embeddings or _embeddings(settings), gate=gate, name=name)
+
+
+def _embeddings(settings: Settings) -> Embeddings:
+    from langchain.embeddings import init_embeddings
+
+    name = str(settings.cache.semantic.embeddings)
+    more: dict[str, Any] = {}
+    if name.startswith("openai:") and settings.openai.api_key is not None:
+        more = {"api_key": settings.openai.api_key, "max_retries": 0, "timeout": 5.0}
+        if settings.openai.base_url is not None:
+            more["base_url"] = settings.openai.base_url
+    if name.startswith("ollama:"):
+        more = {"base_url": settings.ollama.host}
+    try:
+        made = init_embeddings(name, **more)
+    except Exception as exc:
+        raise SettingsError(
+            f"ALLOTROPE_CACHE__SEMANTIC__EMBEDDINGS is {name!r}, which can't be used: {exc}.",
+            hint="Write provider:model, such as openai:text-embedding-3-small.",
+        ) from exc
+    if not isinstance(made, Embeddings):
+        raise SettingsError(f"{name!r} names no embeddings.")
+    return made
+
+
 def open_cache(settings: Settings) -> BaseCache | None:
     """The cache for the chain: ours, or the LangChain cache that `cache.factory` gives.
 
@@ -41,7 +102,8 @@ def open_cache(settings: Settings) -> BaseCache | None:
     if not settings.cache.enabled:
         return None
     if settings.cache.factory is None:
-        return RedisCache(open_answers(settings))
+        answers = open_answers(settings)
+        return RedisCache(answers, semantic=open_semantic(settings, answers))
     module, _, name = settings.cache.factory.partition(":")
     try:
         made = getattr(importlib.import_module(module), name)(settings)

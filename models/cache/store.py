@@ -25,7 +25,8 @@ local lru, meta, exp, stats = KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local digest, value, ttl_ms, now = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local max_entries, max_bytes, base = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
 local tags, info = cjson.decode(ARGV[8]), cjson.decode(ARGV[9])
-local function drop(name)
+redis.call('SET', KEYS[1], value, 'PX', ttl_ms)
+local function drop(name, keep)
   local old = redis.call('HGET', meta, name)
   if old then
     local m = cjson.decode(old)
@@ -35,13 +36,12 @@ local function drop(name)
   end
   redis.call('ZREM', lru, name)
   redis.call('ZREM', exp, name)
-  redis.call('UNLINK', base .. 'e:' .. name)
+  if not keep then redis.call('UNLINK', base .. 'e:' .. name) end
 end
+drop(digest, true)
 for _, name in ipairs(redis.call('ZRANGEBYSCORE', exp, '-inf', now, 'LIMIT', 0, 20)) do
   drop(name)
 end
-drop(digest)
-redis.call('SET', KEYS[1], value, 'PX', ttl_ms)
 local size = string.len(value) + 200
 info.b, info.t = size, tags
 redis.call('HSET', meta, digest, cjson.encode(info))
@@ -66,7 +66,10 @@ if evicted > 0 then redis.call('HINCRBY', stats, 'evictions', evicted) end
 for i = 2, 5 do redis.call('EXPIRE', KEYS[i], ARGV[10]) end
 return evicted
 """
-"""Stores an answer, books its size and tags, and evicts the least recently used over the limits."""
+"""Stores an answer, books its size and tags, and evicts the least recently used over the limits.
+
+SET comes first: a script that has already written is let past `maxmemory` by Redis.
+"""
 
 DROP = """
 local lru, meta, exp, stats, base = KEYS[1], KEYS[2], KEYS[3], KEYS[4], ARGV[1]

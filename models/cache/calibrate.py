@@ -1,0 +1,269 @@
+"""Fits the gate's score on labelled pairs of questions, with cross-validation. NumPy only."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from allotrope.models.cache.gate import refusal
+from allotrope.models.cache.parse import parse
+from allotrope.models.cache.score import FEATURES, Scorer, features
+
+Rows = npt.NDArray[np.float64]
+Labels = npt.NDArray[np.float64]
+
+BINS = 48
+RECALLS = (0.2, 0.4, 0.6)
+PRECISIONS = {"strict": 0.92, "balanced": 0.87, "wide": 0.82}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A labelled pair.
+
+    Args:
+        a: One question.
+        b: The other.
+        cosine: Similarity of their vectors.
+        same: Whether both ask the same.
+    """
+
+    a: str
+    b: str
+    cosine: float
+    same: bool
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How the trees are grown.
+
+    Args:
+        trees: How many.
+        depth: Of each.
+        rate: Learning rate.
+        leaf: Least weight (hessian) of a leaf; less where there are few pairs.
+        shrink: L2 penalty on leaf values.
+        rows: Share of the pairs each tree sees.
+        columns: Share of the features each tree sees.
+        seed: Of the random choices.
+    """
+
+    trees: int = 300
+    depth: int = 3
+    rate: float = 0.05
+    leaf: float = 20.0
+    shrink: float = 8.0
+    rows: float = 0.7
+    columns: float = 0.3
+    seed: int = 7
+
+
+def word_weights(
+    pairs: Sequence[Pair], *, least: int = 8, strength: float = 12.0
+) -> dict[str, float]:
+    """Log-odds of `same` by each word that one question has and the other hasn't, shrunk to 0.
+
+    `quickly` more or less leaves the question the same; `difference` does not.
+    """
+    same: dict[str, float] = {}
+    seen: dict[str, int] = {}
+    near = [pair for pair in pairs if pair.cosine > 0.6]
+    base = sum(pair.same for pair in near) / max(1, len(near))
+    for pair in near:
+        a, b = set(parse(pair.a).stems), set(parse(pair.b).stems)
+        differing = a ^ b
+        for word in differing:
+            seen[word] = seen.get(word, 0) + 1
+            same[word] = same.get(word, 0.0) + pair.same
+    weights = {}
+    prior = np.log(base / (1 - base)) if 0 < base < 1 else 0.0
+    rare = [word for word, count in seen.items() if count < least]
+    for word, count in seen.items():
+        if count >= least:
+            share = (same[word] + strength * base) / (count + strength)
+            weights[word] = float(np.log(share / (1 - share)) - prior)
+    hits = sum(same[word] for word in rare)
+    count = sum(seen[word] for word in rare)
+    share = (hits + strength * base) / (count + strength)
+    weights[""] = float(np.log(share / (1 - share)) - prior)
+    return weights
+
+
+def table(pairs: Sequence[Pair], weights: Mapping[str, float]) -> Rows:
+    """The features of all pairs."""
+    known = dict(weights)
+    return np.array([features(parse(p.a), parse(p.b), p.cosine, known) for p in pairs])
+
+
+def fit(pairs: Sequence[Pair], how: Fit | None = None) -> Scorer:
+    """A scorer fitted on all pairs; its thresholds are not set yet."""
+    how = how or Fit()
+    weights, rows = _encoded(pairs, how)
+    labels = np.array([float(pair.same) for pair in pairs])
+    base, split, cut, leaf = _boost(rows, labels, how)
+    return Scorer(base, split, cut, leaf, weights, {"strict": 1.0}, {})
+
+
+def _encoded(pairs: Sequence[Pair], how: Fit) -> tuple[dict[str, float], Rows]:
+    """Word weights of all pairs, and features whose word weights never saw their own pair."""
+    rng = np.random.default_rng(how.seed)
+    part = rng.integers(0, 5, len(pairs))
+    rows = np.empty((len(pairs), len(FEATURES)))
+    for number in range(5):
+        inside = np.flatnonzero(part == number)
+        outside = [pairs[i] for i in np.flatnonzero(part != number).tolist()]
+        rows[inside] = table([pairs[i] for i in inside.tolist()], word_weights(outside))
+    return word_weights(pairs), rows
+
+
+def _boost(rows: Rows, labels: Labels, how: Fit) -> tuple[float, Any, Any, Any]:
+    """Gradient boosting with complete trees on binned features."""
+    rng = np.random.default_rng(how.seed)
+    edges = [np.unique(np.quantile(column, np.linspace(0, 1, BINS)[1:-1])) for column in rows.T]
+    bins = np.stack(
+        [np.searchsorted(at, column) for at, column in zip(edges, rows.T, strict=True)], axis=1
+    )
+    count, width = rows.shape
+    inner, leaves = 2**how.depth - 1, 2**how.depth
+    share = float(np.clip(labels.mean(), 0.01, 0.99))
+    base = float(np.log(share / (1 - share)))
+    margin = np.full(count, base)
+    split = np.zeros((how.trees, inner), dtype=np.int64)
+    cut = np.full((how.trees, inner), np.inf)
+    leaf = np.zeros((how.trees, leaves))
+    for tree in range(how.trees):
+        chance = 1 / (1 + np.exp(-margin))
+        grad, hess = labels - chance, chance * (1 - chance)
+        seen = rng.random(count) < how.rows
+        grad, hess = np.where(seen, grad, 0.0), np.where(seen, hess, 0.0)
+        columns = np.sort(rng.choice(width, max(1, int(width * how.columns)), replace=False))
+        node = np.zeros(count, dtype=np.int64)
+        for level in range(how.depth):
+            _grow(bins, edges, grad, hess, node, columns, level, how, split[tree], cut[tree])
+            inside = node + 2**level - 1
+            right = rows[np.arange(count), split[tree, inside]] > cut[tree, inside]
+            node = 2 * node + right
+        sums = np.bincount(node, grad, leaves), np.bincount(node, hess, leaves)
+        leaf[tree] = how.rate * sums[0] / (sums[1] + how.shrink)
+        margin += leaf[tree, node]
+    return base, split, cut, leaf
+
+
+def _grow(
+    bins: Any, edges: Any, grad: Rows, hess: Rows, node: Any, columns: Any, level: int, how: Fit,
+    split: Any, cut: Any,
+) -> None:  # fmt: skip
+    """Finds the best split of every node of one level."""
+    nodes, wide = 2**level, len(columns)
+    place = (node[:, None] * wide + np.arange(wide)) * BINS + bins[:, columns]
+    size = nodes * wide * BINS
+    g = np.bincount(place.ravel(), np.repeat(grad, wide), size).reshape(nodes, wide, BINS)
+    h = np.bincount(place.ravel(), np.repeat(hess, wide), size).reshape(nodes, wide, BINS)
+    g_left, h_left = g.cumsum(2), h.cumsum(2)
+    g_all, h_all = g_left[..., -1:], h_left[..., -1:]
+    gain = (
+        g_left**2 / (h_left + how.shrink)
+        + (g_all - g_left) ** 2 / (h_all - h_left + how.shrink)
+        - g_all**2 / (h_all + how.shrink)
+    )
+    least = min(how.leaf, len(node) / 300)
+    gain[(h_left < least) | (h_all - h_left < least)] = -1.0
+    for number in range(nodes):
+        best = int(gain[number].argmax())
+        column, at = columns[best // BINS], best % BINS
+        if gain[number].flat[best] > 1e-6 and at < len(edges[column]):
+            split[2**level - 1 + number] = column
+            cut[2**level - 1 + number] = edges[column][at]
+
+
+def cross_validate(
+    pairs: Sequence[Pair],
+    how: Fit | None = None,
+    *,
+    folds: int = 5,
+    told: Callable[[int], None] = lambda _: None,
+) -> Labels:
+    """Scores of all pairs by scorers that never saw them; what the hard rules refuse gets -1.
+
+    Pairs that share a question stay in one fold.
+    """  # fmt: skip
+    how = how or Fit()
+    group = _groups(pairs)
+    rng = np.random.default_rng(how.seed)
+    fold_of = {name: int(rng.integers(0, folds)) for name in sorted(set(group))}
+    fold = np.array([fold_of[name] for name in group])
+    scores = np.zeros(len(pairs))
+    for number in range(folds):
+        inside = np.flatnonzero(fold == number)
+        scorer = fit([pairs[i] for i in np.flatnonzero(fold != number).tolist()], how)
+        scores[inside] = scorer.scores(table([pairs[i] for i in inside.tolist()], scorer.weights))
+        told(number)
+    refused = np.array([refusal(parse(p.a), parse(p.b)) is not None for p in pairs])
+    scores[refused] = -1.0
+    return scores
+
+
+def _groups(pairs: Sequence[Pair]) -> list[int]:
+    """A number per pair; pairs linked by a common question have the same."""
+    parent: dict[str, str] = {}
+
+    def root(text: str) -> str:
+        while parent.setdefault(text, text) != text:
+            parent[text] = parent[parent[text]]
+            text = parent[text]
+        return text
+
+    for pair in pairs:
+        parent[root(pair.a)] = root(pair.b)
+    numbers: dict[str, int] = {}
+    return [numbers.setdefault(root(pair.a), len(numbers)) for pair in pairs]
+
+
+def precision_at(scores: Labels, labels: Labels, recall: float) -> tuple[float, float]:
+    """Precision where so much of the same pairs is found, and the score there."""
+    order = np.argsort(-scores, kind="stable")
+    found = np.cumsum(labels[order])
+    place = int(np.searchsorted(found, recall * labels.sum()))
+    place = min(place, len(order) - 1)
+    return float(found[place] / (place + 1)), float(scores[order[place]])
+
+
+def thresholds(scores: Labels, labels: Labels) -> dict[str, float]:
+    """The lowest score that keeps each precision, by its name; 1 where none does."""
+    order = np.argsort(-scores, kind="stable")
+    found = np.cumsum(labels[order]) / np.arange(1, len(order) + 1)
+    result = {}
+    for name, wanted in PRECISIONS.items():
+        fine = np.flatnonzero((found >= wanted) & (np.arange(len(order)) >= 30))
+        result[name] = round(float(scores[order[fine[-1]]]), 4) if len(fine) else 1.0
+    return result
+
+
+def calibrate(pairs: Sequence[Pair], how: Fit | None = None, *, folds: int = 5) -> Scorer:
+    """A scorer with thresholds from cross-validation.
+
+    Args:
+        pairs: Labelled; a few thousand make a good fit, two hundred are the least.
+        how: How the trees are grown.
+        folds: Of the cross-validation.
+    """
+    labels = np.array([float(pair.same) for pair in pairs])
+    scores = cross_validate(pairs, how, folds=folds)
+    scorer = fit(pairs, how)
+    cosines = np.array([pair.cosine for pair in pairs])
+    measured = {
+        "pairs": len(pairs),
+        "folds": folds,
+        "precision": {str(r): round(precision_at(scores, labels, r)[0], 4) for r in RECALLS},
+        "precision_by_cosine": {
+            str(r): round(precision_at(cosines, labels, r)[0], 4) for r in RECALLS
+        },
+        "refused_same": round(float((labels * (scores < 0)).sum() / max(1, labels.sum())), 4),
+    }
+    return Scorer(
+        scorer.base, scorer.split, scorer.cut, scorer.leaf, scorer.weights,
+        thresholds(scores, labels), measured,
+    )  # fmt: skip

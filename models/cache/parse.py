@@ -1,0 +1,148 @@
+"""What a question says, taken apart for the safety gate: numbers, names, negation, order."""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from snowballstemmer import stemmer
+
+from allotrope.models.cache.words import NEGATIONS, NUMBERS, STOPWORDS
+
+TOKEN = re.compile(
+    r"[$€£¥]?\d[\d,.:/\-]*\d[a-z%°]*|[$€£¥]?\d[a-z%°]*|c\+\+|c\#|\.?[a-z]\w*(?:'[a-z]+)?|\w+|[&/]",
+    re.IGNORECASE,
+)
+KINDS = ("who", "when", "where", "why", "how many", "how much", "how long", "how often", "how old",
+         "how far", "how", "what", "which", "yes/no", "other")  # fmt: skip
+YES_NO = frozenset(
+    {
+        "is",
+        "are",
+        "was",
+        "were",
+        "do",
+        "does",
+        "did",
+        "can",
+        "could",
+        "will",
+        "would",
+        "should",
+        "shall",
+        "may",
+        "might",
+        "must",
+        "has",
+        "have",
+        "had",
+        "am",
+        "isn't",
+        "aren't",
+        "don't",
+        "doesn't",
+        "didn't",
+        "can't",
+        "won't",
+    }
+)
+_stem = lru_cache(maxsize=50_000)(stemmer("english").stemWord)
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question taken apart.
+
+    Args:
+        text: As it was asked.
+        words: Its tokens in lower case, in order.
+        stems: The stems of `words`.
+        content: The stems that are no stopwords, in order.
+        numbers: Numbers, dates, versions, identifiers with digits.
+        names: Stems of words that were capitalised within a sentence, and of acronyms.
+        negations: How many words turn it round.
+        kind: One of `KINDS`.
+        grams: Trigrams of the text.
+    """
+
+    text: str
+    words: tuple[str, ...]
+    stems: tuple[str, ...]
+    content: tuple[str, ...]
+    numbers: frozenset[str]
+    names: frozenset[str]
+    negations: int
+    kind: str
+    grams: frozenset[str]
+
+
+@lru_cache(maxsize=20_000)
+def parse(text: str) -> Question:
+    """Takes a question apart."""
+    plain = text.replace("\u2019", "'").replace("\u2018", "'")
+    words: list[str] = []
+    names: set[str] = set()
+    numbers: set[str] = set()
+    negations = 0
+    shouting = plain.upper() == plain
+    starts = True
+    end = 0
+    for found in TOKEN.finditer(plain):
+        raw = found.group()
+        gap = plain[end : found.start()]
+        starts = starts or bool(re.search(r"[.!?:;\"“(]\s*$", gap))
+        end = found.end()
+        word = raw.lower()
+        if word.endswith("'s"):
+            word = word[:-2]
+        if any(char.isdigit() for char in word):
+            numbers.add(_number(word))
+        elif word in NUMBERS:
+            numbers.add(NUMBERS[word])
+        if word in NEGATIONS or word.endswith("n't") or gap.endswith(" non-"):
+            negations += 1
+        acronym = len(raw) > 1 and raw[:2].isupper() and not shouting
+        if raw[0].isupper() and (acronym or not starts) and word not in STOPWORDS and raw != "I":
+            names.add(_stem(word))
+        words.append(word)
+        starts = False
+    stems = tuple(_stem(word) for word in words)
+    content = tuple(stem for word, stem in zip(words, stems, strict=True) if word not in STOPWORDS)
+    squeezed = " " + " ".join(words) + " "
+    grams = frozenset(squeezed[i : i + 3] for i in range(len(squeezed) - 2))
+    return Question(
+        text=text,
+        words=tuple(words),
+        stems=stems,
+        content=content,
+        numbers=frozenset(numbers),
+        names=frozenset(names),
+        negations=negations,
+        kind=_kind(words),
+        grams=grams,
+    )
+
+
+def _number(word: str) -> str:
+    """A number in one form: `1,000` is `1000`, `2.50` is `2.5`; identifiers stay as they are."""
+    bare = word.rstrip(".,:/-")
+    digits = bare.replace(",", "")
+    if re.fullmatch(r"\d+(\.\d+)?", digits):
+        return digits.rstrip("0").rstrip(".") if "." in digits else digits.lstrip("0") or "0"
+    return bare
+
+
+def _kind(words: list[str]) -> str:
+    for place, word in enumerate(words[:12]):
+        if word == "how":
+            following = words[place + 1] if place + 1 < len(words) else ""
+            wide = f"how {following}"
+            return wide if wide in KINDS else "how"
+        if word in ("who", "whom", "whose"):
+            return "who"
+        if word in ("when", "where", "why", "what", "which"):
+            if word in ("what", "which") and place + 1 < len(words):
+                following = words[place + 1]
+                if following in ("time", "year", "date", "day"):
+                    return "when"
+            return word
+    return "yes/no" if words and words[0] in YES_NO else "other"
