@@ -14,7 +14,7 @@ import sysconfig
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -169,6 +169,30 @@ def run_script(
     return _run(files, bootstrap.SCRIPT, name, limits or Limits(), isolate=isolate, cancel=cancel)
 
 
+def run_program(
+    program: str,
+    files: Mapping[str, str],
+    *,
+    limits: Limits,
+    readable: Sequence[Path] = (),
+    isolate: bool = True,
+    cancel: threading.Event | None = None,
+) -> Outcome:
+    """Runs a program of our own on foreign input, in the same walls.
+
+    Args:
+        program: Python text; the files are in its working folder.
+        files: Relative name to text.
+        limits: What the run may use.
+        readable: Files and folders that it may read, at the same paths.
+        isolate: False skips namespaces.
+        cancel: When set, the run ends.
+    """
+    return _run(
+        files, program, "", limits, isolate=isolate, cancel=cancel, readable=tuple(readable)
+    )
+
+
 async def arun_tests(files: Mapping[str, str], *, limits: Limits | None = None) -> Outcome:
     """`run_tests` without blocking the event loop; cancelling the task ends the run."""
     cancel = threading.Event()
@@ -233,6 +257,7 @@ def _run(
     *,
     isolate: bool,
     cancel: threading.Event | None,
+    readable: tuple[Path, ...] = (),
 ) -> Outcome:
     check_files(files)
     secret = secrets.token_hex(16)
@@ -252,7 +277,7 @@ def _run(
             },
             "limits": {**asdict(limits), "cpu_s": int(limits.wall_s) + 1},
             "isolate": isolate,
-            "readable": _readable(),
+            "readable": [*_readable(), *map(str, readable)],
             "root": folder,
             "report": writer,
         }
@@ -280,7 +305,9 @@ def _run(
         if "network" not in first:
             reason = first.get("broken", output.text().strip()[-300:] or "no reason given")
             if isolate and ended is None:
-                return _run(files, program, name, limits, isolate=False, cancel=cancel)
+                return _run(
+                    files, program, name, limits, isolate=False, cancel=cancel, readable=readable
+                )
             raise StoreError(f"The sandbox can't be started: {reason}.")
         found = next((line for line in lines[1:] if line.get("secret") == secret), None)
         isolation = Isolation(first["network"], first["files"], first["processes"])

@@ -1,0 +1,411 @@
+"""The analyst: fit → intake → plan → write_sql ⇄ run_sql → answer ⇄ check → chart → report.
+
+Queries run read-only in a process of their own; an answer whose numbers stand in no result goes
+back, and is never shown: after the last try the result itself is the answer.
+"""
+
+import csv
+import hashlib
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NotRequired
+
+from langgraph.graph import END, START, StateGraph
+
+from allotrope.exceptions import AllotropeError
+from allotrope.graphs.answers import json_object, listed, sql_of, table
+from allotrope.graphs.context import RunContext
+from allotrope.graphs.nodes import FINISH, FIT, RESPOND, AgentNodes
+from allotrope.graphs.parts import LazyParts, Parts
+from allotrope.graphs.state import AgentInput, AgentOutput, AgentState
+from allotrope.graphs.steps import (
+    REPORT,
+    Ask,
+    Step,
+    StepNodes,
+    Work,
+    asked_before,
+    final,
+    harmless,
+    origin,
+    output_folder,
+    question_of,
+    tell,
+    too_late,
+)
+from allotrope.graphs.tables import chart as charts
+from allotrope.graphs.tables.engine import Engine, QueryError
+from allotrope.graphs.tables.numbers import unsupported
+from allotrope.graphs.tables.reading import SUFFIXES, describe, read_tables
+from allotrope.settings import Settings
+
+if TYPE_CHECKING:
+    from langgraph.graph.state import CompiledStateGraph
+    from langgraph.store.base import BaseStore
+    from langgraph.types import Checkpointer
+
+MAX_STEPS = 3
+_FILE = re.compile(
+    rf"[\"'`]([^\"'`\n]+(?:{'|'.join(map(re.escape, SUFFIXES))}))[\"'`]"
+    rf"|([^\s\"'`,;()<>]+(?:{'|'.join(map(re.escape, SUFFIXES))}))(?![\w/])",
+    re.IGNORECASE,
+)
+
+
+class AnalystInput(AgentInput):
+    """What a run starts with: a question, and files where the question doesn't name them."""
+
+    files: NotRequired[list[str]]
+
+
+class AnalystState(AgentState):
+    """What the analyst works on.
+
+    Attributes:
+        files: Paths of the data; they stay for the next question of the thread.
+        tables: The tables made from them: name, parquet, source, notes.
+        described: The tables for prompts.
+        trouble: Why the data can't be used, as a sentence.
+        steps: The results that are needed.
+        results: What queries gave: sql, columns, rows, more.
+        sql: The query that is being tried.
+        error: Why it failed.
+        repairs: How often something went back in this step.
+        draft: The answer that is being checked.
+        wrong: Its numbers that stand in no result.
+        origin: Where the draft came from.
+        saved: Files that were written: chart, table, query.
+    """
+
+    files: NotRequired[list[str]]
+    tables: NotRequired[list[dict[str, Any]]]
+    described: NotRequired[str]
+    trouble: NotRequired[str]
+    steps: NotRequired[list[str]]
+    results: NotRequired[list[dict[str, Any]]]
+    sql: NotRequired[str]
+    error: NotRequired[str]
+    repairs: NotRequired[int]
+    draft: NotRequired[str]
+    wrong: NotRequired[list[str]]
+    origin: NotRequired[dict[str, Any]]
+    saved: NotRequired[list[str]]
+
+
+class AnalystOutput(AgentOutput):
+    """What a run ends with."""
+
+    results: NotRequired[list[dict[str, Any]]]
+    saved: NotRequired[list[str]]
+
+
+def files_in(text: str) -> list[str]:
+    """The data files that a text names, in order."""
+    return list(dict.fromkeys(one or two for one, two in _FILE.findall(text)))
+
+
+def intake(state: AnalystState, settings: Settings) -> Step:
+    """Reads the files that the user named, and profiles them."""
+    named = files_in(question_of(state)) or state.get("files") or []
+    fresh: dict[str, Any] = {
+        "files": named,
+        "trouble": "",
+        "steps": [],
+        "results": [],
+        "sql": "",
+        "error": "",
+        "repairs": 0,
+        "draft": "",
+        "wrong": [],
+        "origin": {},
+        "saved": [],
+    }
+    if not named:
+        return fresh
+
+    def work() -> dict[str, Any]:
+        from allotrope.stores.folders import data_folder
+
+        limits = settings.agents
+        tables = read_tables(
+            named,
+            roots=limits.file_roots,
+            max_bytes=limits.max_file_mb * 1_000_000,
+            folder=data_folder(settings) / "tables",
+        )
+        engine = Engine({table.name: table.parquet for table in tables}, limits)
+        facts = [
+            {
+                "name": table.name,
+                "parquet": str(table.parquet),
+                "source": table.source,
+                "notes": list(table.notes),
+            }
+            for table in tables
+        ]
+        return {"tables": facts, "described": describe(tables, engine.profile())}
+
+    try:
+        found: dict[str, Any] = yield Work(work)
+    except AllotropeError as exc:
+        return {**fresh, "files": [], "trouble": str(exc)}
+    return {**fresh, **found}
+
+
+def plan(state: AnalystState, settings: Settings) -> Step:
+    """Says which results are needed."""
+    tell("step", name="plan")
+    reply = yield Ask(
+        "analyst.plan",
+        {
+            "question": asked_before(state),
+            "tables": state["described"],
+            "max_steps": MAX_STEPS,
+        },
+    )
+    return {"steps": listed(reply.text, most=MAX_STEPS) or [question_of(state)]}
+
+
+def write_sql(state: AnalystState, settings: Settings) -> Step:
+    """Writes the query of the next step, or repairs the one that failed."""
+    tell("step", name="write_sql")
+    values: dict[str, Any] = {
+        "question": asked_before(state),
+        "tables": state["described"],
+        "step": state["steps"][len(state["results"])],
+    }
+    if state["error"]:
+        values |= {"previous_sql": state["sql"], "error": state["error"]}
+    reply = yield Ask("analyst.sql", values)
+    return {"sql": sql_of(reply.text), "origin": origin(reply)}
+
+
+def run_sql(state: AnalystState, settings: Settings) -> Step:
+    """Runs the query; its error goes back to be repaired."""
+    tell("step", name="run_sql")
+    engine = _engine(state, settings)
+    try:
+        if not state["sql"]:
+            raise QueryError("There was no SQL code block in the answer.")
+        result = yield Work(lambda: engine.query(state["sql"]))
+    except QueryError as exc:
+        return {"error": str(exc)[:1500], "repairs": state["repairs"] + 1}
+    except AllotropeError as exc:
+        return {"trouble": str(exc)}
+    return {"results": [*state["results"], result.as_dict()], "error": "", "repairs": 0}
+
+
+def answer(state: AnalystState, settings: Settings) -> Step:
+    """Writes the answer from the results."""
+    tell("step", name="answer")
+    values: dict[str, Any] = {
+        "question": asked_before(state),
+        "results": _shown(state["results"]),
+    }
+    if state["wrong"]:
+        values["correction"] = (
+            f"These numbers stand in no result: {', '.join(state['wrong'])}. "
+            "Use the results' own numbers only."
+        )
+    elif state["repairs"]:
+        values["correction"] = "It was empty."
+    reply = yield Ask("analyst.answer", values)
+    return {"draft": harmless(reply.text), "origin": origin(reply)}
+
+
+def check(state: AnalystState, settings: Settings) -> Step:
+    """Looks up every number of the answer in the results."""
+    pairs = [(result["columns"], result["rows"]) for result in state["results"]]
+    counted = [([], [[_rows(settings, state)]])] if pairs else []
+    wrong = unsupported(state["draft"], [*pairs, *counted], question=question_of(state))
+    good = bool(state["draft"]) and not wrong
+    return {"wrong": wrong, "repairs": 0 if good else state["repairs"] + 1}
+    yield  # a body is a generator, this one asks for nothing
+
+
+def draw(state: AnalystState, settings: Settings) -> Step:
+    """Chooses a chart, and saves chart, table and query."""
+    tell("step", name="chart")
+    result = state["results"][-1]
+    columns, rows = result["columns"], result["rows"]
+    chosen = None
+    if charts.choose({}, columns, rows) is not None:
+        reply = yield Ask(
+            "analyst.chart",
+            {
+                "question": question_of(state),
+                "columns": columns,
+                "results": table(columns, rows, most=5),
+            },
+        )
+        chosen = charts.choose(json_object(reply.text), columns, rows)
+
+    def work() -> list[str]:
+        seed = f"{question_of(state)}\n{result['sql']}".encode()
+        folder = Path(output_folder(settings)) / f"analyst-{hashlib.sha256(seed).hexdigest()[:10]}"
+        folder.mkdir(parents=True, exist_ok=True)
+        saved = [folder / "query.sql", folder / "result.csv"]
+        saved[0].write_text("\n\n".join(f"{one['sql']};" for one in state["results"]) + "\n")
+        with saved[1].open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(columns)
+            writer.writerows(rows)
+        if chosen is not None:
+            saved += charts.draw(chosen, columns, rows, folder=folder, name="chart")
+        return [str(path) for path in saved]
+
+    try:
+        return {"saved": (yield Work(work))}
+    except OSError as exc:
+        tell("notice", message=f"Chart and table couldn't be saved: {exc.strerror}.")
+        return {"saved": []}
+
+
+def report(state: AnalystState, settings: Settings) -> Step:
+    """The answer: the words, the query, the table, and where the chart lies."""
+    return final(_report(state), state["origin"])
+    yield  # a body is a generator, this one asks for nothing
+
+
+def _report(state: AnalystState) -> str:
+    if state["trouble"]:
+        return state["trouble"]
+    results = state["results"]
+    if not results:
+        tried = f"\n\nThe last query was:\n```sql\n{state['sql']}\n```" if state["sql"] else ""
+        return f"I could not get a result from the data: {state['error'] or 'no step ran'}.{tried}"
+    last = results[-1]
+    if state["draft"] and not state["wrong"]:
+        words = state["draft"]
+    else:
+        words = "This is the result of the query."
+        if state["wrong"]:
+            words += (
+                " The model's sentences are left out, because numbers in them stand in no result: "
+                f"{', '.join(state['wrong'])}."
+            )
+    parts = [words, f"```sql\n{last['sql']}\n```", table(last["columns"], last["rows"])]
+    if last["more"]:
+        parts.append(f"The query has more rows; the first {len(last['rows'])} were kept.")
+    if len(results) < len(state["steps"]):
+        parts.append(f"A part is missing; its query failed: {state['error']}")
+    notes = [note for one in state["tables"] for note in one["notes"]]
+    parts += [f"Note: {note}" for note in notes]
+    if state["saved"]:
+        parts.append("Saved: " + ", ".join(state["saved"]))
+    return "\n\n".join(parts)
+
+
+def _engine(state: AnalystState, settings: Settings) -> Engine:
+    return Engine({one["name"]: Path(one["parquet"]) for one in state["tables"]}, settings.agents)
+
+
+def _rows(settings: Settings, state: AnalystState) -> int:
+    """Rows kept of the last result, so that an answer may say how many there are."""
+    return len(state["results"][-1]["rows"])
+
+
+def _shown(results: list[dict[str, Any]]) -> str:
+    blocks = [
+        f"Result {number} of:\n{one['sql']}\n{table(one['columns'], one['rows'], most=40)}"
+        for number, one in enumerate(results, 1)
+    ]
+    return "\n\n".join(blocks)[:10_000]
+
+
+def after_intake(state: AnalystState) -> str:
+    """With data to the plan, without to a plain answer, with trouble to its report."""
+    if state["trouble"]:
+        return REPORT
+    return "plan" if state.get("files") else RESPOND
+
+
+def make_after_run(settings_of: LazyParts) -> Any:
+    """The way on after a query: repair, next step, or answer."""
+
+    def after_run(state: AnalystState) -> str:
+        most = settings_of.get().settings.agents.analyst_repairs
+        if state["trouble"]:
+            return REPORT
+        if state["error"]:
+            if state["repairs"] <= most and not too_late(state, steps=8):
+                return "write_sql"
+            return "answer" if state["results"] else REPORT
+        if len(state["results"]) < len(state["steps"]) and not too_late(state, steps=10):
+            return "write_sql"
+        return "answer"
+
+    return after_run
+
+
+def make_after_check(settings_of: LazyParts) -> Any:
+    """The way on after the check: again, or to the chart."""
+
+    def after_check(state: AnalystState) -> str:
+        most = settings_of.get().settings.agents.analyst_repairs
+        again = state["repairs"] and state["repairs"] <= most and not too_late(state, steps=5)
+        return "answer" if again else "chart"
+
+    return after_check
+
+
+def build_graph(
+    *,
+    agent: str = "analyst",
+    prompt: str = "analyst",
+    profile: str | None = None,
+    parts: Parts | None = None,
+    checkpointer: "Checkpointer" = None,
+    store: "BaseStore | None" = None,
+) -> "CompiledStateGraph[Any, Any, Any, Any]":
+    """The analyst's graph.
+
+    Args:
+        agent: The agent's name, for usage and cache.
+        prompt: The template for turns without data.
+        profile: The parameter profile where a run names none.
+        parts: What the nodes work with; default: opened from the settings at the first run.
+        checkpointer: Keeps threads; leave it out under LangGraph's Agent Server.
+        store: Long-term facts.
+    """
+    lazy = LazyParts(parts)
+    shared = AgentNodes(agent=agent, prompt=prompt, profile=profile, parts=lazy)
+    nodes = StepNodes(agent=agent, profile=profile, parts=lazy)
+    graph = StateGraph(
+        AnalystState,
+        context_schema=RunContext,
+        input_schema=AnalystInput,
+        output_schema=AnalystOutput,
+    )
+    graph.add_node(FIT, shared.fit())
+    graph.add_node(RESPOND, shared.respond())
+    graph.add_node(FINISH, shared.finish())
+    bodies = {
+        "intake": intake,
+        "plan": plan,
+        "write_sql": write_sql,
+        "run_sql": run_sql,
+        "answer": answer,
+        "check": check,
+        "chart": draw,
+        REPORT: report,
+    }
+    for name, body in bodies.items():
+        graph.add_node(name, nodes.node(name, body))
+    graph.add_edge(START, FIT)
+    graph.add_edge(FIT, "intake")
+    graph.add_conditional_edges("intake", after_intake, ["plan", RESPOND, REPORT])
+    graph.add_edge("plan", "write_sql")
+    graph.add_edge("write_sql", "run_sql")
+    graph.add_conditional_edges("run_sql", make_after_run(lazy), ["write_sql", "answer", REPORT])
+    graph.add_edge("answer", "check")
+    graph.add_conditional_edges("check", make_after_check(lazy), ["answer", "chart"])
+    graph.add_edge("chart", REPORT)
+    graph.add_edge(REPORT, FINISH)
+    graph.add_edge(RESPOND, FINISH)
+    graph.add_edge(FINISH, END)
+    return graph.compile(checkpointer=checkpointer, store=store, name=agent)
+
+
+graph = build_graph()
+"""For Studio and the Agent Server: no checkpointer, and nothing is opened before the first run."""

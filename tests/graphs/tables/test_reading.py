@@ -1,0 +1,124 @@
+"""Files of every kind become tables, however broken; what can't be read is a sentence."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from allotrope.exceptions import InputError
+from allotrope.graphs.tables.engine import Engine
+from allotrope.graphs.tables.reading import describe, read_tables
+
+
+def read(folder, *names, max_bytes=10**6):
+    return read_tables(
+        [str(folder / name) for name in names],
+        roots=[folder],
+        max_bytes=max_bytes,
+        folder=folder / "kept",
+    )
+
+
+def rows(table):
+    return pd.read_parquet(table.parquet).astype(object).where(lambda frame: frame.notna(), None)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_csv_in_usual_encodings(tmp_path, encoding, mark):
+    text = f"Größe{mark}n\nklein{mark}1\ngroß{mark}2\n"
+    (tmp_path / "a.csv").write_bytes(text.encode(encoding))
+    (table,) = read(tmp_path, "a.csv")
+    assert rows(table).to_dict("list") == {"Größe": ["klein", "groß"], "n": [1, 2]}
+
+
+def test_csv_with_broken_lines(tmp_path):
+    (tmp_path / "My Data 2.csv").write_text('a,b,a\n1,"x, y",3\n4,y\n5,z,6,7\n\n"open\n')
+    (table,) = read(tmp_path, "My Data 2.csv")
+    frame = rows(table)
+    assert table.name == "my_data_2"
+    assert list(frame.columns)[:2] == ["a", "b"]
+    assert frame["b"].tolist()[:3] == ["x, y", "y", "z"]
+    assert "too many cells" in table.notes[0]
+
+
+def test_numbers_with_separators(tmp_path):
+    (tmp_path / "a.csv").write_text('n\n"1,234.50"\n"2,000"\n')
+    (tmp_path / "b.csv").write_text("n;m\n1,5;x\n2,25;y\n")
+    one, two = read(tmp_path, "a.csv", "b.csv")
+    assert rows(one)["n"].tolist() == [1234.5, 2000]
+    assert rows(two)["n"].tolist() == [1.5, 2.25]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[{"a": 1, "b": {"c": "x"}}, {"a": 2, "b": {"c": "y"}, "d": [1]}]',
+        '{"meta": 1, "rows": [{"a": 1, "b": {"c": "x"}}, {"a": 2, "b": {"c": "y"}}]}',
+        '{"a": 1, "b": {"c": "x"}}\nbroken\n{"a": 2, "b": {"c": "y"}}',
+    ],
+)
+def test_json(tmp_path, text):
+    (tmp_path / "a.json").write_text(text)
+    (table,) = read(tmp_path, "a.json")
+    frame = rows(table)
+    assert frame["a"].tolist() == [1, 2]
+    assert frame["b.c"].tolist() == ["x", "y"]
+
+
+def test_excel_and_parquet(tmp_path):
+    frame = pd.DataFrame({"a": [1, 2]})
+    frame.to_parquet(tmp_path / "p.parquet")
+    with pd.ExcelWriter(tmp_path / "x.xlsx") as book:
+        frame.to_excel(book, sheet_name="One", index=False)
+        frame.to_excel(book, sheet_name="Two", index=False)
+        pd.DataFrame().to_excel(book, sheet_name="Empty")
+    tables = read(tmp_path, "x.xlsx", "p.parquet", "p.parquet")
+    assert [table.name for table in tables] == ["x_one", "x_two", "p", "p_2"]
+    assert tables[0].source == "x.xlsx (One)"
+    assert all(rows(table)["a"].tolist() == [1, 2] for table in tables)
+
+
+def test_mixed_columns_become_text(tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps([{"a": 1}, {"a": "x"}, {"a": True}]))
+    (table,) = read(tmp_path, "a.json")
+    assert rows(table)["a"].tolist() == ["1", "x", "True"]
+
+
+@pytest.mark.parametrize(
+    ("name", "raw", "words"),
+    [
+        ("a.csv", b"", "empty"),
+        ("a.csv", b"a,b\n", "no rows"),
+        ("a.csv", b"\x00\x01\x02", "binary"),
+        ("a.csv", b"x" * 2_000_000, "limit"),
+        ("a.json", b"{broken", "no JSON"),
+        ("a.json", b"[" * 100_000, "nested too deeply|no JSON"),
+        ("a.parquet", b"PAR1 broken", "can't be read"),
+        ("a.xlsx", b"no zip", "can't be read"),
+        ("a.exe", b"MZ", "no table"),
+        ("missing.csv", None, "no file"),
+    ],
+)
+def test_broken_files(tmp_path, name, raw, words):
+    if raw is not None:
+        (tmp_path / name).write_bytes(raw)
+    with pytest.raises(InputError, match=words):
+        read(tmp_path, name)
+
+
+def test_nothing_to_read(tmp_path):
+    with pytest.raises(InputError, match="no data"):
+        read(tmp_path)
+
+
+def test_the_description_for_the_prompt(tmp_path):
+    (tmp_path / "sales.csv").write_text("region,amount\nNorth,10\nSouth,\n" + "North,5\n" * 10)
+    tables = read(tmp_path, "sales.csv")
+    engine = Engine({table.name: table.parquet for table in tables})
+    text = describe(tables, engine.profile())
+    assert text.startswith(
+        'Table "sales" from sales.csv: 12 rows\n  "region" VARCHAR, North to South'
+    )
+    assert '"amount" BIGINT, 5 to 10' in text
+    assert "8.33 % missing" in text
