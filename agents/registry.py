@@ -5,7 +5,7 @@ import importlib
 from allotrope.agents.spec import AgentSpec
 from allotrope.exceptions import UnknownAgentError
 
-AGENTS = ("assistant",)
+AGENTS = ("analyst", "assistant")
 """Names of the agents; each has a module `allotrope.agents.<name>` with its `SPEC`."""
 
 

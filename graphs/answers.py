@@ -1,4 +1,4 @@
-"""Reading what models write: code blocks, JSON objects, lists; nonsense gives nothing, never an error."""
+"""Reading what models write: code, JSON, lists; nonsense gives nothing, never an error."""
 
 import json
 import re
@@ -59,7 +59,7 @@ def listed(text: str, *, most: int) -> list[str]:
         text: A model's reply.
         most: Items at most.
     """
-    lines = [line for line in without_thoughts(text).split("\n") if line.strip()]
+    lines = [line for line in without_thoughts(text).split("\n") if any(map(str.isalpha, line))]
     items = [match[1] for line in lines if (match := _BULLET.match(line))]
     if not items:
         items = [line.strip() for line in lines if len(line) < 300]
