@@ -213,14 +213,12 @@ def answer(state: AnalystState, settings: Settings) -> Step:
     return {"draft": harmless(reply.text), "origin": origin(reply)}
 
 
-def check(state: AnalystState, settings: Settings) -> Step:
+def check(state: AnalystState, settings: Settings) -> dict[str, Any]:
     """Looks up every number of the answer in the results."""
     pairs = [(result["columns"], result["rows"]) for result in state["results"]]
-    counted = [([], [[_rows(settings, state)]])] if pairs else []
-    wrong = unsupported(state["draft"], [*pairs, *counted], question=question_of(state))
+    wrong = unsupported(state["draft"], pairs, question=question_of(state))
     good = bool(state["draft"]) and not wrong
     return {"wrong": wrong, "repairs": 0 if good else state["repairs"] + 1}
-    yield  # a body is a generator, this one asks for nothing
 
 
 def draw(state: AnalystState, settings: Settings) -> Step:
@@ -261,10 +259,9 @@ def draw(state: AnalystState, settings: Settings) -> Step:
         return {"saved": []}
 
 
-def report(state: AnalystState, settings: Settings) -> Step:
+def report(state: AnalystState, settings: Settings) -> dict[str, Any]:
     """The answer: the words, the query, the table, and where the chart lies."""
     return final(_report(state), state["origin"])
-    yield  # a body is a generator, this one asks for nothing
 
 
 def _report(state: AnalystState) -> str:
@@ -298,11 +295,6 @@ def _report(state: AnalystState) -> str:
 
 def _engine(state: AnalystState, settings: Settings) -> Engine:
     return Engine({one["name"]: Path(one["parquet"]) for one in state["tables"]}, settings.agents)
-
-
-def _rows(settings: Settings, state: AnalystState) -> int:
-    """Rows kept of the last result, so that an answer may say how many there are."""
-    return len(state["results"][-1]["rows"])
 
 
 def _shown(results: list[dict[str, Any]]) -> str:

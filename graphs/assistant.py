@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 DEFAULT_TOOLS = (
     "allotrope.agents.tools:clock_tool",
     "allotrope.agents.tools:arithmetic_tool",
+    "allotrope.agents.tools:units_tool",
+    "allotrope.agents.tools:reading_tool",
 )
 """Makers of the assistant's tools, by name: a graph doesn't import the agents' room."""
 

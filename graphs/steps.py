@@ -1,8 +1,8 @@
 """Nodes written once for `invoke` and `ainvoke`: a generator that says what it needs.
 
-A node's body yields `Ask` (a template for the chain) or `Work` (a function that blocks) and gets the
-result back; its last `return` is the state's update. The sync side does what is asked at once, the
-async side awaits it and sends blocking work to a thread:
+A node's body yields `Ask` (a template for the chain) or `Work` (a function that blocks) and gets
+the result back; its last `return` is the state's update. The sync side does what is asked at once,
+the async side awaits it and sends blocking work to a thread:
 
     def plan(state: State) -> Step:
         reply = yield Ask("analyst.plan", {"question": state["question"]})
@@ -57,8 +57,8 @@ class Work:
 
 
 Step = Generator["Ask | Work", Any, "dict[str, Any] | Any"]
-Body = Callable[..., Step]
-"""Takes the state (and `settings`), yields what it needs, returns the update."""
+Body = Callable[..., Any]
+"""Takes state and settings; gives the update, or yields what it needs and returns the update."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,8 @@ class StepNodes:
         def run(state: Any, config: RunnableConfig) -> Any:
             parts, context = self.parts.get(), run_context()
             steps = body(state, parts.settings)
+            if not isinstance(steps, Generator):
+                return steps
             result: Any = None
             try:
                 need = next(steps)
@@ -104,6 +106,8 @@ class StepNodes:
             if not parts.ready:
                 await asyncio.to_thread(parts.make_ready)
             steps = body(state, parts.settings)
+            if not isinstance(steps, Generator):
+                return steps
             result: Any = None
             try:
                 need = next(steps)
@@ -131,7 +135,9 @@ class StepNodes:
         if isinstance(need, Work):
             return await asyncio.to_thread(need.function)
         messages, asked, profile = self._prepare(need, config, parts, context)
-        model = parts.bound(profile) or await asyncio.to_thread(parts.model, profile)
+        model = parts.bound(profile)
+        if model is None:
+            model = await asyncio.to_thread(parts.model, profile)
         return await model.ainvoke(messages, asked)
 
     def _prepare(

@@ -1,6 +1,7 @@
 """Reading a file or a web page that the user names."""
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +11,7 @@ from allotrope.graphs.sources.html import visible_text
 from allotrope.graphs.sources.naming import named_by_user
 from allotrope.graphs.sources.untrusted import fenced
 from allotrope.graphs.sources.web import Page, fetch
-from allotrope.settings import Settings
+from allotrope.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
@@ -109,28 +110,31 @@ def user_texts(messages: Sequence[Any]) -> list[str]:
     return [message.text for message in messages if getattr(message, "type", "") == "human"]
 
 
-def reading_tool(settings: Settings) -> "BaseTool":
+def reading_tool(settings: Settings | None = None) -> "BaseTool":
     """The tool `read` for an agent's tool list; it must run in LangGraph's ToolNode.
 
     The node hands it the thread's messages, so that only what the user named is read: a page that
     says "now open http://…" gets nothing opened.
 
     Args:
-        settings: Folders and limits.
+        settings: Folders and limits; default: those of the process, read at the first call.
     """
     from langgraph.prebuilt import InjectedState
 
     from allotrope.agents.tools.making import make_tool
 
+    settings_of = cache(lambda: settings or load_settings())
+
     def read(
         source: str, messages: Annotated[list[Any], InjectedState("messages")], start: int = 0
     ) -> str:
-        if settings.agents.named_only and not named_by_user(source, user_texts(messages)):
+        own = settings_of()
+        if own.agents.named_only and not named_by_user(source, user_texts(messages)):
             raise InputError(
                 f"The user didn't name {source[:200]!r}, so it isn't read.",
                 hint="Only files and addresses from the user's own messages are.",
             )
-        return read_source(source, settings=settings, start=start)
+        return read_source(source, settings=own, start=start)
 
     return make_tool(
         read,

@@ -313,7 +313,10 @@ def events_of(mode: str, part: Any) -> Iterator[dict[str, Any]]:
             yield part
         return
     message, metadata = part
-    if not isinstance(message, AIMessage) or metadata.get("langgraph_node") != "respond":
+    if not isinstance(message, AIMessage) or metadata.get("langgraph_node") not in (
+        "respond",
+        "report",
+    ):
         return
     if message.text:
         yield {"type": "token", "text": message.text}

@@ -1,18 +1,19 @@
 """Agents on scripted answers: the graph, its files and its sandbox are real, the model isn't."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_core.messages import HumanMessage
+from langgraph.checkpoint.memory import InMemorySaver
+
 from allotrope.agents import registry
 from allotrope.graphs.parts import Parts
 from allotrope.models.chat import FailoverChain
 from allotrope.settings import load_settings
 from allotrope.testing import ScriptedChatModel
-from langchain_core.messages import HumanMessage
-from langgraph.checkpoint.memory import InMemorySaver
 
 
 @dataclass
@@ -52,7 +53,7 @@ MakeBench = Callable[..., Bench]
 
 
 @pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeBench]:
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeBench:
     """`bench("analyst", answers, sql_timeout_s=2)`; the working folder is the test's own."""
     monkeypatch.chdir(tmp_path)
 
@@ -65,8 +66,14 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeBench
             agents={"output_dir": tmp_path / "out", **limits},
         )
         model = ScriptedChatModel(answers=answers, strict=True)
-        parts = Parts(settings, chain_of=lambda profile: FailoverChain(runnable=model, fallbacks=[]), callbacks=[])
+        parts = Parts(
+            settings,
+            chain_of=lambda profile: FailoverChain(runnable=model, fallbacks=[]),
+            callbacks=[],
+        )
         graph = registry.find(agent).build(parts=parts, checkpointer=InMemorySaver())
-        return Bench(graph, model, parts, {"configurable": {"thread_id": "t"}, "recursion_limit": limit})
+        return Bench(
+            graph, model, parts, {"configurable": {"thread_id": "t"}, "recursion_limit": limit}
+        )
 
-    yield make
+    return make

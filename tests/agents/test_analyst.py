@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 PLAN = "- total amount per region from sales"
-SQL = "```sql\nSELECT region, sum(amount) AS total FROM sales GROUP BY region ORDER BY total DESC\n```"
+SQL = "```sql\nSELECT region, sum(amount) AS total FROM sales GROUP BY 1 ORDER BY 2 DESC\n```"
 ANSWER = "North leads with 1,500.50, South has 500."
 CHART = '{"kind": "bar", "x": "region", "y": "total", "title": "Sales"}'
 QUESTION = "Which region sold most in sales.csv?"
@@ -54,7 +54,9 @@ def test_files_may_be_given_apart_and_stay_for_the_next_question(bench, sales):
 
 def test_sql_errors_are_repaired(bench, sales):
     wrong = "```sql\nSELECT area, sum(amount) FROM sales GROUP BY area\n```"
-    run = bench("analyst", [PLAN, wrong, "I'm sorry, I can't.", "SELECT region, ", SQL, ANSWER, CHART])
+    run = bench(
+        "analyst", [PLAN, wrong, "I'm sorry, I can't.", "SELECT region, ", SQL, ANSWER, CHART]
+    )
     check_good(run.ask(QUESTION))
     assert "Binder Error" in run.prompts()[2]
     assert "no SQL code block" in run.prompts()[3]
@@ -101,7 +103,8 @@ def test_several_steps(bench, sales):
         [
             "- number of rows in sales\n- total amount",
             "```sql\nSELECT count(*) AS n FROM sales\n```",
-            "<think>hm ```sql\nDROP TABLE sales\n``` </think>```sql\nSELECT sum(amount) AS s FROM sales;\n```",
+            "<think>```sql\nDROP TABLE sales\n```</think>"
+            "```sql\nSELECT sum(amount) AS s FROM sales;\n```",
             "3 rows, 2000.5 in all.",
         ],
     )
@@ -171,7 +174,9 @@ def test_without_data_it_talks(bench):
 
 
 def test_near_the_recursion_limit_it_still_answers(bench, sales):
-    run = bench("analyst", [PLAN, *["SELECT nothing FROM sales"] * 9], limit=16, analyst_repairs=100)
+    run = bench(
+        "analyst", [PLAN, *["SELECT nothing FROM sales"] * 9], limit=16, analyst_repairs=100
+    )
     assert "could not get a result" in last(run.ask(QUESTION))
 
 
