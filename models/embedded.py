@@ -5,6 +5,7 @@ The server starts on the first call, once per process and file, and ends with th
 """
 
 import json
+import os
 import secrets
 import threading
 import urllib.request
@@ -99,9 +100,11 @@ def _launch(path: Path, settings: EmbeddedSettings) -> EmbeddedServer:
     params.ui = False
     params.use_jinja = True
     params.verbosity = -1
-    if settings.threads is not None:
-        params.cpuparams.n_threads = settings.threads
-        params.cpuparams_batch.n_threads = settings.threads
+    # llama.cpp's threads wait for each other in a loop: with as many as cores, one busy neighbour
+    # makes it five to ten times slower (measured on two cores; `docs/decisions/0004`)
+    threads = settings.threads or max(1, (os.cpu_count() or 2) // 2)
+    params.cpuparams.n_threads = threads
+    params.cpuparams_batch.n_threads = threads
     try:
         handle = xllamacpp.Server(params)
     except Exception as exc:

@@ -1,6 +1,7 @@
 """`allotrope ask AGENT TEXT`: one question, one answer."""
 
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -108,9 +109,8 @@ def origin(reply: dict[str, Any]) -> str:
     )
     if degraded:
         line += f"\n— {degraded['message']}"
-    elif reply["provider"] == "embedded":
-        line += (
-            "\n— This is the small embedded model, running on this machine. "
-            "Set OPENAI_API_KEY to be answered by o3."
-        )
+    if reply["provider"] == "embedded":
+        line += "\n— That was the small embedded model, running on this machine."
+        if not os.environ.get("OPENAI_API_KEY"):
+            line += " To be answered by o3, set OPENAI_API_KEY."
     return line

@@ -86,7 +86,7 @@ class EmbeddedSettings(Section):
     )
     num_ctx: int = Field(default=8192, ge=512, description="Context window in tokens.")
     threads: int | None = Field(
-        default=None, ge=1, description="CPU threads; default: llama.cpp's choice."
+        default=None, ge=1, description="CPU threads; default: half the cores, one at least."
     )
     max_output_tokens: int = Field(default=512, ge=1, description="Longest answer in tokens.")
     tools: bool = Field(default=False, description="Offer tools to it; the small one misuses them.")
