@@ -10,6 +10,7 @@ from langgraph.prebuilt import ToolNode
 from allotrope.graphs.context import RunContext
 from allotrope.graphs.nodes import FINISH, FIT, RESPOND, TOOLS, AgentNodes, wants_tools
 from allotrope.graphs.parts import LazyParts, Parts, named
+from allotrope.graphs.recall_tool import recall_tool
 from allotrope.graphs.state import AgentInput, AgentOutput, AgentState
 
 if TYPE_CHECKING:
@@ -49,9 +50,10 @@ def build_graph(
     """
     if tools is None:
         tools = [named(maker)() for maker in DEFAULT_TOOLS]
-    nodes = AgentNodes(
-        agent=agent, prompt=prompt, profile=profile, tools=tools, parts=LazyParts(parts)
-    )
+    lazy = LazyParts(parts)
+    if tools:
+        tools = [*tools, recall_tool(lazy)]
+    nodes = AgentNodes(agent=agent, prompt=prompt, profile=profile, tools=tools, parts=lazy)
     graph = StateGraph(
         AgentState,
         context_schema=RunContext,

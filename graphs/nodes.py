@@ -16,8 +16,11 @@ from langgraph.runtime import get_runtime
 
 from allotrope.exceptions import InputError, InputTooLongError
 from allotrope.graphs.context import RunContext, allowed, context_of
+from allotrope.graphs.packing import learnt, pack_prompt
 from allotrope.graphs.parts import LazyParts, Parts
+from allotrope.graphs.recall_tool import RECALL
 from allotrope.graphs.state import AgentState
+from allotrope.graphs.window import repack_with
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
@@ -50,18 +53,17 @@ class AgentNodes:
     parts: LazyParts = field(default_factory=LazyParts)
 
     def fit(self) -> RunnableLambda[Any, Any]:
-        """Checks the latest message and tells what fills the window."""
+        """Checks the latest message, archives, and lets old messages leave the live state."""
 
         def run(state: AgentState, config: RunnableConfig) -> dict[str, Any]:
-            return self._fitted(state, self.parts.get(), run_context())
+            return self._fitted(state, config, self.parts.get(), run_context())
 
         async def arun(state: AgentState, config: RunnableConfig) -> dict[str, Any]:
             parts = await self.parts.aget()
             # the first turn opens prompts, profiles, models and vocabulary: not on the event loop
-            if parts.ready:
-                return self._fitted(state, parts, run_context())
-            await asyncio.to_thread(parts.make_ready)
-            return await asyncio.to_thread(self._fitted, state, parts, run_context())
+            if not parts.ready:
+                await asyncio.to_thread(parts.make_ready)
+            return await asyncio.to_thread(self._fitted, state, config, parts, run_context())
 
         return RunnableLambda(run, arun, name=FIT)
 
@@ -71,52 +73,95 @@ class AgentNodes:
         def run(state: AgentState, config: RunnableConfig) -> dict[str, Any]:
             parts, context = self.parts.get(), run_context()
             ask = self._ask(state, config, parts, context)
-            return answered(parts.model(ask.profile, ask.tools).invoke(ask.messages, ask.config))
+            get_stream_writer()({"type": "context", **ask.audit})
+            reply = parts.model(ask.profile, ask.tools).invoke(ask.messages, ask.config)
+            return {**answered(reply), **self._learnt(state, ask, reply)}
 
         async def arun(state: AgentState, config: RunnableConfig) -> dict[str, Any]:
             parts, context = await self.parts.aget(), run_context()
             if not parts.ready:
                 await asyncio.to_thread(parts.make_ready)
-            ask = self._ask(state, config, parts, context)
+            ask = await asyncio.to_thread(self._ask, state, config, parts, context)
+            get_stream_writer()({"type": "context", **ask.audit})
             model = parts.bound(ask.profile, ask.tools)
             if model is None:
                 model = await asyncio.to_thread(parts.model, ask.profile, ask.tools)
-            return answered(await model.ainvoke(ask.messages, ask.config))
+            reply = await model.ainvoke(ask.messages, ask.config)
+            return {**answered(reply), **self._learnt(state, ask, reply)}
 
         return RunnableLambda(run, arun, name=RESPOND)
 
     def finish(self) -> RunnableLambda[Any, Any]:
-        """The end of a turn: says in the stream when the answer isn't from the first choice."""
+        """The end of a turn: archives the answer, starts the summary, tells of a fallback."""
 
         def run(state: AgentState, config: RunnableConfig) -> dict[str, Any]:
-            if state.get("degraded"):
-                get_stream_writer()({"type": "degraded", **(state["degraded"] or {})})
+            _tell_degraded(state)
+            self._remembered(state, config, self.parts.get())
             return {}
 
-        return RunnableLambda(run, name=FINISH)
+        async def arun(state: AgentState, config: RunnableConfig) -> dict[str, Any]:
+            _tell_degraded(state)
+            parts = await self.parts.aget()
+            await asyncio.to_thread(self._remembered, state, config, parts)
+            return {}
 
-    def _fitted(self, state: AgentState, parts: Parts, context: RunContext) -> dict[str, Any]:
+        return RunnableLambda(run, arun, name=FINISH)
+
+    def _fitted(
+        self, state: AgentState, config: RunnableConfig, parts: Parts, context: RunContext
+    ) -> dict[str, Any]:
         if not state["messages"]:
             raise InputError("There is no message to answer.")
         profile = parts.profiles.get(context.profile or self.profile, agent=self.agent)
         window = parts.window(profile)
         if window is not None:
             check_length(state["messages"][-1], window)
-        return {"provenance": None, "degraded": None, "audit": None}
+        update: dict[str, Any] = {"provenance": None, "degraded": None, "audit": None}
+        thread = thread_of(config)
+        if thread is not None:
+            update["messages"] = parts.memory.settle(
+                state["messages"], thread=thread, tenant=context.tenant
+            )
+        return update
 
-    def _tools(self, state: AgentState, context: RunContext) -> "Sequence[BaseTool]":
+    def _remembered(self, state: AgentState, config: RunnableConfig, parts: Parts) -> None:
+        thread = thread_of(config)
+        if thread is not None:
+            parts.memory.after_turn(state["messages"], thread=thread, tenant=run_context().tenant)
+
+    def _tools(
+        self, state: AgentState, context: RunContext, thread: str | None, parts: Parts
+    ) -> "Sequence[BaseTool]":
         if state.get("remaining_steps", 100) <= STEPS_FOR_LAST_ANSWER:
             return ()
-        return allowed(self.tools, context)
+        tools = allowed(self.tools, context)
+        back = (
+            thread is not None
+            and parts.settings.memory.recall_tool
+            and parts.memory.reaches_back(
+                len(state["messages"]), thread=thread, tenant=context.tenant
+            )
+        )
+        return tools if back else [tool for tool in tools if tool.name != RECALL]
 
     def _ask(
         self, state: AgentState, config: RunnableConfig, parts: Parts, context: RunContext
     ) -> "_Ask":
+        from allotrope.models.guard import REPACK
+
         template = parts.library.get(self.prompt, context.prompt_label)
         profile = parts.profiles.get(context.profile or self.profile, agent=self.agent)
-        values: dict[str, Any] = {"messages": state["messages"]}
-        if profile.style:
-            values["style"] = profile.style
+        thread = thread_of(config)
+        tools = self._tools(state, context, thread, parts)
+        packed = pack_prompt(
+            state,
+            parts=parts,
+            template=template,
+            profile=profile,
+            tools=tools,
+            context=context,
+            thread=thread,
+        )
         metadata = {
             "allotrope_agent": self.agent,
             "allotrope_profile": profile.name,
@@ -125,14 +170,31 @@ class AgentNodes:
             "allotrope_tenant": context.tenant,
             "allotrope_user": context.user,
             "allotrope_cache": context.cache,
+            "allotrope_context_full_tokens": packed.audit.get("thread_tokens"),
+            "allotrope_context_tokens": packed.audit["tokens"],
+            "allotrope_context_window": packed.window,
         }
         given = {name: value for name, value in metadata.items() if value is not None}
         return _Ask(
-            messages=template.render(values),
+            messages=packed.messages,
             profile=profile,
-            tools=self._tools(state, context),
-            config={**config, "metadata": {**config.get("metadata", {}), **given}},
+            tools=tools,
+            config={
+                **config,
+                "metadata": {**config.get("metadata", {}), **given},
+                "configurable": {
+                    **config.get("configurable", {}),
+                    REPACK: repack_with(parts.memory.counter, tools=packed.tools),
+                },
+            },
+            audit=packed.audit,
+            counted=packed.counted,
         )
+
+    def _learnt(self, state: AgentState, ask: "_Ask", reply: AIMessage) -> dict[str, Any]:
+        """The audit of the prompt, and how its count compares to what the provider reports."""
+        known = state.get("calibration") or {}
+        return {"audit": ask.audit, "calibration": learnt(known, ask.counted, reply)}
 
 
 @dataclass(frozen=True)
@@ -143,6 +205,8 @@ class _Ask:
     profile: "Profile"
     tools: "Sequence[BaseTool]"
     config: RunnableConfig
+    audit: dict[str, Any]
+    counted: int
 
 
 def check_length(message: BaseMessage, window: int) -> None:
@@ -171,6 +235,17 @@ def check_length(message: BaseMessage, window: int) -> None:
 def run_context() -> RunContext:
     """The context of the run that is under way; defaults where the caller gave none."""
     return context_of(get_runtime().context)
+
+
+def thread_of(config: RunnableConfig) -> str | None:
+    """The thread of a run, or None for a run that isn't kept."""
+    thread = config.get("configurable", {}).get("thread_id")
+    return None if thread is None else str(thread)
+
+
+def _tell_degraded(state: AgentState) -> None:
+    if state.get("degraded"):
+        get_stream_writer()({"type": "degraded", **(state["degraded"] or {})})
 
 
 def answered(reply: AIMessage) -> dict[str, Any]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from langchain_core.runnables import Runnable
     from langchain_core.tools import BaseTool
 
+    from allotrope.memory.manager import ConversationMemory
     from allotrope.models.chat import FailoverChain
     from allotrope.models.profile import Profile
     from allotrope.models.profile_library import ProfileLibrary
@@ -32,6 +33,7 @@ class Parts:
         chain_of: Makes the chain of a profile; default: that of the settings. For tests and for
             models of your own.
         callbacks: Handlers put on every model call; default: those the settings name.
+        memory: Keeps conversations; default: that of the settings.
     """
 
     def __init__(
@@ -41,15 +43,18 @@ class Parts:
         library: "PromptLibrary | None" = None,
         chain_of: "Callable[[Profile], FailoverChain] | None" = None,
         callbacks: "Sequence[BaseCallbackHandler] | None" = None,
+        memory: "ConversationMemory | None" = None,
     ) -> None:
         self.settings = settings
         self._library = library
         self._chain_of = chain_of
         self._callbacks = None if callbacks is None else list(callbacks)
+        self._memory = memory
         self._profiles: ProfileLibrary | None = None
         self._cache: BaseCache | None = None
         self._chains: dict[Profile, FailoverChain] = {}
         self._bound: dict[tuple[Profile, tuple[str, ...]], Runnable[Any, AIMessage]] = {}
+        self._schemas: dict[tuple[str, ...], list[dict[str, Any]]] = {}
         self._is_ready = False
         self._lock = threading.RLock()
 
@@ -91,7 +96,8 @@ class Parts:
         with self._lock:
             chain = self._chains.get(profile)
             if chain is None:
-                chain = self._chains[profile] = (self._chain_of or self._open_chain)(profile)
+                chain = (self._chain_of or self._open_chain)(profile)
+                self._chains[profile] = chain
             return chain
 
     def window(self, profile: "Profile") -> int | None:
@@ -127,6 +133,48 @@ class Parts:
             if bound is None:
                 bound = self._bound[key] = chain.bind_tools(list(tools))
             return bound
+
+    @property
+    def memory(self) -> "ConversationMemory":
+        """The memory of all threads; its archive is opened at the first turn."""
+        with self._lock:
+            if self._memory is None:
+                from allotrope.memory.opening import open_memory
+
+                # the embedded model is too small to write summaries; then rules extract them
+                able = (
+                    self.settings.openai.api_key is not None or not self.settings.embedded.enabled
+                )
+                self._memory = open_memory(
+                    self.settings, summarise=self._summarise if able else None
+                )
+            return self._memory
+
+    def close(self, *, timeout_s: float = 2.0) -> None:
+        """Ends what runs in the background, waiting at most so many seconds."""
+        with self._lock:
+            memory, self._memory = self._memory, None
+        if memory is not None:
+            memory.close(timeout_s=timeout_s)
+
+    def _summarise(self, previous: str, transcript: str) -> str:
+        """Asks the cheap model for a summary, with the template `summariser`."""
+        template = self.library.get("summariser")
+        profile = self.profiles.get("economical")
+        values = {"previous": previous, "transcript": transcript}
+        metadata = {"allotrope_agent": "summariser", "allotrope_prompt": template.ref}
+        reply = self.chain(profile).invoke(template.render(values), {"metadata": metadata})
+        return reply.text
+
+    def tool_schemas(self, tools: "Sequence[BaseTool]") -> list[dict[str, Any]]:
+        """The schemas of tools as a provider gets them; made once per set of tools."""
+        from langchain_core.utils.function_calling import convert_to_openai_tool
+
+        key = tuple(tool.name for tool in tools)
+        with self._lock:
+            if key not in self._schemas:
+                self._schemas[key] = [convert_to_openai_tool(tool) for tool in tools]
+            return self._schemas[key]
 
     @property
     def profiles(self) -> "ProfileLibrary":

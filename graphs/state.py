@@ -21,13 +21,15 @@ class AgentState(AgentInput):
         messages: The conversation as it stands in the window.
         provenance: Where the last answer came from (docs/contracts.md).
         degraded: Why the answer isn't from the first choice, or None.
-        audit: What the last prompt was packed from.
+        audit: What the last prompt was packed from (docs/contracts.md, Memory).
+        calibration: By provider, how its counts compare to ours: `[ratio, samples]`.
         remaining_steps: LangGraph's count of steps left in this run.
     """
 
     provenance: NotRequired[dict[str, Any] | None]
     degraded: NotRequired[dict[str, Any] | None]
     audit: NotRequired[dict[str, Any] | None]
+    calibration: NotRequired[dict[str, list[float]]]
     remaining_steps: RemainingSteps
 
 

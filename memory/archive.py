@@ -4,7 +4,7 @@ Writing is idempotent by message id, so a turn that is run again after a crash a
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -44,6 +44,7 @@ class ThreadFacts:
         key: Its number in the archive.
         messages: How many messages it has.
         words: How many words they have together.
+        tokens: What they would cost together in a prompt.
         first_at: When it began.
         last_at: When it was last written to.
         speakers: Who takes part, casefolded.
@@ -52,6 +53,7 @@ class ThreadFacts:
     key: int
     messages: int
     words: int
+    tokens: int
     first_at: datetime | None
     last_at: datetime | None
     speakers: tuple[str, ...]
@@ -75,7 +77,13 @@ class Archive:
         self.database.close()
 
     def add(
-        self, tenant: str, thread: str, messages: Sequence[BaseMessage], *, at: datetime
+        self,
+        tenant: str,
+        thread: str,
+        messages: Sequence[BaseMessage],
+        *,
+        at: datetime,
+        count: Callable[[BaseMessage], int] | None = None,
     ) -> list[Archived]:
         """Archives messages; those already there (by id) are left as they are.
 
@@ -84,6 +92,7 @@ class Archive:
             thread: Which thread.
             messages: With ids.
             at: When this happened.
+            count: Tokens of a message, to know what the whole thread would cost.
 
         Returns:
             The ones that were new.
@@ -106,7 +115,15 @@ class Archive:
                 " speakers",
                 (tenant, thread),
             )
-            return self._insert(state, messages, at)
+            added = self._insert(state, messages, at)
+            if count is not None:
+                new = {item.message_id for item in added}
+                tokens = sum(count(message) for message in messages if str(message.id) in new)
+                database.run(
+                    "UPDATE archive_threads SET tokens = tokens + ? WHERE key = ?",
+                    (tokens, state[0]),
+                )
+            return added
 
     def _insert(self, state: Row, messages: Sequence[BaseMessage], at: datetime) -> list[Archived]:
         key, count, total, session, in_session, first_at, last_at, speakers_json = state
@@ -176,17 +193,18 @@ class Archive:
     def thread(self, tenant: str, thread: str) -> ThreadFacts | None:
         """What is known of a thread, or None when nothing of it was archived."""
         rows = self.database.run(
-            "SELECT key, messages, words, first_at, last_at, speakers FROM archive_threads"
+            "SELECT key, messages, words, tokens, first_at, last_at, speakers FROM archive_threads"
             " WHERE tenant = ? AND thread = ?",
             (tenant, thread),
         )
         if not rows:
             return None
-        key, messages, total, first_at, last_at, speakers = rows[0]
+        key, messages, total, tokens, first_at, last_at, speakers = rows[0]
         return ThreadFacts(
             int(key),
             int(messages),
             int(total),
+            int(tokens),
             datetime.fromisoformat(first_at) if first_at else None,
             datetime.fromisoformat(last_at) if last_at else None,
             tuple(json.loads(speakers)),

@@ -43,8 +43,9 @@ class Database(Protocol):
 _TABLES = """
 CREATE TABLE IF NOT EXISTS archive_threads (
   key {serial}, tenant TEXT NOT NULL, thread TEXT NOT NULL, messages BIGINT NOT NULL DEFAULT 0,
-  words BIGINT NOT NULL DEFAULT 0, session BIGINT NOT NULL DEFAULT 0,
-  session_messages BIGINT NOT NULL DEFAULT 0, first_at TEXT, last_at TEXT,
+  words BIGINT NOT NULL DEFAULT 0, tokens BIGINT NOT NULL DEFAULT 0,
+  session BIGINT NOT NULL DEFAULT 0, session_messages BIGINT NOT NULL DEFAULT 0,
+  first_at TEXT, last_at TEXT,
   speakers TEXT NOT NULL DEFAULT '[]', UNIQUE (tenant, thread));
 CREATE TABLE IF NOT EXISTS archive_messages (
   row {serial}, thread_key BIGINT NOT NULL, seq BIGINT NOT NULL, message_id TEXT NOT NULL,

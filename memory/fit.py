@@ -57,6 +57,7 @@ def fit(
     pieces, dropped = cut(messages)
     room = budget - counter.priming()
     pieces, shortened = shorten_current_turn(pieces, room, counter)
+    pieces = _shorten_memory(pieces, room, counter, shortened)
     items = [
         Item(
             key=index,
@@ -133,6 +134,19 @@ def shorten_current_turn(
             for piece in result
         ]
     return result, shortened
+
+
+def _shorten_memory(
+    pieces: list[Piece], room: int, counter: TokenCounter, noted: list[str]
+) -> list[Piece]:
+    """A memory message made for a larger window takes at most half of what is left in this one."""
+    left = room - sum(_tokens(piece, counter) for piece in pieces if piece.kind in _REQUIRED)
+    return [
+        _shortened(piece, max(0, left // 2), counter, noted)
+        if piece.kind is Kind.RECALLED
+        else piece
+        for piece in pieces
+    ]
 
 
 def _shortened(piece: Piece, tokens: int, counter: TokenCounter, noted: list[str]) -> Piece:

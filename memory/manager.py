@@ -5,7 +5,7 @@ import hashlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -104,37 +104,69 @@ class ConversationMemory:
             InputTooLongError: The latest user turn can't fit, even shortened.
         """
         counter = self.counter if ratio == 1.0 else self.counter.calibrated(ratio)
-        budget = min(budget, self.settings.context_tokens)
         history = with_ids([message for message in messages if not is_ours(message)])
+        budget = min(budget, self._cap(history, counter))
         try:
             remembered = self._remember(history, thread=thread, tenant=tenant)
         except StoreError as exc:
             logger.warning("memory works without its archive: %s", type(exc).__name__)
             plain = fit(history, budget=budget, counter=counter)
             return Pack(plain.messages, [], plain.audit | {"degraded": exc.message})
-        remembered = Remembered(
-            pinned=tuple(pinned),
-            summary=remembered.summary,
-            found=remembered.found,
-            handles=remembered.handles,
-            question=remembered.question,
-            archived=remembered.archived,
-        )
         packed, audit = assemble(
-            history, remembered, budget=budget, counter=counter, settings=self.settings
+            history,
+            replace(remembered, pinned=tuple(pinned)),
+            budget=budget,
+            counter=counter,
+            settings=self.settings,
         )
         if self.summariser is not None:
             audit["summariser"] = self.summariser.state()
-        remove = [
-            RemoveMessage(id=str(message.id))
-            for message in surplus(
-                history,
-                messages=self.settings.live_messages,
-                tokens=self.settings.live_tokens,
-                counter=counter,
-            )
-        ]
-        return Pack(packed, remove, audit)
+        return Pack(packed, self._surplus(history, counter), audit)
+
+    def settle(
+        self, messages: Sequence[BaseMessage], *, thread: str, tenant: str = "default"
+    ) -> list[RemoveMessage]:
+        """Archives the live messages and says which of them may leave the state now.
+
+        What an archive didn't take stays in the state, so that nothing is ever lost.
+
+        Args:
+            messages: The live messages of the thread.
+            thread: The thread's id.
+            tenant: Whose thread.
+        """
+        history = with_ids([message for message in messages if not is_ours(message)])
+        try:
+            self._archive_all(history, thread=thread, tenant=tenant)
+        except StoreError as exc:
+            logger.warning("nothing leaves the state, the archive failed: %s", type(exc).__name__)
+            return []
+        return self._surplus(history, self.counter)
+
+    def reaches_back(self, live: int, *, thread: str, tenant: str = "default") -> bool:
+        """Whether the archive has more of a thread than so many live messages."""
+        try:
+            facts = self.archive.thread(tenant, thread)
+        except StoreError:
+            return False
+        return facts is not None and facts.messages > live
+
+    def _cap(self, history: Sequence[BaseMessage], counter: TokenCounter) -> int:
+        """The most a prompt may have by the settings; never less than the current turn needs."""
+        at = latest_user_at(history)
+        now = 0 if at is None else sum(counter.message(message) for message in history[at:])
+        return max(self.settings.context_tokens, now + self.settings.context_tokens // 4)
+
+    def _surplus(
+        self, history: Sequence[BaseMessage], counter: TokenCounter
+    ) -> list[RemoveMessage]:
+        gone = surplus(
+            history,
+            messages=self.settings.live_messages,
+            tokens=self.settings.live_tokens,
+            counter=counter,
+        )
+        return [RemoveMessage(id=str(message.id)) for message in gone]
 
     async def afit(
         self,
@@ -217,7 +249,7 @@ class ConversationMemory:
         self, history: Sequence[BaseMessage], *, thread: str, tenant: str
     ) -> list[Archived]:
         kept = [message for message in history if not isinstance(message, SystemMessage)]
-        added = self.archive.add(tenant, thread, kept, at=self._clock())
+        added = self.archive.add(tenant, thread, kept, at=self._clock(), count=self.counter.message)
         for message in added:
             if message.role == "human" and is_correction(message.text):
                 self._mark_corrected(message, thread=thread, tenant=tenant)
@@ -255,6 +287,7 @@ class ConversationMemory:
             handles=self.archive.rows_of(facts, ids),
             question=question,
             archived=facts.messages,
+            thread_tokens=facts.tokens,
         )
 
     def _with_corrections(self, facts: ThreadFacts, found: Sequence[Recalled]) -> list[Recalled]:

@@ -39,7 +39,7 @@ def open_memory(
 
     Args:
         settings: Sizes and places.
-        summarise: A prompt to a cheap model's answer; used where `memory.summary` is `model`.
+        summarise: Asks a cheap model for a summary; used where `memory.summary` is `model`.
         embed: Texts to vectors, where embeddings are configured.
         counter: Counts; default: exact o200k_base for the OpenAI model of the settings.
         archive: Another archive than that of the settings.

@@ -35,6 +35,7 @@ class Remembered:
         handles: Numbers in the archive of live tool results, by message id.
         question: The latest user turn as recall saw it.
         archived: Messages of the thread in the archive.
+        thread_tokens: What all of them would cost together.
     """
 
     pinned: tuple[str, ...] = ()
@@ -43,6 +44,7 @@ class Remembered:
     handles: Mapping[str, int] = field(default_factory=dict)
     question: str = ""
     archived: int = 0
+    thread_tokens: int = 0
 
 
 def assemble(
@@ -124,6 +126,7 @@ def assemble(
     ]
     report["recalled_messages"] = len(chosen)
     report["archived"] = remembered.archived
+    report["thread_tokens"] = remembered.thread_tokens
     if remembered.summary is not None:
         report["summary"] = {
             "lines": len(remembered.summary.lines),

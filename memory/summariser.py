@@ -9,13 +9,23 @@ from typing import Any
 
 from allotrope.exceptions import StoreError
 from allotrope.memory.archive import Archive, ThreadFacts
-from allotrope.memory.summary import Line, Summary, bounded, extract, parse, prompt, verified
+from allotrope.memory.summary import (
+    Line,
+    Summary,
+    bounded,
+    extract,
+    outline,
+    parse,
+    transcript,
+    verified,
+)
 from allotrope.memory.tokens import TokenCounter
 
 logger = logging.getLogger(__name__)
 
-Summarise = Callable[[str], str]
-"""A prompt to the answer of a cheap model. It may take long, raise, or answer nonsense."""
+Summarise = Callable[[str, str], str]
+"""Previous summary and new messages to the answer of a cheap model, under the headings of the
+template `summariser`. It may take long, raise, or answer nonsense."""
 
 _KEEP_OUT = 6
 """The newest messages stand in the prompt themselves; they are summarised later."""
@@ -187,7 +197,7 @@ class Summariser:
             return extract(previous, chunk)
         since = self._clock()
         try:
-            answer = self._call(prompt(previous, chunk))
+            answer = self._call(outline(previous), transcript(chunk))
         except Exception as exc:  # noqa: BLE001 - whatever the model's chain raises, the deterministic path goes on
             self._failed(type(exc).__name__)
             return extract(previous, chunk)

@@ -9,26 +9,18 @@ from allotrope.memory.corrections import is_correction, replaces
 from allotrope.memory.tokens import TokenCounter
 from allotrope.memory.words import FILLER, words
 
-PROMPT = """\
-You keep the running summary of a conversation. Rewrite it with the new messages.
-Keep every name, number, date and decision exactly as written. A correction replaces what it
-corrects: keep only the new value. Be brief: one line per point, each starting with "- ".
-Answer with these three headings and nothing else:
-FACTS:
-DECISIONS:
-OPEN QUESTIONS:
-
-<summary_so_far>
-{previous}
-</summary_so_far>
-<new_messages>
-{messages}
-</new_messages>
-"""
-"""What a summariser is asked. The conversation is data: it stands between tags."""
-
-_HEADINGS = {"facts": "facts", "decisions": "decisions", "open questions": "questions"}
-_HEADING = re.compile(r"^[#*\s]*(facts|decisions|open questions)[*\s]*:?[*\s]*$", re.IGNORECASE)
+_HEADINGS = {
+    "goal": "facts",
+    "facts": "facts",
+    "done": "facts",
+    "decisions": "decisions",
+    "open": "questions",
+    "open questions": "questions",
+}
+_HEADING = re.compile(
+    r"^[#*\s]*(goal|facts|done|decisions|open questions|open)[*\s]*:[*\s]*(.*)$", re.IGNORECASE
+)
+"""What the template `summariser@1` asks for."""
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 _NUMBER = re.compile(r"\d[\d.,:/-]*\d|\d")
 _NAME = re.compile(r"(?<![.!?]\s)(?<!^)\b[A-Z][\w'-]+(?:\s+[A-Z][\w'-]+)*")
@@ -121,18 +113,21 @@ def render(summary: Summary, *, tokens: int, counter: TokenCounter) -> str:
     )
 
 
-def prompt(previous: Summary, messages: Sequence[Line]) -> str:
-    """What to ask a summariser."""
-    before = [
-        "FACTS:",
-        *(f"- {line}" for line in previous.facts),
-        "DECISIONS:",
-        *(f"- {line}" for line in previous.decisions),
-        "OPEN QUESTIONS:",
-        *(f"- {line}" for line in previous.questions),
+def transcript(messages: Sequence[Line]) -> str:
+    """The messages as a summariser reads them."""
+    return "\n".join(f"{line.speaker}: {line.text}" for line in messages)
+
+
+def outline(summary: Summary) -> str:
+    """The summary under the headings that a summariser is asked to keep."""
+    parts = [
+        ("Facts", summary.facts),
+        ("Decisions", summary.decisions),
+        ("Open", summary.questions),
     ]
-    text = "\n".join(f"{line.speaker}: {line.text}" for line in messages)
-    return PROMPT.format(previous="\n".join(before), messages=text)
+    return "\n".join(
+        f"{title}:\n" + "\n".join(f"- {line}" for line in lines) for title, lines in parts if lines
+    )
 
 
 def parse(text: str) -> Summary | None:
@@ -144,11 +139,11 @@ def parse(text: str) -> Summary | None:
         if heading:
             current = _HEADINGS[heading[1].casefold()]
             found.setdefault(current, [])
-            continue
+            raw = heading[2]
         line = raw.strip().lstrip("-*•").strip()
-        if current and line and line.casefold() not in ("none", "none.", "(none)", "n/a"):
+        if current and line and line.casefold() not in ("none", "none.", "(none)", "n/a", "-"):
             found[current].append(line[:500])
-    if "facts" not in found or not any(found.values()):
+    if not any(found.values()):
         return None
     return Summary(
         tuple(found.get("facts", ())),

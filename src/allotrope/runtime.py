@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import sqlite3
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -101,6 +100,7 @@ class Agent:
         self.spec = spec
         self.settings = settings
         self.parts = parts or Parts(settings)
+        self._own_parts = parts is None
         self._given = checkpointer
         self._prices = PriceBook(settings.usage.prices)
         self._graph: CompiledStateGraph[Any, Any, Any, Any] | None = None
@@ -122,15 +122,17 @@ class Agent:
         await self.aclose()
 
     def close(self) -> None:
-        """Closes what the sync calls opened."""
+        """Closes what the sync calls opened, and the memory unless it was handed in."""
         self._graph = None
         self._stack.close()
+        if self._own_parts:
+            self.parts.close()
 
     async def aclose(self) -> None:
         """Closes what the async calls opened, and what the sync calls opened."""
         self._agraph = None
         await self._astack.aclose()
-        self.close()
+        await asyncio.to_thread(self.close)
 
     @property
     def graph(self) -> "CompiledStateGraph[Any, Any, Any, Any]":
@@ -138,6 +140,8 @@ class Agent:
         if self._graph is None:
             saver = self._given
             if saver is None:
+                from allotrope.memory.checkpoints import open_checkpoints
+
                 saver = self._stack.enter_context(open_checkpoints(self.settings))
             self._graph = self.spec.build(parts=self.parts, checkpointer=saver)
         return self._graph
@@ -148,6 +152,8 @@ class Agent:
             if self._agraph is None:
                 saver = self._given
                 if saver is None:
+                    from allotrope.memory.checkpoints import open_async_checkpoints
+
                     saver = await self._astack.enter_async_context(
                         open_async_checkpoints(self.settings)
                     )
@@ -324,53 +330,6 @@ def events_of(mode: str, part: Any) -> Iterator[dict[str, Any]]:
     for call in calls:
         if call.get("name"):
             yield {"type": "tool", "name": call["name"], "status": "called"}
-
-
-def open_checkpoints(settings: Settings) -> Any:
-    """The store of threads for sync calls, as a context manager."""
-    from langgraph.checkpoint.sqlite import SqliteSaver
-
-    from allotrope.stores.folders import data_folder
-
-    stack = ExitStack()
-    path = data_folder(settings) / "checkpoints.sqlite"
-    connection = sqlite3.connect(path, check_same_thread=False, timeout=30)
-    stack.callback(connection.close)
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")
-    saver = SqliteSaver(connection)
-    saver.setup()
-
-    class _Open:
-        def __enter__(self) -> SqliteSaver:
-            return saver
-
-        def __exit__(self, *exc: object) -> None:
-            stack.close()
-
-    return _Open()
-
-
-def open_async_checkpoints(settings: Settings) -> Any:
-    """The store of threads for async calls, as an async context manager."""
-    from contextlib import asynccontextmanager
-
-    import aiosqlite
-    from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
-
-    from allotrope.stores.folders import data_folder
-
-    @asynccontextmanager
-    async def opened() -> AsyncIterator[AsyncSqliteSaver]:
-        path = data_folder(settings) / "checkpoints.sqlite"
-        async with aiosqlite.connect(path, timeout=30) as connection:
-            await connection.execute("PRAGMA journal_mode=WAL")
-            await connection.execute("PRAGMA synchronous=NORMAL")
-            saver = AsyncSqliteSaver(connection)
-            await saver.setup()
-            yield saver
-
-    return opened()
 
 
 def build_agent(

@@ -38,10 +38,16 @@ class MemorySettings(Section):
         default=1_500, ge=64, description="Tokens that leave the checkpoint before it is rewritten."
     )
     summary_timeout_s: Seconds = Field(default=60.0, description="Seconds for one summary.")
+    keep_checkpoints: int = Field(
+        default=50, ge=5, description="Newest checkpoints kept per thread (SQLite)."
+    )
     margin: float = Field(
         default=0.02, ge=0, le=0.5, description="Share of the window kept free for count errors."
     )
     compress: bool = Field(default=True, description="Compress old tool outputs in the prompt.")
+    recall_tool: bool = Field(
+        default=True, description="Let agents search the archive once it reaches back."
+    )
     facts: bool = Field(
         default=False, description="Keep long-term facts about a user across threads (opt-in)."
     )

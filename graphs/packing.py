@@ -1,0 +1,135 @@
+"""The prompt of one model call: the template around what memory packs into the model's window."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+
+from allotrope.graphs.context import RunContext
+from allotrope.graphs.window import budget_of, first_ratio
+from allotrope.memory.fit import fit
+from allotrope.memory.tokens import Calibration
+
+if TYPE_CHECKING:
+    from langchain_core.tools import BaseTool
+
+    from allotrope.graphs.parts import Parts
+    from allotrope.graphs.state import AgentState
+    from allotrope.models.profile import Profile
+    from allotrope.prompts.template import PromptTemplateVersion
+
+_UNKNOWN_BUDGET = 7_000
+"""Tokens of conversation for a model that isn't ours (a scripted one in a test)."""
+
+
+@dataclass(frozen=True)
+class PackedPrompt:
+    """A rendered prompt.
+
+    Args:
+        messages: To send.
+        audit: What is in it and why, plain types.
+        counted: Its tokens by our own count, tools included, without calibration.
+        window: The model's window, where known.
+        tools: Tokens of the tool schemas.
+    """
+
+    messages: list[BaseMessage]
+    audit: dict[str, Any]
+    counted: int
+    window: int | None
+    tools: int
+
+
+def pack_prompt(
+    state: "AgentState",
+    *,
+    parts: "Parts",
+    template: "PromptTemplateVersion",
+    profile: "Profile",
+    tools: "Sequence[BaseTool]",
+    context: RunContext,
+    thread: str | None,
+    values: Mapping[str, Any] | None = None,
+) -> PackedPrompt:
+    """Packs the conversation for the first model of the chain and renders the template around it.
+
+    A model that takes over packs it again for its own window (`window.repack_with`).
+
+    Args:
+        state: The live messages, and the calibration of the thread.
+        parts: Memory, chain and settings.
+        template: The prompt; it has the placeholder `messages`.
+        profile: Its style and context limit.
+        tools: What the model may call.
+        context: Tenant and token limit of the run.
+        thread: The thread, or None for a run that isn't kept.
+        values: More values for the template.
+    """
+    memory = parts.memory
+    given = {**(values or {}), **({"style": profile.style} if profile.style else {})}
+    model: Any = parts.chain(profile).runnable
+    provider = getattr(model, "provider", "openai")
+    known = (state.get("calibration") or {}).get(provider)
+    ratio = known[0] if known else first_ratio(provider)
+    counter = memory.counter.calibrated(ratio)
+    around = counter.messages(template.render({**given, "messages": [HumanMessage("x")]}))
+    system = around - counter.message(HumanMessage("x"))
+    schemas = parts.tool_schemas(tools)
+    taken = counter.tools(schemas)
+    limits = [context.budget_tokens, profile.budget.max_context_tokens]
+    cap = min((limit for limit in limits if limit), default=None)
+    if hasattr(model, "input_budget"):
+        budget = budget_of(model, parts.settings, tools=taken, system=system, cap=cap)
+        window, room = budget.window, budget.conversation
+    else:
+        window, room = None, min(cap or _UNKNOWN_BUDGET, _UNKNOWN_BUDGET)
+    if thread is None:
+        plain = fit(
+            state["messages"],
+            budget=min(room, parts.settings.memory.context_tokens),
+            counter=counter,
+        )
+        messages, audit = plain.messages, dict(plain.audit)
+    else:
+        pack = memory.fit(
+            state["messages"], budget=room, thread=thread, tenant=context.tenant, ratio=ratio
+        )
+        messages, audit = pack.messages, dict(pack.audit)
+    audit["window"] = window
+    audit["prompt"] = {"system": system, "tools": taken}
+    rendered = template.render({**given, "messages": messages})
+    return PackedPrompt(
+        messages=rendered,
+        audit=audit,
+        counted=memory.counter.messages(rendered) + memory.counter.tools(schemas),
+        window=window,
+        tools=taken,
+    )
+
+
+def learnt(
+    known: Mapping[str, Sequence[float]], counted: int, reply: AIMessage
+) -> dict[str, list[float]]:
+    """The calibration with one more report; cache hits report nothing.
+
+    Args:
+        known: By provider, `[ratio, samples]`.
+        counted: The prompt's tokens by our own count.
+        reply: Its usage and provenance.
+    """
+    result = {provider: list(values) for provider, values in known.items()}
+    stamp = reply.response_metadata.get("allotrope") or {}
+    usage = reply.usage_metadata
+    # a model that took over may have been sent a smaller pack than was counted
+    if not usage or not isinstance(stamp, dict) or stamp.get("cached") or stamp.get("failover"):
+        return result
+    provider = str(stamp.get("provider", "openai"))
+    before = result.get(provider, [1.0, 0])
+    after = Calibration(before[0], int(before[1])).updated(
+        counted=counted, reported=usage["input_tokens"]
+    )
+    if after.samples:
+        result[provider] = [round(after.ratio, 4), after.samples]
+    return result
