@@ -144,6 +144,7 @@ def test_compressed_settings_shorten_what_is_time() -> None:
     assert fast.openai.timeout_s == settings.openai.timeout_s / 10
     assert fast.resilience.attempts == settings.resilience.attempts
     assert fast.redis == settings.redis
+    assert fast.ollama.connect_timeout_s == settings.ollama.connect_timeout_s
 
 
 def test_the_users_world_stays_out(tmp_path: Path) -> None:
