@@ -42,7 +42,7 @@ def run(count: int, **fields: Any) -> tuple[list[str], list[float], list[int]]:
 def main() -> int:
     """Runs both tables."""
     options = arguments("Effect of parameters on the embedded model.").parse_args()
-    count = 2 if options.quick else 8
+    count = 4 if options.quick else 12
     run(1, max_output_tokens=4)
     results: dict[str, Any] = {}
     rows = []
