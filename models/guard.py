@@ -1,6 +1,7 @@
 """One wanted reply from one model: leave from the breaker, attempts, what each failure teaches."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -22,10 +23,13 @@ from allotrope.exceptions import (
 )
 from allotrope.models.circuits import Circuits, Permit
 from allotrope.models.degraded import degraded
-from allotrope.models.errors import PROVIDER_NAMES, classify
+from allotrope.models.errors import PROVIDER_NAMES, classify, describe
 from allotrope.models.events import emit
+from allotrope.models.policy import policy
 from allotrope.models.replies import correction
 from allotrope.models.retry import Retries, RetryRules
+
+log = logging.getLogger("allotrope.models")
 
 TRAIL = "__allotrope_trail"
 """Key in `configurable` of the list that collects the failures of a chain's run."""
@@ -297,6 +301,13 @@ class Call:
             provider=error.provider,
             model=error.model,
             error=type(error).__name__,
+        )
+        needs_someone = policy(error).alert
+        log.log(
+            logging.ERROR if needs_someone else logging.INFO,
+            "a model call failed and waiting won't help: %s" if needs_someone else "%s",
+            type(error).__name__,
+            extra=describe(error),
         )
         if error.retry_after_s is None:
             error.retry_after_s = self._guard.circuits.next_try_s(

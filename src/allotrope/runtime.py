@@ -199,6 +199,49 @@ class Agent:
         )
         return self._reply(turn, state)
 
+    def resume(
+        self,
+        thread_id: str,
+        *,
+        context: RunContext | Mapping[str, Any] | None = None,
+    ) -> Reply:
+        """Answers the question a thread was left with when no model could answer.
+
+        Args:
+            thread_id: The thread.
+            context: As for `ask`.
+
+        Raises:
+            InputError: Nothing in this thread waits for an answer.
+            AllProvidersFailedError: Still nobody can answer; the question stays kept.
+        """
+        turn = self._begin(None, thread_id, context)
+        self._waiting(self.graph.get_state(turn.config), thread_id)
+        state = self.graph.invoke(turn.input, turn.config, context=turn.context, durability="sync")
+        return self._reply(turn, state)
+
+    async def aresume(
+        self,
+        thread_id: str,
+        *,
+        context: RunContext | Mapping[str, Any] | None = None,
+    ) -> Reply:
+        """As `resume`, asynchronously."""
+        turn = self._begin(None, thread_id, context)
+        graph = await self.agraph()
+        self._waiting(await graph.aget_state(turn.config), thread_id)
+        state = await graph.ainvoke(
+            turn.input, turn.config, context=turn.context, durability="sync"
+        )
+        return self._reply(turn, state)
+
+    def _waiting(self, found: Any, thread_id: str) -> None:
+        if not found.next:
+            raise InputError(
+                f"Nothing in the thread {thread_id!r} waits for an answer.",
+                hint="Ask with --thread instead.",
+            )
+
     def stream(
         self,
         text: str,
@@ -257,11 +300,12 @@ class Agent:
 
     def _begin(
         self,
-        text: str,
+        text: str | None,
         thread_id: str | None,
         context: RunContext | Mapping[str, Any] | None,
     ) -> TurnStart:
-        check_text(text)
+        if text is not None:
+            check_text(text)
         thread = check_thread_id(thread_id) if thread_id is not None else uuid.uuid4().hex
         run_id = uuid.uuid4()
         meter = TurnMeter(self._prices)
@@ -274,7 +318,7 @@ class Agent:
             "metadata": {"allotrope_run_id": str(run_id)},
         }
         return TurnStart(
-            input={"messages": [HumanMessage(text)]},
+            input=None if text is None else {"messages": [HumanMessage(text)]},
             config=config,
             context=self._context(context),
             meter=meter,

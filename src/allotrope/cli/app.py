@@ -65,6 +65,14 @@ app = typer.Typer(
 @app.callback()
 def root() -> None:
     """LangChain/LangGraph agents on OpenAI o3 that stay cheap, fast and up."""
+    from allotrope.exceptions import SettingsError
+    from allotrope.logs import configure
+    from allotrope.settings import load_settings
+
+    try:
+        configure(load_settings().log)
+    except SettingsError:
+        return  # the command will say it, or, like doctor, explain it
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import uuid
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -20,10 +21,13 @@ ThreadId = Annotated[
 
 @app.command()
 def ask(
-    agent: AgentName,
+    agent: Annotated[
+        str | None, typer.Argument(help="Which agent: assistant, …", metavar="AGENT")
+    ] = None,
     text: Annotated[
-        str, typer.Argument(help="The question; - reads it from standard input.", metavar="TEXT")
-    ],
+        str | None,
+        typer.Argument(help="The question; - reads it from standard input.", metavar="TEXT"),
+    ] = None,
     thread: ThreadId = None,
     stream: Annotated[bool, typer.Option("--stream", help="Show the answer as it comes.")] = False,
     as_json: Annotated[
@@ -32,21 +36,47 @@ def ask(
     profile: Annotated[
         str | None, typer.Option("--profile", help="Parameter profile.", metavar="NAME")
     ] = None,
+    resume: Annotated[
+        str | None,
+        typer.Option(
+            "--resume", help="Answer the question kept in a thread in an outage.", metavar="ID"
+        ),
+    ] = None,
 ) -> None:
     """Ask an agent one question."""
     from allotrope.agents.registry import find
+    from allotrope.exceptions import AllProvidersFailedError, InputError
 
-    find(agent)
-    question = read_text(text)
+    if resume is None and (agent is None or text is None):
+        raise InputError("An agent and a question are needed.", hint='`allotrope ask AGENT "…"`.')
+    if resume is not None and text is not None:
+        raise InputError("--resume answers the kept question; it takes no new one.")
+    name = agent or "assistant"
+    find(name)
+    question = None if text is None else read_text(text)
     from allotrope.runtime import build_agent
 
     context = {"profile": profile} if profile else None
-    with build_agent(agent) as ready:
-        if stream:
-            last = stream_answer(ready, question, thread=thread, context=context, as_json=as_json)
-        else:
-            last = ready.ask(question, thread_id=thread, context=context).as_dict()
-            print(json.dumps(last, ensure_ascii=False) if as_json else last["answer"])
+    kept = resume or thread or uuid.uuid4().hex
+    try:
+        with build_agent(name) as ready:
+            if question is None:
+                last = ready.resume(kept, context=context).as_dict()
+            elif stream:
+                last = stream_answer(ready, question, thread=kept, context=context, as_json=as_json)
+            else:
+                last = ready.ask(question, thread_id=kept, context=context).as_dict()
+            if question is None or not stream:
+                print(json.dumps(last, ensure_ascii=False) if as_json else last["answer"])
+    except AllProvidersFailedError as exc:
+        which = "" if name == "assistant" else f"{name} "
+        told = f"Your question is kept: `allotrope ask {which}--resume {kept}` answers it later."
+        raise AllProvidersFailedError(
+            exc.message,
+            causes=exc.causes,
+            retry_after_s=exc.retry_after_s,
+            hint=f"{exc.hint} {told}" if exc.hint else told,
+        ) from exc
     if not as_json:
         print(origin(last), file=sys.stderr)
 
