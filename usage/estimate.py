@@ -1,6 +1,7 @@
 """Token counts for calls whose provider reported none. Every such count is marked `estimated`."""
 
 import json
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -22,30 +23,59 @@ def count_by_rule(text: str) -> int:
     return -(-len(text.encode("utf-8", "replace")) // 4)
 
 
-def exact_counter() -> CountText:
-    """A counter with the o200k_base vocabulary (o3, o4-mini, gpt-4o and later); loads at first use.
+class CounterNotReadyError(Exception):
+    """The vocabulary is being loaded; `wait_until_ready` of the counter tells when it is there."""
 
-    Where the vocabulary can't be loaded the rule `count_by_rule` is used instead.
+
+class ExactCounter:
+    """Counts with the o200k_base vocabulary (o3, o4-mini, gpt-4o and later), loaded at first use.
+
+    Loading takes about half a second, in a thread of its own: until it is there a call raises
+    `CounterNotReadyError`, so that whoever counts in a queue can go on with the rest. Where the
+    vocabulary can't be loaded the rule `count_by_rule` is used instead.
     """
-    state: list[CountText] = []
 
-    def count(text: str) -> int:
-        if not state:
-            state.append(_load())
-        return state[0](text)
+    def __init__(self) -> None:
+        self._count: CountText | None = None
+        self._ready = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
 
-    return count
+    def __call__(self, text: str) -> int:
+        """Tokens of a text.
 
+        Raises:
+            CounterNotReadyError: The vocabulary is being loaded.
+        """
+        if self._count is None:
+            self._start()
+            raise CounterNotReadyError
+        return self._count(text)
 
-def _load() -> CountText:
-    from allotrope.exceptions import StoreError
-    from allotrope.stores.vocabulary import o200k_base
+    def wait_until_ready(self, timeout_s: float = 30.0) -> None:
+        """Loads the vocabulary if need be, and waits for it."""
+        self._start()
+        if not self._ready.wait(timeout_s):
+            self._count = count_by_rule
 
-    try:
-        encoding = o200k_base()
-    except (StoreError, ImportError):
-        return count_by_rule
-    return lambda text: len(encoding.encode_ordinary(text))
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._load, name="allotrope-vocabulary", daemon=True
+                )
+                self._thread.start()
+
+    def _load(self) -> None:
+        from allotrope.exceptions import StoreError
+        from allotrope.stores.vocabulary import o200k_base
+
+        try:
+            encoding = o200k_base()
+            self._count = lambda text: len(encoding.encode_ordinary(text))
+        except (StoreError, ImportError):
+            self._count = count_by_rule
+        self._ready.set()
 
 
 def text_of(message: BaseMessage) -> str:

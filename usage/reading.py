@@ -92,8 +92,18 @@ class Reader:
         self._warned: set[tuple[str, str]] = set()
         self._tool_sizes: dict[tuple[str, ...], int] = {}
 
+    def wait_until_ready(self) -> None:
+        """Waits until tokens can be counted."""
+        wait = getattr(self._count, "wait_until_ready", None)
+        if wait is not None:
+            wait()
+
     def read(self, ended: Ended) -> CallRow:
-        """The row of a call that ended."""
+        """The row of a call that ended.
+
+        Raises:
+            CounterNotReadyError: Its tokens must be counted, and the counter isn't ready yet.
+        """
         started, message = ended.started, ended.message
         reply = dict(getattr(message, "response_metadata", None) or {})
         stamp = reply.get("allotrope")

@@ -23,7 +23,7 @@ from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 
 from allotrope.settings import Settings
-from allotrope.usage.estimate import CountText, exact_counter
+from allotrope.usage.estimate import CountText, ExactCounter
 from allotrope.usage.exits import forget_exit, on_exit
 from allotrope.usage.ledger import Ledger
 from allotrope.usage.prices import PriceBook
@@ -78,7 +78,7 @@ class UsageRecorder(BaseCallbackHandler):
         on_idle: Callable[[], None] | None = None,
     ) -> None:
         reader = Reader(
-            prices=prices or PriceBook(), count_text=count_text or exact_counter(), tenant=tenant
+            prices=prices or PriceBook(), count_text=count_text or ExactCounter(), tenant=tenant
         )
         self.writer = Writer(
             ledger,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 
 from allotrope.exceptions import StoreError
+from allotrope.usage.estimate import CounterNotReadyError
 from allotrope.usage.ledger import Ledger
 from allotrope.usage.reading import Ended, Reader
 from allotrope.usage.rows import CallRow
@@ -21,6 +22,9 @@ logger = logging.getLogger(__name__)
 
 RETRY_PAUSES_S = (0.05, 0.2, 0.5)
 """Pauses between attempts to write a batch; after the last one it goes to the spill."""
+
+GATHER_S = 0.02
+"""How long the writer lets calls pile up before it reads them; budgets settle that much later."""
 
 SPILL_RETRY_S = 5.0
 """How long the writer waits after a failure before it tries to pick the spill up again."""
@@ -94,7 +98,12 @@ class Writer:
             self._start()
         self.stats.recorded += 1
         if self.waiting() >= self._queue_size:
-            self._keep([self._reader.read(ended)])
+            try:
+                row = self._reader.read(ended)
+            except CounterNotReadyError:
+                self._reader.wait_until_ready()
+                row = self._reader.read(ended)
+            self._keep([row])
         else:
             self._queue.put(ended)
 
@@ -139,17 +148,16 @@ class Writer:
 
     def _run(self) -> None:
         batch: list[CallRow] = []
+        uncounted: list[Ended] = []  # the counter is still loading; the others don't wait for it
         due = time.monotonic() + self._interval_s
         while True:
-            try:
-                item = self._queue.get(timeout=max(0.0, due - time.monotonic()))
-            except queue.Empty:
-                item = None
-            if isinstance(item, Ended):
-                row = self._row(item)
-                if row is not None:
-                    batch.append(row)
-            flush = item if isinstance(item, _Flush) else None
+            flush = self._gather(max(0.0, due - time.monotonic()), batch, uncounted)
+            if uncounted and (flush or time.monotonic() >= due):
+                if flush:
+                    self._reader.wait_until_ready()
+                again, uncounted = uncounted, []
+                for ended in again:
+                    self._take(ended, batch, uncounted)
             if flush or len(batch) >= self._batch_size or time.monotonic() >= due:
                 self._write(batch)
                 batch = []
@@ -164,19 +172,47 @@ class Writer:
                 if flush.last:
                     return
 
-    def _row(self, ended: Ended) -> CallRow | None:
+    def _gather(
+        self, timeout_s: float, batch: list[CallRow], uncounted: list[Ended]
+    ) -> _Flush | None:
+        """Waits for a call, then takes what else came within a moment.
+
+        The pause lets calls pile up: a thread that wakes for each one takes the interpreter's lock
+        from the very calls it records.
+        """
+        try:
+            item = self._queue.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
+        if isinstance(item, Ended):
+            time.sleep(min(GATHER_S, timeout_s))
+        while True:
+            if isinstance(item, _Flush):
+                return item
+            self._take(item, batch, uncounted)
+            if len(batch) >= self._batch_size:
+                return None
+            try:
+                item = self._queue.get_nowait()
+            except queue.Empty:
+                return None
+
+    def _take(self, ended: Ended, batch: list[CallRow], uncounted: list[Ended]) -> None:
         if not self._opened:
             self._open()
         try:
             row = self._reader.read(ended)
+        except CounterNotReadyError:
+            uncounted.append(ended)
+            return
         except Exception as exc:  # noqa: BLE001 - one odd reply must not end the recording
             self.stats.lost += 1
             logger.warning("A call could not be recorded: %s: %s", type(exc).__name__, exc)
-            return None
+            return
+        batch.append(row)
         on_row = self._on_row
         if on_row is not None:
             self._quietly(lambda: on_row(row))
-        return row
 
     def _quietly(self, action: Callable[[], None]) -> None:
         try:
