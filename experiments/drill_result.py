@@ -188,14 +188,19 @@ class Drill:
         }
 
     def _opened_at(self) -> float | None:
-        """The start of the first turn that the fallback answered though nobody asked OpenAI."""
+        """When the fallback was first asked for a turn that nobody had asked OpenAI about."""
         tried = {asked.text for asked in self.requests if asked.provider == "openai"}
-        starts = [
-            turn.started_s
+        spared = {
+            turn.text
             for turn in self.turns
             if turn.answered_by == "ollama" and turn.text not in tried
+        }
+        asked_at = [
+            asked.at_s
+            for asked in self.requests
+            if asked.provider == "ollama" and asked.text in spared
         ]
-        return min(starts, default=None)
+        return min(asked_at, default=None)
 
     def _first_fallback(self) -> float | None:
         ends = [
