@@ -176,16 +176,20 @@ class AnswerCache:
         oldest = call.request.max_age_s
         if oldest is not None and self.clock() - entry.created > oldest:
             return None, store.count(call.part, {"misses": 1})
-        return Hit(entry=entry, tier="exact"), self.booked(call.part, entry, "exact")
+        return Hit(entry=entry, tier="exact"), self.booked(call, entry, "exact")
 
-    def booked(self, part: Partition, entry: Entry, tier: str) -> Steps[None]:
-        """The steps that count a hit and what it saved."""
+    def booked(self, call: Call, entry: Entry, tier: str, digest: str = "") -> Steps[None]:
+        """The steps that count a hit and what it saved, and note which entry served the run."""
         model = entry.model or "?"
         counters = {f"hits_{tier}": 1, "saved_ms": int(entry.seconds * 1000)}
         for name in ("input_tokens", "output_tokens", "cached_input_tokens"):
             if entry.saved.get(name):
                 counters[f"saved_{name}:{model}"] = entry.saved[name]
-        return store.count(part, counters)
+        return store.count(
+            call.part,
+            counters,
+            served=(call.request.run_id, f"{tier}:{digest or call.digest}"),
+        )
 
     def entry_of(
         self, call: Call, generations: Sequence[Generation], *, seconds: float = 0.0

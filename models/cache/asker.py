@@ -118,7 +118,7 @@ class Asker:
                 return Ask(self, call, None)
             hit = self._shared(call, landed)
             if hit is not None:
-                self.answers.execute(self.answers.booked(call.part, hit.entry, "exact"))
+                self.answers.execute(self.answers.booked(call, hit.entry, "exact"))
                 return hit
             if not landed.again:
                 return Ask(self, call, None)
@@ -140,7 +140,7 @@ class Asker:
                 return Ask(self, call, None)
             hit = self._shared(call, landed)
             if hit is not None:
-                await self.answers.aexecute(self.answers.booked(call.part, hit.entry, "exact"))
+                await self.answers.aexecute(self.answers.booked(call, hit.entry, "exact"))
                 return hit
             if not landed.again:
                 return Ask(self, call, None)
@@ -204,7 +204,7 @@ class Asker:
             if entry is not None:
                 if taken:
                     self.answers.execute(flights.release(key, token))
-                self.answers.execute(self.answers.booked(call.part, entry, "exact"))
+                self.answers.execute(self.answers.booked(call, entry, "exact"))
                 return Hit(entry=entry, tier="exact")
         if taken:
             flight.lease = (key, token)
@@ -226,7 +226,7 @@ class Asker:
             if entry is not None:
                 if taken:
                     await self.answers.aexecute(flights.release(key, token))
-                await self.answers.aexecute(self.answers.booked(call.part, entry, "exact"))
+                await self.answers.aexecute(self.answers.booked(call, entry, "exact"))
                 return Hit(entry=entry, tier="exact")
         if taken:
             flight.lease = (key, token)

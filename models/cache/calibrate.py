@@ -70,8 +70,8 @@ def word_weights(
     """
     same: dict[str, float] = {}
     seen: dict[str, int] = {}
-    near = [pair for pair in pairs if pair.cosine > 0.6]
-    base = sum(pair.same for pair in near) / max(1, len(near))
+    near = [pair for pair in pairs if pair.cosine > 0.6] or list(pairs)
+    base = min(0.99, max(0.01, sum(pair.same for pair in near) / max(1, len(near))))
     for pair in near:
         a, b = set(parse(pair.a).stems), set(parse(pair.b).stems)
         differing = a ^ b
@@ -79,7 +79,7 @@ def word_weights(
             seen[word] = seen.get(word, 0) + 1
             same[word] = same.get(word, 0.0) + pair.same
     weights = {}
-    prior = np.log(base / (1 - base)) if 0 < base < 1 else 0.0
+    prior = np.log(base / (1 - base))
     rare = [word for word, count in seen.items() if count < least]
     for word, count in seen.items():
         if count >= least:
@@ -192,6 +192,8 @@ def cross_validate(
     """  # fmt: skip
     how = how or Fit()
     group = _groups(pairs)
+    if len(set(group)) < 2 * folds:  # everything hangs together: split it all the same
+        group = list(range(len(pairs)))
     rng = np.random.default_rng(how.seed)
     fold_of = {name: int(rng.integers(0, folds)) for name in sorted(set(group))}
     fold = np.array([fold_of[name] for name in group])

@@ -64,13 +64,23 @@ def open_semantic(
     from allotrope.models.cache.score import load_scorer
 
     gate = SafetyGate(load_scorer(semantic.coefficients), precision=semantic.precision)
-    return SemanticTier(answers, embeddings or _embeddings(settings), gate=gate, name=name)
+    return SemanticTier(answers, embeddings or open_embeddings(settings), gate=gate, name=name)
 
 
-def _embeddings(settings: Settings) -> Embeddings:
+def open_embeddings(settings: Settings) -> Embeddings:
+    """The embeddings that the settings name.
+
+    Raises:
+        SettingsError: None are named, or they can't be made.
+    """
     from langchain.embeddings import init_embeddings
 
-    name = str(settings.cache.semantic.embeddings)
+    name = settings.cache.semantic.embeddings
+    if not name:
+        raise SettingsError(
+            "No embeddings are set.",
+            hint="Set ALLOTROPE_CACHE__SEMANTIC__EMBEDDINGS, or give --vectors.",
+        )
     more: dict[str, Any] = {}
     if name.startswith("openai:") and settings.openai.api_key is not None:
         more = {"api_key": settings.openai.api_key, "max_retries": 0, "timeout": 5.0}

@@ -180,7 +180,7 @@ class SemanticTier:
             if self._settings.mode == "shadow":
                 yield from store.count(call.part, {"shadow_hits": 1})
                 return None
-            yield from self._answers.booked(call.part, entry, "semantic")
+            yield from self._answers.booked(call, entry, "semantic", candidate.digest)
             return Hit(entry=entry, tier="semantic")
         return None
 

@@ -20,6 +20,9 @@ Steps = Generator[list[Command], list[Any], T]
 AUX_TTL_S = 400 * 86_400
 """Seconds the books of a partition outlive its last write; longer than any answer."""
 
+SERVED_TTL_S = 30 * 86_400
+"""Seconds it is known which entry served a run, for `report-wrong`."""
+
 PUT = """
 local lru, meta, exp, stats = KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local digest, value, ttl_ms, now = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -251,10 +254,20 @@ def drop(part: Partition, digests: Iterable[str]) -> Steps[int]:
     return gone
 
 
-def count(part: Partition, counters: Mapping[str, int]) -> Steps[None]:
-    """Adds to the partition's counters."""
-    if counters:
-        yield [("HINCRBY", part.key("stats"), name, by) for name, by in counters.items()]
+def count(
+    part: Partition, counters: Mapping[str, int], *, served: tuple[str, str] = ("", "")
+) -> Steps[None]:
+    """Adds to the partition's counters, and notes which entry served which run."""
+    commands: list[Command] = [
+        ("HINCRBY", part.key("stats"), name, by) for name, by in counters.items()
+    ]
+    run_id, entry = served
+    if run_id:
+        commands.append(("SET", part.key("r", run_id), entry, "PX", SERVED_TTL_S * 1000))
+    if commands:
+        replies = yield commands
+        if any(isinstance(r, redis.ResponseError) and "WRONGTYPE" in str(r) for r in replies):
+            yield [("UNLINK", part.key("stats"))]
 
 
 def tagged(part: Partition, tag: str) -> Steps[list[str]]:

@@ -1,0 +1,227 @@
+"""Operating the cache: what is in it, what it saves, and taking things out of it."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from allotrope.exceptions import StoreError
+from allotrope.models.cache import store
+from allotrope.models.cache.answers import AnswerCache
+from allotrope.models.cache.codec import Entry, UnreadableEntryError
+from allotrope.models.cache.store import Partition, Steps
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartitionStats:
+    """What one tenant's agent has in the cache and got from it.
+
+    Args:
+        tenant: Whose.
+        agent: Of which agent; empty outside an agent.
+        entries: Answers kept.
+        bytes: Their size.
+        hits: Hits by tier.
+        misses: Questions asked anew.
+        shadow_hits: What the semantic tier would have served.
+        false_hits: Reported wrong, by tier.
+        evictions: Answers pushed out by the limits.
+        saved: Tokens not spent, by model and kind.
+        saved_s: Seconds not waited.
+    """
+
+    tenant: str
+    agent: str
+    entries: int
+    bytes: int
+    hits: dict[str, int]
+    misses: int
+    shadow_hits: int
+    false_hits: dict[str, int]
+    evictions: int
+    saved: dict[str, dict[str, int]] = field(default_factory=dict)
+    saved_s: float = 0.0
+
+    @property
+    def hit_rate(self) -> float:
+        """Share of the questions that were answered from the cache."""
+        hits = sum(self.hits.values())
+        asked = self.misses + self.hits.get("exact", 0)
+        return hits / asked if asked else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed:
+    """An entry as `show` lists it.
+
+    Args:
+        key: Its name; enough of it names it.
+        tenant: Whose.
+        agent: Of which agent.
+        model: Which model answered.
+        bytes: Its size with its books.
+        created: Unix seconds.
+        tags: What it can be invalidated by.
+    """
+
+    key: str
+    tenant: str
+    agent: str
+    model: str
+    bytes: int
+    created: float
+    tags: tuple[str, ...]
+
+
+class CacheAdmin:
+    """The operations behind `allotrope cache`.
+
+    Args:
+        answers: The cache.
+    """
+
+    def __init__(self, answers: AnswerCache) -> None:
+        self._answers = answers
+
+    def _run(self, steps: Steps[T]) -> T:
+        """Runs steps; here a store that fails is an error, not a miss."""
+        try:
+            return store.run(self._answers.client, steps)
+        except Exception as exc:
+            raise StoreError(
+                f"The cache's store doesn't answer: {type(exc).__name__}.",
+                hint="See `allotrope doctor`.",
+            ) from exc
+
+    def partitions(self, *, tenant: str | None = None, agent: str | None = None) -> list[Partition]:
+        """The partitions, those of one tenant or agent where named."""
+        return [
+            part
+            for part in self._run(store.partitions(self._answers.prefix))
+            if tenant in (None, part.tenant) and agent in (None, part.agent)
+        ]
+
+    def stats(self) -> list[PartitionStats]:
+        """The figures of every partition."""
+        return [_stats(part, self._run(store.overview(part))) for part in self.partitions()]
+
+    def listed(self, *, tenant: str | None = None, agent: str | None = None) -> Iterator[Listed]:
+        """All entries, newest first within each partition."""
+        for part in self.partitions(tenant=tenant, agent=agent):
+            rows = self._run(_meta(part))
+            for key, info in sorted(rows.items(), key=lambda row: -row[1].get("at", 0)):
+                yield Listed(
+                    key=key,
+                    tenant=part.tenant,
+                    agent=part.agent,
+                    model=str(info.get("m", "")),
+                    bytes=int(info.get("b", 0)),
+                    created=float(info.get("at", 0)),
+                    tags=tuple(info.get("t", ()) or ()),
+                )
+
+    def entry(self, key: str) -> Entry | None:
+        """The entry whose key starts like this, or None."""
+        for part in self.partitions():
+            for name in self._run(_meta(part)):
+                if name.startswith(key):
+                    data = self._run(_value(part, name))
+                    try:
+                        return None if data is None else self._answers.codec.load(data)
+                    except UnreadableEntryError:
+                        return None
+        return None
+
+    def invalidate(
+        self,
+        *,
+        tags: Sequence[str] = (),
+        key: str | None = None,
+        older_than_s: float | None = None,
+        tenant: str | None = None,
+        agent: str | None = None,
+    ) -> int:
+        """Takes entries out; returns how many.
+
+        Args:
+            tags: `model=o3`, `prompt=NAME@VERSION`, `profile=…`, `run=…`, `doc=…`; all match.
+            key: The start of an entry's key.
+            older_than_s: Only entries older than so many seconds.
+            tenant: Only of this tenant.
+            agent: Only of this agent.
+        """
+        gone = 0
+        for part in self.partitions(tenant=tenant, agent=agent):
+            found = set(self._run(_meta(part)))
+            for tag in tags:
+                found &= set(self._run(store.tagged(part, tag)))
+            if key is not None:
+                found = {name for name in found if name.startswith(key)}
+            if older_than_s is not None:
+                limit = self._answers.clock() - older_than_s
+                found &= set(self._run(store.older_than(part, limit)))
+            gone += self._run(store.drop(part, sorted(found)))
+        return gone
+
+    def report_wrong(self, run_id: str) -> list[str]:
+        """Takes out what answered a run and counts it as a false hit.
+
+        Args:
+            run_id: The run that got the wrong answer, from the cache or first hand.
+
+        Returns:
+            The tiers it came from: `exact`, `semantic`, or `paid` for the run that asked the model.
+        """
+        tiers = []
+        for part in self.partitions():
+            served = self._run(_served(part, run_id))
+            if served:
+                tier, _, digest = served.partition(":")
+                self._run(store.drop(part, [digest]))
+                self._run(store.count(part, {f"false_{tier}": 1}))
+                tiers.append(tier)
+            paid = self._run(store.tagged(part, f"run={run_id}"))
+            if paid:
+                self._run(store.drop(part, paid))
+                tiers.append("paid")
+        return tiers
+
+
+def _meta(part: Partition) -> Steps[dict[str, dict[str, Any]]]:
+    (reply,) = yield [("HGETALL", part.key("meta"))]
+    if isinstance(reply, Exception):
+        return {}
+    return {name.decode(): json.loads(info) for name, info in store.pairs(reply)}
+
+
+def _value(part: Partition, digest: str) -> Steps[bytes | None]:
+    (reply,) = yield [("GET", part.key("e", digest))]
+    return reply if isinstance(reply, bytes) else None
+
+
+def _served(part: Partition, run_id: str) -> Steps[str]:
+    (reply,) = yield [("GET", part.key("r", run_id))]
+    return reply.decode() if isinstance(reply, bytes) else ""
+
+
+def _stats(part: Partition, counters: dict[str, int]) -> PartitionStats:
+    saved: dict[str, dict[str, int]] = {}
+    for name, value in counters.items():
+        kind, mark, model = name.partition(":")
+        if mark and kind.startswith("saved_"):
+            saved.setdefault(model, {})[kind.removeprefix("saved_")] = value
+    return PartitionStats(
+        tenant=part.tenant,
+        agent=part.agent,
+        entries=counters["entries"],
+        bytes=counters.get("bytes", 0),
+        hits={tier: counters.get(f"hits_{tier}", 0) for tier in ("exact", "semantic")},
+        misses=counters.get("misses", 0),
+        shadow_hits=counters.get("shadow_hits", 0),
+        false_hits={tier: counters.get(f"false_{tier}", 0) for tier in ("exact", "semantic")},
+        evictions=counters.get("evictions", 0),
+        saved=saved,
+        saved_s=counters.get("saved_ms", 0) / 1000,
+    )
