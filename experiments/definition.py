@@ -1,6 +1,7 @@
 """What an experiment file says: variants, traffic, metrics, guard-rails and when to stop."""
 
 import hashlib
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -227,6 +228,8 @@ class Experiment(Part):
             scored = [m.name for m in self.metrics if m.scorer is not None]
             if scored:
                 raise ValueError(f"{', '.join(scored)}: scorers run offline; online use feedback")
+            if any(variant.parameters for variant in self.variants):
+                raise ValueError("parameters are for offline experiments; online make a profile")
         reported = {*BUILT_IN_METRICS, *(metric.name for metric in self.metrics)}
         for rail in self.guard_rails:
             if rail.metric not in reported:
@@ -261,38 +264,53 @@ class Experiment(Part):
 
     @property
     def digest(self) -> str:
-        """A hash of everything that changes what results mean (not stop limits or description)."""
-        content = self.model_dump_json(exclude={"description", "stop"})
+        """A hash of what changes the results' meaning: not limits, words or the dataset's place.
+
+        The runner compares the dataset's items by themselves.
+        """
+        content = self.model_dump_json(
+            exclude={"description": True, "stop": True, "dataset": {"path"}}
+        )
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
-def load_experiment(path: Path) -> Experiment:
+Check = Callable[[Experiment], Iterable[tuple[tuple[str | int, ...], str]]]
+"""Finds what is wrong with an experiment besides its form: fields and complaints."""
+
+
+def load_experiment(path: Path, *, checks: Sequence[Check] = ()) -> Experiment:
     """Reads and checks an experiment file.
 
     Args:
         path: The YAML file.
+        checks: What else must hold, such as `subjects.check_variants`.
 
     Raises:
         InputError: What is wrong, with file, line and field.
     """
-    return parse_experiment(
-        read_text(path, what="experiment file"), name=str(path), base=path.parent
-    )
+    text = read_text(path, what="experiment file")
+    return parse_experiment(text, name=str(path), base=path.parent, checks=checks)
 
 
-def parse_experiment(text: str, *, name: str, base: Path | None = None) -> Experiment:
+def parse_experiment(
+    text: str, *, name: str, base: Path | None = None, checks: Sequence[Check] = ()
+) -> Experiment:
     """Checks the text of an experiment file.
 
     Args:
         text: YAML.
         name: What to call it in complaints.
         base: Folder at which a relative dataset path starts.
+        checks: What else must hold.
 
     Raises:
         InputError: What is wrong, with file, line and field.
     """
     document = Document(name=name, text=text)
     experiment = document.parse(Experiment)
+    problems = [problem for check in checks for problem in check(experiment)]
+    if problems:
+        raise InputError("\n".join(str(document.error(said, *field)) for field, said in problems))
     if experiment.dataset is not None and base is not None:
         dataset = experiment.dataset.model_copy(
             update={"path": (base / experiment.dataset.path.expanduser()).resolve()}

@@ -1,0 +1,267 @@
+"""Online experiments: which variant a run gets, and that it saw it."""
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from allotrope.exceptions import AllotropeError, InputError
+from allotrope.experiments.assignment import assign, overlapping
+from allotrope.experiments.definition import Experiment
+from allotrope.experiments.results import ResultsFile, Run
+from allotrope.experiments.store import ExperimentStore, Promotion, State, open_store
+from allotrope.experiments.subjects import context_of
+from allotrope.settings import Settings
+
+if TYPE_CHECKING:
+    from allotrope.usage.ledger import Ledger
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a run gets.
+
+    Args:
+        context: Fields for the run's context: `profile`, `prompt_label`, `variant`.
+        experiment: The experiment it takes part in, if any.
+        unit: The unit's id there.
+        variant: The variant's name there.
+    """
+
+    context: Mapping[str, Any] = field(default_factory=dict)
+    experiment: str | None = None
+    unit: str = ""
+    variant: str = ""
+
+
+@dataclass(frozen=True)
+class _Live:
+    experiments: tuple[tuple[Experiment, State], ...] = ()
+    promoted: Mapping[str, Promotion] = field(default_factory=dict)
+
+
+class OnlineExperiments:
+    """Chooses variants for runs and records who saw what.
+
+    Args:
+        store: The experiments' folder; looked at again every `reload_s` seconds. Where something
+            there can't be read, what was known before stays in force.
+        ledger: Opens the ledger; called at the first exposure.
+        reload_s: Seconds between looks.
+        clock: Seconds that only grow.
+    """
+
+    def __init__(
+        self,
+        store: ExperimentStore,
+        *,
+        ledger: "Callable[[], Ledger]",
+        reload_s: float = 5.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._open_ledger = ledger
+        self._ledger: Ledger | None = None
+        self._reload_s = reload_s
+        self._clock = clock
+        self._live = _Live()
+        self._looked_at: float | None = None
+        self._seen: set[tuple[str, str]] = set()
+        self._lock = threading.Lock()
+
+    def choose(self, agent: str, *, tenant: str, user: str | None, thread: str) -> Choice:
+        """What a run of an agent gets. The same unit always gets the same.
+
+        Args:
+            agent: The agent type.
+            tenant: Whose run it is.
+            user: Who asks; a run without a user takes no part in experiments on users.
+            thread: The conversation.
+        """
+        live = self._look()
+        for experiment, state in live.experiments:
+            unit = unit_of(experiment, tenant=tenant, user=user, thread=thread)
+            if experiment.agent != agent or unit is None:
+                continue
+            variant = assign(experiment, unit)
+            if variant is None:
+                continue
+            given = variant
+            if variant.name in state.stopped_variants:
+                given = experiment.variant(experiment.control_name)
+            context = context_of(given, experiment.name)
+            # Who was assigned a stopped variant stays out of the counts: no exposure, no label.
+            if given is not variant:
+                context.pop("variant")
+                return Choice(context)
+            return Choice(context, experiment.name, unit, variant.name)
+        promotion = live.promoted.get(agent)
+        if promotion is None:
+            return Choice()
+        given_by = {"profile": promotion.profile, "prompt_label": promotion.prompt}
+        return Choice({name: value for name, value in given_by.items() if value is not None})
+
+    def expose(self, choice: Choice, *, run_id: str) -> None:
+        """Records that a run saw its variant; never raises, never loses one.
+
+        Where the ledger fails, the exposure goes to a file beside the experiment's results, from
+        which it is entered later.
+
+        Args:
+            choice: From `choose`.
+            run_id: The run.
+        """
+        if choice.experiment is None:
+            return
+        place = (choice.experiment, choice.unit)
+        if place in self._seen:
+            return
+        try:
+            with self._lock:
+                self._ledger = self._ledger or self._open_ledger()
+            self._ledger.record_exposure(
+                choice.experiment, choice.unit, choice.variant, run_id=run_id
+            )
+        except Exception as exc:  # noqa: BLE001 # whatever fails, the run and the exposure go on
+            logger.warning("the ledger refused an exposure (%s); kept aside", type(exc).__name__)
+            self._keep_aside(choice, run_id)
+            return
+        if len(self._seen) > 100_000:
+            self._seen.clear()
+        self._seen.add(place)
+
+    def close(self) -> None:
+        """Closes the ledger."""
+        if self._ledger is not None:
+            self._ledger.close()
+            self._ledger = None
+
+    def _keep_aside(self, choice: Choice, run_id: str) -> None:
+        assert choice.experiment is not None
+        path = self._store.folder / choice.experiment / "exposures.jsonl"
+        fact = {"unit": choice.unit, "variant": choice.variant, "run": run_id}
+        try:
+            with self._lock, ResultsFile(path) as file:
+                file.append(fact)
+        except AllotropeError:
+            logger.error("an exposure of %s could not be kept: %s", choice.experiment, fact)
+
+    def _look(self) -> _Live:
+        now = self._clock()
+        with self._lock:
+            if self._looked_at is None or now - self._looked_at >= self._reload_s:
+                self._looked_at = now
+                try:
+                    self._live = self._read()
+                except AllotropeError as exc:
+                    logger.warning("experiments can't be read, the last ones stay: %s", exc)
+        return self._live
+
+    def _read(self) -> _Live:
+        known = {
+            experiment.name: (experiment, state) for experiment, state in self._live.experiments
+        }
+        found = []
+        for name in self._store.names():
+            try:
+                experiment, state = self._store.load(name), self._store.state(name)
+            except AllotropeError as exc:
+                logger.warning("experiment %s can't be read, its last form stays: %s", name, exc)
+                if name in known:
+                    found.append(known[name])
+                continue
+            if experiment.kind == "online" and state.status == "running":
+                found.append((experiment, state))
+        return _Live(tuple(found), self._store.promoted())
+
+
+def unit_of(
+    experiment: Experiment, *, tenant: str, user: str | None, thread: str
+) -> str | None:  # fmt: skip
+    """The id under which an experiment knows a run; None where the run has no such id.
+
+    Args:
+        experiment: The experiment.
+        tenant: Whose run it is.
+        user: Who asks.
+        thread: The conversation.
+    """
+    if experiment.unit == "tenant":
+        return tenant
+    own = user if experiment.unit == "user" else thread
+    return f"{tenant}/{own}" if own else None
+
+
+def open_online(settings: Settings) -> OnlineExperiments:
+    """The online experiments of these settings; opens nothing yet.
+
+    Args:
+        settings: Their folder, the ledger and the pace of looking.
+    """
+    from allotrope.usage.ledger import open_ledger
+
+    return OnlineExperiments(
+        open_store(settings),
+        ledger=lambda: open_ledger(settings),
+        reload_s=settings.experiments.reload_s,
+    )
+
+
+def check_layers(experiment: Experiment, store: ExperimentStore) -> None:
+    """Makes sure that no running experiment of the same layer claims the same units.
+
+    Args:
+        experiment: What shall start.
+        store: What runs.
+
+    Raises:
+        InputError: One does; or another runs on the agent without a layer, and would shadow it.
+    """
+    for name in store.names():
+        other = store.load(name)
+        if name == experiment.name or other.kind != "online" or other.agent != experiment.agent:
+            continue
+        if store.state(name).status != "running":
+            continue
+        if overlapping(experiment, other):
+            raise InputError(
+                f"layer_slot: {experiment.name} and {name} claim the same units of the layer "
+                f"{experiment.layer!r}.",
+                hint=f"{name} has {other.layer_slot[0]:g} to {other.layer_slot[1]:g}.",
+            )
+        if experiment.layer is None or experiment.layer != other.layer:
+            raise InputError(
+                f"{name} runs on {experiment.agent} already, and a run takes part in one only.",
+                hint="Give both the same layer and slots that don't overlap, or stop one.",
+            )
+
+
+def read_traffic(experiment: Experiment, store: ExperimentStore, settings: Settings) -> Run:
+    """What the ledger knows of an online experiment; enters exposures that were kept aside first.
+
+    Each unit counts once, by the first run that saw its variant (and the first score for it).
+
+    Args:
+        experiment: The experiment.
+        store: Where exposures may be kept aside.
+        settings: The ledger.
+    """
+    from allotrope.experiments.traffic import rows_to_run
+    from allotrope.usage.ledger import open_ledger
+
+    with open_ledger(settings) as ledger:
+        aside = store.folder / experiment.name / "exposures.jsonl"
+        if aside.exists():
+            with ResultsFile(aside):  # the lock keeps writers out while the file is moved
+                for line in aside.read_bytes().splitlines():
+                    fact = json.loads(line)
+                    ledger.record_exposure(
+                        experiment.name, fact["unit"], fact["variant"], run_id=fact["run"]
+                    )
+                aside.rename(aside.with_suffix(".entered"))
+        return rows_to_run(experiment, ledger, store.state(experiment.name))

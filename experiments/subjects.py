@@ -1,0 +1,242 @@
+"""Agents as subjects of an experiment: one agent per variant, with the variant's settings."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack
+from typing import Any, Protocol, Self
+
+from allotrope.agents.registry import find
+from allotrope.exceptions import AllotropeError
+from allotrope.experiments.dataset import Item
+from allotrope.experiments.definition import Experiment, Variant
+from allotrope.experiments.judge import Ask
+from allotrope.experiments.outcome import Outcome
+from allotrope.settings import Settings
+
+FRESH = "no-store, no-cache"
+"""The run's cache policy: repeats must be answers of their own."""
+
+
+class Askable(Protocol):
+    """What `allotrope.build_agent` gives."""
+
+    async def aask(
+        self, text: str, *, thread_id: str | None = None, context: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Answers one question with a `Reply`."""
+        ...
+
+
+class BuildAgent(Protocol):
+    """The shape of `allotrope.runtime.build_agent`."""
+
+    def __call__(self, name: str, *, settings: Settings, checkpointer: Any) -> Any:
+        """An agent that is an async context manager and `Askable`."""
+        ...
+
+
+class AgentSubject:
+    """Asks the agent of an experiment, the way each variant says.
+
+    Each question is a thread of its own, kept in memory only. Use it as an async context manager.
+
+    Args:
+        agent: The agent type.
+        settings: Where models and stores are.
+        build: `allotrope.runtime.build_agent`; handed in, as rooms don't import the front.
+        experiment: The experiment's name, for the ledger's variant column.
+        cache: The run's cache policy; by default nothing is read from or kept in the cache.
+    """
+
+    def __init__(
+        self,
+        agent: str,
+        settings: Settings,
+        *,
+        build: BuildAgent,
+        experiment: str = "",
+        cache: str = FRESH,
+    ) -> None:
+        self._agent = agent
+        self._settings = settings
+        self._build = build
+        self._experiment = experiment
+        self._cache = cache
+        self._ready: dict[str, Askable] = {}
+        self._stack = AsyncExitStack()
+        self._judge: Any = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._stack.aclose()
+        self._ready.clear()
+
+    async def __call__(self, item: Item, variant: Variant, *, repeat: int) -> Outcome:
+        """Answers an item."""
+        agent = await self._of(variant)
+        reply = await agent.aask(
+            item.question,
+            context={**context_of(variant, self._experiment), "cache": self._cache},
+        )
+        degraded = reply.degraded["reason"] if reply.degraded else None
+        return Outcome(
+            answer=reply.answer,
+            usage=dict(reply.usage),
+            cost_usd=reply.cost_usd,
+            latency_ms=reply.latency_ms,
+            provenance={
+                "provider": reply.provider,
+                "model": reply.model,
+                "cached": reply.cached,
+                "degraded": degraded,
+                "run_id": reply.run_id,
+            },
+        )
+
+    def judge(self) -> Any:
+        """The chain of the profile `precise`, for judging; made once, never cached."""
+        if self._judge is None:
+            from allotrope.models.chat import build_chain
+            from allotrope.models.parameters import arguments_for
+            from allotrope.models.profile_library import open_profiles, with_profile
+
+            profiles = open_profiles(self._settings)
+            profile = profiles.get("precise")
+            profiles.close()
+            settings = with_profile(self._settings, profile)
+            arguments = {
+                "openai": arguments_for(profile, settings.openai.model, "openai"),
+                "ollama": arguments_for(profile, settings.ollama.model, "ollama"),
+                "embedded": arguments_for(profile, "embedded", "embedded"),
+            }
+            self._judge = build_chain(settings, arguments=arguments)
+        return self._judge
+
+    async def _of(self, variant: Variant) -> Askable:
+        if variant.name not in self._ready:
+            from langgraph.checkpoint.memory import InMemorySaver
+
+            settings = with_parameters(self._settings, variant, self._agent)
+            agent = self._build(self._agent, settings=settings, checkpointer=InMemorySaver())
+            self._ready[variant.name] = await self._stack.enter_async_context(agent)
+        return self._ready[variant.name]
+
+
+def context_of(variant: Variant, experiment: str) -> dict[str, Any]:
+    """What a run's context gets from a variant.
+
+    Args:
+        variant: The variant.
+        experiment: The experiment's name.
+    """
+    context: dict[str, Any] = {"variant": f"{experiment}/{variant.name}"}
+    if variant.profile is not None:
+        context["profile"] = variant.profile
+    if variant.prompt is not None:
+        context["prompt_label"] = variant.prompt.partition("@")[2] or variant.prompt
+    return context
+
+
+def profile_name(variant: Variant, settings: Settings, agent: str) -> str:
+    """The profile with which a variant answers.
+
+    Args:
+        variant: The variant.
+        settings: For the defaults.
+        agent: The agent type.
+    """
+    return variant.profile or find(agent).profile or settings.profiles.default
+
+
+def with_parameters(settings: Settings, variant: Variant, agent: str) -> Settings:
+    """Settings in which the variant's profile carries its parameters.
+
+    Args:
+        settings: The settings.
+        variant: The variant.
+        agent: The agent type.
+    """
+    if not variant.parameters:
+        return settings
+    section = settings.profiles
+    name = profile_name(variant, settings, agent)
+    fields = {**section.overrides.get(name, {}), **variant.parameters}
+    overrides = {**section.overrides, name: fields}
+    changed = section.model_copy(update={"overrides": overrides})
+    return settings.model_copy(update={"profiles": changed})
+
+
+class VariantCheck:
+    """Finds agents, profiles, parameters and prompts that don't exist or that a model refuses.
+
+    Args:
+        settings: Which models are in use, and where profiles and prompts are.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def __call__(self, experiment: Experiment) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """Fields and complaints."""
+        try:
+            spec = find(experiment.agent)
+        except AllotropeError as exc:
+            yield ("agent",), str(exc).rstrip(".")
+            return
+        from allotrope.prompts import open_library
+
+        library = open_library(self._settings)
+        try:
+            for index, variant in enumerate(experiment.variants):
+                where = ("variants", index)
+                yield from self._profile(variant, experiment.agent, where)
+                if variant.prompt is not None:
+                    name, _, version = variant.prompt.rpartition("@")
+                    if name and name != spec.prompt:
+                        said = f"{experiment.agent} uses the prompt {spec.prompt}, not {name}"
+                        yield (*where, "prompt"), said
+                        continue
+                    try:
+                        library.get(spec.prompt, version)
+                    except AllotropeError as exc:
+                        yield (*where, "prompt"), str(exc).rstrip(".")
+        finally:
+            library.close()
+
+    def _profile(
+        self, variant: Variant, agent: str, where: tuple[str | int, ...]
+    ) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        from allotrope.models.parameters import arguments_for
+        from allotrope.models.profile_library import open_profiles, with_profile
+
+        settings = with_parameters(self._settings, variant, agent)
+        profiles = open_profiles(settings)
+        field = "parameters" if variant.parameters else "profile"
+        try:
+            profile = profiles.get(profile_name(variant, settings, agent), agent=agent)
+            laid = with_profile(settings, profile)
+            if laid.openai.enabled and laid.openai.api_key is not None:
+                arguments_for(profile, laid.openai.model, "openai")
+            if laid.ollama.enabled:
+                arguments_for(profile, laid.ollama.model, "ollama")
+            if laid.embedded.enabled:
+                arguments_for(profile, "embedded", "embedded")
+        except AllotropeError as exc:
+            yield (*where, field), str(exc).rstrip(".")
+        finally:
+            profiles.close()
+
+
+def agent_judge(subject: AgentSubject) -> Ask:
+    """A judging model: the subject's own chain without the agent around it.
+
+    Args:
+        subject: Whose settings are used.
+    """
+
+    async def ask(prompt: str) -> str:
+        reply = await subject.judge().ainvoke(prompt)
+        return str(reply.text)
+
+    return ask

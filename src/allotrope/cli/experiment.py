@@ -1,0 +1,392 @@
+"""`allotrope experiment`: run and judge A/B tests of profiles and prompts."""
+
+import asyncio
+import getpass
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from allotrope.experiments.definition import Experiment
+    from allotrope.experiments.results import Run
+    from allotrope.experiments.store import ExperimentStore
+    from allotrope.settings import Settings
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+
+ExperimentName = Annotated[str, typer.Argument(help="The experiment.", metavar="NAME")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+By = Annotated[str | None, typer.Option("--by", help="Your name, for the history.", metavar="NAME")]
+
+TEMPLATE = """\
+# An A/B test. Check and run it with: allotrope experiment run {name}.yaml
+name: {name}
+description: What shall be found out?
+kind: {kind}
+agent: {agent}
+variants:
+  - name: control
+    share: 0.5
+  - name: variant
+    share: 0.5
+    profile: precise
+{rest}
+stop:
+  alpha: 0.05        # false wins allowed
+  min_effect: 0.05   # smallest difference that matters (allotrope experiment power)
+  min_units: 20      # before a winner may be called
+"""
+OFFLINE = """\
+dataset:
+  path: dataset.jsonl   # lines of {"question": …, "answer": …}
+  repeats: 1
+metrics:
+  - name: correct
+    scorer: {kind: numeric}
+    primary: true
+guard_rails:
+  - {metric: latency_ms, max_ratio: 2}
+"""
+ONLINE = """\
+unit: user
+metrics:
+  - name: feedback
+guard_rails:
+  - {metric: error_rate, max_increase: 0.02}
+"""
+
+
+@app.command()
+def new(
+    name: ExperimentName,
+    agent: Annotated[str, typer.Option("--agent", help="The agent type.")] = "assistant",
+    online: Annotated[bool, typer.Option("--online", help="On traffic, not a dataset.")] = False,
+) -> None:
+    """Write a first experiment file, NAME.yaml, to edit."""
+    from allotrope.agents.registry import find
+    from allotrope.exceptions import InputError
+    from allotrope.experiments.definition import parse_experiment
+
+    find(agent)
+    kind, rest = ("online", ONLINE) if online else ("offline", OFFLINE)
+    text = TEMPLATE.format(name=name, kind=kind, agent=agent, rest=rest.rstrip())
+    parse_experiment(text, name=f"{name}.yaml")
+    path = Path(f"{name}.yaml")
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError as exc:
+        raise InputError(f"{path} is there already.", hint="Take another name.") from exc
+    print(path)
+
+
+@app.command()
+def run(
+    file: Annotated[Path, typer.Argument(help="The experiment file.", metavar="FILE")],
+    fresh: Annotated[bool, typer.Option("--fresh", help="Set earlier results aside.")] = False,
+    retry_errors: Annotated[
+        bool, typer.Option("--retry-errors", help="Ask again where an answer failed.")
+    ] = False,
+    concurrency: Annotated[
+        int | None, typer.Option("--concurrency", min=1, help="Answers at a time.")
+    ] = None,
+    by: By = None,
+    as_json: Json = False,
+) -> None:
+    """Run an offline experiment (or go on with it), or start an online one."""
+    from allotrope.experiments.definition import load_experiment
+    from allotrope.experiments.store import open_store
+    from allotrope.experiments.subjects import VariantCheck
+    from allotrope.settings import load_settings
+
+    settings = load_settings()
+    experiment = load_experiment(file, checks=[VariantCheck(settings)])
+    store = open_store(settings)
+    if fresh:
+        store.forget_results(experiment.name)
+    if experiment.kind == "online":
+        from allotrope.experiments.online import check_layers
+
+        check_layers(experiment, store)
+        store.start(experiment, by=_who(by))
+        print(json.dumps({"started": experiment.name}) if as_json else f"{experiment.name} runs.")
+        return
+    work = _run_offline(
+        experiment, store, settings, concurrency=concurrency, retry_errors=retry_errors,
+        by=_who(by), quiet=as_json,
+    )  # fmt: skip
+    _print_analysis(experiment, asyncio.run(work), as_json=as_json)
+
+
+async def _run_offline(
+    experiment: "Experiment",
+    store: "ExperimentStore",
+    settings: "Settings",
+    *,
+    concurrency: int | None,
+    retry_errors: bool,
+    by: str,
+    quiet: bool,
+) -> "Run":
+    from allotrope.experiments.dataset import load_dataset
+    from allotrope.experiments.runner import OfflineRunner
+    from allotrope.experiments.subjects import AgentSubject, agent_judge
+    from allotrope.runtime import build_agent
+
+    dataset = experiment.dataset
+    assert dataset is not None
+    items = load_dataset(dataset.path, limit=dataset.limit, salt=experiment.name)
+    store.start(experiment, by=by)
+    async with AgentSubject(
+        experiment.agent, settings, build=build_agent, experiment=experiment.name
+    ) as subject:
+        with progress_bar(quiet) as on_progress:
+            results = await OfflineRunner(
+                experiment, items, subject, store.results_path(experiment.name),
+                concurrency=concurrency or settings.experiments.concurrency,
+                judge=agent_judge(subject), on_progress=on_progress, retry_errors=retry_errors,
+            ).run()  # fmt: skip
+    store.end(experiment.name, by="rule", what=results.events[-1]["reason"])
+    return results
+
+
+def progress_bar(quiet: bool) -> Any:
+    """A bar on stderr, as a context manager that gives the runner's callback.
+
+    Args:
+        quiet: Whether to show nothing.
+    """
+    from contextlib import contextmanager
+
+    @contextmanager
+    def bar() -> Any:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        with Progress(
+            TextColumn("answers"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+            TimeRemainingColumn(), TextColumn("{task.fields[spent]} USD"),
+            console=Console(stderr=True), disable=quiet,
+        ) as shown:  # fmt: skip
+            task = shown.add_task("answers", total=None, spent="0")
+            yield lambda p: shown.update(
+                task, completed=p.done, total=p.total, spent=f"{p.spent:.4f}"
+            )
+
+    return bar()
+
+
+@app.command()
+def status(
+    name: Annotated[str | None, typer.Argument(help="Only this one.", metavar="NAME")] = None,
+    as_json: Json = False,
+) -> None:
+    """List the experiments, or show where one stands (looking is free: it never misleads)."""
+    from allotrope.experiments.store import open_store
+    from allotrope.settings import load_settings
+
+    settings = load_settings()
+    store = open_store(settings)
+    if name is not None:
+        experiment = store.load(name)
+        _print_analysis(experiment, _results(experiment, store, settings), as_json=as_json)
+        return
+    rows = []
+    for each in store.names():
+        experiment, state = store.load(each), store.state(each)
+        last = state.history[-1]
+        rows.append(
+            {"name": each, "kind": experiment.kind, "agent": experiment.agent,
+             "status": state.status, "last": last["what"], "at": last["at"]}
+        )  # fmt: skip
+    if as_json:
+        print(json.dumps({"experiments": rows, "promoted": {
+            agent: vars(promotion) for agent, promotion in store.promoted().items()
+        }}))  # fmt: skip
+        return
+    if not rows:
+        print("No experiment has run yet. Write one with: allotrope experiment new NAME")
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*rows[0])
+    for row in rows:
+        table.add_row(*row.values())
+    Console().print(table)
+    for agent, promotion in store.promoted().items():
+        print(f"{agent} uses {promotion.variant} of {promotion.experiment} (by {promotion.by}).")
+
+
+@app.command()
+def report(
+    name: ExperimentName,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write to this .md or .html file.", metavar="FILE")
+    ] = None,
+    as_html: Annotated[bool, typer.Option("--html", help="HTML with plots.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Print or write the report of an experiment."""
+    from allotrope.exceptions import InputError
+    from allotrope.experiments.report import html_page, markdown
+    from allotrope.experiments.store import open_store
+    from allotrope.settings import load_settings
+
+    settings = load_settings()
+    store = open_store(settings)
+    experiment = store.load(name)
+    results = _results(experiment, store, settings)
+    if as_json:
+        _print_analysis(experiment, results, as_json=True)
+        return
+    if not results.results:
+        raise InputError(f"{name} has no results yet.")
+    make = html_page if as_html or (out and out.suffix in {".html", ".htm"}) else markdown
+    text = make(experiment, _analysis(experiment, results), results)
+    if out is None:
+        print(text)
+        return
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as exc:
+        raise InputError(f"{out} can't be written: {exc.strerror}.") from exc
+    print(out)
+
+
+@app.command()
+def promote(
+    name: ExperimentName,
+    variant: Annotated[
+        str | None, typer.Argument(help="Default: the winner.", metavar="VARIANT")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Although it isn't the winner.")] = False,
+    by: By = None,
+) -> None:
+    """Make a variant the agent's default. Nothing else ever does; the control undoes it."""
+    from allotrope.exceptions import InputError
+    from allotrope.experiments.store import open_store
+    from allotrope.settings import load_settings
+
+    settings = load_settings()
+    store = open_store(settings)
+    experiment = store.load(name)
+    analysis = _analysis(experiment, _results(experiment, store, settings))
+    chosen = variant or analysis.winner
+    if chosen is None:
+        raise InputError(analysis.verdict, hint="Name a variant and use --force if you insist.")
+    experiment.variant(chosen)
+    if chosen not in {analysis.winner, experiment.control_name} and not force:
+        raise InputError(f"{chosen} isn't shown to be better: {analysis.verdict}", hint="--force.")
+    print(analysis.verdict, file=sys.stderr)
+    if not yes and not typer.confirm(f"Make {chosen} the default of {experiment.agent}?", err=True):
+        raise InputError("Nothing was changed.")
+    promotion = store.promote(experiment, chosen, by=_who(by))
+    print(f"{experiment.agent} uses {promotion.variant} from now on (by {promotion.by}).")
+
+
+@app.command()
+def stop(
+    name: ExperimentName,
+    reason: Annotated[str, typer.Option("--reason", help="Why.")] = "stopped",
+    by: By = None,
+) -> None:
+    """Stop an experiment; everyone gets the default again, results are kept."""
+    from allotrope.experiments.store import open_store
+    from allotrope.settings import load_settings
+
+    store = open_store(load_settings())
+    store.load(name)
+    store.end(name, by=_who(by), what=reason, status="stopped")
+    print(f"{name} is stopped.")
+
+
+@app.command()
+def power(
+    effect: Annotated[float, typer.Option(help="Smallest difference to find, 0.05 = 5 points.")],
+    deviation: Annotated[
+        float | None, typer.Option(help="Of a pair's difference; with --online of one unit.")
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="Share of yes instead of a deviation.", min=0, max=1)
+    ] = None,
+    alpha: float = 0.05,
+    wanted: Annotated[float, typer.Option("--power", help="Share of effects found.")] = 0.8,
+    online: Annotated[bool, typer.Option("--online", help="Two groups, not pairs.")] = False,
+    as_json: Json = False,
+) -> None:
+    """How many items or units an experiment needs."""
+    from dataclasses import asdict
+
+    from allotrope.exceptions import InputError
+    from allotrope.experiments.power import paired_plan, two_sample_plan
+
+    if (deviation is None) == (rate is None):
+        raise InputError("Give either --deviation or --rate.")
+    if deviation is None:
+        assert rate is not None
+        # Pairs: both right or wrong independently of each other, the worst case.
+        deviation = (rate * (1 - rate) * (1 if online else 2)) ** 0.5
+    make = two_sample_plan if online else paired_plan
+    plan = make(effect=effect, deviation=deviation, alpha=alpha, power=wanted)
+    if as_json:
+        print(json.dumps(asdict(plan)))
+        return
+    what = "units in each group" if online else "items"
+    looked = "more than can be simulated" if plan.n_sequential is None else plan.n_sequential
+    print(f"One look at the end: {plan.n_fixed} {what}.")
+    print(f"Looked at all the time (always valid): {looked} {what} at most, often fewer.")
+
+
+def _results(experiment: "Experiment", store: "ExperimentStore", settings: "Settings") -> "Run":
+    if experiment.kind == "online":
+        from allotrope.experiments.online import read_traffic
+
+        return read_traffic(experiment, store, settings)
+    from allotrope.experiments.results import read_run
+
+    return read_run(store.results_path(experiment.name))
+
+
+def _analysis(experiment: "Experiment", results: "Run") -> Any:
+    if experiment.kind == "online":
+        from allotrope.experiments.traffic import analyse_traffic
+
+        return analyse_traffic(experiment, results)
+    from allotrope.experiments.analysis import analyse
+
+    return analyse(experiment, results)
+
+
+def _print_analysis(experiment: "Experiment", results: "Run", *, as_json: bool) -> None:
+    from allotrope.experiments.report import as_document, markdown
+
+    analysis = _analysis(experiment, results)
+    if as_json:
+        print(json.dumps(as_document(experiment, analysis, results)))
+        return
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    console.print(Markdown(markdown(experiment, analysis, results)))
+
+
+def _who(by: str | None) -> str:
+    if by:
+        return by
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"
