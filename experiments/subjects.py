@@ -16,6 +16,10 @@ FRESH = "no-store, no-cache"
 """The run's cache policy: repeats must be answers of their own."""
 
 
+USED = frozenset({"sent"})
+"""What may become of a variant's parameter; translated or left out, it would test nothing."""
+
+
 class Askable(Protocol):
     """What `allotrope.build_agent` gives."""
 
@@ -207,7 +211,7 @@ class VariantCheck:
     def _profile(
         self, variant: Variant, agent: str, where: tuple[str | int, ...]
     ) -> Iterator[tuple[tuple[str | int, ...], str]]:
-        from allotrope.models.parameters import arguments_for
+        from allotrope.models.parameters import plan_for
         from allotrope.models.profile_library import open_profiles, with_profile
 
         settings = with_parameters(self._settings, variant, agent)
@@ -216,12 +220,18 @@ class VariantCheck:
         try:
             profile = profiles.get(profile_name(variant, settings, agent), agent=agent)
             laid = with_profile(settings, profile)
+            plans = []
             if laid.openai.enabled and laid.openai.api_key is not None:
-                arguments_for(profile, laid.openai.model, "openai")
+                plans.append(plan_for(profile, laid.openai.model, "openai").check())
             if laid.ollama.enabled:
-                arguments_for(profile, laid.ollama.model, "ollama")
+                plans.append(plan_for(profile, laid.ollama.model, "ollama").check())
             if laid.embedded.enabled:
-                arguments_for(profile, "embedded", "embedded")
+                plans.append(plan_for(profile, "embedded", "embedded").check())
+            main = plans[-1] if laid.openai.api_key is None else plans[0]
+            for note in main.notes:
+                if note.parameter in variant.parameters and note.outcome not in USED:
+                    said = f"{note.why.rstrip('.')}; so it would change nothing, or something else"
+                    yield (*where, "parameters", note.parameter), said
         except AllotropeError as exc:
             yield (*where, field), str(exc).rstrip(".")
         finally:

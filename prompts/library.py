@@ -53,6 +53,13 @@ class Snapshot:
             raise self._unknown(name)
         if label == LATEST:
             return versions[-1]
+        if label.isdecimal():  # a version by its number; labels begin with a letter
+            if int(label) in versions:
+                return int(label)
+            known_versions = ", ".join(str(v) for v in versions)
+            raise PromptError(
+                f"The prompt {name!r} has no version {label}.", hint=f"It has: {known_versions}."
+            )
         version = self.labels.get((label, name))
         if version is not None:
             return version

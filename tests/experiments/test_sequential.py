@@ -171,6 +171,12 @@ def test_intervals_of_means() -> None:
 def test_holm_and_kappa() -> None:
     assert statistics.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert statistics.holm([]) == []
+    from statsmodels.stats.multitest import multipletests
+
+    values = np.random.default_rng(1).random(12) ** 3
+    assert statistics.holm(values.tolist()) == pytest.approx(
+        multipletests(values, method="holm")[1]
+    )
     assert statistics.kappa(list("aabb"), list("aabb")) == 1.0
     assert statistics.kappa(list("aabb"), list("abab")) == pytest.approx(0.0)
     assert statistics.kappa(list("aa"), list("aa")) is None
