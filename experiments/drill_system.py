@@ -197,7 +197,7 @@ async def drill(settings: Settings, scenario: Scenario, stage: Stage, *, crowd: 
 
 
 def _noting(changes: list[Change], now: Callable[[], float]) -> Callable[[Any, Any], None]:
-    from allotrope.models.circuits import shown_name
+    from allotrope.models.permits import shown_name
 
     def note(before: Any, after: Any) -> None:
         changes.append(

@@ -21,10 +21,11 @@ from allotrope.exceptions import (
     RequestRejectedError,
     UnexpectedProviderError,
 )
-from allotrope.models.circuits import Circuits, Permit
+from allotrope.models.circuits import Circuits
 from allotrope.models.degraded import degraded
 from allotrope.models.errors import PROVIDER_NAMES, classify, describe
 from allotrope.models.events import emit
+from allotrope.models.permits import Permit
 from allotrope.models.policy import policy
 from allotrope.models.replies import correction
 from allotrope.models.retry import Retries, RetryRules

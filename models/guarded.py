@@ -13,8 +13,8 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from pydantic import PrivateAttr
 
 from allotrope.exceptions import ProviderError
-from allotrope.models.circuits import Permit
 from allotrope.models.guard import DEADLINE, REPACK, TRAIL, Call, Guard
+from allotrope.models.permits import Permit
 from allotrope.models.replies import check_reply
 from allotrope.models.streams import STAMP, CleanStream
 

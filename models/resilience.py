@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from allotrope.counters import count
 from allotrope.models.breaker import Circuit, Rules
 from allotrope.models.breaker_store import BreakerStore, RedisStore
-from allotrope.models.circuits import Circuits, circuit_name, deployment_of, shown_name
+from allotrope.models.circuits import Circuits
 from allotrope.models.guard import Guard, Limits
 from allotrope.models.guarded import GuardedChatModel
+from allotrope.models.permits import circuit_name, deployment_of, shown_name
 from allotrope.models.retry import Retries, RetryRules
 from allotrope.settings import Settings
 from allotrope.settings.resilience import ResilienceSettings

@@ -21,12 +21,8 @@ from allotrope import exceptions as ours
 from allotrope.models import breaker
 from allotrope.models.breaker import Circuit, Outcome, Rules
 from allotrope.models.breaker_store import LocalStore, RedisStore, decode, encode
-from allotrope.models.circuits import (
-    Circuits,
-    circuit_name,
-    deployment_of,
-    shown_name,
-)
+from allotrope.models.circuits import Circuits
+from allotrope.models.permits import circuit_name, deployment_of, shown_name
 from allotrope.settings import Settings
 from allotrope.stores.redis import open_redis
 from allotrope.stores.redis_server import EmbeddedServer

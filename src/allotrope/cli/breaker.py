@@ -39,7 +39,7 @@ def reset(name: Name, as_json: AsJson = False) -> None:
 
 def _operate(what: str, name: str, *, as_json: bool, reason: str = "") -> None:
     from allotrope.exceptions import InputError, StoreError
-    from allotrope.models.circuits import shown_name
+    from allotrope.models.permits import shown_name
     from allotrope.models.resilience import circuits_in_settings, open_circuits
     from allotrope.models.status import matching
     from allotrope.settings import load_settings

@@ -1,0 +1,135 @@
+"""Leave for one request, and the names of the circuits that give it."""
+
+import asyncio
+import hashlib
+import threading
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from allotrope.models.breaker import Outcome, Ticket
+from allotrope.models.policy import policy
+
+
+def deployment_of(base_url: str | None, key: str | None) -> str:
+    """A short name for an account at an address: another key or server has circuits of its own.
+
+    Otherwise a corrected key would still be held back by the wrong one's circuit. The key can't be
+    computed back: 32 bits of a keyed hash remain of it.
+    """
+    text = f"{base_url or ''}\n{key or ''}".encode()
+    return hashlib.blake2b(text, digest_size=4, key=b"allotrope circuit").hexdigest()
+
+
+def circuit_name(provider: str, model: str | None = None, *, deployment: str = "") -> str:
+    """`openai@1f2e3d4c/o3`; without a model the provider's own circuit."""
+    where = f"{provider}@{deployment}" if deployment else provider
+    return where if model is None else f"{where}/{model}"
+
+
+def shown_name(name: str) -> str:
+    """The name for people: `openai/o3`."""
+    provider, slash, model = name.partition("/")
+    return provider.partition("@")[0] + slash + model
+
+
+class Reporting(Protocol):
+    """What a permit needs of the breaker."""
+
+    slow_after_s: float | None
+
+    @property
+    def sharing(self) -> str:
+        """`redis` when telling it something may take a round trip."""
+
+    def report(self, name: str, ticket: Ticket, outcome: Outcome) -> None:
+        """Tells a circuit how a call went."""
+
+
+@dataclass(kw_only=True)
+class Permit:
+    """Leave for one request. Exactly one of `succeed`, `fail` and `give_back` ends it.
+
+    Later calls of these do nothing, so `give_back` in a `finally` is always right.
+    """
+
+    circuits: Reporting
+    provider: str
+    model: str
+    tickets: dict[str, Ticket]
+    done: bool = field(default=False)
+
+    @property
+    def is_probe(self) -> bool:
+        """Whether this call tests a provider that was down."""
+        return any(ticket.owner for ticket in self.tickets.values())
+
+    def succeed(self, *, first_token_s: float | None = None) -> None:
+        """The call went well.
+
+        Args:
+            first_token_s: Seconds until the first token (or the answer); slow ones are counted.
+        """
+        if self._end():
+            limit = self.circuits.slow_after_s
+            slow = limit is not None and first_token_s is not None and first_token_s > limit
+            for name, ticket in self.tickets.items():
+                self.circuits.report(
+                    name, ticket, Outcome(kind="slow" if slow and "/" in name else "success")
+                )
+
+    def fail(self, error: BaseException) -> None:
+        """The call failed; what that means for the circuits is `policy`'s word."""
+        if not self._end():
+            return
+        handling = policy(error)
+        for name, ticket in self.tickets.items():
+            own = ("/" in name) == (handling.scope == "model")
+            if own and handling.counts == "failure":
+                wait = getattr(error, "retry_after_s", None) or 0.0
+                outcome = Outcome(
+                    kind="failure",
+                    opens_for_s=handling.opens_for_s,
+                    floor_s=wait,
+                    error=type(error).__name__,
+                    code=getattr(error, "code", None),
+                )
+            elif handling.reached and "/" not in name:
+                outcome = Outcome(kind="success")
+            else:
+                outcome = Outcome(kind="nothing")
+            self.circuits.report(name, ticket, outcome)
+
+    def give_back(self) -> None:
+        """The call says nothing about the provider: it was cancelled or never made."""
+        if self._end():
+            for name, ticket in self.tickets.items():
+                self.circuits.report(name, ticket, Outcome(kind="nothing"))
+
+    async def asucceed(self, *, first_token_s: float | None = None) -> None:
+        """Like `succeed`; never blocks the event loop."""
+        if self._quiet():
+            self.succeed(first_token_s=first_token_s)
+        else:
+            await asyncio.shield(asyncio.to_thread(self.succeed, first_token_s=first_token_s))
+
+    async def afail(self, error: BaseException) -> None:
+        """Like `fail`; never blocks the event loop."""
+        if self.circuits.sharing == "redis":
+            await asyncio.shield(asyncio.to_thread(self.fail, error))
+        else:
+            self.fail(error)
+
+    def agive_back(self) -> None:
+        """Like `give_back`, for a cancelled coroutine, which must not wait: a thread does it."""
+        if self._quiet() or self.circuits.sharing != "redis":
+            self.give_back()
+        else:
+            threading.Thread(target=self.give_back, daemon=True).start()
+
+    def _quiet(self) -> bool:
+        """Whether ending it well needs no round trip: no lease is held."""
+        return self.circuits.sharing != "redis" or not self.is_probe
+
+    def _end(self) -> bool:
+        ended, self.done = self.done, True
+        return not ended
