@@ -1,0 +1,103 @@
+"""`allotrope agents [NAME]`: which agents there are, how one works, and what a turn may cost."""
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from allotrope.agents.spec import AgentSpec
+
+app = typer.Typer(pretty_exceptions_enable=False)
+
+QUESTION_TOKENS, ANSWER_TOKENS = 200, 800
+"""What the estimate assumes of a turn: a short question, and an answer with its reasoning."""
+
+
+@app.command()
+def agents(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One agent.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    mermaid: Annotated[
+        bool, typer.Option("--mermaid", help="Print the agent's graph as Mermaid text.")
+    ] = False,
+) -> None:
+    """List the agents, or show one's graph and what a turn may cost."""
+    from allotrope.agents.registry import find, names
+    from allotrope.exceptions import InputError
+
+    if mermaid and name is None:
+        raise InputError("--mermaid needs the name of an agent.")
+    if name is not None and mermaid:
+        print(find(name).build().get_graph().draw_mermaid(), end="")
+        return
+    facts = [about(find(one), whole=name is not None) for one in ([name] if name else names())]
+    if as_json:
+        print(json.dumps(facts[0] if name else {"agents": facts}, ensure_ascii=False))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    if name is None:
+        table = Table(box=None, pad_edge=False)
+        for column in ("agent", "profile", "what it does"):
+            table.add_column(column, overflow="fold")
+        for fact in facts:
+            table.add_row(fact["name"], fact["profile"], fact["summary"])
+        console.print(table)
+        return
+    fact = facts[0]
+    console.print(f"[bold]{fact['name']}[/bold]: {fact['summary']}")
+    console.print(f"prompt {fact['prompt']}, profile {fact['profile']}, model {fact['model']}")
+    console.print("graph:")
+    for source, target, conditional in fact["edges"]:
+        console.print(f"  {source} {'┄▷' if conditional else '─▶'} {target}", markup=False)
+    estimate = fact["estimate"]
+    cost = "no price is known" if estimate["cost_usd"] is None else f"{estimate['cost_usd']} USD"
+    console.print(
+        f"a model call: about {cost} ({estimate['input_tokens']} tokens in, "
+        f"{estimate['output_tokens']} out, nothing cached)"
+    )
+
+
+def about(spec: "AgentSpec", *, whole: bool) -> dict[str, Any]:
+    """What there is to say of an agent.
+
+    Args:
+        spec: The agent.
+        whole: With its graph and an estimate of a call's cost, which takes seconds to load.
+    """
+    facts: dict[str, Any] = {
+        "name": spec.name,
+        "summary": spec.summary,
+        "prompt": spec.prompt,
+        "profile": spec.profile,
+    }
+    if not whole:
+        return facts
+    from allotrope.memory.tokens import exact
+    from allotrope.models.profile_library import open_profiles, with_profile
+    from allotrope.prompts import open_library
+    from allotrope.settings import load_settings
+    from allotrope.usage.prices import PriceBook
+    from allotrope.usage.tokens import Tokens
+
+    settings = load_settings()
+    profile = open_profiles(settings).get(spec.profile, agent=spec.name)
+    model = with_profile(settings, profile).openai.model
+    template = open_library(settings).get(spec.prompt)
+    tokens = Tokens(input=exact(template.text) + QUESTION_TOKENS, output=ANSWER_TOKENS)
+    cost = PriceBook(settings.usage.prices).cost("openai", model, tokens)
+    picture = spec.build().get_graph()
+    return facts | {
+        "prompt": template.ref,
+        "model": model,
+        "nodes": [node for node in picture.nodes if not node.startswith("__")],
+        "edges": [(edge.source, edge.target, edge.conditional) for edge in picture.edges],
+        "estimate": {
+            "input_tokens": tokens.input,
+            "output_tokens": tokens.output,
+            "cost_usd": None if cost is None else f"{cost:.6f}",
+        },
+    }

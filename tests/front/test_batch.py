@@ -1,0 +1,103 @@
+"""`allotrope batch`: every item once, whatever happens in between; and `allotrope agents`."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from allotrope.agents import registry
+from allotrope.testing import ProviderSimulator
+
+
+def rows(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def write(path: Path, *items: object) -> Path:
+    path.write_text("".join(json.dumps(item) + "\n" for item in items))
+    return path
+
+
+def test_every_item_gets_its_line(cli, simulator: ProviderSimulator, tmp_path: Path) -> None:
+    source = write(tmp_path / "in", {"id": "a", "text": "one"}, "two", {"text": "three"})
+    out = tmp_path / "out"
+    ran = cli("batch", "assistant", str(source), str(out), "--json")
+    assert ran.code == 0, ran.err
+    tally = json.loads(ran.out)
+    assert (tally["total"], tally["answered"], tally["failed"]) == (3, 3, 0)
+    answers = {row["id"]: row["answer"] for row in rows(out)}
+    assert answers == {"a": "Echo: one", "2": "Echo: two", "3": "Echo: three"}
+    assert float(tally["cost_usd"]) > 0
+
+
+def test_it_goes_on_where_it_stopped(cli, simulator: ProviderSimulator, tmp_path: Path) -> None:
+    source = write(tmp_path / "in", "one", "two", "three")
+    out = tmp_path / "out"
+    out.write_text('{"id": "1", "answer": "done"}\n{"id": "2", "error": {}}\n{"id": "3", "ans')
+    ran = cli("batch", "assistant", str(source), str(out), "--json")
+    assert json.loads(ran.out)["skipped"] == 1
+    assert sorted(r.text for r in simulator.requests) == ["three", "two"]
+    found = out.read_text().splitlines()
+    assert found[2] == '{"id": "3", "ans'
+    assert {json.loads(line)["id"] for line in found[3:]} == {"2", "3"}
+
+
+def test_one_bad_item_fails_alone(cli, simulator: ProviderSimulator, tmp_path: Path) -> None:
+    source = write(tmp_path / "in", {"text": "fine"}, {"text": "bad", "thread": "../x"})
+    out = tmp_path / "out"
+    ran = cli("batch", "assistant", str(source), str(out))
+    assert ran.code == 1
+    by_id = {row["id"]: row for row in rows(out)}
+    assert by_id["1"]["answer"] == "Echo: fine"
+    assert by_id["2"]["error"]["type"] == "InputError"
+
+
+def test_the_cost_cap_stops_asking(cli, simulator: ProviderSimulator, tmp_path: Path) -> None:
+    source = write(tmp_path / "in", *(f"question {n}" for n in range(10)))
+    out = tmp_path / "out"
+    ran = cli(
+        *("batch", "assistant", str(source), str(out), "--json"),
+        *("--max-cost", "0.000001", "--concurrency", "2"),
+    )
+    tally = json.loads(ran.out)
+    assert ran.code == 1
+    assert tally["answered"] + tally["left"] == 10
+    assert tally["answered"] <= 2
+    assert len(simulator.requests) == tally["answered"]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b'{"txt": "hi"}\n', "line 1: text"),
+        (b'"ok"\n{broken\n', "line 2: not JSON"),
+        (b'{"id":"a","text":"x"}\n{"id":"a","text":"y"}\n', "stands twice"),
+        (b'{"text": ""}\n', "line 1: text"),
+        (b"\xff\xfe\n", "isn't valid UTF-8"),
+    ],
+)
+def test_a_bad_file_is_refused_before_anything_is_asked(
+    cli, simulator: ProviderSimulator, tmp_path: Path, content: bytes, told: str
+) -> None:
+    source = tmp_path / "in"
+    source.write_bytes(content)
+    ran = cli("batch", "assistant", str(source), str(tmp_path / "out"))
+    assert (ran.code, told in ran.err) == (2, True), ran.err
+    assert simulator.requests == []
+
+
+def test_bad_options(cli, tmp_path: Path) -> None:
+    missing = cli("batch", "assistant", str(tmp_path / "nope"), str(tmp_path / "out"))
+    assert (missing.code, "can't be read" in missing.err) == (2, True)
+    source = write(tmp_path / "in", "one")
+    cost = cli("batch", "assistant", str(source), str(tmp_path / "out"), "--max-cost", "-1")
+    assert (cost.code, "no amount" in cost.err) == (2, True)
+
+
+def test_agents_are_listed(cli) -> None:
+    listed = json.loads(cli("agents", "--json").out)["agents"]
+    assert [agent["name"] for agent in listed] == list(registry.names())
+    one = json.loads(cli("agents", "assistant", "--json").out)
+    assert "respond" in one["nodes"]
+    assert float(one["estimate"]["cost_usd"]) > 0
+    assert "respond" in cli("agents", "assistant", "--mermaid").out
