@@ -1,0 +1,294 @@
+"""The writer: fit → brief → draft × N → critique × N → choose ⇄ revise → report.
+
+Drafts are written and judged in parallel. What a program can check is checked by one: a draft that
+breaks a constraint of the brief never wins over one that doesn't, whatever score the model gave.
+"""
+
+from typing import TYPE_CHECKING, Annotated, Any, NotRequired
+
+from langgraph.graph import END, START, StateGraph
+from langgraph.types import Send
+
+from allotrope.graphs import constraints as rules
+from allotrope.graphs.answers import json_object
+from allotrope.graphs.context import RunContext
+from allotrope.graphs.nodes import FINISH, FIT, AgentNodes
+from allotrope.graphs.parts import LazyParts, Parts
+from allotrope.graphs.state import AgentInput, AgentOutput, AgentState
+from allotrope.graphs.steps import (
+    REPORT,
+    Ask,
+    Step,
+    StepNodes,
+    asked_before,
+    final,
+    harmless,
+    origin,
+    question_of,
+    tell,
+    too_late,
+)
+from allotrope.settings import Settings
+
+if TYPE_CHECKING:
+    from langgraph.graph.state import CompiledStateGraph
+    from langgraph.store.base import BaseStore
+    from langgraph.types import Checkpointer
+
+GOOD_SCORE = 8
+"""A draft with this score, and no broken constraint, isn't revised."""
+ANGLES = (
+    "",
+    "Begin in the middle of things, with one concrete detail.",
+    "Say it through a voice or a comparison nobody expects.",
+    "As plain and short as the brief allows; every word earns its place.",
+)
+
+
+def merged(
+    old: list[dict[str, Any]] | None, new: list[dict[str, Any]] | None
+) -> list[dict[str, Any]]:
+    """Joins drafts of parallel branches by their id; None starts a new turn.
+
+    Args:
+        old: The drafts there are.
+        new: New ones, or more facts about one.
+    """
+    if new is None:
+        return []
+    by_id = {draft["id"]: draft for draft in old or []}
+    for draft in new:
+        by_id[draft["id"]] = {**by_id.get(draft["id"], {}), **draft}
+    return [by_id[key] for key in sorted(by_id)]
+
+
+class CreativeState(AgentState):
+    """What the writer works on.
+
+    Attributes:
+        brief: What is to be written.
+        constraints: What a program can check (`graphs.constraints`).
+        drafts: `id`, `round`, `text`, `score`, `problems`, `broken`, `origin` of each.
+        best: The id of the best draft.
+        round: How often the best was revised.
+    """
+
+    brief: NotRequired[str]
+    constraints: NotRequired[list[dict[str, Any]]]
+    drafts: NotRequired[Annotated[list[dict[str, Any]], merged]]
+    best: NotRequired[int]
+    round: NotRequired[int]
+
+
+class CreativeOutput(AgentOutput):
+    """What a run ends with."""
+
+    drafts: NotRequired[Annotated[list[dict[str, Any]], merged]]
+
+
+def read_brief(state: CreativeState, settings: Settings) -> dict[str, Any]:
+    """Finds the constraints in the brief."""
+    brief = asked_before(state)
+    found = rules.read(question_of(state))
+    return {"brief": brief, "constraints": found, "drafts": None, "best": 0, "round": 0}
+
+
+def draft(state: dict[str, Any], settings: Settings) -> Step:
+    """Writes one draft."""
+    tell("step", name="draft")
+    values = {
+        "brief": state["brief"],
+        "constraints": [rules.sentence(one) for one in state["constraints"]],
+    }
+    if state["angle"]:
+        values["angle"] = state["angle"]
+    reply = yield Ask("creative.draft", values)
+    made = {"id": state["id"], "round": 0, "text": _text(reply.text), "origin": origin(reply)}
+    return {"drafts": [made]}
+
+
+def critique(state: dict[str, Any], settings: Settings) -> Step:
+    """Judges one draft: constraints by program, the rest by the model."""
+    tell("step", name="critique")
+    one = state["draft"]
+    wrong = rules.broken(one["text"], state["constraints"])
+    if not one["text"]:
+        return {"drafts": [{"id": one["id"], "broken": wrong, "score": 0, "problems": []}]}
+    reply = yield Ask(
+        "creative.critique",
+        {
+            "brief": state["brief"],
+            "constraints": [rules.sentence(rule) for rule in state["constraints"]],
+            "draft": one["text"],
+            "checks": wrong,
+        },
+    )
+    judged = json_object(reply.text) or {}
+    score = judged.get("score")
+    if isinstance(score, bool) or not isinstance(score, int | float):
+        score = 0
+    problems = judged.get("problems")
+    named = problems if isinstance(problems, list) else []
+    facts = {
+        "id": one["id"],
+        "broken": wrong,
+        "score": min(10, max(0, round(score))),
+        "problems": [" ".join(str(p).split())[:300] for p in named if str(p).strip()][:5],
+    }
+    return {"drafts": [facts]}
+
+
+def choose(state: CreativeState, settings: Settings) -> dict[str, Any]:
+    """Picks the best draft: fewest broken constraints, then the score, then the earliest."""
+    drafts = state["drafts"]
+    best = min(drafts, key=lambda d: (not d["text"], len(d["broken"]), -d["score"], d["id"]))
+    return {"best": best["id"]}
+
+
+def revise(state: CreativeState, settings: Settings) -> Step:
+    """Rewrites the best draft so that its problems are gone."""
+    tell("step", name="revise")
+    best = _best(state)
+    reply = yield Ask(
+        "creative.revise",
+        {
+            "brief": state["brief"],
+            "constraints": [rules.sentence(rule) for rule in state["constraints"]],
+            "draft": best["text"] or "(nothing was written yet)",
+            "problems": [*best["broken"], *best["problems"]],
+        },
+    )
+    made = {
+        "id": max(one["id"] for one in state["drafts"]) + 1,
+        "round": state["round"] + 1,
+        "text": _text(reply.text),
+        "origin": origin(reply),
+    }
+    return {"drafts": [made], "round": state["round"] + 1}
+
+
+def report(state: CreativeState, settings: Settings) -> dict[str, Any]:
+    """The best draft, and below it how it was judged."""
+    best = _best(state)
+    if not best["text"]:
+        return final("The model wrote nothing that could be used. Try again.", best["origin"])
+    checked = len(state["constraints"])
+    if best["broken"]:
+        verdict = "Not everything holds: " + " ".join(best["broken"])
+    elif checked:
+        holds = "constraint holds" if checked == 1 else "constraints hold"
+        verdict = f"{checked} {holds} (counted by a program)."
+    else:
+        verdict = "The brief has nothing that a program can count."
+    scores = ", ".join(str(one["score"]) for one in state["drafts"])
+    judged = f"Score {best['score']}/10; the drafts had {scores}. {verdict}"
+    return final(f"{best['text']}\n\n---\n{judged}", best["origin"])
+
+
+def _best(state: CreativeState) -> dict[str, Any]:
+    return next(one for one in state["drafts"] if one["id"] == state["best"])
+
+
+def _text(reply: str) -> str:
+    """A draft without fences or quotation marks around the whole."""
+    text = harmless(reply)
+    if text.startswith("```") and text.endswith("```") and "\n" in text:
+        text = text.split("\n", 1)[1].rsplit("```", 1)[0].strip()
+    if len(text) > 2 and (text[0], text[-1]) in {('"', '"'), ("“", "”"), ("„", "“")}:
+        inner = text[1:-1]
+        if not any(mark in inner for mark in '"“”„'):
+            text = inner.strip()
+    return text
+
+
+def make_spread(parts: LazyParts) -> Any:
+    """Sends the brief to as many writers as the settings say."""
+
+    def spread(state: CreativeState) -> list[Send]:
+        most = parts.get().settings.agents.creative_drafts
+        shared = {"brief": state["brief"], "constraints": state["constraints"]}
+        return [
+            Send("draft", {**shared, "id": n, "angle": ANGLES[n % len(ANGLES)]})
+            for n in range(most)
+        ]
+
+    return spread
+
+
+def to_critique(state: CreativeState) -> list[Send]:
+    """Sends each draft that isn't judged yet to its own critic."""
+    shared = {"brief": state["brief"], "constraints": state["constraints"]}
+    return [
+        Send("critique", {**shared, "draft": one}) for one in state["drafts"] if "score" not in one
+    ]
+
+
+def make_after_choose(parts: LazyParts) -> Any:
+    """The way on after a choice: revise or report."""
+
+    def after_choose(state: CreativeState) -> str:
+        best = _best(state)
+        done = not best["broken"] and (best["score"] >= GOOD_SCORE or not best["problems"])
+        most = parts.get().settings.agents.creative_revisions
+        if done or state["round"] >= most or too_late(state, steps=6):
+            return REPORT
+        return "revise"
+
+    return after_choose
+
+
+def build_graph(
+    *,
+    agent: str = "creative",
+    prompt: str = "creative",
+    profile: str | None = None,
+    parts: Parts | None = None,
+    checkpointer: "Checkpointer" = None,
+    store: "BaseStore | None" = None,
+) -> "CompiledStateGraph[Any, Any, Any, Any]":
+    """The writer's graph.
+
+    Args:
+        agent: The agent's name, for usage and cache.
+        prompt: The agent's template.
+        profile: The parameter profile where a run names none.
+        parts: What the nodes work with; default: opened from the settings at the first run.
+        checkpointer: Keeps threads; leave it out under LangGraph's Agent Server.
+        store: Long-term facts.
+    """
+    lazy = LazyParts(parts)
+    shared = AgentNodes(agent=agent, prompt=prompt, profile=profile, parts=lazy)
+    nodes = StepNodes(agent=agent, profile=profile, parts=lazy)
+    graph = StateGraph(
+        CreativeState,
+        context_schema=RunContext,
+        input_schema=AgentInput,
+        output_schema=CreativeOutput,
+    )
+    graph.add_node(FIT, shared.fit())
+    graph.add_node(FINISH, shared.finish())
+    for name, body in (
+        ("brief", read_brief),
+        ("draft", draft),
+        ("gather", lambda state, settings: {}),
+        ("critique", critique),
+        ("choose", choose),
+        ("revise", revise),
+        (REPORT, report),
+    ):
+        graph.add_node(name, nodes.node(name, body))
+    graph.add_edge(START, FIT)
+    graph.add_edge(FIT, "brief")
+    graph.add_conditional_edges("brief", make_spread(lazy), ["draft"])
+    graph.add_edge("draft", "gather")
+    graph.add_conditional_edges("gather", to_critique, ["critique"])
+    graph.add_edge("critique", "choose")
+    graph.add_conditional_edges("choose", make_after_choose(lazy), ["revise", REPORT])
+    graph.add_edge("revise", "gather")
+    graph.add_edge(REPORT, FINISH)
+    graph.add_edge(FINISH, END)
+    return graph.compile(checkpointer=checkpointer, store=store, name=agent)
+
+
+graph = build_graph()
+"""For Studio and the Agent Server: no checkpointer, and nothing is opened before the first run."""
