@@ -5,7 +5,7 @@ import importlib
 from allotrope.agents.spec import AgentSpec
 from allotrope.exceptions import UnknownAgentError
 
-AGENTS = ("analyst", "assistant", "coder", "creative")
+AGENTS = ("analyst", "assistant", "coder", "creative", "researcher")
 """Names of the agents; each has a module `allotrope.agents.<name>` with its `SPEC`."""
 
 

@@ -144,14 +144,15 @@ def _matches(number: Number, value: Decimal) -> bool:
 
 
 def values_of(results: Iterable[tuple[Sequence[str], Sequence[Sequence[Any]]]]) -> set[Decimal]:
-    """Every number that results hold: cells, and digits within text cells and column names.
+    """Every number that results hold: cells, digits within text cells and names, number of rows.
 
     Args:
         results: Pairs of column names and rows.
     """
     values: set[Decimal] = set()
     for columns, rows in results:
-        values.add(Decimal(len(rows)))
+        if columns:
+            values.add(Decimal(len(rows)))
         for column in columns:
             values.update(_digits(column))
         for row in rows:

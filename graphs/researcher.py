@@ -1,0 +1,459 @@
+"""The researcher: fit → ingest → plan → look_up × N → write ⇄ verify → report.
+
+Sub-questions are looked up in parallel; every sentence of the report is checked against the
+passages it cites, and what isn't verified is marked for the reader.
+"""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NotRequired
+
+from langgraph.graph import END, START, StateGraph
+from langgraph.types import Send
+
+from allotrope.exceptions import AllotropeError, InputError
+from allotrope.graphs.answers import listed, without_thoughts
+from allotrope.graphs.context import RunContext
+from allotrope.graphs.nodes import FINISH, FIT, RESPOND, AgentNodes
+from allotrope.graphs.parts import LazyParts, Parts
+from allotrope.graphs.sources import citations
+from allotrope.graphs.sources.files import allowed_file, inside
+from allotrope.graphs.sources.index import (
+    Embed,
+    Passage,
+    Source,
+    cached_passages,
+    search,
+)
+from allotrope.graphs.sources.loading import SUFFIXES
+from allotrope.graphs.sources.web import fetch
+from allotrope.graphs.state import AgentInput, AgentOutput, AgentState
+from allotrope.graphs.steps import (
+    REPORT,
+    Ask,
+    Step,
+    StepNodes,
+    Work,
+    asked_before,
+    final,
+    harmless,
+    origin,
+    question_of,
+    tell,
+    too_late,
+)
+from allotrope.settings import Settings
+
+if TYPE_CHECKING:
+    from langgraph.graph.state import CompiledStateGraph
+    from langgraph.store.base import BaseStore
+    from langgraph.types import Checkpointer
+
+MAX_FILES = 200
+_URL = re.compile(r"https?://[^\s<>\"'`]+", re.IGNORECASE)
+_PATH = re.compile(
+    r"[\"'`]([^\"'`\n]+)[\"'`]"
+    rf"|([^\s\"'`,;()<>]+(?:{'|'.join(map(re.escape, SUFFIXES))})"
+    r"|(?:~|\.{1,2})?/?[\w.-]+(?:/[\w.-]+)*/)(?![\w/]|\.\w)",
+    re.IGNORECASE,
+)
+
+
+def noted(
+    old: list[dict[str, Any]] | None, new: list[dict[str, Any]] | None
+) -> list[dict[str, Any]]:
+    """Joins the notes of parallel branches in the order of their questions; None starts anew."""
+    if new is None:
+        return []
+    return sorted([*(old or []), *new], key=lambda one: int(one["at"]))
+
+
+class ResearcherInput(AgentInput):
+    """What a run starts with: a question, and sources where the question doesn't name them."""
+
+    sources: NotRequired[list[str]]
+
+
+class ResearcherState(AgentState):
+    """What the researcher works on.
+
+    Attributes:
+        sources: Files, folders and addresses; they stay for the next question of the thread.
+        read: The files and pages that were read.
+        problems: What could not be read, one sentence each.
+        trouble: Why it can't go on, as a sentence.
+        notes: For each sub-question: `at`, `question`, `passages`, `text`.
+        draft: The report that is being checked.
+        wrong: Its sentences that aren't verified, and why.
+        repairs: How often the report went back.
+        origin: Where the draft came from.
+    """
+
+    sources: NotRequired[list[str]]
+    read: NotRequired[list[str]]
+    problems: NotRequired[list[str]]
+    trouble: NotRequired[str]
+    questions: NotRequired[list[str]]
+    notes: NotRequired[Annotated[list[dict[str, Any]], noted]]
+    draft: NotRequired[str]
+    wrong: NotRequired[list[str]]
+    repairs: NotRequired[int]
+    origin: NotRequired[dict[str, Any]]
+
+
+class ResearcherOutput(AgentOutput):
+    """What a run ends with."""
+
+    notes: NotRequired[Annotated[list[dict[str, Any]], noted]]
+    wrong: NotRequired[list[str]]
+
+
+def sources_in(text: str) -> list[str]:
+    """The addresses, files and folders that a text names, in order.
+
+    A quoted name counts only when it looks like a path: with a slash or a known suffix.
+    """
+    urls = [url.rstrip(".,;:!?)]") for url in _URL.findall(text)]
+    rest = _URL.sub(" ", text)
+    paths = []
+    for quoted, bare in _PATH.findall(rest):
+        if bare or "/" in quoted or quoted.lower().endswith(SUFFIXES):
+            paths.append(quoted or bare)
+    return list(dict.fromkeys([*urls, *paths]))
+
+
+def read_sources(names: list[str], settings: Settings) -> tuple[list[Source], list[str]]:
+    """Reads what the user named; blocks.
+
+    Args:
+        names: Files, folders and addresses.
+        settings: Folders and limits.
+
+    Returns:
+        The sources, and a sentence for each that can't be read.
+    """
+    limits = settings.agents
+    most = limits.max_file_mb * 1_000_000
+    found: list[Source] = []
+    problems: list[str] = []
+    for name in names:
+        try:
+            if "://" in name:
+                page = fetch(
+                    name,
+                    max_bytes=limits.max_download_mb * 1_000_000,
+                    timeout_s=limits.download_timeout_s,
+                    private_hosts=limits.private_hosts,
+                )
+                found.append(Source(page.url, page.body, _kind(page.media_type)))
+                continue
+            path = inside(name, roots=limits.file_roots)
+            files = _files_below(path) if path.is_dir() else [path]
+            if not files:
+                raise InputError(f"The folder {name} has no documents that can be read.")
+            for file in files:
+                good = allowed_file(file, roots=limits.file_roots, max_bytes=most)
+                label = name if file == path else str(Path(name) / file.relative_to(path))
+                found.append(Source(label, good.read_bytes(), file.name))
+        except AllotropeError as exc:
+            problems.append(str(exc))
+    return found, problems
+
+
+def _files_below(folder: Path) -> list[Path]:
+    files = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.suffix.lower() in SUFFIXES
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    ]
+    if len(files) > MAX_FILES:
+        raise InputError(
+            f"The folder has {len(files)} documents; {MAX_FILES} is the limit.",
+            hint="Name a smaller folder.",
+        )
+    return files
+
+
+def _kind(media_type: str) -> str:
+    for part, name in (("pdf", "page.pdf"), ("wordprocessingml", "page.docx"), ("csv", "page.csv")):
+        if part in media_type:
+            return name
+    return "page.html" if "html" in media_type else "page.txt"
+
+
+def ingest(state: ResearcherState, settings: Settings) -> Step:
+    """Reads and indexes the sources."""
+    named = sources_in(question_of(state)) or state.get("sources") or []
+    fresh: dict[str, Any] = {
+        "sources": named,
+        "read": [],
+        "problems": [],
+        "trouble": "",
+        "questions": [],
+        "notes": None,
+        "draft": "",
+        "wrong": [],
+        "repairs": 0,
+        "origin": {},
+    }
+    if not named:
+        return fresh
+    tell("step", name="ingest")
+    try:
+        passages, problems = yield Work(lambda: _passages(named, settings))
+    except AllotropeError as exc:
+        return {**fresh, "sources": [], "trouble": str(exc)}
+    if not passages:
+        why = " ".join(problems) or "They hold no text."
+        return {**fresh, "sources": [], "trouble": f"None of the sources can be used. {why}"}
+    read = list(dict.fromkeys(one.source for one in passages))
+    return {**fresh, "read": read, "problems": problems}
+
+
+def _passages(named: list[str], settings: Settings) -> tuple[list[Passage], list[str]]:
+    from allotrope.stores.folders import data_folder
+
+    found, problems = read_sources(named, settings)
+    passages, broken = cached_passages(
+        found,
+        chars=settings.agents.research_chunk_chars,
+        folder=data_folder(settings) / "passages",
+    )
+    return passages, [*problems, *broken]
+
+
+def plan(state: ResearcherState, settings: Settings) -> Step:
+    """Splits the question."""
+    tell("step", name="plan")
+    most = settings.agents.research_questions
+    reply = yield Ask(
+        "researcher.plan",
+        {
+            "question": asked_before(state),
+            "max_questions": most,
+            "sources": "\n".join(state["read"][:50]),
+        },
+    )
+    return {"questions": listed(reply.text, most=most) or [question_of(state)]}
+
+
+def make_look_up(embed: Embed | None) -> Any:
+    """The node that finds passages for one sub-question and takes notes.
+
+    Args:
+        embed: Also search by meaning.
+    """
+
+    def look_up(state: dict[str, Any], settings: Settings) -> Step:
+        tell("step", name="look_up")
+        question, most = state["question"], settings.agents.research_passages
+
+        def work() -> list[Passage]:
+            passages, _ = _passages(state["sources"], settings)
+            return search(passages, question, most=most, embed=embed)
+
+        found: list[Passage] = yield Work(work)
+        note: dict[str, Any] = {
+            "at": state["at"],
+            "question": question,
+            "passages": [one.as_dict() for one in found],
+            "text": "",
+        }
+        if found:
+            shown = "\n\n".join(
+                f"[{number}] ({one.source}, {one.place})\n{one.text}"
+                for number, one in enumerate(found, 1)
+            )
+            reply = yield Ask("researcher.notes", {"question": question, "passages": shown})
+            note["text"] = without_thoughts(reply.text)
+            note["origin"] = origin(reply)
+        return {"notes": [note]}
+
+    return look_up
+
+
+def write(state: ResearcherState, settings: Settings) -> Step:
+    """Writes the report from the notes."""
+    tell("step", name="write")
+    values: dict[str, Any] = {"question": asked_before(state), "notes": _noted(state)}
+    if state["wrong"]:
+        values["correction"] = " ".join(state["wrong"])[:2000]
+    elif state["repairs"]:
+        values["correction"] = "It was empty."
+    reply = yield Ask("researcher.report", values)
+    return {"draft": harmless(reply.text), "origin": origin(reply)}
+
+
+def verify(state: ResearcherState, settings: Settings) -> dict[str, Any]:
+    """Checks every sentence of the report against the passages it cites."""
+    numbered = {number: one["text"] for number, one in _numbered(state).items()}
+    wrong = citations.problems(citations.check(state["draft"], numbered))
+    good = bool(state["draft"]) and not wrong
+    return {"wrong": wrong, "repairs": 0 if good else state["repairs"] + 1}
+
+
+def report(state: ResearcherState, settings: Settings) -> dict[str, Any]:
+    """The report, marked where it isn't verified, with its sources."""
+    return final(_report(state), state["origin"])
+
+
+def _report(state: ResearcherState) -> str:
+    if state["trouble"]:
+        return state["trouble"]
+    numbered = _numbered(state)
+    unread = "\n".join(f"Not read: {problem}" for problem in state["problems"])
+    if not numbered:
+        nothing = "Nothing in the sources answers the question. Read: " + ", ".join(state["read"])
+        return f"{nothing}\n{unread}".strip()
+    if state["draft"]:
+        lines = citations.check(state["draft"], {n: p["text"] for n, p in numbered.items()})
+        text = citations.marked(lines)
+        used = {mark for line in lines for one in line for mark in one.marks}
+        bad = sum(one.problem is not None for line in lines for one in line)
+    else:
+        text, used, bad = "The model wrote no report. These passages fit best:", set(numbered), 0
+    cited = [
+        f"[{number}] {one['source']}, {one['place']}"
+        for number, one in numbered.items()
+        if number in used
+    ]
+    parts = [text]
+    if cited:
+        parts.append("Sources:\n" + "\n".join(cited))
+    if bad:
+        one = "1 sentence is" if bad == 1 else f"{bad} sentences are"
+        parts.append(f"{one} marked [unverified]: no cited passage holds what it says.")
+    if unread:
+        parts.append(unread)
+    return "\n\n".join(parts)
+
+
+def _numbered(state: ResearcherState) -> dict[int, dict[str, str]]:
+    """The passages of all notes with their numbers in the report; the same passage has one."""
+    numbers: dict[int, dict[str, str]] = {}
+    for note in state["notes"]:
+        for passage in note["passages"]:
+            if passage not in numbers.values():
+                numbers[len(numbers) + 1] = passage
+    return numbers
+
+
+_NOTE = re.compile(r"^\W*((?:\[\d{1,2}\]\s*)+)(.+)$")
+
+
+def _noted(state: ResearcherState) -> str:
+    """The notes with the numbers of the report; a note without a passage is left out."""
+    numbered = _numbered(state)
+    blocks = []
+    for note in state["notes"]:
+        own = note["passages"]
+        lines = []
+        for line in note["text"].split("\n"):
+            match = _NOTE.match(line.strip())
+            if not match:
+                continue
+            marks = [int(n) for n in re.findall(r"\d+", match[1]) if 0 < int(n) <= len(own)]
+            outer = [n for n, p in numbered.items() if any(p == own[m - 1] for m in marks)]
+            if outer:
+                lines.append("".join(f"[{n}]" for n in outer) + f" {match[2]}")
+        if not lines and own:  # no usable notes: the passages themselves
+            for number, passage in numbered.items():
+                if passage in own:
+                    lines.append(f"[{number}] {' '.join(passage['text'].split())}")
+        if lines:
+            blocks.append(f"{note['question']}\n" + "\n".join(lines))
+    return "\n\n".join(blocks)[:12_000]
+
+
+def after_ingest(state: ResearcherState) -> str:
+    """With sources to the plan, without to a plain answer, with trouble to its report."""
+    if state["trouble"]:
+        return REPORT
+    return "plan" if state.get("sources") else RESPOND
+
+
+def spread(state: ResearcherState) -> list[Send]:
+    """Sends each sub-question to its own search."""
+    return [
+        Send("look_up", {"at": at, "question": question, "sources": state["sources"]})
+        for at, question in enumerate(state["questions"])
+    ]
+
+
+def after_look_up(state: ResearcherState) -> str:
+    """With passages to the report's writer, without any to the end."""
+    return "write" if any(note["passages"] for note in state["notes"]) else REPORT
+
+
+def make_after_verify(parts: LazyParts) -> Any:
+    """The way on after the check: once more, or to the reader with marks."""
+
+    def after_verify(state: ResearcherState) -> str:
+        most = parts.get().settings.agents.research_repairs
+        again = state["repairs"] and state["repairs"] <= most and not too_late(state, steps=5)
+        return "write" if again else REPORT
+
+    return after_verify
+
+
+def build_graph(
+    *,
+    agent: str = "researcher",
+    prompt: str = "researcher",
+    profile: str | None = None,
+    embed: Embed | None = None,
+    parts: Parts | None = None,
+    checkpointer: "Checkpointer" = None,
+    store: "BaseStore | None" = None,
+) -> "CompiledStateGraph[Any, Any, Any, Any]":
+    """The researcher's graph.
+
+    Args:
+        agent: The agent's name, for usage and cache.
+        prompt: The template for turns without sources.
+        profile: The parameter profile where a run names none.
+        embed: Texts to vectors (`embeddings.embed_documents`), to search by meaning as well.
+        parts: What the nodes work with; default: opened from the settings at the first run.
+        checkpointer: Keeps threads; leave it out under LangGraph's Agent Server.
+        store: Long-term facts.
+    """
+    lazy = LazyParts(parts)
+    shared = AgentNodes(agent=agent, prompt=prompt, profile=profile, parts=lazy)
+    nodes = StepNodes(agent=agent, profile=profile, parts=lazy)
+    graph = StateGraph(
+        ResearcherState,
+        context_schema=RunContext,
+        input_schema=ResearcherInput,
+        output_schema=ResearcherOutput,
+    )
+    graph.add_node(FIT, shared.fit())
+    graph.add_node(RESPOND, shared.respond())
+    graph.add_node(FINISH, shared.finish())
+    for name, body in (
+        ("ingest", ingest),
+        ("plan", plan),
+        ("look_up", make_look_up(embed)),
+        ("gather", lambda state, settings: {}),
+        ("write", write),
+        ("verify", verify),
+        (REPORT, report),
+    ):
+        graph.add_node(name, nodes.node(name, body))
+    graph.add_edge(START, FIT)
+    graph.add_edge(FIT, "ingest")
+    graph.add_conditional_edges("ingest", after_ingest, ["plan", RESPOND, REPORT])
+    graph.add_conditional_edges("plan", spread, ["look_up"])
+    graph.add_edge("look_up", "gather")
+    graph.add_conditional_edges("gather", after_look_up, ["write", REPORT])
+    graph.add_edge("write", "verify")
+    graph.add_conditional_edges("verify", make_after_verify(lazy), ["write", REPORT])
+    graph.add_edge(REPORT, FINISH)
+    graph.add_edge(RESPOND, FINISH)
+    graph.add_edge(FINISH, END)
+    return graph.compile(checkpointer=checkpointer, store=store, name=agent)
+
+
+graph = build_graph()
+"""For Studio and the Agent Server: no checkpointer, and nothing is opened before the first run."""
