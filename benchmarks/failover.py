@@ -25,7 +25,7 @@ from allotrope.settings import load_settings
 from allotrope.testing import ProviderSimulator
 
 TIMEOUT_S = 5.0
-QUICK = ("burst-503", "hang", "cut", "redis-loss")
+QUICK = ("burst-503", "hang", "cut")
 
 
 def settings() -> Any:
