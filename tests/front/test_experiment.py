@@ -1,0 +1,122 @@
+"""`allotrope experiment` and `allotrope bench quality`, against the provider simulator."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from allotrope.experiments.dataset import load_dataset
+from allotrope.experiments.definition import Metric
+from allotrope.experiments.evaluator import Evaluator
+from allotrope.testing import ProviderSimulator
+
+FILE = """\
+name: sums
+variants:
+  - {name: plain, share: 0.5}
+  - {name: quick, share: 0.5, profile: economical}
+dataset: {path: sums.jsonl}
+metrics:
+  - {name: right, scorer: {kind: numeric}}
+stop: {min_units: 2}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sums.yaml").write_text(FILE)
+    (tmp_path / "sums.jsonl").write_text(
+        "".join(json.dumps({"question": f"{n} + 1?", "answer": n + 1}) + "\n" for n in range(3))
+    )
+    return tmp_path
+
+
+def test_the_life_of_an_offline_experiment(cli, simulator: ProviderSimulator, folder: Path) -> None:
+    simulator.script(["The answer is 2."] * 6)
+    ran = cli("experiment", "run", "sums.yaml", "--json", "--concurrency", "1")
+    assert ran.code == 0, ran.err
+    result = json.loads(ran.out)
+    assert result["answers"] == 6
+    assert result["complete"] is True
+    assert result["winner"] is None
+    assert result["estimates"]["right"]["plain"]["mean"] == pytest.approx(1 / 3)
+    again = cli("experiment", "run", "sums.yaml", "--json")
+    assert json.loads(again.out)["cost_usd"] == result["cost_usd"]  # nothing was asked again
+
+    listed = json.loads(cli("experiment", "status", "--json").out)["experiments"]
+    assert [(row["name"], row["status"]) for row in listed] == [("sums", "ended")]
+    assert "No variant is shown to be better" in cli("experiment", "report", "sums").out
+    page = folder / "sums.html"
+    assert cli("experiment", "report", "sums", "--out", str(page)).code == 0
+    assert "Plotly.newPlot" in page.read_text()
+
+    refused = cli("experiment", "promote", "sums")
+    assert refused.code == 2
+    assert "No variant is shown" in refused.err
+    refused = cli("experiment", "promote", "sums", "quick", "--yes")
+    assert "isn't shown to be better" in refused.err
+    ran = cli("experiment", "promote", "sums", "quick", "--yes", "--force", "--by", "ann")
+    assert "assistant uses quick from now on (by ann)" in ran.out
+    promoted = json.loads(cli("experiment", "status", "--json").out)["promoted"]
+    assert promoted["assistant"]["profile"] == "economical"
+
+
+def test_mistakes_get_one_sentence(cli, folder: Path) -> None:
+    (folder / "bad.yaml").write_text(FILE.replace("share: 0.5, ", "share: 0.4, ", 1))
+    (folder / "gone.yaml").write_text(FILE.replace("economical", "thrifty"))
+    for words, said in (
+        (("run", "bad.yaml"), "bad.yaml:2: variants: the shares sum to"),
+        (("run", "gone.yaml"), "gone.yaml:4: variants[1].profile: There is no profile 'thrifty'"),
+        (("run", "none.yaml"), "There is no experiment file at none.yaml"),
+        (("status", "nope"), "There is no experiment 'nope'"),
+        (("stop", "../etc"), "There is no experiment '../etc'"),
+        (("power", "--effect", "0.1"), "Give either --deviation or --rate"),
+        (("new", "Bad Name"), "name"),
+    ):
+        ran = cli("experiment", *words)
+        assert ran.code == 2, (words, ran)
+        assert said in ran.err.replace("\n", " "), (words, ran.err)
+        assert "Traceback" not in ran.err
+
+
+def test_new_files_are_good_files(cli, folder: Path) -> None:
+    assert cli("experiment", "new", "first").out == "first.yaml\n"
+    assert "there already" in cli("experiment", "new", "first").err
+    assert cli("experiment", "new", "traffic", "--online").code == 0
+    ran = cli("experiment", "run", "traffic.yaml")
+    assert ran.out == "traffic runs.\n", ran.err
+    assert "too few to judge" in cli("experiment", "status", "traffic").out.replace("\n", " ")
+    assert cli("experiment", "stop", "traffic", "--by", "ann").out == "traffic is stopped.\n"
+
+
+def test_power(cli) -> None:
+    ran = cli("experiment", "power", "--effect", "0.2", "--deviation", "0.5", "--json")
+    plan = json.loads(ran.out)
+    assert plan["n_fixed"] == 52
+    assert plan["n_sequential"] > plan["n_fixed"]
+
+
+def test_bench_quality_keeps_a_history(cli, simulator: ProviderSimulator, folder: Path) -> None:
+    simulator.script(["2"] * 6)
+    words = ("bench", "quality", "--dataset", "sums.jsonl", "--json")
+    first = json.loads(cli(*words, "--variants", "economical").out)
+    assert [row["variant"] for row in first["results"]] == ["default", "economical"]
+    assert first["results"][0]["quality"] == pytest.approx(1 / 3)
+    assert first["earlier"] == []
+    each, whole = first["results"][0]["cost_per_correct_usd"], first["results"][0]["cost_usd"]
+    assert float(each) == pytest.approx(float(whole))  # one right answer of three
+    simulator.script(["3"] * 3)
+    second = json.loads(cli(*words).out)
+    assert len(second["earlier"]) == 2
+    assert "can't be read" in cli(*words, "--variants", "x:temperature").err
+    assert "There is no profile 'nope'" in cli(*words, "--variants", "nope").err
+
+
+@pytest.mark.parametrize("name", ["assistant", "analyst", "creative", "coder", "researcher"])
+def test_our_own_datasets_can_be_scored(name: str) -> None:
+    path = Path(__file__).parents[2] / "benchmarks" / "datasets" / f"{name}.jsonl"
+    items = load_dataset(path)
+    assert len(items) >= 6
+    metric = Metric(name="quality", scorer={"kind": "contains-all"}, primary=True)
+    Evaluator([metric]).check(items)
