@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -302,6 +303,14 @@ def _warnings(
     }
     if len(models) > 1:
         warnings.append(f"More than one model answered: {', '.join(sorted(models))}.")
+    prompts: dict[str, set[Any]] = {}
+    for r in run.results.values():
+        if r.outcome.provenance.get("prompt") is not None:
+            prompts.setdefault(r.variant, set()).add(r.outcome.provenance["prompt"])
+    for name, versions in prompts.items():
+        if len(versions) > 1:
+            listed = ", ".join(str(version) for version in sorted(versions))
+            warnings.append(f"{name} was answered with several prompt versions: {listed}.")
     cached = sum(bool(r.outcome.provenance.get("cached")) for r in run.results.values())
     if cached:
         warnings.append(f"{cached} answers came from the cache; their latency is no model's.")

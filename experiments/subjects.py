@@ -1,5 +1,6 @@
 """Agents as subjects of an experiment: one agent per variant, with the variant's settings."""
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, Protocol, Self
@@ -66,6 +67,8 @@ class AgentSubject:
         self._experiment = experiment
         self._cache = cache
         self._ready: dict[str, Askable] = {}
+        self._prompts: dict[str, int] = {}
+        self._opening = asyncio.Lock()
         self._stack = AsyncExitStack()
         self._judge: Any = None
 
@@ -78,10 +81,15 @@ class AgentSubject:
 
     async def __call__(self, item: Item, variant: Variant, *, repeat: int) -> Outcome:
         """Answers an item."""
-        agent = await self._of(variant)
+        async with self._opening:
+            agent = await self._of(variant)
         reply = await agent.aask(
             item.question,
-            context={**context_of(variant, self._experiment), "cache": self._cache},
+            context={
+                **context_of(variant, self._experiment),
+                "prompt_label": str(self._prompts[variant.name]),
+                "cache": self._cache,
+            },
         )
         degraded = reply.degraded["reason"] if reply.degraded else None
         return Outcome(
@@ -95,8 +103,18 @@ class AgentSubject:
                 "cached": reply.cached,
                 "degraded": degraded,
                 "run_id": reply.run_id,
+                "prompt": self._prompts[variant.name],
             },
         )
+
+    def _version(self, label: str) -> int:
+        from allotrope.prompts import open_library
+
+        library = open_library(self._settings)
+        try:
+            return library.get(find(self._agent).prompt, label).version
+        finally:
+            library.close()
 
     def judge(self) -> Any:
         """The chain of the profile `precise`, for judging; made once, never cached."""
@@ -123,6 +141,9 @@ class AgentSubject:
 
             settings = with_parameters(self._settings, variant, self._agent)
             agent = self._build(self._agent, settings=settings, checkpointer=InMemorySaver())
+            # A label may be moved while a run lasts; all its answers get the same version.
+            label = context_of(variant, "").get("prompt_label", settings.prompts.label)
+            self._prompts[variant.name] = await asyncio.to_thread(self._version, label)
             self._ready[variant.name] = await self._stack.enter_async_context(agent)
         return self._ready[variant.name]
 
