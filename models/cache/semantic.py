@@ -10,7 +10,7 @@ import json
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -30,6 +30,9 @@ PAGE = 1000
 
 MAX_QUESTION = 2000
 """Characters; longer questions are left to the exact tier."""
+
+LEAST_COSINE = 0.5
+"""Below this no gate admits a question; it isn't asked."""
 
 SPACES = 64
 """Mirrors kept in a process; the least recently used go first."""
@@ -184,13 +187,15 @@ class SemanticTier:
             return Hit(entry=entry, tier="semantic")
         return None
 
-    def _admitted(self, call: Call, candidates: Sequence[Candidate]) -> list[Candidate]:
-        return [
-            candidate
-            for candidate in candidates
-            if self._gate.admits(call.question, candidate.question, candidate.cosine)
-            and (self._verify is None or self._verify(call.question, candidate.question))
-        ][:2]
+    def _admitted(self, call: Call, candidates: Sequence[Candidate]) -> Iterator[Candidate]:
+        """The candidates that may answer, nearest first; the gate looks at one when it is asked."""
+        for candidate in candidates:
+            if candidate.cosine < LEAST_COSINE:
+                return
+            if self._gate.admits(call.question, candidate.question, candidate.cosine) and (
+                self._verify is None or self._verify(call.question, candidate.question)
+            ):
+                yield candidate
 
     def _entry(self, data: Any, candidate: Candidate) -> Entry | None:
         if not isinstance(data, bytes):

@@ -24,8 +24,6 @@ NEGATIONS = _set(
 )
 """Words that turn a statement round."""
 
-PREFIXED = ("non-", "non ", "anti-", "anti ")
-
 NUMBERS = {
     "zero": "0", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7",
     "eight": "8", "nine": "9", "ten": "10", "eleven": "11", "twelve": "12", "thirteen": "13",

@@ -31,9 +31,6 @@ class SemanticSettings(Section):
     max_entries: int = Field(default=10_000, ge=1, description="Questions kept per space.")
     ttl_s: Lifetime = Field(default=86_400.0, description="Seconds a semantic hit may be old.")
     candidates: int = Field(default=5, ge=1, le=50, description="Neighbours put to the gate.")
-    redisearch: bool = Field(
-        default=False, description="Search with redisvl on a Redis that has RediSearch."
-    )
 
 
 class CacheSettings(Section):

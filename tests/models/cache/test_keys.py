@@ -1,0 +1,130 @@
+"""Keys: two requests share one exactly when their canonical forms are equal."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_openai import ChatOpenAI
+from pydantic import SecretStr
+
+from allotrope.models.cache.keys import UncacheableError, canonical_request, digest, written
+
+TEXT = st.text(max_size=6)
+TOOL = st.builds(
+    lambda name, about: {"type": "function", "function": {"name": name, "description": about}},
+    st.sampled_from("ab"),
+    st.sampled_from("xy"),
+)
+REQUESTS = st.fixed_dictionaries(
+    {
+        "messages": st.lists(st.tuples(st.sampled_from("shat"), TEXT), min_size=1, max_size=4),
+        "tools": st.lists(TOOL, max_size=3),
+        "stop": st.none() | st.lists(TEXT, max_size=2),
+        "temperature": st.sampled_from([0, 0.0, 0.5, 1, 1.0]),
+        "n": st.sampled_from([1, 2]),
+    }
+)
+
+
+def _model(**arguments: Any) -> ChatOpenAI:
+    return ChatOpenAI(model="gpt-4o", api_key=SecretStr("k"), **arguments)
+
+
+MODEL = _model()
+
+
+def _message(kind: str, text: str, number: int, salt: str) -> BaseMessage:
+    if kind == "s":
+        return SystemMessage(text, id=f"{salt}{number}")
+    if kind == "h":
+        return HumanMessage(text, id=f"{salt}{number}")
+    if kind == "a":
+        return AIMessage(
+            text,
+            id=f"{salt}{number}",
+            response_metadata={"salt": salt},
+            tool_calls=[{"name": "t", "args": {"x": text}, "id": f"call_{salt}"}],
+            usage_metadata={"input_tokens": number, "output_tokens": 0, "total_tokens": number},
+        )
+    return ToolMessage(text, tool_call_id=f"call_{salt}", id=f"{salt}{number}")
+
+
+def _form(request: dict[str, Any], salt: str = "") -> Any:
+    messages = [
+        _message(kind, text, number, salt)
+        for number, (kind, text) in enumerate(request["messages"])
+    ]
+    return canonical_request(
+        MODEL,
+        messages,
+        stop=request["stop"],
+        arguments={
+            "tools": request["tools"],
+            "temperature": request["temperature"],
+            "n": request["n"],
+            "timeout": len(salt),
+            "user": salt,
+        },
+    )
+
+
+def _meaning(request: dict[str, Any]) -> Any:
+    """Written apart from the code under test: what the model sees."""
+    return (
+        request["messages"],
+        sorted({repr(tool) for tool in request["tools"]}),
+        sorted(set(request["stop"] or ())),
+        float(request["temperature"]),
+        request["n"],
+    )
+
+
+@settings(max_examples=150, deadline=None)
+@given(REQUESTS, REQUESTS)
+def test_keys_are_equal_exactly_when_the_meaning_is(
+    one: dict[str, Any], two: dict[str, Any]
+) -> None:
+    same = _meaning(one) == _meaning(two)
+    assert (written(_form(one)) == written(_form(two))) == same
+    assert (digest(_form(one)) == digest(_form(two))) == same
+
+
+@settings(max_examples=80, deadline=None)
+@given(REQUESTS, st.text("pqr", min_size=1, max_size=5), st.randoms())
+def test_ids_usage_metadata_and_tool_order_do_not_count(
+    request: dict[str, Any], salt: str, chance: Any
+) -> None:
+    tools = list(request["tools"])
+    chance.shuffle(tools)
+    assert digest(_form(request)) == digest(_form({**request, "tools": tools}, salt))
+
+
+def test_every_field_of_the_model_counts_or_is_listed() -> None:
+    base = digest(canonical_request(MODEL, [HumanMessage("q")]))
+    for counts in (
+        {"seed": 1}, {"max_tokens": 5}, {"reasoning_effort": "low"}, {"extra_body": {"x": 1}},
+        {"model_kwargs": {"y": 1}}, {"base_url": "http://else/v1"}, {"top_p": 0.5},
+    ):  # fmt: skip
+        assert digest(canonical_request(_model(**counts), [HumanMessage("q")])) != base
+    for doesnt in ({"timeout": 9}, {"max_retries": 0}, {"default_headers": {"a": "b"}},
+                   {"tags": ["t"]}, {"metadata": {"m": 1}}, {"service_tier": "flex"}):  # fmt: skip
+        assert digest(canonical_request(_model(**doesnt), [HumanMessage("q")])) == base
+
+
+def test_call_and_constructor_name_the_same_parameter() -> None:
+    bound = canonical_request(_model(max_tokens=7), [HumanMessage("q")])
+    called = canonical_request(MODEL, [HumanMessage("q")], arguments={"max_completion_tokens": 7})
+    assert digest(bound) == digest(called)
+
+
+def test_secrets_and_objects_never_enter_a_key() -> None:
+    assert "sk-very-secret" not in written(
+        canonical_request(
+            ChatOpenAI(model="gpt-4o", api_key=SecretStr("sk-very-secret")), [HumanMessage("q")]
+        )
+    )
+    for odd in (object(), lambda: None, float("nan"), SecretStr("s")):
+        with pytest.raises(UncacheableError):
+            digest(canonical_request(MODEL, [HumanMessage("q")], arguments={"odd": odd}))
