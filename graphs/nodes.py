@@ -127,7 +127,9 @@ class AgentNodes:
     def _remembered(self, state: AgentState, config: RunnableConfig, parts: Parts) -> None:
         thread = thread_of(config)
         if thread is not None:
-            parts.memory.after_turn(state["messages"], thread=thread, tenant=run_context().tenant)
+            context = run_context()
+            parts.memory.after_turn(state["messages"], thread=thread, tenant=context.tenant)
+            parts.memory.learn(state["messages"], user=context.user, tenant=context.tenant)
 
     def _tools(
         self, state: AgentState, context: RunContext, thread: str | None, parts: Parts

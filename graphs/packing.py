@@ -94,7 +94,12 @@ def pack_prompt(
         messages, audit = plain.messages, dict(plain.audit)
     else:
         pack = memory.fit(
-            state["messages"], budget=room, thread=thread, tenant=context.tenant, ratio=ratio
+            state["messages"],
+            budget=room,
+            thread=thread,
+            tenant=context.tenant,
+            pinned=memory.about(context.user, tenant=context.tenant),
+            ratio=ratio,
         )
         messages, audit = pack.messages, dict(pack.audit)
     audit["window"] = window

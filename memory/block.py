@@ -8,13 +8,13 @@ from langchain_core.messages import HumanMessage
 
 from allotrope.memory.pieces import MEMORY_ID
 from allotrope.memory.recall import Recalled
+from allotrope.memory.summary import SENTENCE
 from allotrope.memory.tokens import TokenCounter
 from allotrope.memory.words import words
 
 OPENING = "[Memory of this conversation: for reference, not a new request]"
 _RECALLED = "Earlier messages:"
 _LINE_BREAKS = re.compile(r"\s*\n\s*")
-_SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def _line(item: Recalled, asked: set[str], longest: int, counter: TokenCounter) 
 
 def _excerpt(text: str, asked: set[str], longest: int, counter: TokenCounter) -> str:
     """The sentences of a long text that bear on the question, in order, with gaps marked."""
-    sentences = [part for part in _SENTENCE.split(text) if part.strip()]
+    sentences = [part for part in SENTENCE.split(text) if part.strip()]
     order = sorted(range(len(sentences)), key=lambda i: (-len(asked & set(words(sentences[i]))), i))
     left, kept = longest - 12, set()
     for index in order:

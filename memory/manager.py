@@ -14,6 +14,7 @@ from langchain_core.messages import BaseMessage, HumanMessage, RemoveMessage, Sy
 from allotrope.exceptions import StoreError
 from allotrope.memory.archive import Archive, Archived, ThreadFacts, message_text
 from allotrope.memory.corrections import is_correction, replaces
+from allotrope.memory.facts import LongTermFacts
 from allotrope.memory.fit import fit
 from allotrope.memory.live import surplus
 from allotrope.memory.pieces import is_ours, latest_user_at
@@ -60,6 +61,7 @@ class ConversationMemory:
         counter: Counts; kept, because it remembers.
         recall: Finds archived messages.
         summariser: Writes running summaries; None for none.
+        facts: Keeps facts about users across threads; None keeps none.
         clock: The time of day.
     """
 
@@ -71,6 +73,7 @@ class ConversationMemory:
         counter: TokenCounter,
         recall: Recall,
         summariser: Summariser | None,
+        facts: LongTermFacts | None = None,
         clock: Callable[[], datetime] = _now,
     ) -> None:
         self.archive = archive
@@ -78,6 +81,7 @@ class ConversationMemory:
         self.counter = counter
         self.recall = recall
         self.summariser = summariser
+        self.facts = facts
         self._clock = clock
 
     def fit(
@@ -89,6 +93,7 @@ class ConversationMemory:
         tenant: str = "default",
         pinned: Sequence[str] = (),
         ratio: float = 1.0,
+        read_only: bool = False,
     ) -> Pack:
         """Archives, recalls and packs. An archive that fails costs recall, never the turn.
 
@@ -99,6 +104,7 @@ class ConversationMemory:
             tenant: Whose thread.
             pinned: Facts and decisions that must be in, one line each.
             ratio: The thread's calibration (see `tokens.Calibration`).
+            read_only: Shows what a prompt would be, and archives nothing.
 
         Raises:
             InputTooLongError: The latest user turn can't fit, even shortened.
@@ -107,6 +113,8 @@ class ConversationMemory:
         history = with_ids([message for message in messages if not is_ours(message)])
         budget = min(budget, self._cap(history, counter))
         try:
+            if not read_only:
+                self._archive_all(history, thread=thread, tenant=tenant)
             remembered = self._remember(history, thread=thread, tenant=tenant)
         except StoreError as exc:
             logger.warning("memory works without its archive: %s", type(exc).__name__)
@@ -207,6 +215,27 @@ class ConversationMemory:
         except StoreError as exc:
             logger.warning("a turn was not archived yet: %s", type(exc).__name__)
 
+    def about(self, user: str | None, *, tenant: str = "default") -> tuple[str, ...]:
+        """What is kept about a user, for the prompt; empty where facts are off."""
+        if self.facts is None or user is None:
+            return ()
+        try:
+            return tuple(self.facts.known(tenant=tenant, user=user).values())[-20:]
+        except StoreError as exc:
+            logger.warning("facts about the user are missing: %s", type(exc).__name__)
+            return ()
+
+    def learn(
+        self, messages: Sequence[BaseMessage], *, user: str | None, tenant: str = "default"
+    ) -> None:
+        """Keeps what the latest turn states about the user, where facts are on. Never raises."""
+        if self.facts is None or user is None:
+            return
+        try:
+            self.facts.learn(messages, tenant=tenant, user=user)
+        except StoreError as exc:
+            logger.warning("a fact was not kept: %s", type(exc).__name__)
+
     async def aafter_turn(
         self, messages: Sequence[BaseMessage], *, thread: str, tenant: str = "default"
     ) -> None:
@@ -243,6 +272,8 @@ class ConversationMemory:
         """Ends what runs in the background, waiting at most so many seconds, and the archive."""
         if self.summariser is not None:
             self.summariser.close(timeout_s=timeout_s)
+        if self.facts is not None:
+            self.facts.close()
         self.archive.close()
 
     def _archive_all(
@@ -269,16 +300,17 @@ class ConversationMemory:
             self.archive.supersede(message.row, later.row)
 
     def _remember(self, history: Sequence[BaseMessage], *, thread: str, tenant: str) -> Remembered:
-        self._archive_all(history, thread=thread, tenant=tenant)
         if self.summariser is not None:
             self.summariser.join(tenant, thread, timeout_s=_JOIN_S)
         facts = self.archive.thread(tenant, thread)
-        question = _question(history)
+        question, before = _question(history)
         if facts is None:
             return Remembered(question=question)
         found: list[Recalled] = []
         if self.settings.recall and question and self.settings.recall_tokens:
-            found = self._with_corrections(facts, self.recall.find(tenant, thread, question))
+            found = self._with_corrections(
+                facts, self.recall.find(tenant, thread, question, before=before)
+            )
         summary = self.summariser.read(facts) if self.summariser is not None else None
         ids = [str(message.id) for message in history if message.type == "tool"]
         return Remembered(
@@ -329,19 +361,19 @@ def with_ids(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
     return result
 
 
-def _question(history: Sequence[BaseMessage]) -> str:
-    """The latest user turn; one that says little by itself ("and why?") with the turn before."""
+def _question(history: Sequence[BaseMessage]) -> tuple[str, str]:
+    """The latest user turn, and the one before where it says little by itself ("and why?")."""
     at = latest_user_at(history)
     if at is None:
-        return ""
-    text = message_text(history[at])
+        return "", ""
+    text, before = message_text(history[at]), ""
     if len(set(words(text))) < 2:
-        before = [m for m in history[:at] if isinstance(m, HumanMessage)]
-        text = "\n".join([*(message_text(m) for m in before[-1:]), text])
+        earlier = [m for m in history[:at] if isinstance(m, HumanMessage)]
+        before = message_text(earlier[-1])[:_LONGEST_QUESTION] if earlier else ""
     if len(text) > _LONGEST_QUESTION:
         half = _LONGEST_QUESTION // 2
         text = f"{text[:half]} {text[-half:]}"
-    return text
+    return text, before
 
 
 def _shown(message: Archived, limit: int | None) -> str:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from allotrope.memory.archive import Archive
 from allotrope.memory.dialects import Database, PostgresDatabase, SqliteDatabase
+from allotrope.memory.facts import LongTermFacts
 from allotrope.memory.manager import ConversationMemory
 from allotrope.memory.recall import Embed, Recall
 from allotrope.memory.summariser import Summarise, Summariser
@@ -24,6 +25,11 @@ def open_archive(settings: Settings) -> Archive:
     else:
         database = SqliteDatabase(data_folder(settings) / "archive.sqlite")
     return Archive(database)
+
+
+def open_facts(settings: Settings) -> LongTermFacts:
+    """The long-term facts of the settings: SQLite in the data folder."""
+    return LongTermFacts(path=data_folder(settings) / "facts.sqlite")
 
 
 def open_memory(
@@ -64,5 +70,6 @@ def open_memory(
         counter=counter,
         recall=Recall(archive, embed=embed),
         summariser=summariser,
+        facts=open_facts(settings) if options.facts else None,
         clock=clock or (lambda: datetime.now(UTC)),
     )

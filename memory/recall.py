@@ -14,7 +14,9 @@ from allotrope.memory.words import bag, words
 _POSTINGS = 400
 _FEEDBACK_POSTINGS = 120
 _POOL = 240
-"""Bounds of one recall, whatever the thread's length: rows read per word, and rows scored."""
+_BEFORE = 0.2
+"""Bounds of one recall, whatever the thread's length: rows read per word, and rows scored; and the
+weight of words from the turn before."""
 
 
 @dataclass(frozen=True)
@@ -53,18 +55,19 @@ class Recall:
         self._seen: OrderedDict[int, Candidate] = OrderedDict()
         self._lock = Lock()
 
-    def find(self, tenant: str, thread: str, text: str) -> list[Recalled]:
+    def find(self, tenant: str, thread: str, text: str, *, before: str = "") -> list[Recalled]:
         """Messages that bear on a text, best first.
 
         Args:
             tenant: Whose thread.
             thread: Which thread.
             text: The latest user turn, or what a tool asks for.
+            before: The turn before, for a text that says little by itself; it counts little.
         """
         facts = self._archive.thread(tenant, thread)
         if facts is None or facts.messages == 0:
             return []
-        question = self._question(text, facts)
+        question = self._question(text, before, facts)
         frequency: dict[str, int] = {}
         pool = self._pool(facts, question, frequency, _POSTINGS)
         if not pool:
@@ -88,7 +91,7 @@ class Recall:
         ]
         return sorted(found, key=lambda item: (-item.score, -item.message.seq))
 
-    def _question(self, text: str, facts: ThreadFacts) -> Question:
+    def _question(self, text: str, before: str, facts: ThreadFacts) -> Question:
         folded = text.casefold()
         spoken = set(words(text))
         named = frozenset(
@@ -99,6 +102,7 @@ class Recall:
         found = {word: 1.0 for word in bag(text) if word not in names}
         if not found:
             found = dict.fromkeys(bag(text), 1.0)
+        found = {word: _BEFORE for word in bag(before) if word not in names} | found
         years = sorted({moment.year for moment in (facts.first_at, facts.last_at) if moment})
         return Question(found, named, spans(text, years=years), asks_when(text))
 

@@ -21,7 +21,10 @@ _HEADING = re.compile(
     r"^[#*\s]*(goal|facts|done|decisions|open questions|open)[*\s]*:[*\s]*(.*)$", re.IGNORECASE
 )
 """What the template `summariser@1` asks for."""
-_SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
+SENTENCE = re.compile(
+    r"(?<=[.!?])(?<!\bDr\.)(?<!\bMr\.)(?<!\bMs\.)(?<!\bSt\.)(?<!\bNo\.)(?<!\bMrs\.)(?<!\bvs\.)"
+    r"(?<!\be\.g\.)(?<!\bi\.e\.)(?<!\b[A-Z]\.)\s+|\n+"
+)
 _NUMBER = re.compile(r"\d[\d.,:/-]*\d|\d")
 _NAME = re.compile(r"(?<![.!?]\s)(?<!^)\b[A-Z][\w'-]+(?:\s+[A-Z][\w'-]+)*")
 _FACT = re.compile(
@@ -202,7 +205,7 @@ def extract(previous: Summary, messages: Sequence[Line]) -> Summary:
     for message in messages:
         if message.role != "human":
             continue
-        for raw in _SENTENCE.split(message.text):
+        for raw in SENTENCE.split(message.text):
             sentence = raw.strip()
             if not 8 <= len(sentence) <= 300:
                 continue

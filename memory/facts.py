@@ -1,0 +1,114 @@
+"""Long-term facts about a user, across threads, in a LangGraph Store. Opt-in (`memory.facts`)."""
+
+import hashlib
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from threading import RLock
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.messages import BaseMessage
+
+from allotrope.exceptions import InputError, StoreError
+from allotrope.memory.archive import message_text
+from allotrope.memory.corrections import is_correction, replaces
+from allotrope.memory.summary import Line, Summary, extract
+
+if TYPE_CHECKING:
+    from langgraph.store.base import BaseStore
+
+_MOST = 200
+
+
+class LongTermFacts:
+    """What users told about themselves; each user's facts only in their own tenant.
+
+    Args:
+        store: A store of your own; default: SQLite.
+        path: The SQLite file, opened on first use.
+    """
+
+    def __init__(self, *, store: "BaseStore | None" = None, path: Path | None = None) -> None:
+        self._store = store
+        self._path = path
+        self._connection: sqlite3.Connection | None = None
+        self._lock = RLock()
+
+    def remember(self, line: str, *, tenant: str, user: str) -> None:
+        """Keeps a fact; what it corrects is forgotten."""
+        with self._lock:
+            for key, known in self._all(tenant, user):
+                if known == line:
+                    return
+                if is_correction(line) and replaces(line, known):
+                    self._open().delete(_place(tenant, user), key)
+            key = hashlib.sha256(line.encode()).hexdigest()[:12]
+            self._open().put(_place(tenant, user), key, {"fact": line})
+
+    def learn(self, messages: Sequence[BaseMessage], *, tenant: str, user: str) -> None:
+        """Keeps what the latest user turn states about the user (rules, no model)."""
+        latest = next((m for m in reversed(messages) if m.type == "human"), None)
+        if latest is None:
+            return
+        for line in extract(Summary(), [Line("user", message_text(latest))]).facts:
+            self.remember(line, tenant=tenant, user=user)
+
+    def known(self, *, tenant: str, user: str) -> dict[str, str]:
+        """Facts by their keys, oldest first."""
+        with self._lock:
+            return dict(self._all(tenant, user))
+
+    def forget(self, key: str, *, tenant: str, user: str) -> None:
+        """Deletes a fact, or with `all` every fact of the user.
+
+        Raises:
+            InputError: There is no fact with that key.
+        """
+        with self._lock:
+            known = dict(self._all(tenant, user))
+            if key != "all" and key not in known:
+                raise InputError(
+                    f"There is no fact {key!r}.", hint="`allotrope memory list` shows the keys."
+                )
+            for found in known if key == "all" else (key,):
+                self._open().delete(_place(tenant, user), found)
+
+    def close(self) -> None:
+        """Ends the connection."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection, self._store = None, None
+
+    def _all(self, tenant: str, user: str) -> list[tuple[str, str]]:
+        items = self._open().search(_place(tenant, user), limit=_MOST)
+        ordered = sorted(items, key=lambda item: item.created_at)
+        return [(item.key, str(item.value["fact"])) for item in ordered]
+
+    def _open(self) -> "BaseStore":
+        if self._store is None:
+            from langgraph.store.sqlite import SqliteStore
+
+            if self._path is None:
+                raise StoreError("Long-term facts have no store.", hint="Give a store or a path.")
+            try:
+                connection = sqlite3.connect(
+                    self._path, check_same_thread=False, isolation_level=None, timeout=10
+                )
+                connection.execute("PRAGMA journal_mode=WAL")
+            except sqlite3.Error as exc:
+                raise StoreError(
+                    f"The facts {self._path} can't be opened: {exc}.",
+                    hint="Move the file away or set ALLOTROPE_DATA_DIR to another folder.",
+                ) from exc
+            store: Any = SqliteStore(connection)
+            store.setup()
+            self._connection, self._store = connection, store
+        assert self._store is not None
+        return self._store
+
+
+def _place(tenant: str, user: str) -> tuple[str, ...]:
+    # a store refuses dots in a namespace; the hash also keeps `a.b` and `a_b` apart
+    names = (hashlib.sha256(name.encode()).hexdigest()[:24] for name in (tenant, user))
+    return ("allotrope", "facts", *names)
