@@ -193,7 +193,9 @@ def analyse(experiment: Experiment, run: Run) -> Analysis:
             judged[name] = agreement(_judgements(run, name))
         else:
             scores = {v: item_scores(run, name, v, repeats=repeats) for v in names}
-        estimates[name] = {v: _estimate(list(s.values()), experiment) for v, s in scores.items()}
+        estimates[name] = {
+            v: _estimate(list(s.values()), experiment, metric) for v, s in scores.items()
+        }
         comparisons += _compare(experiment, metric, scores, order, others)
         missing = sum(1 for r in run.results.values() if name not in r.scores)
         if missing and name not in judged and name in {m.name for m in experiment.metrics}:
@@ -210,8 +212,9 @@ def analyse(experiment: Experiment, run: Run) -> Analysis:
     )  # fmt: skip
 
 
-def _estimate(values: list[float], experiment: Experiment) -> Estimate:
-    mean, low, high = mean_interval(values, confidence=1 - experiment.stop.alpha)
+def _estimate(values: list[float], experiment: Experiment, metric: Metric) -> Estimate:
+    confidence, share = 1 - experiment.stop.alpha, metric.range == (0.0, 1.0)
+    mean, low, high = mean_interval(values, confidence=confidence, share=share)
     return Estimate(mean, low, high, len(values))
 
 

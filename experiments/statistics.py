@@ -106,12 +106,13 @@ def bootstrap_interval(
 
 
 def mean_interval(
-    values: Sequence[float], *, confidence: float = 0.95, seed: int = 0
+    values: Sequence[float], *, confidence: float = 0.95, seed: int = 0, share: bool = True
 ) -> tuple[float, float, float]:
     """Mean with interval: Wilson's for yes/no values, bootstrap otherwise.
 
     Args:
         values: One per independent unit.
+        share: Whether values of 0 and 1 only mean no and yes; a cost of 0 doesn't.
         confidence: Of the interval.
         seed: Of resampling.
 
@@ -121,7 +122,7 @@ def mean_interval(
     x = np.asarray(values, dtype=np.float64)
     if x.size == 0:
         return float("nan"), float("nan"), float("nan")
-    if _binary(x):
+    if share and _binary(x):
         from statsmodels.stats.proportion import proportion_confint
 
         low, high = proportion_confint(int(x.sum()), x.size, alpha=1 - confidence, method="wilson")

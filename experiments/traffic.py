@@ -155,7 +155,14 @@ def analyse_traffic(experiment: Experiment, run: Run) -> Analysis:
     for name, metric in wanted.items():
         groups = {v: _values(run, name, v) for v in names}
         estimates[name] = {
-            v: Estimate(*mean_interval(values, confidence=1 - experiment.stop.alpha), len(values))
+            v: Estimate(
+                *mean_interval(
+                    values,
+                    confidence=1 - experiment.stop.alpha,
+                    share=metric.range == (0.0, 1.0),
+                ),
+                len(values),
+            )
             for v, values in groups.items()
         }
         rows = []

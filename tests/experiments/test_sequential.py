@@ -162,6 +162,7 @@ def test_intervals_of_means() -> None:
     mean, low, high = statistics.mean_interval([0.0] * 20)
     assert (mean, low) == (0.0, 0.0)
     assert high == pytest.approx(0.161, abs=0.001)  # Wilson's, not a point
+    assert statistics.mean_interval([0.0] * 20, share=False) == (0.0, 0.0, 0.0)  # a cost of 0
     assert statistics.mean_interval([0.3, 0.3, 0.3]) == (0.3, 0.3, 0.3)
     assert all(math.isnan(value) for value in statistics.mean_interval([]))
     once = statistics.bootstrap_interval([0.1, 0.7, 0.4, 0.9, 0.2], seed=1)
