@@ -11,12 +11,13 @@ from allotrope.memory.dates import Span, asks_when, spans, speaks_of_time
 from allotrope.memory.ranking import Candidate, Corpus, Question, Weights, score, with_feedback
 from allotrope.memory.words import bag, words
 
-_POSTINGS = 400
-_FEEDBACK_POSTINGS = 120
-_POOL = 240
+_POSTINGS = 200
+_FEEDBACK_POSTINGS = 60
+_POOL = 200
+_BEST = 60
 _BEFORE = 0.2
-"""Bounds of one recall, whatever the thread's length: rows read per word, and rows scored; and the
-weight of words from the turn before."""
+"""Bounds of one recall, whatever the thread's length: rows read per word, rows scored, rows
+whose neighbours are read too; and the weight of words from the turn before."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class Recall:
         wider = with_feedback(question, candidates, scores, corpus, self._weights)
         if wider is not question:
             more = self._pool(facts, wider, frequency, _FEEDBACK_POSTINGS)
-            messages = self._load(facts, list(dict.fromkeys([*pool, *more])))
+            messages = self._load(facts, list(dict.fromkeys([*pool[:_BEST], *more]))[:_POOL])
             candidates = [self._candidate(message) for message in messages]
             scores = score(candidates, wider, corpus, self._weights)
         if self._embed is not None:
@@ -136,13 +137,14 @@ class Recall:
         """The rows and the neighbours of the best ones."""
         messages = self._archive.rows(facts, rows)
         here = {message.seq for message in messages}
+        best = set(rows[:_BEST])
         wanted = {
             seq
             for message in messages
             for seq in (message.seq - 1, message.seq + 1)
-            if seq not in here and 0 <= seq < facts.messages
+            if message.row in best and seq not in here and 0 <= seq < facts.messages
         }
-        around = self._archive.at_positions(facts, sorted(wanted)[: 2 * _POOL])
+        around = self._archive.at_positions(facts, sorted(wanted))
         return sorted([*messages, *around], key=lambda message: message.seq)
 
     def _candidate(self, message: Archived) -> Candidate:
