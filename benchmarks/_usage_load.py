@@ -119,6 +119,8 @@ async def run(options: argparse.Namespace) -> None:
         ollama={"host": options.ollama},
         embedded={"enabled": False},
         redis={"embedded": False},
+        # An open circuit would end most cases before they reach the provider.
+        resilience={"breaker": False, "first_wait_s": 0.01, "longest_wait_s": 0.05},
     )
     handlers = from_settings(settings)
     cached = build_chain(settings, cache=InMemoryCache(), callbacks=handlers)

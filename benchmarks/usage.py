@@ -302,6 +302,8 @@ def accounting(folder: Path, *, calls: int, concurrency: int, seed: int = 3) -> 
         )
         while len(simulator.chats()) < calls // 4 and process.poll() is None:
             time.sleep(0.02)
+        if process.poll() is not None:
+            raise RuntimeError("the client ended before it could be killed")
         killed_at = simulator.elapsed_s
         process.send_signal(signal.SIGKILL)
         process.wait()

@@ -201,11 +201,8 @@ class Ledger:
         Returns:
             True for the first exposure of the unit; later ones change nothing.
         """
-        statement = self._insert(schema.exposures).on_conflict_do_nothing()
         values = {"experiment": experiment, "unit": unit, "variant": variant}
-        with self.transaction() as connection:
-            done = connection.execute(statement, values | {"at": _now(at), "run": run_id})
-            return done.rowcount == 1
+        return self._add_once(schema.exposures, values | {"at": _now(at), "run": run_id})
 
     def record_finding(
         self,
@@ -248,13 +245,9 @@ class Ledger:
         Returns:
             True if nobody, in any process, raised this key before.
         """
-        statement = self._insert(schema.alerts).on_conflict_do_nothing()
         values = {"key": key, "kind": kind, "severity": severity, "title": title}
-        with self.transaction() as connection:
-            done = connection.execute(
-                statement, values | {"message": message, "at": shapes.microseconds(at)}
-            )
-            return done.rowcount == 1
+        values |= {"message": message}
+        return self._add_once(schema.alerts, values | {"at": shapes.microseconds(at)})
 
     def prune(self, *, keep_days: int, now: datetime | None = None) -> int:
         """Deletes single calls older than `keep_days`; roll-ups stay.
@@ -348,6 +341,12 @@ class Ledger:
     def _insert(self, table: Table) -> Any:
         dialect = sqlite if self.path is not None else postgresql
         return dialect.insert(table)
+
+    def _add_once(self, table: Table, values: dict[str, Any]) -> bool:
+        """Adds a row unless its key is there; `rowcount` tells that for SQLite only."""
+        statement = self._insert(table).values(values).on_conflict_do_nothing()
+        with self.transaction() as connection:
+            return connection.execute(statement.returning(table.c.at)).first() is not None
 
     def _replace(self, table: Table, values: list[dict[str, Any]], changing: Iterable[str]) -> None:
         insert = self._insert(table)

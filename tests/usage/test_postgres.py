@@ -1,0 +1,107 @@
+"""The same ledger on PostgreSQL: a server of this test's own, on loopback."""
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from allotrope.exceptions import StoreError
+from allotrope.usage import queries, reports
+from allotrope.usage.ledger import Ledger
+from allotrope.usage.rows import CallRow, microseconds
+
+pytestmark = pytest.mark.postgres
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+def binaries() -> Path | None:
+    found = shutil.which("initdb")
+    folders = [Path(found).parent] if found else []
+    folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    return next((folder for folder in folders if (folder / "initdb").exists()), None)
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    pytest.importorskip("psycopg")
+    place = binaries()
+    if place is None:
+        pytest.skip("no PostgreSQL server here (Debian's package `postgresql`)")
+    folder = Path(tempfile.mkdtemp(prefix="alt-pg-"))
+    user = "postgres" if os.geteuid() == 0 else None  # initdb refuses root
+    if user:
+        shutil.chown(folder, user)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+
+    def run(*words: str) -> None:
+        subprocess.run(words, user=user, check=True, capture_output=True, cwd=folder)
+
+    data = str(folder / "data")
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
+    try:
+        run(str(place / "initdb"), "-D", data, "-U", "allotrope", "-A", "trust", "-N")
+    except (subprocess.CalledProcessError, PermissionError, KeyError) as exc:
+        shutil.rmtree(folder, ignore_errors=True)
+        pytest.skip(f"PostgreSQL can't be set up here: {type(exc).__name__}")
+    log = str(folder / "log")
+    run(str(place / "pg_ctl"), "-D", data, "-w", "-l", log, "-o", options, "start")
+    yield f"postgresql+psycopg://allotrope@127.0.0.1:{port}/postgres"
+    run(str(place / "pg_ctl"), "-D", data, "-m", "immediate", "stop")
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_rows_rollups_and_reports(url: str) -> None:
+    rows = [
+        CallRow(
+            id=str(number),
+            at=microseconds(NOW - timedelta(minutes=number)),
+            provider="openai",
+            model="o3",
+            agent="assistant",
+            thread=f"t{number % 3}",
+            input_tokens=100,
+            output_tokens=10,
+            cost=Decimal("0.000000000005"),
+            latency_ms=500,
+        )
+        for number in range(600)
+    ]
+    with Ledger(url) as ledger:
+        assert ledger.write(rows[:400]) == 400
+        assert ledger.write(rows[300:]) == 200
+        window = queries.last_days(2, NOW)
+        sums = queries.totals(ledger, window)
+        assert (sums.calls, sums.input_tokens) == (600, 60_000)
+        assert sums.cost == Decimal("0.000000003")
+        assert sum(t.calls for _, t in queries.breakdown(ledger, window, "model")) == 600
+        assert len(queries.top(ledger, "thread", window)) == 3
+        assert queries.rows(ledger, window, {"thread": "t1"}, limit=5)[0]["model"] == "o3"
+        assert reports.build(ledger, "weekly", now=NOW).now.calls == 600
+        assert queries.percentiles(ledger, window)[0.5] == pytest.approx(500, rel=0.05)
+        alert = {"kind": "k", "severity": "s", "title": "t", "message": "m", "at": NOW}
+        assert [ledger.raise_alert("once", **alert) for _ in range(2)] == [True, False]
+        ledger.record_feedback("run", 1.0)
+        ledger.record_feedback("run", 0.5)
+        assert [s["score"] for s in queries.feedback_scores(ledger)] == [0.5]
+        assert ledger.record_exposure("e", "u", "a") is True
+        assert ledger.record_exposure("e", "u", "b") is False
+        assert ledger.prune(keep_days=1, now=NOW + timedelta(days=3)) == 600
+    with Ledger(url) as again:
+        assert queries.totals(again, window).calls == 600
+
+
+def test_a_server_that_is_gone_is_one_clear_error_without_the_password() -> None:
+    pytest.importorskip("psycopg")
+    with pytest.raises(StoreError, match="can't be opened") as caught:
+        Ledger("postgresql+psycopg://me:hunter2@127.0.0.1:1/x").open()
+    assert "hunter2" not in str(caught.value)
