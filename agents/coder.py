@@ -8,6 +8,7 @@ SPEC = AgentSpec(
     graph="allotrope.graphs.coder:build_graph",
     prompt="coder",
     profile="precise",
+    asks=True,
 )
 
 if __name__ == "__main__":

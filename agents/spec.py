@@ -18,6 +18,7 @@ class AgentSpec:
         prompt: Its prompt template.
         profile: Its parameter profile.
         tools: Names of the tools it may call.
+        asks: Whether a turn may stop to ask a person; the next text of the thread is the answer.
     """
 
     name: str
@@ -26,6 +27,7 @@ class AgentSpec:
     prompt: str
     profile: str = "balanced"
     tools: tuple[str, ...] = ()
+    asks: bool = False
 
     def build(self, **collaborators: Any) -> "CompiledStateGraph[Any, Any, Any, Any]":
         """Builds the graph with the collaborators given; imports it now."""

@@ -67,7 +67,7 @@ def check_text(text: str) -> str:
 class TurnStart:
     """What a turn begins with."""
 
-    input: dict[str, Any] | None
+    input: Any
     config: RunnableConfig
     context: RunContext
     meter: TurnMeter
@@ -181,6 +181,8 @@ class Agent:
             AllProvidersFailedError: No model could answer; the question is kept in the thread.
         """
         turn = self._begin(text, thread_id, context)
+        if self.spec.asks:
+            turn = _answering(turn, self.graph.get_state(turn.config))
         state = self.graph.invoke(turn.input, turn.config, context=turn.context, durability="sync")
         return self._reply(turn, state)
 
@@ -194,6 +196,8 @@ class Agent:
         """As `ask`, asynchronously."""
         turn = self._begin(text, thread_id, context)
         graph = await self.agraph()
+        if self.spec.asks:
+            turn = _answering(turn, await graph.aget_state(turn.config))
         state = await graph.ainvoke(
             turn.input, turn.config, context=turn.context, durability="sync"
         )
@@ -251,6 +255,8 @@ class Agent:
     ) -> Iterator[dict[str, Any]]:
         """As `ask`, as events: `token` with text, `tool`, `degraded`, `restart`; last `reply`."""
         turn = self._begin(text, thread_id, context)
+        if self.spec.asks:
+            turn = _answering(turn, self.graph.get_state(turn.config))
         state: Any = {}
         mode: Any
         for mode, part in self.graph.stream(
@@ -276,6 +282,8 @@ class Agent:
         """As `stream`, asynchronously."""
         turn = self._begin(text, thread_id, context)
         graph = await self.agraph()
+        if self.spec.asks:
+            turn = _answering(turn, await graph.aget_state(turn.config))
         state: Any = {}
         mode: Any
         async for mode, part in graph.astream(
@@ -341,8 +349,11 @@ class Agent:
     def _reply(self, turn: TurnStart, state: Mapping[str, Any]) -> Reply:
         last = state["messages"][-1]
         provenance = state.get("provenance") or {}
+        answer = last.text if isinstance(last, AIMessage) else ""
+        if asked := state.get("__interrupt__"):
+            answer = asked_of_person(asked, turn.thread_id)
         return Reply(
-            answer=last.text if isinstance(last, AIMessage) else "",
+            answer=answer,
             agent=self.spec.name,
             thread_id=turn.thread_id,
             run_id=turn.run_id,
@@ -354,6 +365,33 @@ class Agent:
             cost_usd=turn.meter.cost_usd,
             latency_ms=(time.perf_counter() - turn.at) * 1000,
         )
+
+
+def _answering(turn: TurnStart, found: Any) -> TurnStart:
+    """The turn, as the answer to the question the thread stopped at when there is one."""
+    if not found.interrupts or turn.input is None:
+        return turn
+    from langgraph.types import Command
+
+    return replace(turn, input=Command(resume=turn.input["messages"][0].text))
+
+
+def asked_of_person(interrupts: Any, thread_id: str) -> str:
+    """What a graph that stopped asks a person, as text.
+
+    Args:
+        interrupts: LangGraph's interrupts; the value of ours is a dict with `question`.
+        thread_id: The thread to answer in.
+    """
+    value = interrupts[0].value
+    if not isinstance(value, dict):
+        return str(value)
+    files = value.get("files") or {}
+    code = "\n\n".join(f"{name}:\n```python\n{text}```" for name, text in files.items())
+    answers = " or ".join(value.get("answers", ["yes", "no"]))
+    how = f"Answer {answers} in the thread {thread_id} (`--thread {thread_id}`)."
+    parts = [code, value.get("isolation", ""), f"{value.get('question', '')} {how}".strip()]
+    return "\n\n".join(part for part in parts if part)
 
 
 def events_of(mode: str, part: Any) -> Iterator[dict[str, Any]]:
