@@ -92,15 +92,13 @@ class AgentNodes:
         return RunnableLambda(run, arun, name=RESPOND)
 
     def finish(self) -> RunnableLambda[Any, Any]:
-        """The end of a turn: archives the answer, starts the summary, tells of a fallback."""
+        """The end of a turn: archives the answer and starts the summary."""
 
         def run(state: AgentState, config: RunnableConfig) -> dict[str, Any]:
-            _tell_degraded(state)
             self._remembered(state, config, self.parts.get())
             return {}
 
         async def arun(state: AgentState, config: RunnableConfig) -> dict[str, Any]:
-            _tell_degraded(state)
             parts = await self.parts.aget()
             await asyncio.to_thread(self._remembered, state, config, parts)
             return {}
@@ -243,11 +241,6 @@ def thread_of(config: RunnableConfig) -> str | None:
     """The thread of a run, or None for a run that isn't kept."""
     thread = config.get("configurable", {}).get("thread_id")
     return None if thread is None else str(thread)
-
-
-def _tell_degraded(state: AgentState) -> None:
-    if state.get("degraded"):
-        get_stream_writer()({"type": "degraded", **(state["degraded"] or {})})
 
 
 def answered(reply: AIMessage) -> dict[str, Any]:

@@ -24,11 +24,13 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config
 from pydantic import Field
 
+from allotrope.exceptions import ProviderError
 from allotrope.models.cache import policy
 from allotrope.models.cache.answers import Call, Hit
 from allotrope.models.cache.asker import Ask, Asker
 from allotrope.models.cache.keys import UncacheableError, canonical_request, digest
 from allotrope.models.cache.redis_cache import RedisCache, fresh
+from allotrope.models.degraded import degraded
 
 STAMP = "allotrope"
 PIECE = 24
@@ -258,13 +260,16 @@ class CachingChatModel(BaseChatModel):
         """The provenance of a hit: who answered then, how it failed over now, what it saves."""
         then = message.response_metadata.get(STAMP)
         stamp = dict(then) if isinstance(then, dict) else {"provider": "", "model": hit.entry.model}
+        trail = _failures()
         return {
             **stamp,
             "cached": hit.tier,
             "saved": dict(hit.entry.saved),
             "attempts": 0,
-            "degraded": None,
-            "failover": _failures(),
+            "degraded": degraded(trail, provider=str(stamp["provider"]), model=str(stamp["model"])),
+            "failover": [
+                {"provider": e.provider, "model": e.model, "error": type(e).__name__} for e in trail
+            ],
             "latency_ms": round((time.perf_counter() - started) * 1000, 3),
             "ttft_ms": None,
         }
@@ -376,11 +381,9 @@ def _joined(chunks: list[ChatGenerationChunk]) -> list[ChatGeneration]:
     return [ChatGeneration(message=message)]
 
 
-def _failures() -> list[dict[str, Any]]:
-    """What failed before in this run of the chain (see `guarded`)."""
-    from allotrope.models.guarded import TRAIL
+def _failures() -> list[ProviderError]:
+    """What failed before in this run of the chain (see `guard`)."""
+    from allotrope.models.guard import TRAIL
 
     trail = ensure_config().get("configurable", {}).get(TRAIL)
-    return [
-        {"provider": e.provider, "model": e.model, "error": type(e).__name__} for e in trail or ()
-    ]
+    return list(trail) if isinstance(trail, list) else []

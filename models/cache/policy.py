@@ -158,7 +158,8 @@ def reads_the_world(tools: Sequence[Any], words: Sequence[str]) -> bool:
 def unfit(generations: Sequence[Generation]) -> str | None:
     """Why these answers must not be kept; None when they may.
 
-    Never kept: nothing, empty or truncated text, refusals, broken tool calls, degraded answers.
+    Never kept: nothing, empty or truncated text, refusals, broken tool calls, answers cut short. A
+    fallback's whole answer is kept: its key has the fallback's own name, never the primary's.
     """
     if not generations:
         return "nothing"
@@ -183,10 +184,10 @@ def unfit(generations: Sequence[Generation]) -> str | None:
                 for block in message.content
             ):
                 return "refused"
-            stamp = info.get("allotrope")
-            if isinstance(stamp, dict) and stamp.get("degraded"):
-                return "degraded"
         reason = info.get("finish_reason") or info.get("done_reason") or info.get("stop_reason")
+        stamp = info.get("allotrope")
+        if not reason and isinstance(stamp, dict) and stamp.get("degraded"):
+            return "cut short"
         if reason in TRUNCATED or info.get("status") in ("incomplete", "failed", "cancelled"):
             return "truncated"
     return None
