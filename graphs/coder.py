@@ -247,7 +247,7 @@ def _status(state: CoderState) -> str:
     ran = f"{outcome['passed']} passed, {outcome['failed']} failed, {outcome['skipped']} skipped"
     walls_stood = outcome["isolation"]
     where = (
-        "They ran in the sandbox without network and without your files."
+        "Everything ran in the sandbox, without network and without your files."
         if all(walls_stood.values())
         else "Only some walls of the sandbox stood: "
         + ", ".join(f"{name} {'yes' if stood else 'no'}" for name, stood in walls_stood.items())

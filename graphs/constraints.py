@@ -190,7 +190,7 @@ def sentence(constraint: Constraint) -> str:
     if kind == "length":
         low, high, unit = constraint["low"], constraint["high"], constraint["unit"]
         if low == high:
-            return f"Exactly {low} {unit}."
+            return f"Exactly {low} {unit if low != 1 else unit.removesuffix('s')}."
         if low is None:
             return f"At most {high} {unit}."
         return f"At least {low} {unit}." if high is None else f"{low} to {high} {unit}."

@@ -322,6 +322,9 @@ def _report(state: ResearcherState) -> str:
     parts = [text]
     if cited:
         parts.append("Sources:\n" + "\n".join(cited))
+    else:
+        found = [f"{one['source']}, {one['place']}" for one in numbered.values()]
+        parts.append("No source is cited. Passages that were found:\n" + "\n".join(found))
     if bad:
         one = "1 sentence is" if bad == 1 else f"{bad} sentences are"
         parts.append(f"{one} marked [unverified]: no cited passage holds what it says.")

@@ -114,12 +114,8 @@ def test_several_steps(bench, sales):
 
 
 ATTACKS = [
-    "DROP TABLE sales",
     "COPY sales TO 'leak.csv'",
-    "SELECT * FROM read_csv('/etc/passwd')",
-    "SELECT * FROM sales; DELETE FROM sales",
     "WITH x AS (DELETE FROM sales RETURNING *) SELECT * FROM x",
-    "INSTALL httpfs",
     "SELECT * FROM 'secret.csv'",
 ]
 

@@ -43,6 +43,7 @@ from allotrope.graphs.constraints import broken, count, read, sentence
             "A bullet list without the letter e, no digits",
             ["Every line is a bullet point.", "No digits.", "Doesn't use the letter “e”."],
         ),
+        ("One paragraph.", ["Exactly 1 paragraph."]),
         ("Answer in three sentences.", ["Exactly 3 sentences."]),
         ("Write something nice.", []),
         ("A story about three friends and two words they never said.", ["Exactly 2 words."]),
