@@ -1,9 +1,25 @@
 """HTTP clients that survive more than one event loop."""
 
 import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 import httpx2
+
+
+@dataclass(frozen=True)
+class _Pool:
+    transport: httpx2.AsyncHTTPTransport
+    keeper: AsyncGenerator[None, None]
+
+
+async def _kept(transport: httpx2.AsyncHTTPTransport) -> AsyncGenerator[None, None]:
+    """Closes the pool with its loop: `asyncio.run` ends the generators that its loop began."""
+    try:
+        yield
+    finally:
+        await transport.aclose()
 
 
 class PerLoopTransport(httpx2.AsyncBaseTransport):
@@ -19,9 +35,7 @@ class PerLoopTransport(httpx2.AsyncBaseTransport):
 
     def __init__(self, *, max_connections: int = 1000) -> None:
         self._max_connections = max_connections
-        self._pools: WeakKeyDictionary[asyncio.AbstractEventLoop, httpx2.AsyncHTTPTransport] = (
-            WeakKeyDictionary()
-        )
+        self._pools: WeakKeyDictionary[asyncio.AbstractEventLoop, _Pool] = WeakKeyDictionary()
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Sends the request over the pool of the running loop."""
@@ -31,14 +45,16 @@ class PerLoopTransport(httpx2.AsyncBaseTransport):
             limits = httpx2.Limits(
                 max_connections=self._max_connections, max_keepalive_connections=100
             )
-            pool = self._pools[loop] = httpx2.AsyncHTTPTransport(limits=limits)
-        return await pool.handle_async_request(request)
+            transport = httpx2.AsyncHTTPTransport(limits=limits)
+            pool = self._pools[loop] = _Pool(transport, _kept(transport))
+            await anext(pool.keeper)
+        return await pool.transport.handle_async_request(request)
 
     async def aclose(self) -> None:
         """Closes the pool of the running loop; those of other loops went with their loop."""
         pool = self._pools.pop(asyncio.get_running_loop(), None)
         if pool is not None:
-            await pool.aclose()
+            await pool.keeper.aclose()
 
 
 def async_client(timeout: httpx2.Timeout) -> httpx2.AsyncClient:
