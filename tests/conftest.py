@@ -3,12 +3,16 @@
 import contextlib
 import logging
 import os
+import pwd
 import shutil
 import signal
+import socket
+import subprocess
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -88,6 +92,55 @@ def make_redis() -> Iterator[MakeServer]:
 def killable_redis(make_redis: MakeServer) -> EmbeddedServer:
     """A server of this test alone; `os.kill(killable_redis.pid(), signal.SIGKILL)` ends it."""
     return make_redis()
+
+
+def _missing(reason: str) -> NoReturn:
+    """Skips, unless this run must skip nothing."""
+    if os.environ.get("ALLOTROPE_TEST_NO_SKIP") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def _postgres_binaries() -> Path | None:
+    """The folder with `initdb` and `pg_ctl`; Debian keeps them off the path."""
+    places = [*Path("/usr/lib/postgresql").glob("*/bin"), *Path("/usr/pgsql").glob("*/bin")]
+    found = shutil.which("initdb")
+    folders = [*([Path(found).resolve().parent] if found else []), *sorted(places, reverse=True)]
+    return next((folder for folder in folders if (folder / "pg_ctl").exists()), None)
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A PostgreSQL of this session: `postgresql://…` on loopback; use tenants of your own."""
+    pytest.importorskip("psycopg")
+    place = _postgres_binaries()
+    if place is None:
+        _missing("no PostgreSQL server here (Debian's package `postgresql`)")
+    folder = Path(tempfile.mkdtemp(prefix="alt-pg-"))
+    user = None
+    if os.geteuid() == 0:  # a PostgreSQL server refuses to be root
+        user = "postgres" if any(u.pw_name == "postgres" for u in pwd.getpwall()) else "nobody"
+        shutil.chown(folder, user)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+
+    def run(program: str, *words: str) -> None:
+        command = [str(place / program), "-D", str(folder / "data"), *words]
+        subprocess.run(command, user=user, check=True, capture_output=True, cwd=folder)
+
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
+    try:
+        run("initdb", "-U", "allotrope", "-A", "trust", "-N")
+        run("pg_ctl", "-w", "-l", str(folder / "log"), "-o", options, "start")
+    except (subprocess.CalledProcessError, OSError) as exc:
+        shutil.rmtree(folder, ignore_errors=True)
+        _missing(f"PostgreSQL can't be set up here: {type(exc).__name__}")
+    try:
+        yield f"postgresql://allotrope@127.0.0.1:{port}/postgres"
+    finally:
+        run("pg_ctl", "-m", "immediate", "stop")
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -1,14 +1,7 @@
-"""The same ledger on PostgreSQL: a server of this test's own, on loopback."""
+"""The same ledger on PostgreSQL: the session's server, on loopback (`postgres_url`)."""
 
-import os
-import shutil
-import socket
-import subprocess
-import tempfile
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
@@ -22,45 +15,8 @@ pytestmark = pytest.mark.postgres
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
-def binaries() -> Path | None:
-    found = shutil.which("initdb")
-    folders = [Path(found).parent] if found else []
-    folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    return next((folder for folder in folders if (folder / "initdb").exists()), None)
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    pytest.importorskip("psycopg")
-    place = binaries()
-    if place is None:
-        pytest.skip("no PostgreSQL server here (Debian's package `postgresql`)")
-    folder = Path(tempfile.mkdtemp(prefix="alt-pg-"))
-    user = "postgres" if os.geteuid() == 0 else None  # initdb refuses root
-    if user:
-        shutil.chown(folder, user)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-
-    def run(*words: str) -> None:
-        subprocess.run(words, user=user, check=True, capture_output=True, cwd=folder)
-
-    data = str(folder / "data")
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
-    try:
-        run(str(place / "initdb"), "-D", data, "-U", "allotrope", "-A", "trust", "-N")
-    except (subprocess.CalledProcessError, PermissionError, KeyError) as exc:
-        shutil.rmtree(folder, ignore_errors=True)
-        pytest.skip(f"PostgreSQL can't be set up here: {type(exc).__name__}")
-    log = str(folder / "log")
-    run(str(place / "pg_ctl"), "-D", data, "-w", "-l", log, "-o", options, "start")
-    yield f"postgresql+psycopg://allotrope@127.0.0.1:{port}/postgres"
-    run(str(place / "pg_ctl"), "-D", data, "-m", "immediate", "stop")
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def test_rows_rollups_and_reports(url: str) -> None:
+def test_rows_rollups_and_reports(postgres_url: str) -> None:
+    driver_url = postgres_url.replace("postgresql:", "postgresql+psycopg:")
     rows = [
         CallRow(
             id=str(number),
@@ -76,7 +32,7 @@ def test_rows_rollups_and_reports(url: str) -> None:
         )
         for number in range(600)
     ]
-    with Ledger(url) as ledger:
+    with Ledger(driver_url) as ledger:
         assert ledger.write(rows[:400]) == 400
         assert ledger.write(rows[300:]) == 200
         window = queries.last_days(2, NOW)
@@ -96,7 +52,7 @@ def test_rows_rollups_and_reports(url: str) -> None:
         assert ledger.record_exposure("e", "u", "a") is True
         assert ledger.record_exposure("e", "u", "b") is False
         assert ledger.prune(keep_days=1, now=NOW + timedelta(days=3)) == 600
-    with Ledger(url) as again:
+    with Ledger(driver_url) as again:
         assert queries.totals(again, window).calls == 600
 
 
