@@ -7,9 +7,11 @@ is the other side: the truth about every case, kept by the simulator.
 import argparse
 import asyncio
 import contextlib
+import os
 import random
 import re
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -81,15 +83,6 @@ class Truth:
             )
         return dict(found)
 
-    def begun_before(self, at: float) -> set[int]:
-        """Cases whose answer was sent whole to a request that came before a moment."""
-        found = set()
-        for request in self.simulator.chats():
-            match = _CASE.search(request.text)
-            if match and match[2] != "abort" and request.finished and request.at < at:
-                found.add(int(match[1]))
-        return found
-
     @staticmethod
     def _answer(request: SimRequest) -> Reply:
         match = _CASE.search(request.text)
@@ -125,6 +118,7 @@ async def run(options: argparse.Namespace) -> None:
     handlers = from_settings(settings)
     cached = build_chain(settings, cache=InMemoryCache(), callbacks=handlers)
     plain = build_chain(settings, callbacks=handlers)
+    ended = os.open(options.data / "ended.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     gate = asyncio.Semaphore(options.concurrency)
 
     async def one(case: int) -> None:
@@ -146,12 +140,19 @@ async def run(options: argparse.Namespace) -> None:
                     await stream.aclose()  # type: ignore[attr-defined]  # an async generator
                 else:
                     await plain.ainvoke(text, config)
+            os.write(ended, f"{case} {time.monotonic()}\n".encode())
 
     pause = options.pause_after if options.pause_file else 0
     await asyncio.gather(*(one(case) for case in range(options.first, options.first + pause)))
     while pause and not options.pause_file.exists():  # noqa: ASYNC110 - another process makes it
         await asyncio.sleep(0.02)
     await asyncio.gather(*(one(c) for c in range(options.first + pause, options.last)))
+
+
+def ended_before(data: Path, moment: float) -> set[int]:
+    """Cases that the client saw the end of before a moment of `time.monotonic()`."""
+    lines = (line.split() for line in (data / "ended.log").read_text().splitlines())
+    return {int(case) for case, at in lines if float(at) < moment}
 
 
 def command(

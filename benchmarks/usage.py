@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from _form import arguments, show, spread, write_json
-from _usage_load import Truth, command, kind_of
+from _usage_load import Truth, command, ended_before, kind_of
 
 from allotrope.settings import Settings, load_settings
 from allotrope.usage.ledger import Ledger
@@ -304,12 +304,12 @@ def accounting(folder: Path, *, calls: int, concurrency: int, seed: int = 3) -> 
             time.sleep(0.02)
         if process.poll() is not None:
             raise RuntimeError("the client ended before it could be killed")
-        killed_at = simulator.elapsed_s
+        killed_at = time.monotonic()
         process.send_signal(signal.SIGKILL)
         process.wait()
         first, got = truth.sums(), booked()
         lost = set(first) - set(got)
-        late = lost & truth.begun_before(killed_at - 1.0)
+        late = lost & ended_before(folder, killed_at - 1.0)
         rest = range(1_000_000, 1_000_000 + calls - calls // 4)
         subprocess.run(
             command(folder, simulator, rest, concurrency=concurrency, seed=seed), check=True

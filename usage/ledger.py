@@ -325,8 +325,9 @@ class Ledger:
             for number, statements in enumerate(schema.MIGRATIONS, start=1):
                 if number <= version:
                     continue
+                clustered = " WITHOUT ROWID" if self.path is not None else ""
                 for statement in statements:
-                    connection.execute(text(statement))
+                    connection.execute(text(statement.replace("{clustered}", clustered)))
                 connection.execute(
                     text("INSERT INTO schema_version VALUES (:number)"), {"number": number}
                 )
@@ -370,9 +371,15 @@ class Ledger:
     def _add_rollups(self, connection: Connection, new: Sequence[CallRow]) -> None:
         for table, width in ((schema.hourly, shapes.HOUR_US), (schema.daily, shapes.DAY_US)):
             self._add_sums(connection, table, shapes.rollups(new, width))
-        self._add_sums(connection, schema.scopes, shapes.scope_sums(new))
-        counts = {key: {"calls": n} for key, n in shapes.latency_counts(new).items()}
-        self._add_sums(connection, schema.latencies, counts)
+        by_day = shapes.scope_sums(new)
+        self._add_sums(connection, schema.scopes, by_day)
+        self._add_sums(connection, schema.scopes_monthly, shapes.by_month(by_day))
+        for table, width in (
+            (schema.latencies, shapes.HOUR_US),
+            (schema.latencies_daily, shapes.DAY_US),
+        ):
+            counts = shapes.latency_counts(new, width)
+            self._add_sums(connection, table, {key: {"calls": n} for key, n in counts.items()})
 
     def _add_sums(self, connection: Connection, table: Table, sums: shapes.Sums) -> None:
         if not sums:

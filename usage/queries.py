@@ -16,7 +16,14 @@ from sqlalchemy import ColumnElement, Table, case, func, select
 from allotrope.exceptions import InputError
 from allotrope.usage import schema
 from allotrope.usage.ledger import Ledger
-from allotrope.usage.rows import DAY_US, HOUR_US, bucket_milliseconds, microseconds, moment
+from allotrope.usage.rows import (
+    DAY_US,
+    HOUR_US,
+    bucket_milliseconds,
+    microseconds,
+    moment,
+    month_number,
+)
 
 Where = Mapping[str, str | Sequence[str]]
 
@@ -114,10 +121,12 @@ class Point:
 
 def totals(ledger: Ledger, window: Window, where: Where | None = None) -> Totals:
     """Sums over a window."""
-    table, bounds = _source(window)
+    found = Totals()
     with ledger.engine.connect() as connection:
-        row = connection.execute(select(*_sums(table)).where(*bounds, *filters(table, where))).one()
-    return _totals(row)
+        for table, bounds in _sources(window):
+            query = select(*_sums(table)).where(*bounds, *filters(table, where))
+            found = _added(found, _totals(connection.execute(query).one()))
+    return found
 
 
 def breakdown(
@@ -128,12 +137,14 @@ def breakdown(
     Raises:
         InputError: `by` is no dimension.
     """
-    table, bounds = _source(window)
-    column = table.c[_dimension(by)]
-    query = select(column, *_sums(table)).where(*bounds, *filters(table, where)).group_by(column)
+    found: dict[str, Totals] = {}
     with ledger.engine.connect() as connection:
-        found = [(row[0], _totals(row[1:])) for row in connection.execute(query)]
-    return sorted(found, key=lambda pair: (-pair[1].cost, -pair[1].calls, pair[0]))
+        for table, bounds in _sources(window):
+            column = table.c[_dimension(by)]
+            query = select(column, *_sums(table)).where(*bounds, *filters(table, where))
+            for row in connection.execute(query.group_by(column)):
+                found[row[0]] = _added(found.get(row[0], Totals()), _totals(row[1:]))
+    return sorted(found.items(), key=lambda pair: (-pair[1].cost, -pair[1].calls, pair[0]))
 
 
 def series(
@@ -189,17 +200,19 @@ def percentiles(
 
     Only answers that were not cached count. `where` knows provider, model and agent here.
     """
-    table = schema.latencies
-    first, last = _edges(HOUR_US, window)
-    query = (
-        select(table.c.bucket, func.sum(table.c.calls))
-        .where(table.c.hour >= first, table.c.hour < last, table.c.kind == kind)
-        .where(*filters(table, where))
-        .group_by(table.c.bucket)
-        .order_by(table.c.bucket)
-    )
+    sums: dict[int, int] = {}
     with ledger.engine.connect() as connection:
-        counts = [(int(row[0]), int(row[1])) for row in connection.execute(query)]
+        for source, first, last in _stretches(window):
+            table = schema.latencies_daily if source is schema.daily else schema.latencies
+            query = (
+                select(table.c.bucket, func.sum(table.c.calls))
+                .where(table.c.period >= first, table.c.period < last, table.c.kind == kind)
+                .where(*filters(table, where))
+                .group_by(table.c.bucket)
+            )
+            for bucket, count in connection.execute(query):
+                sums[int(bucket)] = sums.get(int(bucket), 0) + int(count)
+    counts = sorted(sums.items())
     whole = sum(count for _, count in counts)
     found: dict[float, float] = {}
     for point in points if whole else ():
@@ -239,8 +252,7 @@ def top(
     """
     if scope not in ("all", "agent", "tenant", "user", "thread"):
         raise InputError(f"{scope!r} is no scope.", hint="Use all, agent, tenant, user or thread.")
-    table = schema.scopes
-    first, last = _edges(DAY_US, window)
+    table, bounds = _scope_source(window)
     cost = func.sum(table.c.cost)
     query = (
         select(
@@ -250,7 +262,7 @@ def top(
             cost,
             func.sum(table.c.saved_cost),
         )
-        .where(table.c.day >= first, table.c.day < last, table.c.scope == scope)
+        .where(*bounds, table.c.scope == scope)
         .group_by(table.c.name)
         .order_by(cost.desc(), func.sum(table.c.tokens).desc())
         .limit(limit)
@@ -296,11 +308,12 @@ def rows(
 
 def choices(ledger: Ledger, window: Window, dimension: str) -> list[str]:
     """The names a dimension has in a window, for filters; sorted, without the empty one."""
-    table, bounds = _source(window)
-    column = table.c[_dimension(dimension)]
+    names: set[str] = set()
     with ledger.engine.connect() as connection:
-        found = connection.execute(select(column).where(*bounds).distinct()).scalars()
-        return sorted(name for name in found if name)
+        for table, bounds in _sources(window):
+            column = table.c[_dimension(dimension)]
+            names.update(connection.execute(select(column).where(*bounds).distinct()).scalars())
+    return sorted(name for name in names if name)
 
 
 def alerts(ledger: Ledger, *, limit: int = 50) -> list[dict[str, Any]]:
@@ -366,12 +379,44 @@ def last_days(days: int, now: datetime | None = None) -> Window:
     return Window(midnight - timedelta(days=days - 1), midnight + timedelta(days=1))
 
 
-def _source(window: Window) -> tuple[Table, list[ColumnElement[bool]]]:
-    start = microseconds(window.start)
-    end = microseconds(window.end)
-    whole_days = start % DAY_US == 0 and (end % DAY_US == 0 or window.end >= datetime.now(UTC))
-    table, width = (schema.daily, DAY_US) if whole_days else (schema.hourly, HOUR_US)
-    return table, _bounds(table, width, window)
+def _stretches(window: Window) -> list[tuple[Table, int, int]]:
+    """Whole days from the daily roll-up, the hours before and after them from the hourly one."""
+    start, end = microseconds(window.start), microseconds(window.end)
+    if window.end >= datetime.now(UTC):
+        end = -(-end // DAY_US) * DAY_US  # there is nothing after now that a whole day could add
+    first_day, last_day = -(-start // DAY_US), end // DAY_US
+    first_hour, last_hour = start // HOUR_US, -(-end // HOUR_US)
+    if first_day >= last_day:
+        return [(schema.hourly, first_hour, last_hour)]
+    edges = ((first_hour, first_day * 24), (last_day * 24, last_hour))
+    return [
+        (schema.daily, first_day, last_day),
+        *((schema.hourly, first, last) for first, last in edges if first < last),
+    ]
+
+
+def _sources(window: Window) -> list[tuple[Table, list[ColumnElement[bool]]]]:
+    return [
+        (table, [table.c.bucket >= first, table.c.bucket < last])
+        for table, first, last in _stretches(window)
+    ]
+
+
+def _scope_source(window: Window) -> tuple[Table, list[ColumnElement[bool]]]:
+    start, end = window.start.astimezone(UTC), window.end.astimezone(UTC)
+    last = end - timedelta(microseconds=1)
+    following = (last.replace(day=1) + timedelta(days=32)).replace(day=1)
+    to_its_end = microseconds(end) >= microseconds(following) // DAY_US * DAY_US
+    if microseconds(start) % DAY_US == 0 and start.day == 1 and to_its_end:
+        month = schema.scopes_monthly.c.month
+        return schema.scopes_monthly, [month >= month_number(start), month <= month_number(last)]
+    day = schema.scopes.c.day
+    first_day, end_day = _edges(DAY_US, window)
+    return schema.scopes, [day >= first_day, day < end_day]
+
+
+def _added(one: Totals, other: Totals) -> Totals:
+    return Totals(**{name: getattr(one, name) + getattr(other, name) for name in _NAMES})
 
 
 def _edges(width: int, window: Window) -> tuple[int, int]:

@@ -180,6 +180,20 @@ def rollups(rows: Iterable[CallRow], width_us: int) -> Sums:
     return sums
 
 
+def month_number(moment: datetime) -> int:
+    """Months since year 0 of a moment in UTC."""
+    return moment.year * 12 + moment.month - 1
+
+
+def by_month(sums: Sums) -> Sums:
+    """Sums by (day, scope, name) added up by (month, scope, name)."""
+    found: Sums = {}
+    for (day, scope, name), addition in sums.items():
+        month = month_number(moment(day * DAY_US))
+        _add(found, (month, scope, name), addition)
+    return found
+
+
 def scope_sums(rows: Iterable[CallRow]) -> Sums:
     """Sums of rows by (day, scope, name), for budgets and tops."""
     sums: Sums = {}
@@ -209,15 +223,20 @@ def scope_names(row: CallRow) -> dict[str, str]:
     return {"all": "", **{scope: name for scope, name in named.items() if name}}
 
 
-def latency_counts(rows: Iterable[CallRow]) -> dict[tuple[Any, ...], int]:
-    """Counts by (hour, provider, model, agent, kind, bucket) of answers that were not cached."""
+def latency_counts(rows: Iterable[CallRow], width_us: int) -> dict[tuple[Any, ...], int]:
+    """Counts by (period, provider, model, agent, kind, bucket) of answers that were not cached.
+
+    Args:
+        rows: Calls.
+        width_us: Width of a period, `HOUR_US` or `DAY_US`.
+    """
     counts: dict[tuple[Any, ...], int] = {}
     for row in rows:
         if row.status != "ok" or row.cached:
             continue
         for kind, value in (("total", row.latency_ms), ("ttft", row.ttft_ms)):
             if value is not None:
-                place = (row.at // HOUR_US, row.provider, row.model, row.agent, kind)
+                place = (row.at // width_us, row.provider, row.model, row.agent, kind)
                 key = (*place, latency_bucket(value))
                 counts[key] = counts.get(key, 0) + 1
     return counts

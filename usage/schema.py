@@ -158,31 +158,48 @@ hourly = _rollup("hourly")
 daily = _rollup("daily")
 """Sums per day; `bucket` is days since 1970 (UTC)."""
 
-scopes = Table(
-    "scopes",
-    metadata,
-    Column("day", BigInteger, primary_key=True, autoincrement=False),
-    _text("scope", primary_key=True),
-    _text("name", primary_key=True),
-    _count("calls"),
-    _count("tokens"),
-    Column("cost", Money, nullable=False),
-    Column("saved_cost", Money, nullable=False),
-)
+
+def _scopes(name: str, period: str) -> Table:
+    return Table(
+        name,
+        metadata,
+        Column(period, BigInteger, primary_key=True, autoincrement=False),
+        _text("scope", primary_key=True),
+        _text("name", primary_key=True),
+        _count("calls"),
+        _count("tokens"),
+        Column("cost", Money, nullable=False),
+        Column("saved_cost", Money, nullable=False),
+    )
+
+
+scopes = _scopes("scopes", "day")
 """Sums per day of what budgets can be about: all, agent, tenant, user, thread."""
 
-latencies = Table(
-    "latencies",
-    metadata,
-    Column("hour", BigInteger, primary_key=True, autoincrement=False),
-    _text("provider", primary_key=True),
-    _text("model", primary_key=True),
-    _text("agent", primary_key=True),
-    _text("kind", primary_key=True),
-    Column("bucket", BigInteger, primary_key=True, autoincrement=False),
-    _count("calls"),
-)
-"""Histogram of latencies (`total`) and times to first token (`ttft`); see `latency_bucket`."""
+scopes_monthly = _scopes("scopes_monthly", "month")
+"""The same per month; `month` is months since year 0 (UTC), so that a month is read quickly."""
+
+
+def _latencies(name: str) -> Table:
+    return Table(
+        name,
+        metadata,
+        Column("period", BigInteger, primary_key=True, autoincrement=False),
+        _text("provider", primary_key=True),
+        _text("model", primary_key=True),
+        _text("agent", primary_key=True),
+        _text("kind", primary_key=True),
+        Column("bucket", BigInteger, primary_key=True, autoincrement=False),
+        _count("calls"),
+    )
+
+
+latencies = _latencies("latencies")
+"""Histogram of latencies (`total`) and times to first token (`ttft`) per hour since 1970; the
+buckets are those of `rows.latency_bucket`."""
+
+latencies_daily = _latencies("latencies_daily")
+"""The same per day since 1970."""
 
 alerts = Table(
     "alerts",
@@ -282,7 +299,17 @@ _ROLLUP = """CREATE TABLE {name} (
   latency_ms DOUBLE PRECISION NOT NULL, cost BIGINT NOT NULL, saved_cost BIGINT NOT NULL,
   prompt_cache_saving BIGINT NOT NULL, context_saving BIGINT NOT NULL,
   PRIMARY KEY (bucket, provider, model, agent, profile, prompt, variant, tenant, cached, status,
-    degraded, tier))"""
+    degraded, tier)){{clustered}}"""
+
+_SCOPES = """CREATE TABLE {name} (
+  {period} BIGINT NOT NULL, scope TEXT NOT NULL, name TEXT NOT NULL, calls BIGINT NOT NULL,
+  tokens BIGINT NOT NULL, cost BIGINT NOT NULL, saved_cost BIGINT NOT NULL,
+  PRIMARY KEY ({period}, scope, name)){{clustered}}"""
+
+_LATENCIES = """CREATE TABLE {name} (
+  period BIGINT NOT NULL, provider TEXT NOT NULL, model TEXT NOT NULL, agent TEXT NOT NULL,
+  kind TEXT NOT NULL, bucket BIGINT NOT NULL, calls BIGINT NOT NULL,
+  PRIMARY KEY (period, provider, model, agent, kind, bucket)){{clustered}}"""
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
@@ -292,12 +319,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX calls_run ON calls (run)",
         _ROLLUP.format(name="hourly"),
         _ROLLUP.format(name="daily"),
-        "CREATE TABLE scopes (day BIGINT NOT NULL, scope TEXT NOT NULL, name TEXT NOT NULL, "
-        "calls BIGINT NOT NULL, tokens BIGINT NOT NULL, cost BIGINT NOT NULL, "
-        "saved_cost BIGINT NOT NULL, PRIMARY KEY (day, scope, name))",
-        "CREATE TABLE latencies (hour BIGINT NOT NULL, provider TEXT NOT NULL, "
-        "model TEXT NOT NULL, agent TEXT NOT NULL, kind TEXT NOT NULL, bucket BIGINT NOT NULL, "
-        "calls BIGINT NOT NULL, PRIMARY KEY (hour, provider, model, agent, kind, bucket))",
+        _SCOPES.format(name="scopes", period="day"),
+        _SCOPES.format(name="scopes_monthly", period="month"),
+        _LATENCIES.format(name="latencies"),
+        _LATENCIES.format(name="latencies_daily"),
         "CREATE TABLE alerts (key TEXT PRIMARY KEY, at BIGINT NOT NULL, kind TEXT NOT NULL, "
         "severity TEXT NOT NULL, title TEXT NOT NULL, message TEXT NOT NULL)",
         "CREATE TABLE feedback (run TEXT NOT NULL, metric TEXT NOT NULL, at BIGINT NOT NULL, "
@@ -315,4 +340,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
     ),
 )
-"""Statements per version, in SQL that SQLite and PostgreSQL both read. Append; never edit."""
+"""Statements per version, in SQL that SQLite and PostgreSQL both read. Append; never edit.
+
+`{clustered}` stands for `WITHOUT ROWID` on SQLite: rows lie in the order of their key, so that a
+range of days is read in one go.
+"""

@@ -107,6 +107,11 @@ def test_scopes_tops_and_rows(filled: tuple[Ledger, list[CallRow]]) -> None:
     ]
     everything = queries.scope_sum(ledger, "all", "", window)
     assert everything.calls == len(rows)
+    november = Window(START, datetime(2026, 12, 1, tzinfo=UTC))
+    assert queries.top(ledger, "thread", november, limit=3) == top
+    few = Window(START, START + timedelta(days=2))
+    inside = [r for r in rows if r.at < microseconds(few.end)]
+    assert queries.scope_sum(ledger, "all", "", few).calls == len(inside)
     page = queries.rows(ledger, window, {"thread": "t1"}, limit=10)
     last = page[-1]
     rest = queries.rows(
