@@ -21,6 +21,7 @@ from allotrope.graphs.parts import LazyParts, Parts
 from allotrope.graphs.recall_tool import RECALL
 from allotrope.graphs.state import AgentState
 from allotrope.graphs.window import repack_with
+from allotrope.memory.threads import thread_id
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
@@ -239,8 +240,7 @@ def run_context() -> RunContext:
 
 def thread_of(config: RunnableConfig) -> str | None:
     """The thread of a run, or None for a run that isn't kept."""
-    thread = config.get("configurable", {}).get("thread_id")
-    return None if thread is None else str(thread)
+    return thread_id(config.get("configurable", {}))
 
 
 def answered(reply: AIMessage) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from langchain_core.tools import BaseTool, StructuredTool
 from langgraph.runtime import get_runtime
 
 from allotrope.graphs.context import context_of
+from allotrope.memory.threads import thread_id
 
 if TYPE_CHECKING:
     from allotrope.graphs.parts import LazyParts
@@ -26,11 +27,11 @@ def recall_tool(parts: "LazyParts") -> BaseTool:
         query: Annotated[str, "What to look for, or #NUMBER to open one message whole."],
         config: RunnableConfig,
     ) -> str:
-        thread = config.get("configurable", {}).get("thread_id")
+        thread = thread_id(config.get("configurable", {}))
         if not thread:
             return "This conversation isn't kept, so there is nothing earlier to look for."
         tenant = context_of(get_runtime().context).tenant
-        return parts.get().memory.search(query, thread=str(thread), tenant=tenant)
+        return parts.get().memory.search(query, thread=thread, tenant=tenant)
 
     return StructuredTool.from_function(
         search,

@@ -146,7 +146,8 @@ class CacheAdmin:
         """Takes entries out; returns how many.
 
         Args:
-            tags: `model=o3`, `prompt=NAME@VERSION`, `profile=…`, `run=…`, `doc=…`; all match.
+            tags: `model=o3`, `prompt=NAME@VERSION`, `profile=…`, `run=…`, `thread=…`, `doc=…`; all
+                match.
             key: The start of an entry's key.
             older_than_s: Only entries older than so many seconds.
             tenant: Only of this tenant.

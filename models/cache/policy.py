@@ -49,6 +49,7 @@ class Request:
     profile: str = ""
     prompt: str = ""
     run_id: str = ""
+    thread: str = ""
     read: bool = True
     write: bool = True
     max_age_s: float | None = None
@@ -56,7 +57,12 @@ class Request:
     @property
     def tags(self) -> tuple[str, ...]:
         """What an answer to this request can be invalidated by."""
-        named = {"prompt": self.prompt, "profile": self.profile, "run": self.run_id}
+        named = {
+            "prompt": self.prompt,
+            "profile": self.profile,
+            "run": self.run_id,
+            "thread": self.thread,
+        }
         return tuple(f"{kind}={value}" for kind, value in named.items() if value)
 
 
@@ -99,6 +105,7 @@ def request_of(
         profile=profile,
         prompt=str(metadata.get("allotrope_prompt") or ""),
         run_id=str(metadata.get("allotrope_run_id") or ""),
+        thread=str(metadata.get("thread_id") or ""),
         read=read,
         write=write,
         max_age_s=max_age,

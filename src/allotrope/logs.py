@@ -53,7 +53,7 @@ def _ids_of_run() -> dict[str, str]:
     metadata, configurable = config.get("metadata") or {}, config.get("configurable") or {}
     found = {
         "run_id": metadata.get("allotrope_run_id"),
-        "thread_id": configurable.get("thread_id"),
+        "thread_id": configurable.get("allotrope_thread") or configurable.get("thread_id"),
         "agent": metadata.get("allotrope_agent"),
     }
     return {name: str(value) for name, value in found.items() if value is not None}

@@ -17,6 +17,7 @@ from allotrope.agents.spec import AgentSpec
 from allotrope.exceptions import InputError
 from allotrope.graphs.context import RunContext
 from allotrope.graphs.parts import Parts
+from allotrope.memory.threads import thread_config
 from allotrope.reply import Reply, TurnMeter
 from allotrope.settings import Settings, load_settings
 from allotrope.usage.prices import PriceBook
@@ -300,11 +301,31 @@ class Agent:
                     yield event
         yield {"type": "reply", **self._reply(turn, state).as_dict()}
 
-    def history(self, thread_id: str) -> list[BaseMessage]:
-        """The messages of a thread that are in its live state."""
-        config: RunnableConfig = {"configurable": {"thread_id": check_thread_id(thread_id)}}
+    def history(
+        self, thread_id: str, *, context: RunContext | Mapping[str, Any] | None = None
+    ) -> list[BaseMessage]:
+        """The messages of a thread that are in its live state.
+
+        Args:
+            thread_id: The thread.
+            context: As for `ask`: its tenant says whose thread.
+        """
+        config = self.thread_config(thread_id, context=context)
         messages: list[BaseMessage] = self.graph.get_state(config).values.get("messages", [])
         return messages
+
+    def thread_config(
+        self, thread_id: str, *, context: RunContext | Mapping[str, Any] | None = None
+    ) -> RunnableConfig:
+        """What the graph's own methods (`get_state`, …) take to find a tenant's thread.
+
+        Args:
+            thread_id: The thread.
+            context: As for `ask`: its tenant says whose thread.
+        """
+        return {
+            "configurable": thread_config(self._context(context).tenant, check_thread_id(thread_id))
+        }
 
     def _begin(
         self,
@@ -317,18 +338,19 @@ class Agent:
         thread = check_thread_id(thread_id) if thread_id is not None else uuid.uuid4().hex
         run_id = uuid.uuid4()
         meter = TurnMeter(self._prices)
+        asked = self._context(context)
         config: RunnableConfig = {
-            "configurable": {"thread_id": thread},
+            "configurable": thread_config(asked.tenant, thread),
             "run_id": run_id,
             "run_name": self.spec.name,
             "recursion_limit": RECURSION_LIMIT,
             "callbacks": [meter],
-            "metadata": {"allotrope_run_id": str(run_id)},
+            "metadata": {"allotrope_run_id": str(run_id), "thread_id": thread},
         }
         return TurnStart(
             input=None if text is None else {"messages": [HumanMessage(text)]},
             config=config,
-            context=self._context(context),
+            context=asked,
             meter=meter,
             thread_id=thread,
             run_id=str(run_id),

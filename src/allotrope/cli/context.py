@@ -61,6 +61,7 @@ def gather(
     """
     from allotrope.exceptions import InputError
     from allotrope.memory.checkpoints import open_checkpoints
+    from allotrope.memory.threads import thread_config
 
     facts = memory.archive.thread(tenant, thread)
     if facts is None:
@@ -70,7 +71,7 @@ def gather(
             hint="Known threads: " + ", ".join(known) if known else "No thread was kept yet.",
         )
     with open_checkpoints(settings) as saver:
-        kept = saver.get_tuple({"configurable": {"thread_id": thread}})
+        kept = saver.get_tuple({"configurable": thread_config(tenant, thread)})
     state = kept.checkpoint["channel_values"] if kept is not None else {}
     summary = memory.summariser.read(facts) if memory.summariser is not None else None
     hits = memory.archive.search(tenant, thread, search) if search else []

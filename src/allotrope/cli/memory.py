@@ -87,22 +87,20 @@ def delete(
     tenant: Tenant = None,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
 ) -> None:
-    """Delete a thread: archive, summary and checkpoints."""
+    """Delete a thread: archive, summary, checkpoints and cached answers."""
+    from allotrope.deletion import delete_thread
     from allotrope.exceptions import InputError
-    from allotrope.memory.checkpoints import open_checkpoints
-    from allotrope.memory.opening import open_archive
     from allotrope.settings import load_settings
 
     settings = load_settings()
     if not yes:
         typer.confirm(f"Delete thread {thread} for good?", abort=True)
-    archive = open_archive(settings)
-    try:
-        gone = archive.delete_thread(tenant or settings.tenant, thread)
-    finally:
-        archive.close()
+    gone = delete_thread(settings, thread, tenant=tenant or settings.tenant)
     if not gone:
         raise InputError(f"There is no thread {thread!r}.")
-    with open_checkpoints(settings) as saver:
-        saver.delete_thread(thread)
-    print(f"Deleted {gone} messages.")
+    cached = (
+        "cached answers expire by themselves"
+        if gone.answers is None
+        else f"{gone.answers} cached answers"
+    )
+    print(f"Deleted {gone.messages} messages ({cached}).")
