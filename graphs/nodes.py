@@ -151,8 +151,11 @@ class AgentNodes:
         from allotrope.models.guard import REPACK
 
         template = parts.library.get(self.prompt, context.prompt_label)
-        profile = parts.profiles.get(context.profile or self.profile, agent=self.agent)
         thread = thread_of(config)
+        advised = parts.advised_profile(
+            agent=self.agent, tenant=context.tenant, user=context.user, thread=thread
+        )
+        profile = parts.profiles.get(advised or context.profile or self.profile, agent=self.agent)
         tools = self._tools(state, context, thread, parts)
         packed = pack_prompt(
             state,

@@ -91,6 +91,21 @@ class Parts:
                 ]
             return self._callbacks
 
+    def advised_profile(self, **names: str | None) -> str | None:
+        """The profile that a budget asks for instead of the run's own, if one does.
+
+        Args:
+            names: Who asks: `agent`, `tenant`, `user`, `thread`.
+        """
+        for handler in self.callbacks:
+            budgets = getattr(handler, "budgets", None)
+            if budgets is None:
+                continue
+            given = {key: value or "" for key, value in names.items()}
+            advice = budgets.directive(given)
+            return advice.profile if advice.action == "switch_profile" else None
+        return None
+
     def chain(self, profile: "Profile") -> "FailoverChain":
         """The chain of a profile; made once, and anew when the profile has changed."""
         with self._lock:

@@ -37,6 +37,7 @@ STATES: dict[str, str] = {
     ContentRefusedError.__name__: "refused the content",
     UnexpectedProviderError.__name__: "failed unexpectedly",
     "slow_rate": "answers too slowly",
+    "LocalOnlyError": "is over budget",
     "isolated": "is switched off by an operator",
 }
 """The state of a provider in words, by error class or by the reason of an open circuit."""

@@ -9,6 +9,7 @@ from allotrope.exceptions import (
     CircuitOpenError,
     ContentRefusedError,
     ContextOverflowError,
+    LocalOnlyError,
     MalformedReplyError,
     PermissionRefusedError,
     ProviderTimeoutError,
@@ -75,6 +76,7 @@ _POLICIES: tuple[tuple[type[BaseException], Handling], ...] = (
     (RequestRejectedError, Handling(failover=False, reached=True, alert=True)),
     (ContentRefusedError, Handling(failover=False, reached=True)),
     (UnexpectedProviderError, Handling(alert=True)),
+    (LocalOnlyError, Handling()),
     (BudgetExceededError, Handling(failover=False)),
 )
 

@@ -13,8 +13,9 @@ from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import BaseMessage
+from langchain_core.runnables.config import ensure_config
 
-from allotrope.exceptions import BudgetExceededError
+from allotrope.exceptions import BudgetExceededError, LocalOnlyError
 from allotrope.settings.usage import BudgetSettings
 from allotrope.usage import budgets as pure
 from allotrope.usage.budgets import Account, Directive
@@ -226,6 +227,10 @@ class Budgets:
         return after
 
 
+TRAIL = "__allotrope_trail"
+"""Key in `configurable` of the list that collects a chain's failures (docs/contracts.md)."""
+
+
 class BudgetGuard(BaseCallbackHandler):
     """Refuses calls over budget by raising `BudgetExceededError` before they are made.
 
@@ -290,6 +295,11 @@ class BudgetGuard(BaseCallbackHandler):
         except BudgetExceededError as exc:
             if self._recorder is not None:
                 self._recorder.refused(run_id, exc, started)
+            if isinstance(exc, LocalOnlyError):
+                exc.provider, exc.model = provider_of(started), model
+                trail = ensure_config().get("configurable", {}).get(TRAIL)
+                if isinstance(trail, list):
+                    trail.append(exc)
             raise
         except Exception as exc:  # noqa: BLE001 - a store that is down must not stop every turn
             logger.warning("A budget could not be checked: %s: %s", type(exc).__name__, exc)
@@ -340,7 +350,8 @@ def _refusal(
         if local_only
         else f"It starts anew on {period.end:%Y-%m-%d} at 00:00 UTC; raise the limit to go on now."
     )
-    return BudgetExceededError(
+    kind = LocalOnlyError if local_only else BudgetExceededError
+    return kind(
         f"The call was not made: {pure.sentence(account, balance.spent)}{held}",
         hint=hint,
         retry_after_s=left,

@@ -87,6 +87,29 @@ class BudgetExceededError(AllotropeError):
         self.retry_after_s = retry_after_s
 
 
+class LocalOnlyError(BudgetExceededError):
+    """A budget is used up for paid providers; the chain's local models may still answer.
+
+    Args:
+        provider: The paid provider that isn't asked.
+        model: Its model.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        retry_after_s: float | None = None,
+        provider: str = "unknown",
+        model: str = "unknown",
+    ) -> None:
+        super().__init__(message, hint=hint, retry_after_s=retry_after_s)
+        self.provider = provider
+        self.model = model
+        self.code = "budget"
+
+
 class ProviderError(AllotropeError, ModelError):
     """A model provider failed. The subclass says what a caller can do about it.
 
