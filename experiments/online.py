@@ -100,11 +100,15 @@ class OnlineExperiments:
                 context.pop("variant")
                 return Choice(context)
             return Choice(context, experiment.name, unit, variant.name)
-        promotion = live.promoted.get(agent)
-        if promotion is None:
-            return Choice()
-        given_by = {"profile": promotion.profile, "prompt_label": promotion.prompt}
-        return Choice({name: value for name, value in given_by.items() if value is not None})
+        return _default(live, agent)
+
+    def promoted(self, agent: str) -> Choice:
+        """What a run gets that takes part in no experiment: the promoted variant, if any.
+
+        Args:
+            agent: The agent type.
+        """
+        return _default(self._look(), agent)
 
     def expose(self, choice: Choice, *, run_id: str) -> None:
         """Records that a run saw its variant; never raises, never loses one.
@@ -178,6 +182,14 @@ class OnlineExperiments:
             if experiment.kind == "online" and state.status == "running":
                 found.append((experiment, state))
         return _Live(tuple(found), self._store.promoted())
+
+
+def _default(live: _Live, agent: str) -> Choice:
+    promotion = live.promoted.get(agent)
+    if promotion is None:
+        return Choice()
+    given = {"profile": promotion.profile, "prompt_label": promotion.prompt}
+    return Choice({name: value for name, value in given.items() if value is not None})
 
 
 def unit_of(

@@ -18,6 +18,7 @@ from allotrope.exceptions import InputError
 from allotrope.graphs.context import RunContext
 from allotrope.graphs.parts import Parts
 from allotrope.memory.threads import thread_config
+from allotrope.online import TurnExperiments, pinned_by
 from allotrope.reply import Reply, TurnMeter
 from allotrope.settings import Settings, load_settings
 from allotrope.usage.prices import PriceBook
@@ -104,6 +105,7 @@ class Agent:
         self._own_parts = parts is None
         self._given = checkpointer
         self._prices = PriceBook(settings.usage.prices)
+        self._experiments = TurnExperiments(settings)
         self._graph: CompiledStateGraph[Any, Any, Any, Any] | None = None
         self._agraph: CompiledStateGraph[Any, Any, Any, Any] | None = None
         self._stack = ExitStack()
@@ -126,6 +128,7 @@ class Agent:
         """Closes what the sync calls opened, and the memory unless it was handed in."""
         self._graph = None
         self._stack.close()
+        self._experiments.close()
         if self._own_parts:
             self.parts.close()
 
@@ -181,7 +184,7 @@ class Agent:
             InputError: The text or the thread id can't be used.
             AllProvidersFailedError: No model could answer; the question is kept in the thread.
         """
-        turn = self._begin(text, thread_id, context)
+        turn = self._joined(self._begin(text, thread_id, context), context)
         if self.spec.asks:
             turn = _answering(turn, self.graph.get_state(turn.config))
         state = self.graph.invoke(turn.input, turn.config, context=turn.context, durability="sync")
@@ -195,7 +198,7 @@ class Agent:
         context: RunContext | Mapping[str, Any] | None = None,
     ) -> Reply:
         """As `ask`, asynchronously."""
-        turn = self._begin(text, thread_id, context)
+        turn = await self._ajoined(self._begin(text, thread_id, context), context)
         graph = await self.agraph()
         if self.spec.asks:
             turn = _answering(turn, await graph.aget_state(turn.config))
@@ -220,7 +223,7 @@ class Agent:
             InputError: Nothing in this thread waits for an answer.
             AllProvidersFailedError: Still nobody can answer; the question stays kept.
         """
-        turn = self._begin(None, thread_id, context)
+        turn = self._joined(self._begin(None, thread_id, context), context)
         self._waiting(self.graph.get_state(turn.config), thread_id)
         state = self.graph.invoke(turn.input, turn.config, context=turn.context, durability="sync")
         return self._reply(turn, state)
@@ -232,7 +235,7 @@ class Agent:
         context: RunContext | Mapping[str, Any] | None = None,
     ) -> Reply:
         """As `resume`, asynchronously."""
-        turn = self._begin(None, thread_id, context)
+        turn = await self._ajoined(self._begin(None, thread_id, context), context)
         graph = await self.agraph()
         self._waiting(await graph.aget_state(turn.config), thread_id)
         state = await graph.ainvoke(
@@ -255,7 +258,7 @@ class Agent:
         context: RunContext | Mapping[str, Any] | None = None,
     ) -> Iterator[dict[str, Any]]:
         """As `ask`, as events: `token` with text, `tool`, `degraded`, `restart`; last `reply`."""
-        turn = self._begin(text, thread_id, context)
+        turn = self._joined(self._begin(text, thread_id, context), context)
         if self.spec.asks:
             turn = _answering(turn, self.graph.get_state(turn.config))
         state: Any = {}
@@ -281,7 +284,7 @@ class Agent:
         context: RunContext | Mapping[str, Any] | None = None,
     ) -> AsyncIterator[dict[str, Any]]:
         """As `stream`, asynchronously."""
-        turn = self._begin(text, thread_id, context)
+        turn = await self._ajoined(self._begin(text, thread_id, context), context)
         graph = await self.agraph()
         if self.spec.asks:
             turn = _answering(turn, await graph.aget_state(turn.config))
@@ -356,6 +359,26 @@ class Agent:
             run_id=str(run_id),
             at=time.perf_counter(),
         )
+
+    def _joined(
+        self, turn: TurnStart, given: RunContext | Mapping[str, Any] | None
+    ) -> TurnStart:  # fmt: skip
+        """The turn with what its variant of a running experiment, or a promotion, sets."""
+        context = self._experiments.join(
+            self.spec.name, turn.context, pinned=pinned_by(given), thread=turn.thread_id,
+            run_id=turn.run_id,
+        )  # fmt: skip
+        return replace(turn, context=context)
+
+    async def _ajoined(
+        self, turn: TurnStart, given: RunContext | Mapping[str, Any] | None
+    ) -> TurnStart:
+        """As `_joined`, asynchronously."""
+        context = await self._experiments.ajoin(
+            self.spec.name, turn.context, pinned=pinned_by(given), thread=turn.thread_id,
+            run_id=turn.run_id,
+        )  # fmt: skip
+        return replace(turn, context=context)
 
     def _context(self, given: RunContext | Mapping[str, Any] | None) -> RunContext:
         if isinstance(given, RunContext):
