@@ -1,5 +1,6 @@
 """Fits the gate's score on labelled pairs of questions, with cross-validation. NumPy only."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,9 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from allotrope.models.cache.features import FEATURES, features
 from allotrope.models.cache.gate import refusal
 from allotrope.models.cache.parse import parse
-from allotrope.models.cache.score import FEATURES, Scorer, features
+from allotrope.models.cache.score import Scorer
 
 Rows = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.float64]
@@ -92,22 +94,33 @@ def word_weights(
     return weights
 
 
-def table(pairs: Sequence[Pair], weights: Mapping[str, float]) -> Rows:
+def word_rarity(pairs: Sequence[Pair]) -> dict[str, float]:
+    """Inverse document frequency of the stems in all questions; labels aren't looked at."""
+    texts = {text for pair in pairs for text in (pair.a, pair.b)}
+    seen = Counter(stem for text in sorted(texts) for stem in set(parse(text).stems))
+    size = len(texts) + 1
+    rarity = {stem: float(np.log(size / (n + 1))) for stem, n in seen.items() if n > 1}
+    return {**rarity, "": float(np.log(size / 1.5))}
+
+
+def table(pairs: Sequence[Pair], weights: Mapping[str, float], rarity: Mapping[str, float]) -> Rows:
     """The features of all pairs."""
-    known = dict(weights)
-    return np.array([features(parse(p.a), parse(p.b), p.cosine, known) for p in pairs])
+    return np.array([features(parse(p.a), parse(p.b), p.cosine, weights, rarity) for p in pairs])
 
 
 def fit(pairs: Sequence[Pair], how: Fit | None = None) -> Scorer:
     """A scorer fitted on all pairs; its thresholds are not set yet."""
     how = how or Fit()
-    weights, rows = _encoded(pairs, how)
+    rarity = word_rarity(pairs)
+    weights, rows = _encoded(pairs, rarity, how)
     labels = np.array([float(pair.same) for pair in pairs])
     base, split, cut, leaf = _boost(rows, labels, how)
-    return Scorer(base, split, cut, leaf, weights, {"strict": 1.0}, {})
+    return Scorer(base, split, cut, leaf, weights, rarity, {"strict": 1.0}, {})
 
 
-def _encoded(pairs: Sequence[Pair], how: Fit) -> tuple[dict[str, float], Rows]:
+def _encoded(
+    pairs: Sequence[Pair], rarity: Mapping[str, float], how: Fit
+) -> tuple[dict[str, float], Rows]:
     """Word weights of all pairs, and features whose word weights never saw their own pair."""
     rng = np.random.default_rng(how.seed)
     part = rng.integers(0, 5, len(pairs))
@@ -115,7 +128,7 @@ def _encoded(pairs: Sequence[Pair], how: Fit) -> tuple[dict[str, float], Rows]:
     for number in range(5):
         inside = np.flatnonzero(part == number)
         outside = [pairs[i] for i in np.flatnonzero(part != number).tolist()]
-        rows[inside] = table([pairs[i] for i in inside.tolist()], word_weights(outside))
+        rows[inside] = table([pairs[i] for i in inside.tolist()], word_weights(outside), rarity)
     return word_weights(pairs), rows
 
 
@@ -201,7 +214,8 @@ def cross_validate(
     for number in range(folds):
         inside = np.flatnonzero(fold == number)
         scorer = fit([pairs[i] for i in np.flatnonzero(fold != number).tolist()], how)
-        scores[inside] = scorer.scores(table([pairs[i] for i in inside.tolist()], scorer.weights))
+        held = [pairs[i] for i in inside.tolist()]
+        scores[inside] = scorer.scores(table(held, scorer.weights, scorer.rarity))
         told(number)
     refused = np.array([refusal(parse(p.a), parse(p.b)) is not None for p in pairs])
     scores[refused] = -1.0
@@ -266,6 +280,6 @@ def calibrate(pairs: Sequence[Pair], how: Fit | None = None, *, folds: int = 5) 
         "refused_same": round(float((labels * (scores < 0)).sum() / max(1, labels.sum())), 4),
     }
     return Scorer(
-        scorer.base, scorer.split, scorer.cut, scorer.leaf, scorer.weights,
+        scorer.base, scorer.split, scorer.cut, scorer.leaf, scorer.weights, scorer.rarity,
         thresholds(scores, labels), measured,
     )  # fmt: skip

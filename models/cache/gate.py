@@ -4,31 +4,19 @@ Hard rules first — numbers, names, units, negation, opposites, question type, 
 whatever the score says. Then the calibrated score must reach its threshold.
 """
 
-from collections import Counter
-from collections.abc import Sequence
-from itertools import pairwise
-
+from allotrope.models.cache.differences import (
+    blocks_swapped,
+    kinds_differ,
+    missing_names,
+    opposed,
+    roles_swapped,
+    weighty_names,
+)
 from allotrope.models.cache.parse import Question, parse
 from allotrope.models.cache.score import Scorer
-from allotrope.models.cache.words import (
-    EXCLUSIVE,
-    NARROWING,
-    ROLES,
-    STOPWORDS,
-    SYMMETRIC,
-    WEAK_NAMES,
-)
 
-SPECIFIC = frozenset(
-    ["who", "when", "where", "why", "how many", "how much", "how long", "how often", "how old",
-     "how far", "how"]
-)  # fmt: skip
-"""Kinds of question of which one is never another."""
-
-_GROUPS: dict[str, list[frozenset[str]]] = {}
-for _group in EXCLUSIVE:
-    for _word in _group:
-        _GROUPS.setdefault(_word, []).append(_group)
+FEW, MANY = 1, 2
+"""Content words that else differ, on the one side and the other, in nearly the same question."""
 
 
 class SafetyGate:
@@ -62,152 +50,42 @@ class SafetyGate:
 def refusal(a: Question, b: Question) -> str | None:
     """Why two questions can't have the same answer, by rule; None when no rule speaks against it.
 
+    Other numbers, opposites and changed places always speak against it. A number or a name of one
+    side only, other names, negation and the kind of question do so where the questions are nearly
+    the same otherwise; in freer rewordings they are features of the score.
+
     Returns:
         `numbers`, `names`, `negation`, `opposites`, `kind`, `order`, or None.
     """
-    if a.numbers != b.numbers:
+    near = _near(a, b)
+    if a.numbers - b.numbers and b.numbers - a.numbers:
         return "numbers"
-    if a.negations % 2 != b.negations % 2 or (a.negations == 0) != (b.negations == 0):
+    if near and a.numbers != b.numbers:
+        return "numbers"
+    if near and (a.negations % 2 != b.negations % 2 or (a.negations == 0) != (b.negations == 0)):
         return "negation"
-    if a.kind != b.kind and _kinds_differ(a.kind, b.kind):
+    if near and kinds_differ(a.kind, b.kind):
         return "kind"
-    if _names_differ(a, b):
+    if near and _names_differ(a, b):
         return "names"
-    if _opposed(a.words, b.words):
+    if opposed(a.words, b.words):
         return "opposites"
-    if _swapped(a, b):
+    if blocks_swapped(a, b) or roles_swapped(a, b):
         return "order"
     return None
 
 
-def _kinds_differ(a: str, b: str) -> bool:
-    if a in SPECIFIC and b in SPECIFIC:
-        return True
-    kinds = {a, b}
-    if kinds == {"why", "yes/no"} or kinds == {"who", "yes/no"}:
-        return True
-    return bool(kinds & {"how many", "how much", "how long", "how old", "how far", "when"}) and (
-        "yes/no" in kinds
-    )
+def _near(a: Question, b: Question) -> bool:
+    """Whether hardly a word differs but the numbers and names."""
+    ours, theirs = set(a.content), set(b.content)
+    named = a.names | b.names | a.numbers | b.numbers
+    few, many = sorted((len(ours - theirs - named), len(theirs - ours - named)))
+    return few <= FEW and many <= MANY
 
 
 def _names_differ(a: Question, b: Question) -> bool:
     """A name that the other question doesn't mention at all, in whatever case."""
-    ours, theirs = _missing(a, b), _missing(b, a)
+    ours, theirs = missing_names(a, b), missing_names(b, a)
     if ours and theirs:
         return True
-    return bool(_weighty(a, b, ours) or _weighty(b, a, theirs))
-
-
-def _missing(a: Question, b: Question) -> set[str]:
-    """Names of `a` that `b` doesn't mention, in one word or two (`You Tube`, `YouTube`)."""
-    words, joined = set(b.words), {first + second for first, second in pairwise(b.words)}
-    covered = {
-        stem
-        for (first, second), stems in zip(pairwise(a.words), pairwise(a.stems), strict=True)
-        for stem in stems
-        if first + second in words
-    }
-    covered |= {stem for word, stem in zip(a.words, a.stems, strict=True) if word in joined}
-    return set(a.names) - set(b.stems) - covered - WEAK_NAMES
-
-
-def _weighty(a: Question, b: Question, missing: set[str]) -> set[str]:
-    """The missing names, without first names before a last name that both have."""
-    shared = set(a.names) & set(b.stems)
-    if not missing or not shared:
-        return missing
-    follows: dict[str, str] = {}
-    for first, second in pairwise(a.stems):
-        follows.setdefault(first, second)
-    return {
-        name
-        for name in missing
-        if name in NARROWING or not _leads_to(name, follows, missing, shared)
-    }
-
-
-def _leads_to(name: str, follows: dict[str, str], missing: set[str], shared: set[str]) -> bool:
-    """Whether after this name, and perhaps other missing ones, a shared name comes at once."""
-    for _ in range(3):
-        following = follows.get(name)
-        if following is None:
-            return False
-        if following in shared:
-            return True
-        if following not in missing:
-            return False
-        name = following
-    return False
-
-
-def _opposed(a: Sequence[str], b: Sequence[str]) -> bool:
-    """A word of one and another word of its exclusive group in the other, each alone there."""
-    only_a, only_b = set(a) - set(b), set(b) - set(a)
-    for word in only_a:
-        for group in _GROUPS.get(word, ()):
-            if group & only_b:
-                return True
-    return False
-
-
-def _swapped(a: Question, b: Question) -> bool:
-    """Whether two arguments have changed places, other than around `and` or `or`."""
-    return _blocks_swapped(_skeleton(a), _skeleton(b)) or _roles_swapped(a, b)
-
-
-def _skeleton(question: Question) -> list[str]:
-    """The content in order, with the words that give roles; nothing of how it is asked."""
-    return [
-        stem
-        for word, stem in zip(question.words, question.stems, strict=True)
-        if word not in STOPWORDS or word in ROLES or word in SYMMETRIC
-    ]
-
-
-def _blocks_swapped(a: list[str], b: list[str]) -> bool:
-    """`P X M Y S` against `P Y M X S`, where M isn't symmetric."""
-    if len(a) != len(b) or len(a) > 40 or Counter(a) != Counter(b) or a == b:
-        return False
-    start = 0
-    while a[start] == b[start]:
-        start += 1
-    end = len(a)
-    while a[end - 1] == b[end - 1]:
-        end -= 1
-    one, two = a[start:end], b[start:end]
-    for head in range(1, len(one) - 1):
-        for tail in range(1, len(one) - head):
-            middle = one[head : len(one) - tail]
-            swapped = one[len(one) - tail :] + middle + one[:head]
-            if swapped == two and not set(middle) <= SYMMETRIC:
-                return True
-    return False
-
-
-def _roles_swapped(a: Question, b: Question) -> bool:
-    """`from Texas to California` against `from California to Texas`: objects changed their role."""
-    ours, theirs = _objects(a), _objects(b)
-    for role, object_ in ours.items():
-        other = theirs.get(role)
-        if other is None or other == object_:
-            continue
-        if object_ in theirs.values() and other in ours.values():
-            return True
-        if object_ in b.content and other in a.content and role in ("to", "from", "than", "by"):
-            return True
-    return False
-
-
-def _objects(question: Question) -> dict[str, str]:
-    """The first content word after each word that gives a role."""
-    found: dict[str, str] = {}
-    words, stems = question.words, question.stems
-    for place, word in enumerate(words):
-        if word not in ROLES or word in found:
-            continue
-        for following, stem in zip(words[place + 1 :], stems[place + 1 :], strict=True):
-            if following not in STOPWORDS:
-                found[word] = stem
-                break
-    return found
+    return bool(weighty_names(a, b, ours) or weighty_names(b, a, theirs))

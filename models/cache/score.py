@@ -1,11 +1,10 @@
-"""The calibrated score: how likely two questions ask the same. Features, and trees over them.
+"""The calibrated score: how likely two questions ask the same, by boosted trees over features.
 
 The trees are evaluated with NumPy from a JSON file; `allotrope cache calibrate` fits another.
 """
 
 import json
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -14,130 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from allotrope.exceptions import InputError
-from allotrope.models.cache.parse import KINDS, Question
+from allotrope.models.cache.features import FEATURES, features
+from allotrope.models.cache.parse import Question
 
-FORMAT = "allotrope-gate-1"
-
-FEATURES = (
-    "cosine", "stem_jaccard", "content_jaccard", "content_dice", "content_contained",
-    "gram_jaccard", "extra_least", "extra_most", "extra_letters_least", "extra_letters_most",
-    "length_least", "length_most", "length_ratio", "common_order", "same_kind", "kind_a", "kind_b",
-    "same_start", "same_end", "names_both", "names_one", "negated", "closest_extra",
-    "function_differ", "inversions", "sentences", "bigram_jaccard", "head_extra", "last_extra",
-    "word_least", "word_most", "word_sum", "word_mean", "cosine_by_length", "numbers_differ",
-    "order_ratio", "words_equal",
-)  # fmt: skip
-
-
-def features(
-    a: Question, b: Question, cosine: float, weights: dict[str, float]
-) -> npt.NDArray[np.float64]:
-    """The features of a pair, the same whichever comes first; see `FEATURES`."""
-    stems_a, stems_b = set(a.stems), set(b.stems)
-    content_a, content_b = set(a.content), set(b.content)
-    both = content_a & content_b
-    extra_a, extra_b = content_a - content_b, content_b - content_a
-    few, many = sorted((extra_a, extra_b), key=lambda extra: (len(extra), sum(map(len, extra))))
-    short, long = sorted((len(a.words), len(b.words)))
-    kinds = sorted((KINDS.index(a.kind), KINDS.index(b.kind)))
-    shared = [stem for stem in a.content if stem in both]
-    shared_b = [stem for stem in b.content if stem in both]
-    order = SequenceMatcher(None, shared, shared_b, autojunk=False).ratio() if shared else 0.0
-    functions = (stems_a ^ stems_b) - content_a - content_b
-    pairs_a = set(zip(a.stems, a.stems[1:], strict=False))
-    pairs_b = set(zip(b.stems, b.stems[1:], strict=False))
-    words_a = sum(weights.get(word, weights.get("", 0.0)) for word in stems_a - stems_b)
-    words_b = sum(weights.get(word, weights.get("", 0.0)) for word in stems_b - stems_a)
-    differing = max(1, len(stems_a ^ stems_b))
-    return np.array(
-        [
-            cosine,
-            _share(stems_a & stems_b, stems_a | stems_b),
-            _share(both, content_a | content_b),
-            2 * len(both) / max(1, len(content_a) + len(content_b)),
-            len(both) / max(1, min(len(content_a), len(content_b))),
-            _share(a.grams & b.grams, a.grams | b.grams),
-            len(few),
-            len(many),
-            sum(map(len, few)),
-            sum(map(len, many)),
-            short,
-            long,
-            short / max(1, long),
-            order,
-            a.kind == b.kind,
-            kinds[0],
-            kinds[1],
-            _prefix(a.stems, b.stems),
-            _prefix(a.stems[::-1], b.stems[::-1]),
-            len(a.names & b.names),
-            len(a.names ^ b.names),
-            min(a.negations, b.negations),
-            _closest(few, many),
-            len(functions),
-            _inversions(shared, shared_b),
-            min(a.text.count("?"), b.text.count("?")),
-            _share(pairs_a & pairs_b, pairs_a | pairs_b),
-            max(_first(a, extra_a), _first(b, extra_b)),
-            _last_extra(a, extra_a) + _last_extra(b, extra_b),
-            min(words_a, words_b),
-            max(words_a, words_b),
-            words_a + words_b,
-            (words_a + words_b) / differing,
-            (1 - cosine) * short,
-            len(a.numbers ^ b.numbers),
-            SequenceMatcher(None, a.stems, b.stems, autojunk=False).ratio(),
-            sorted(a.content) == sorted(b.content),
-        ],
-        dtype=np.float64,
-    )  # fmt: skip
-
-
-def _share(part: Any, whole: Any) -> float:
-    return len(part) / len(whole) if whole else 1.0
-
-
-def _prefix(a: tuple[str, ...], b: tuple[str, ...]) -> int:
-    count = 0
-    for first, second in zip(a, b, strict=False):
-        if first != second:
-            break
-        count += 1
-    return count
-
-
-def _closest(few: set[str], many: set[str]) -> float:
-    """How alike the differing words are spelled: typos and other forms come near 1."""
-    if not many:
-        return 1.0
-    if not few:
-        return 0.0
-    best = [
-        max(SequenceMatcher(None, word, other, autojunk=False).ratio() for other in list(many)[:8])
-        for word in list(few)[:8]
-    ]
-    return sum(best) / len(best)
-
-
-def _inversions(shared: list[str], other: list[str]) -> float:
-    """Share of pairs of common words that stand the other way round."""
-    place = {stem: index for index, stem in enumerate(other)}
-    order = [place[stem] for stem in dict.fromkeys(shared)]
-    count = len(order) * (len(order) - 1) // 2
-    turned = sum(x > y for i, x in enumerate(order) for y in order[i + 1 :])
-    return turned / count if count else 0.0
-
-
-def _last_extra(question: Question, extra: set[str]) -> int:
-    return int(bool(question.content) and question.content[-1] in extra)
-
-
-def _first(question: Question, extra: set[str]) -> float:
-    """How early the first differing word stands, 1 at the start, 0 when there is none."""
-    for index, stem in enumerate(question.content):
-        if stem in extra:
-            return 1 - index / len(question.content)
-    return 0.0
+FORMAT = "allotrope-gate-2"
 
 
 @dataclass(frozen=True)
@@ -150,6 +29,7 @@ class Scorer:
         cut: The value above which a node goes right.
         leaf: Log-odds of each leaf, trees × leaves.
         weights: Log-odds of single words that one question has and the other hasn't.
+        rarity: Inverse document frequency of stems in the questions it was fitted on.
         thresholds: Score to reach, by name of the precision.
         measured: What cross-validation found, for people.
     """
@@ -159,12 +39,13 @@ class Scorer:
     cut: npt.NDArray[np.float64]
     leaf: npt.NDArray[np.float64]
     weights: dict[str, float]
+    rarity: dict[str, float]
     thresholds: dict[str, float]
     measured: dict[str, Any]
 
     def score(self, a: Question, b: Question, cosine: float) -> float:
         """The probability that both ask the same, 0 to 1."""
-        row = features(a, b, cosine, self.weights)
+        row = features(a, b, cosine, self.weights, self.rarity)
         return float(self.scores(row[None, :])[0])
 
     def scores(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -192,6 +73,7 @@ class Scorer:
                 "cut": [[round(value, 5) for value in tree] for tree in self.cut.tolist()],
                 "leaf": [[round(value, 5) for value in tree] for tree in self.leaf.tolist()],
                 "weights": {word: round(value, 3) for word, value in sorted(self.weights.items())},
+                "rarity": {word: round(value, 2) for word, value in sorted(self.rarity.items())},
                 "thresholds": self.thresholds,
                 "measured": self.measured,
             },
@@ -223,6 +105,7 @@ def load_scorer(path: Path | None = None) -> Scorer:
             cut=np.array(body["cut"], dtype=np.float64),
             leaf=np.array(body["leaf"], dtype=np.float64),
             weights={str(k): float(v) for k, v in body["weights"].items()},
+            rarity={str(k): float(v) for k, v in body["rarity"].items()},
             thresholds={str(k): float(v) for k, v in body["thresholds"].items()},
             measured=dict(body["measured"]),
         )

@@ -1,0 +1,234 @@
+"""What the score looks at: the features of a pair of questions."""
+
+from collections import Counter
+from collections.abc import Mapping
+from difflib import SequenceMatcher
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from allotrope.models.cache.differences import (
+    blocks_swapped,
+    kinds_differ,
+    missing_names,
+    opposed,
+    roles_swapped,
+    weighty_names,
+)
+from allotrope.models.cache.parse import KINDS, Question
+
+Words = Mapping[str, float]
+"""A number per stem; of unknown stems under the empty string."""
+
+FEATURES = (
+    "cosine", "stem_jaccard", "content_jaccard", "content_dice", "content_contained",
+    "gram_jaccard", "extra_least", "extra_most", "extra_letters_least", "extra_letters_most",
+    "length_least", "length_most", "length_ratio", "common_order", "same_kind", "kind_a", "kind_b",
+    "same_start", "same_end", "names_both", "names_one", "negated", "closest_extra",
+    "function_differ", "inversions", "sentences", "bigram_jaccard", "head_extra", "last_extra",
+    "word_least", "word_most", "word_sum", "word_mean", "cosine_by_length", "numbers_differ",
+    "order_ratio", "words_equal",
+    "rare_share", "rare_least", "rare_most", "rarest_least", "rarest_most", "rare_common",
+    "rarest_common", "rare_part_least", "rare_part_most", "rare_cosine", "rarest_found",
+    "gram4_dice", "gram2_dice", "joined_gram3_dice", "missing_names_least", "missing_names_most",
+    "weighty_names_least", "weighty_names_most", "missing_numbers_least", "missing_numbers_most",
+    "numbers_both", "negations_differ", "negated_most", "kinds_differ", "opposed",
+    "blocks_swapped", "roles_swapped", "same_first", "same_first_two", "same_last_content",
+    "same_first_content", "letters_differ", "site_named", "cosine_by_rare", "distance_by_rare",
+    "distance_by_length",
+)  # fmt: skip
+
+
+def features(
+    a: Question, b: Question, cosine: float, weights: Words, rarity: Words
+) -> npt.NDArray[np.float64]:
+    """The features of a pair, the same whichever comes first; see `FEATURES`.
+
+    Args:
+        a: One question.
+        b: The other.
+        cosine: Similarity of their vectors.
+        weights: What a differing word says, in log-odds; of unknown words under `""`.
+        rarity: Inverse document frequency of stems; of unknown ones under `""`.
+    """
+    stems_a, stems_b = set(a.stems), set(b.stems)
+    content_a, content_b = set(a.content), set(b.content)
+    both = content_a & content_b
+    extra_a, extra_b = content_a - content_b, content_b - content_a
+    few, many = sorted((extra_a, extra_b), key=lambda extra: (len(extra), sum(map(len, extra))))
+    short, long = sorted((len(a.words), len(b.words)))
+    kinds = sorted((KINDS.index(a.kind), KINDS.index(b.kind)))
+    shared = [stem for stem in a.content if stem in both]
+    shared_b = [stem for stem in b.content if stem in both]
+    order = SequenceMatcher(None, shared, shared_b, autojunk=False).ratio() if shared else 0.0
+    functions = (stems_a ^ stems_b) - content_a - content_b
+    pairs_a = set(zip(a.stems, a.stems[1:], strict=False))
+    pairs_b = set(zip(b.stems, b.stems[1:], strict=False))
+    words_a = sum(weights.get(word, weights.get("", 0.0)) for word in stems_a - stems_b)
+    words_b = sum(weights.get(word, weights.get("", 0.0)) for word in stems_b - stems_a)
+    differing = max(1, len(stems_a ^ stems_b))
+    return np.array(
+        [
+            cosine,
+            _share(stems_a & stems_b, stems_a | stems_b),
+            _share(both, content_a | content_b),
+            2 * len(both) / max(1, len(content_a) + len(content_b)),
+            len(both) / max(1, min(len(content_a), len(content_b))),
+            _share(a.grams & b.grams, a.grams | b.grams),
+            len(few),
+            len(many),
+            sum(map(len, few)),
+            sum(map(len, many)),
+            short,
+            long,
+            short / max(1, long),
+            order,
+            a.kind == b.kind,
+            kinds[0],
+            kinds[1],
+            _prefix(a.stems, b.stems),
+            _prefix(a.stems[::-1], b.stems[::-1]),
+            len(a.names & b.names),
+            len(a.names ^ b.names),
+            min(a.negations, b.negations),
+            _closest(few, many),
+            len(functions),
+            _inversions(shared, shared_b),
+            min(a.text.count("?"), b.text.count("?")),
+            _share(pairs_a & pairs_b, pairs_a | pairs_b),
+            max(_first(a, extra_a), _first(b, extra_b)),
+            _last_extra(a, extra_a) + _last_extra(b, extra_b),
+            min(words_a, words_b),
+            max(words_a, words_b),
+            words_a + words_b,
+            (words_a + words_b) / differing,
+            (1 - cosine) * short,
+            len(a.numbers ^ b.numbers),
+            SequenceMatcher(None, a.stems, b.stems, autojunk=False).ratio(),
+            sorted(a.content) == sorted(b.content),
+            *_by_rarity(a, b, rarity),
+            *_by_letters(a, b),
+            *_by_rule(a, b),
+            a.words[:1] == b.words[:1],
+            a.stems[:2] == b.stems[:2],
+            a.content[-1:] == b.content[-1:],
+            a.content[:1] == b.content[:1],
+            abs(len(a.text) - len(b.text)),
+            ("quora" in a.words) + ("quora" in b.words),
+            *_by_distance(a, b, cosine, rarity),
+        ],
+        dtype=np.float64,
+    )  # fmt: skip
+
+
+def _share(part: Any, whole: Any) -> float:
+    return len(part) / len(whole) if whole else 1.0
+
+
+def _prefix(a: tuple[str, ...], b: tuple[str, ...]) -> int:
+    count = 0
+    for first, second in zip(a, b, strict=False):
+        if first != second:
+            break
+        count += 1
+    return count
+
+
+def _closest(few: set[str], many: set[str]) -> float:
+    """How alike the differing words are spelled: typos and other forms come near 1."""
+    if not many:
+        return 1.0
+    if not few:
+        return 0.0
+    best = [
+        max(SequenceMatcher(None, word, other, autojunk=False).ratio() for other in list(many)[:8])
+        for word in list(few)[:8]
+    ]
+    return sum(best) / len(best)
+
+
+def _inversions(shared: list[str], other: list[str]) -> float:
+    """Share of pairs of common words that stand the other way round."""
+    place = {stem: index for index, stem in enumerate(other)}
+    order = [place[stem] for stem in dict.fromkeys(shared)]
+    count = len(order) * (len(order) - 1) // 2
+    turned = sum(x > y for i, x in enumerate(order) for y in order[i + 1 :])
+    return turned / count if count else 0.0
+
+
+def _last_extra(question: Question, extra: set[str]) -> int:
+    return int(bool(question.content) and question.content[-1] in extra)
+
+
+def _first(question: Question, extra: set[str]) -> float:
+    """How early the first differing word stands, 1 at the start, 0 when there is none."""
+    for index, stem in enumerate(question.content):
+        if stem in extra:
+            return 1 - index / len(question.content)
+    return 0.0
+
+
+def _by_rarity(a: Question, b: Question, rarity: Words) -> list[float]:
+    """How much of what is rare both say, and how rare the words are that only one says."""
+    usual = rarity.get("", 1.0)
+    ours, theirs = set(a.content), set(b.content)
+    weigh = {stem: rarity.get(stem, usual) for stem in ours | theirs}
+    common = [weigh[stem] for stem in ours & theirs]
+    extra_a = [weigh[stem] for stem in ours - theirs]
+    extra_b = [weigh[stem] for stem in theirs - ours]
+    sums = sorted((sum(extra_a), sum(extra_b)))
+    peaks = sorted((max(extra_a, default=0.0), max(extra_b, default=0.0)))
+    both = sum(common)
+    parts = sorted(sum(extra) / (both + sum(extra) + 1e-9) for extra in (extra_a, extra_b))
+    length = sum(weigh[s] ** 2 for s in ours) * sum(weigh[s] ** 2 for s in theirs)
+    heads = [max(sorted(stems), key=weigh.__getitem__, default="") for stems in (ours, theirs)]
+    return [
+        both / (both + sum(sums) + 1e-9), *sums, *peaks, both, max(common, default=0.0), *parts,
+        sum(value**2 for value in common) / (float(np.sqrt(length)) + 1e-9),
+        (heads[0] in theirs) + (heads[1] in ours),
+    ]  # fmt: skip
+
+
+def _by_distance(a: Question, b: Question, cosine: float, rarity: Words) -> list[float]:
+    usual = rarity.get("", 1.0)
+    ours, theirs = set(a.content), set(b.content)
+    both = sum(rarity.get(stem, usual) for stem in ours & theirs)
+    one = sum(rarity.get(stem, usual) for stem in ours - theirs)
+    two = sum(rarity.get(stem, usual) for stem in theirs - ours)
+    far = 1 - cosine
+    return [
+        cosine * both / (both + one + two + 1e-9),
+        far * max(one, two),
+        far * (len(a.words) + len(b.words)),
+    ]
+
+
+def _by_letters(a: Question, b: Question) -> list[float]:
+    one, two = " ".join(a.words), " ".join(b.words)
+    joined = "".join(a.words), "".join(b.words)
+    return [_dice(one, two, 4), _dice(one, two, 2), _dice(*joined, 3)]
+
+
+def _dice(a: str, b: str, size: int) -> float:
+    ours, theirs = _pieces(a, size), _pieces(b, size)
+    return 2 * (ours & theirs).total() / max(1, ours.total() + theirs.total())
+
+
+@lru_cache(maxsize=4096)
+def _pieces(text: str, size: int) -> Counter[str]:
+    return Counter(text[i : i + size] for i in range(len(text) - size + 1))
+
+
+def _by_rule(a: Question, b: Question) -> list[float]:
+    """What the hard rules look at, in numbers."""
+    ours, theirs = missing_names(a, b), missing_names(b, a)
+    names = sorted((len(ours), len(theirs)))
+    weighty = sorted((len(weighty_names(a, b, ours)), len(weighty_names(b, a, theirs))))
+    numbers = sorted((len(a.numbers - b.numbers), len(b.numbers - a.numbers)))
+    return [
+        *names, *weighty, *numbers, len(a.numbers & b.numbers), abs(a.negations - b.negations),
+        max(a.negations, b.negations), kinds_differ(a.kind, b.kind),
+        opposed(a.words, b.words), blocks_swapped(a, b), roles_swapped(a, b),
+    ]  # fmt: skip
