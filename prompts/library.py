@@ -9,6 +9,8 @@ import logging
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 
 from allotrope.exceptions import PromptError
@@ -19,6 +21,9 @@ from allotrope.stores.watching import Watcher
 
 TEMPLATES = Path(__file__).parent / "templates"
 """The folder of the templates that ship with the package."""
+
+GROUP = "allotrope.prompts"
+"""Entry points of this group add folders of templates: `name = "package:folder"`."""
 
 LATEST = "latest"
 """A label that always points to the highest version, drafts too."""
@@ -358,8 +363,21 @@ def _labels(
     return labels
 
 
+def installed() -> list[Path]:
+    """The template folders of installed packages: entry points `name = "package:folder"`.
+
+    The packages themselves aren't imported.
+    """
+    folders = []
+    for point in sorted(entry_points(group=GROUP)):
+        found = find_spec(point.module)
+        for place in (found.submodule_search_locations or ()) if found else ():
+            folders.append(Path(place, *point.attr.split(".")))
+    return folders
+
+
 def open_library(settings: Settings) -> PromptLibrary:
-    """The library of the settings: what ships with the package, the folder, the database.
+    """The library of the settings: what ships with us, installed packages, folder, database.
 
     Opens nothing yet; the first `get` reads.
 
@@ -371,6 +389,7 @@ def open_library(settings: Settings) -> PromptLibrary:
     # Who works on the packaged templates themselves names their folder, and may then write there.
     ours = own is not None and own.resolve() == TEMPLATES.resolve()
     sources: list[Source] = [FolderSource(TEMPLATES, settle_s=0.0, writable=ours)]
+    sources.extend(FolderSource(folder, writable=False, required=False) for folder in installed())
     if own is not None and not ours:
         sources.append(FolderSource(own, settle_s=section.settle_s))
     if section.database_url is not None:

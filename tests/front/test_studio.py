@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import runpy
 import signal
 import socket
 import subprocess
@@ -119,3 +120,13 @@ async def test_a_wrong_question_ends_in_a_sentence(client: Any) -> None:
     )
     await asyncio.sleep(0)
     assert "no message to answer" in str(state)
+
+
+def test_the_example_with_remote_graph(
+    studio: str, simulator_server: ProviderSimulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    simulator_server.reset()
+    simulator_server.script(["Paris, from afar"])
+    main = runpy.run_path(str(ROOT / "examples" / "remote_graph.py"))["main"]
+    main(studio, "Which city is far away?")
+    assert capsys.readouterr().out.startswith("Paris, from afar\nfrom openai, o3")
