@@ -216,14 +216,14 @@ def test_the_first_ten_minutes(
         words = shlex.split(command, comments=True)
         match words:
             case ["git", "clone", *_] | ["cd", *_] | ["." | "source", *_]:
-                continue  # the copy is the clone, and this test's Python its environment
+                continue  # the copy is the clone, this Python its environment
             case ["make", "run" | "test" | "studio" | "lint" as target, *rest]:
                 dry = ["make", "-n", target, *rest]
                 subprocess.run(dry, cwd=clone, check=True, capture_output=True)
                 if target == "run" and not rest:
                     assert run('allotrope ask assistant "Which is it?" --stream').strip()
             case ["allotrope", "serve", *_]:
-                continue  # runs until stopped; tests/front has its own test of it
+                continue  # runs until it is stopped
             case ["allotrope", "chat", *_]:
                 assert "A short answer." in run(command, stdin="Hello?\n")
             case _:
