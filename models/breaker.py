@@ -30,6 +30,7 @@ class Rules:
         jitter: Share by which a break is lengthened at random, lest all processes probe as one.
         ladder_reset_s: Seconds closed after which the next break is a first one again.
         successes_to_close: Probes in a row that must succeed.
+        early_s: Seconds open after which a probe may be due early, when nobody else can answer.
     """
 
     consecutive: int = 3
@@ -42,6 +43,7 @@ class Rules:
     jitter: float = 0.1
     ladder_reset_s: float = 300.0
     successes_to_close: int = 1
+    early_s: float = 2.0
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,36 @@ def admit(circuit: Circuit, *, now: float, owner: str, lease_s: float) -> tuple[
     return after, Ticket(granted=True, owner=owner, generation=generation)
 
 
+def admit_last(
+    circuit: Circuit, *, now: float, owner: str, lease_s: float, local: bool, early_s: float
+) -> tuple[Circuit, Ticket]:
+    """Whether a call may go out now although the circuit is open, since nobody else can answer.
+
+    An isolated circuit stays so. A hosted model gets one early probe at a time, `early_s` apart; a
+    local one takes every call: it belongs to the user, and holding calls back would spare nobody.
+
+    Args:
+        circuit: The circuit before.
+        now: Seconds since the epoch.
+        owner: A name for the lease, unique to this call.
+        lease_s: How long a probe may take.
+        local: Whether the model runs at the user's.
+        early_s: Seconds a circuit must have been open before a probe is let through early.
+
+    Returns:
+        The circuit after, and the ticket.
+    """
+    early = circuit.state == "open" and now < circuit.opened_until
+    if early and (local or now - circuit.since >= early_s):
+        due = replace(circuit, opened_until=now)
+        after, ticket = admit(due, now=now, owner=owner, lease_s=lease_s)
+        return replace(after, opened_until=circuit.opened_until), ticket
+    after, ticket = admit(circuit, now=now, owner=owner, lease_s=lease_s)
+    if not ticket.granted and local and circuit.state == "half_open":
+        return circuit, Ticket(granted=True, generation=circuit.generation)
+    return after, ticket
+
+
 def record(
     circuit: Circuit, outcome: Outcome, *, rules: Rules, now: float, chance: float = 0.0
 ) -> Circuit:
@@ -255,6 +287,8 @@ def _after_probe(
     if outcome.kind == "nothing":
         return free
     if outcome.kind == "failure":
+        if now < circuit.opened_until and not outcome.opens_for_s:  # it was early: no step higher
+            return replace(free, state="open", since=now, probe_successes=0)
         return _opened(free, outcome, rules=rules, now=now, chance=chance, probed=True)
     successes = circuit.probe_successes + 1
     if successes < rules.successes_to_close:
@@ -338,6 +372,14 @@ def measure(circuit: Circuit, *, rules: Rules, now: float) -> Rates:
     failed, slow = sum(b.failed for b in kept), sum(b.slow for b in kept)
     calls = failed + slow + sum(b.ok for b in kept)
     return Rates(calls, failed / calls if calls else 0.0, slow / calls if calls else 0.0)
+
+
+def trip(circuit: Circuit, *, reason: str, rules: Rules, now: float, chance: float) -> Circuit:
+    """Opens a closed circuit for what no single call's end says; others stay as they are."""
+    if circuit.state != "closed":
+        return circuit
+    said = Outcome(kind="slow", error=reason)
+    return _opened(circuit, said, rules=rules, now=now, chance=chance)
 
 
 def isolate(circuit: Circuit, *, now: float, reason: str = "isolated by an operator") -> Circuit:

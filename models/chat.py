@@ -22,8 +22,9 @@ from allotrope.exceptions import (
 from allotrope.models.cache.chat import attach
 from allotrope.models.circuits import Circuits
 from allotrope.models.degraded import nobody
-from allotrope.models.guard import REPACK, TRAIL, Repack
+from allotrope.models.guard import LAST, REPACK, TRAIL, Repack
 from allotrope.models.guarded import GuardedChatModel
+from allotrope.models.last_resort import last_resort
 from allotrope.models.policy import FAILOVER_ERRORS
 from allotrope.models.resilience import guard_models
 from allotrope.models.streams import StreamRestart
@@ -52,6 +53,12 @@ class FailoverChain(RunnableWithFallbacks[LanguageModelInput, AIMessage]):
         try:
             return super().invoke(input, config, **kwargs)
         except FAILOVER_ERRORS as exc:
+            left = last_resort(self.runnables, trail)
+            if not left:
+                raise all_failed(trail, exc) from exc
+        try:
+            return RunnableWithFallbacks.invoke(self._of(left), input, _last(config), **kwargs)
+        except FAILOVER_ERRORS as exc:
             raise all_failed(trail, exc) from exc
 
     async def ainvoke(
@@ -61,6 +68,14 @@ class FailoverChain(RunnableWithFallbacks[LanguageModelInput, AIMessage]):
         config, trail = _with_trail(config)
         try:
             return await super().ainvoke(input, config, **kwargs)
+        except FAILOVER_ERRORS as exc:
+            left = last_resort(self.runnables, trail)
+            if not left:
+                raise all_failed(trail, exc) from exc
+        try:
+            return await RunnableWithFallbacks.ainvoke(
+                self._of(left), input, _last(config), **kwargs
+            )
         except FAILOVER_ERRORS as exc:
             raise all_failed(trail, exc) from exc
 
@@ -110,6 +125,9 @@ class FailoverChain(RunnableWithFallbacks[LanguageModelInput, AIMessage]):
                 return
             except FAILOVER_ERRORS as exc:
                 rest = _after_break(rest, trail, known, spoke=last is not None)
+                if not rest and not config["configurable"].get(LAST):
+                    rest = last_resort(self.runnables, trail)
+                    config = _last(config)
                 if not rest:
                     raise all_failed(trail, exc) from exc
             if isinstance(last, AIMessageChunk):
@@ -132,6 +150,9 @@ class FailoverChain(RunnableWithFallbacks[LanguageModelInput, AIMessage]):
                 return
             except FAILOVER_ERRORS as exc:
                 rest = _after_break(rest, trail, known, spoke=last is not None)
+                if not rest and not config["configurable"].get(LAST):
+                    rest = last_resort(self.runnables, trail)
+                    config = _last(config)
                 if not rest:
                     raise all_failed(trail, exc) from exc
             if isinstance(last, AIMessageChunk):
@@ -151,6 +172,13 @@ def _after_break(
 ) -> list[Any]:
     """The models that are left after one broke off; none if all of them have failed."""
     return rest[max(1, len(trail) - known) :] if spoke else []
+
+
+def _last(config: RunnableConfig) -> RunnableConfig:
+    """The configuration of the last resort: an open circuit may be tried."""
+    again = _again(config)
+    again["configurable"] = {**again.get("configurable", {}), LAST: True}
+    return again
 
 
 def _again(config: RunnableConfig) -> RunnableConfig:

@@ -15,6 +15,7 @@ import uuid
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 from allotrope.exceptions import AllotropeError, CircuitOpenError, StoreError
@@ -22,7 +23,8 @@ from allotrope.models import breaker
 from allotrope.models.breaker import Circuit, Outcome, Rules, Ticket
 from allotrope.models.breaker_store import BreakerStore, LocalStore
 from allotrope.models.errors import PROVIDER_NAMES
-from allotrope.models.permits import Permit, circuit_name, shown_name
+from allotrope.models.overdue import Overdue
+from allotrope.models.permits import LOCAL, Permit, circuit_name, shown_name
 
 log = logging.getLogger("allotrope.breaker")
 
@@ -30,6 +32,7 @@ Sharing = Literal["local", "redis", "lost"]
 """`local`: this process alone, as set; `redis`: shared; `lost`: should be shared, Redis is gone."""
 
 Change = Callable[[Circuit], Circuit]
+Gate = Callable[[Circuit], tuple[Circuit, Ticket]]
 Listener = Callable[[Circuit, Circuit], None]
 
 LINGER_S = 10.0
@@ -85,6 +88,7 @@ class Circuits:
         self.slow_after_s = slow_after_s
         self.enabled = enabled
         self.listeners: list[Listener] = []
+        self.overdue = Overdue(clock=ticks)
         self._openers = (shared,) if callable(shared) else ()
         self._shared: BreakerStore | None = None if callable(shared) else shared
         self._local = LocalStore(clock=clock)
@@ -128,7 +132,15 @@ class Circuits:
         store = self._shared if self.sharing == "redis" and self._shared else self._local
         return store.now()
 
-    def admit(self, provider: str, model: str, *, deployment: str = "", lease_s: float) -> Permit:
+    def admit(
+        self,
+        provider: str,
+        model: str,
+        *,
+        deployment: str = "",
+        lease_s: float,
+        last: bool = False,
+    ) -> Permit:
         """Leave to call a model now.
 
         Args:
@@ -136,6 +148,7 @@ class Circuits:
             model: The model.
             deployment: From `deployment_of`.
             lease_s: How long a probe may take; longer than the call's timeout.
+            last: Nobody else can answer: an open circuit may let it through (`admit_last`).
 
         Raises:
             CircuitOpenError: The provider's or the model's circuit holds calls back.
@@ -150,7 +163,7 @@ class Circuits:
             circuit_name(provider, model, deployment=deployment),
         ):
             circuit = self._fresh(name)
-            ticket = self._ask(circuit, lease_s)
+            ticket = self._ask(circuit, self._gate(provider, lease_s, last=last))
             if not ticket.granted:
                 permit.give_back()
                 raise self._refusal(name, provider, model, ticket)
@@ -158,18 +171,26 @@ class Circuits:
         return permit
 
     async def aadmit(
-        self, provider: str, model: str, *, deployment: str = "", lease_s: float
+        self,
+        provider: str,
+        model: str,
+        *,
+        deployment: str = "",
+        lease_s: float,
+        last: bool = False,
     ) -> Permit:
         """Like `admit`; never blocks the event loop."""
         names = (
             circuit_name(provider, deployment=deployment),
             circuit_name(provider, model, deployment=deployment),
         )
-        if not self.enabled or self.sharing != "redis" or all(map(self._passes, names)):
-            return self.admit(provider, model, deployment=deployment, lease_s=lease_s)
-        task = asyncio.create_task(
-            asyncio.to_thread(self.admit, provider, model, deployment=deployment, lease_s=lease_s)
+        ask = partial(
+            self.admit, provider, model, deployment=deployment, lease_s=lease_s, last=last
         )
+        quick = not last and all(map(self._passes, names))
+        if not self.enabled or self.sharing != "redis" or quick:
+            return ask()
+        task = asyncio.create_task(asyncio.to_thread(ask))
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -208,6 +229,16 @@ class Circuits:
         self._change(
             name,
             lambda c: breaker.record(c, outcome, rules=self.rules, now=now(), chance=chance),
+        )
+
+    def trip(self, name: str, *, reason: str) -> Circuit:
+        """Opens a closed circuit for a reason that no single call's end gives."""
+        chance = self._chance()
+        return self._change(
+            name,
+            lambda c: breaker.trip(
+                c, reason=reason, rules=self.rules, now=self.now(), chance=chance
+            ),
         )
 
     # -- looking and operating --------------------------------------------------------------------
@@ -267,15 +298,24 @@ class Circuits:
             )
         )
 
-    def _ask(self, circuit: Circuit, lease_s: float) -> Ticket:
+    def _gate(self, provider: str, lease_s: float, *, last: bool) -> Gate:
+        """The question to a circuit: may this call go out now?"""
         owner = uuid.uuid4().hex
-        after, ticket = breaker.admit(circuit, now=self.now(), owner=owner, lease_s=lease_s)
+        if not last:
+            return lambda c: breaker.admit(c, now=self.now(), owner=owner, lease_s=lease_s)
+        local, early_s = provider in LOCAL, self.rules.early_s
+        return lambda c: breaker.admit_last(
+            c, now=self.now(), owner=owner, lease_s=lease_s, local=local, early_s=early_s
+        )
+
+    def _ask(self, circuit: Circuit, gate: Gate) -> Ticket:
+        after, ticket = gate(circuit)
         if after == circuit:
             return ticket
         given: list[Ticket] = []
 
         def lease(found: Circuit) -> Circuit:
-            after, ticket = breaker.admit(found, now=self.now(), owner=owner, lease_s=lease_s)
+            after, ticket = gate(found)
             given.append(ticket)
             return after
 

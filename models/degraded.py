@@ -38,6 +38,7 @@ STATES: dict[str, str] = {
     UnexpectedProviderError.__name__: "failed unexpectedly",
     "slow_rate": "answers too slowly",
     "LocalOnlyError": "is over budget",
+    "overdue": "doesn't answer in time",
     "isolated": "is switched off by an operator",
 }
 """The state of a provider in words, by error class or by the reason of an open circuit."""
@@ -66,7 +67,7 @@ def state_in_words(error: ProviderError) -> str:
     """
     reason = type(error).__name__
     if isinstance(error, CircuitOpenError):
-        reason = _reason_of(error.code)
+        reason = reason_of(error.code)
     default = "is held back by the circuit breaker"
     words = STATES.get(reason, default).format(model=error.model)
     if isinstance(error, ProviderUnreachableError) and error.code == "cut":
@@ -81,8 +82,8 @@ def state_in_words(error: ProviderError) -> str:
     return f"{who} {words}"
 
 
-def _reason_of(code: str | None) -> str:
-    """`failure_rate (RateLimitedError)` opened because of the class in brackets."""
+def reason_of(code: str | None) -> str:
+    """What opened a circuit; of `failure_rate (RateLimitedError)` the class in brackets."""
     code = code or ""
     return code.partition("(")[2].rstrip(")") or code
 
@@ -106,7 +107,7 @@ def degraded(
     first = failures[0]
     reason = type(first).__name__
     if isinstance(first, CircuitOpenError):
-        reason = _reason_of(first.code) or reason
+        reason = reason_of(first.code) or reason
     told = "; ".join(state_in_words(failure) for failure in failures)
     return {
         "reason": reason,

@@ -25,10 +25,12 @@ from allotrope.models.circuits import Circuits
 from allotrope.models.degraded import degraded
 from allotrope.models.errors import PROVIDER_NAMES, classify, describe
 from allotrope.models.events import emit
-from allotrope.models.permits import Permit
+from allotrope.models.overdue import OverdueRules
+from allotrope.models.permits import Permit, circuit_name
 from allotrope.models.policy import policy
 from allotrope.models.replies import correction
 from allotrope.models.retry import Retries, RetryRules
+from allotrope.models.watch import REASON, Watch, Watched
 
 log = logging.getLogger("allotrope.models")
 
@@ -37,6 +39,9 @@ TRAIL = "__allotrope_trail"
 
 DEADLINE = "__allotrope_deadline"
 """Key in `configurable`: `time.monotonic()` after which no retry begins in this run."""
+
+LAST = "__allotrope_last"
+"""Key in `configurable`: true when nobody else is left, so that an open circuit may be tried."""
 
 REPACK = "__allotrope_repack"
 """Key in `configurable` of the hook that fits messages into a smaller window."""
@@ -73,6 +78,7 @@ class Guard:
         limits: Timeouts.
         deployment: Which account at which address, from `deployment_of`.
         deadline_s: Seconds in which retries may begin, where the chain sets no deadline.
+        overdue: When silence opens the circuit before the timeouts do; None: never.
         keep_partial: Whether a stream that breaks after it spoke ends there, marked incomplete.
     """
 
@@ -82,6 +88,7 @@ class Guard:
     deployment: str = ""
     deadline_s: float = 10.0
     keep_partial: bool = False
+    overdue: OverdueRules | None = None
 
 
 class Guarded(Protocol):
@@ -103,9 +110,12 @@ class Call:
         guard: What stands in front of the model.
         model: The model.
         messages: The prompt.
+        streamed: Whether the first token is heard of before the last.
     """
 
-    def __init__(self, guard: Guard, model: Guarded, messages: list[BaseMessage]) -> None:
+    def __init__(
+        self, guard: Guard, model: Guarded, messages: list[BaseMessage], *, streamed: bool = False
+    ) -> None:
         configurable = ensure_config().get("configurable", {})
         trail = configurable.get(TRAIL)
         self.trail: list[ProviderError] = trail if isinstance(trail, list) else []
@@ -118,9 +128,11 @@ class Call:
         self._repack: Repack | None = configurable.get(REPACK)
         clock = guard.retries.clock
         self.deadline = float(configurable.get(DEADLINE) or clock() + guard.deadline_s)
+        self._last = bool(configurable.get(LAST))
         self._overflowed = False
         self._correction: BaseMessage | None = None
         self._spoken = False
+        self.watch = Watch(self._watched(streamed))
 
     # -- one attempt ------------------------------------------------------------------------------
 
@@ -130,22 +142,27 @@ class Call:
         Raises:
             CircuitOpenError: The breaker holds calls back.
         """
+        self.watch.check()
         permit = self._guard.circuits.admit(
             self._model.provider,
             self._model.name_of_model(),
             deployment=self._guard.deployment,
             lease_s=self._lease_s(),
+            last=self._last,
         )
         self.attempts += 1
         return permit
 
     async def aadmit(self) -> Permit:
         """The same for coroutines."""
+        if self.watch.is_silent():
+            await asyncio.to_thread(self.watch.check)
         permit = await self._guard.circuits.aadmit(
             self._model.provider,
             self._model.name_of_model(),
             deployment=self._guard.deployment,
             lease_s=self._lease_s(),
+            last=self._last,
         )
         self.attempts += 1
         return permit
@@ -260,6 +277,7 @@ class Call:
 
     def too_slow(self, code: str) -> ProviderTimeoutError:
         """The error for a limit of ours that ran out: `first_token`, `idle` or `total`."""
+        code = REASON if self.watch.gave_up else code
         who = PROVIDER_NAMES.get(self._model.provider, self._model.provider)
         return ProviderTimeoutError(
             f"{who} didn't answer in time ({code.replace('_', ' ')}).",
@@ -281,6 +299,22 @@ class Call:
             return wait, code
         left = max(0.0, limits.total_s - (time.perf_counter() - since))
         return (left, "total") if wait is None or left < wait else (wait, code)
+
+    def _watched(self, streamed: bool) -> Watched | None:
+        guard, model = self._guard, self._model
+        timeout_s = guard.limits.first_token_s if streamed else guard.limits.total_s
+        if guard.overdue is None or timeout_s is None or self._last or not guard.circuits.enabled:
+            return None
+        name = model.name_of_model()
+        circuit = circuit_name(model.provider, name, deployment=guard.deployment)
+        effort = getattr(model, "reasoning_effort", None)
+        return Watched(
+            circuits=guard.circuits,
+            circuit=circuit,
+            kind=f"{circuit} {effort} {'streamed' if streamed else 'whole'}",
+            timeout_s=timeout_s,
+            rules=guard.overdue,
+        )
 
     def _lease_s(self) -> float:
         return (self._guard.limits.total_s or 300.0) + 5.0

@@ -77,12 +77,15 @@ class GuardedChatModel(BaseChatModel):
 
         def once() -> ChatResult:
             permit = call.admit()
+            call.watch.begin()
             try:
                 self.ensure_ready()
                 ready, arguments = self.prepare(call.request(), dict(kwargs))
                 result: ChatResult = inner(ready, stop=stop, run_manager=run_manager, **arguments)
+                call.watch.spoke()
                 self._check(result, arguments)
             except BaseException as exc:  # noqa: BLE001 - the breaker hears of every end
+                call.watch.end()
                 raise _linked(call.failed(exc, permit), exc)  # noqa: B904 - linked there
             permit.succeed(first_token_s=call.seconds_to_first_token())
             return result
@@ -107,13 +110,16 @@ class GuardedChatModel(BaseChatModel):
 
         async def once() -> ChatResult:
             permit = await call.aadmit()
+            call.watch.begin(asyncio.get_running_loop())
             try:
                 await self._aensure_ready()
                 ready, arguments = self.prepare(await call.arequest(), dict(kwargs))
                 async with _within(self._guard.limits.total_s, call, "total"):
                     result = await inner(ready, stop=stop, run_manager=run_manager, **arguments)
+                call.watch.spoke()
                 self._check(result, arguments)
             except BaseException as exc:  # noqa: BLE001 - the breaker hears of every end
+                call.watch.end()
                 raise _linked(await call.afailed(exc, permit), exc)  # noqa: B904 - linked there
             await permit.asucceed(first_token_s=call.seconds_to_first_token())
             return result
@@ -133,11 +139,12 @@ class GuardedChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        call = Call(self._guard, self, messages)
+        call = Call(self._guard, self, messages, streamed=True)
         inner = super()._stream
 
         def begin() -> _Opened:
             permit = call.admit()
+            call.watch.begin()
             since = time.perf_counter()
             source: Iterator[ChatGenerationChunk] | None = None
             try:
@@ -148,6 +155,7 @@ class GuardedChatModel(BaseChatModel):
                 head: list[ChatGenerationChunk] = []
                 for chunk in source:
                     _in_time(call, since)
+                    _noticed(call, chunk)
                     head = clean.take(chunk)
                     if head:
                         break
@@ -155,8 +163,10 @@ class GuardedChatModel(BaseChatModel):
                     head = clean.end()
                     source = None
             except BaseException as exc:  # noqa: BLE001 - the breaker hears of every end
+                call.watch.end()
                 _close(source)
                 raise _linked(call.failed(exc, permit), exc)  # noqa: B904 - linked there
+            call.watch.end()
             return _Opened(permit, clean, head, source, since)
 
         try:
@@ -199,11 +209,12 @@ class GuardedChatModel(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        call = Call(self._guard, self, messages)
+        call = Call(self._guard, self, messages, streamed=True)
         inner = super()._astream
 
         async def begin() -> _AsyncOpened:
             permit = await call.aadmit()
+            call.watch.begin(asyncio.get_running_loop())
             since = time.perf_counter()
             source: AsyncIterator[ChatGenerationChunk] | None = None
             try:
@@ -217,10 +228,13 @@ class GuardedChatModel(BaseChatModel):
                     if chunk is None:
                         head, source = clean.end(), None
                         break
+                    _noticed(call, chunk)
                     head = clean.take(chunk)
             except BaseException as exc:  # noqa: BLE001 - the breaker hears of every end
+                call.watch.end()
                 await _aclose(source)
                 raise _linked(await call.afailed(exc, permit), exc)  # noqa: B904 - linked there
+            call.watch.end()
             return _AsyncOpened(permit, clean, head, source, since)
 
         try:
@@ -350,8 +364,10 @@ class _within:
 
     async def __aenter__(self) -> None:
         await self._timeout.__aenter__()
+        self._call.watch.enter(self._timeout)
 
     async def __aexit__(self, kind: Any, error: Any, trace: Any) -> None:
+        self._call.watch.leave()
         try:
             await self._timeout.__aexit__(kind, error, trace)
         except TimeoutError as exc:
@@ -364,6 +380,12 @@ async def _next(
     seconds, code = call.seconds_left(since)
     async with _within(seconds, call, code):
         return await anext(source, None)
+
+
+def _noticed(call: Call, chunk: ChatGenerationChunk) -> None:
+    """The provider is alive: it sent text, or a part of a call of a tool."""
+    if chunk.text or getattr(chunk.message, "tool_call_chunks", None):
+        call.watch.spoke()
 
 
 def _in_time(call: Call, since: float) -> None:

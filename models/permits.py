@@ -9,6 +9,9 @@ from typing import Protocol
 from allotrope.models.breaker import Outcome, Ticket
 from allotrope.models.policy import policy
 
+LOCAL = frozenset({"ollama", "embedded"})
+"""Providers that run at the user's: asking them once too often costs nobody anything."""
+
 
 def deployment_of(base_url: str | None, key: str | None) -> str:
     """A short name for an account at an address: another key or server has circuits of its own.

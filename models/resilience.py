@@ -11,7 +11,8 @@ from allotrope.models.breaker_store import BreakerStore, RedisStore
 from allotrope.models.circuits import Circuits
 from allotrope.models.guard import Guard, Limits
 from allotrope.models.guarded import GuardedChatModel
-from allotrope.models.permits import circuit_name, deployment_of, shown_name
+from allotrope.models.overdue import OverdueRules
+from allotrope.models.permits import LOCAL, circuit_name, deployment_of, shown_name
 from allotrope.models.retry import Retries, RetryRules
 from allotrope.settings import Settings
 from allotrope.settings.resilience import ResilienceSettings
@@ -32,6 +33,7 @@ def rules_of(settings: ResilienceSettings) -> Rules:
         jitter=settings.jitter,
         ladder_reset_s=settings.ladder_reset_s,
         successes_to_close=settings.successes_to_close,
+        early_s=settings.early_probe_s,
     )
 
 
@@ -85,7 +87,8 @@ def guard_models(
     """Puts the breaker, the retry loop and the timeouts of the settings in front of models.
 
     Args:
-        models: The chain, first to last; the last one is patient: nobody comes after it.
+        models: The chain, first to last; a hosted one at its end is patient: nobody comes after it,
+            and unlike a local one it can't be asked while its circuit is open.
         settings: Rules and timeouts.
         circuits: Another breaker than the process's.
     """
@@ -97,7 +100,7 @@ def guard_models(
             first_wait_s=own.first_wait_s,
             longest_wait_s=own.longest_wait_s,
             jitter=own.jitter,
-            patient=place == len(models) - 1,
+            patient=place == len(models) - 1 and model.provider not in LOCAL,
         )
         model.guard_with(
             Guard(
@@ -106,9 +109,21 @@ def guard_models(
                 limits=limits_of(settings, model.provider),
                 deployment=deployment(settings, model.provider),
                 deadline_s=own.deadline_s,
+                overdue=overdue_of(own) if model is not models[-1] else None,
                 keep_partial=own.when_a_stream_breaks == "partial",
             )
         )
+
+
+def overdue_of(settings: ResilienceSettings) -> OverdueRules | None:
+    """When silence opens a circuit before the timeouts do, by the settings; None: never."""
+    if settings.overdue_share is None:
+        return None
+    return OverdueRules(
+        share=settings.overdue_share,
+        factor=settings.overdue_factor,
+        calls=settings.overdue_calls,
+    )
 
 
 def limits_of(settings: Settings, provider: str) -> Limits:

@@ -173,6 +173,33 @@ def test_what_was_learnt_alone_is_brought_back() -> None:
     assert breaker.merge(local, breaker.isolate(shared, now=1)).state == "isolated"
 
 
+def ask_last(circuit: Circuit, now: float, *, local: bool, owner: str = "me") -> Any:
+    return breaker.admit_last(
+        circuit, now=now, owner=owner, lease_s=10, local=local, early_s=RULES.early_s
+    )
+
+
+def test_when_nobody_else_can_answer_a_hosted_model_is_probed_early_but_spaced() -> None:
+    fresh = opened(1000.0)
+    assert not ask_last(fresh, 1001, local=False)[1].granted
+    early, ticket = ask_last(fresh, 1003, local=False)
+    assert ticket.owner
+    assert not ask_last(early, 1003.1, local=False, owner="you")[1].granted
+    failed = fail(early, 1004, owner="me")
+    assert (failed.state, failed.opened_until, failed.trips) == ("open", fresh.opened_until, 1)
+    assert not ask_last(failed, 1005, local=False)[1].granted
+    assert succeed(ask_last(failed, 1007, local=False)[0], 1008, owner="me").state == "closed"
+
+
+def test_when_nobody_else_can_answer_a_local_model_takes_every_call() -> None:
+    early, first = ask_last(opened(1000.0), 1000.1, local=True)
+    second = ask_last(early, 1000.2, local=True, owner="you")[1]
+    assert first.owner
+    assert second.granted
+    assert second.owner is None
+    assert succeed(early, 1000.5, owner="me").state == "closed"
+
+
 class AnyHistory(RuleBasedStateMachine):
     """Random calls, outcomes, waits and operators; the promises hold after every step."""
 
@@ -188,6 +215,22 @@ class AnyHistory(RuleBasedStateMachine):
     @rule(seconds=st.floats(0, 20))
     def wait(self, seconds: float) -> None:
         self.now += seconds
+
+    @rule(local=st.booleans())
+    def call_last(self, local: bool) -> None:
+        self.count += 1
+        before = self.circuit
+        self.circuit, ticket = breaker.admit_last(
+            before, now=self.now, owner=str(self.count), lease_s=7.0, local=local, early_s=2.0
+        )
+        if before.state == "isolated":
+            assert not ticket.granted
+        elif local or before.state in ("closed", "disabled"):
+            assert ticket.granted
+        if not ticket.granted:
+            assert self.circuit == before
+            return
+        self.running.append(ticket)
 
     @rule()
     def call(self) -> None:
@@ -240,8 +283,12 @@ class AnyHistory(RuleBasedStateMachine):
             )
         if after.state == "open" and before.state != "open":
             assert kind in ("failure", "slow")
+            early = before.state == "half_open" and self.now < before.opened_until
             least = opens_for_s if outcome.opens_for_s else self.rules.breaks_s[0]
-            assert after.opened_until >= self.now + max(least or 0.0, outcome.floor_s) - 1e-6
+            if early and not outcome.opens_for_s:
+                assert after.opened_until >= before.opened_until
+            else:
+                assert after.opened_until >= self.now + max(least or 0.0, outcome.floor_s) - 1e-6
         if before.state == "open":
             assert after.state == "open"
             assert after.opened_until >= before.opened_until

@@ -25,6 +25,19 @@ class ResilienceSettings(Section):
     slow_after_s: Seconds | None = Field(
         default=45.0, description="Seconds to the first token after which a call counts as slow."
     )
+    overdue_share: Share | None = Field(
+        default=0.25,
+        description="Share of the first-token timeout after which a call can be overdue; "
+        "null: never.",
+    )
+    overdue_factor: float = Field(
+        default=3.0,
+        ge=1,
+        description="A call is overdue after so many times the usual time to the first token.",
+    )
+    overdue_calls: int = Field(
+        default=3, ge=3, description="Overdue calls at once, none answered meanwhile, that open."
+    )
     minimum_calls: int = Field(
         default=10, ge=1, description="Calls in the window before a rate can open a circuit."
     )
@@ -42,6 +55,10 @@ class ResilienceSettings(Section):
     )
     successes_to_close: int = Field(
         default=1, ge=1, description="Probes in a row that must succeed to close a circuit."
+    )
+    early_probe_s: Seconds = Field(
+        default=2.0,
+        description="Seconds between two early probes of a hosted model when no other is left.",
     )
     snapshot_s: float = Field(
         default=0.05, ge=0, le=5, description="How old a process's view of a circuit may be."

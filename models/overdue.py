@@ -1,0 +1,140 @@
+"""Calls that wait too long for their first token, noticed while they are under way.
+
+A provider that goes silent would otherwise be noticed by its first timeouts, when everybody is
+already waiting. Silence is judged by what is usual: `limit_s`. It takes several overdue calls at
+once and no first token from any call meanwhile, so one long thought never counts, nor do many as
+long as others are answered. Calls are compared with their like only: same circuit, same reasoning
+effort, streamed or not.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class OverdueRules:
+    """When silence is evidence.
+
+    Attributes:
+        share: Share of the first-token timeout that no limit is below.
+        factor: Times the usual 95th percentile of the time to the first token.
+        calls: Overdue calls at once that it takes.
+        samples: First tokens that must have been seen before anything is called unusual.
+        memory: First tokens remembered.
+    """
+
+    share: float = 0.25
+    factor: float = 3.0
+    calls: int = 3
+    samples: int = 10
+    memory: int = 100
+
+
+@dataclass(eq=False)
+class Flight:
+    """A call under way that has no token yet.
+
+    Attributes:
+        kind: What it is compared with.
+        started: The tracker's clock when it began.
+        timeout_s: How long it may take anyhow.
+        abandon: Told, from any thread, after how many seconds it should give up.
+    """
+
+    kind: str
+    started: float
+    timeout_s: float
+    abandon: Callable[[float], None] | None = None
+
+
+@dataclass
+class _Kind:
+    flights: set[Flight] = field(default_factory=set)
+    tokens: deque[float] = field(default_factory=deque)
+    last_token: float = float("-inf")
+
+
+def limit_s(tokens: list[float], timeout_s: float, rules: OverdueRules) -> float | None:
+    """Seconds after which a call without a first token is overdue.
+
+    Args:
+        tokens: Seconds to the first token, of the last calls that got one.
+        timeout_s: The first-token timeout.
+        rules: Share and factor.
+
+    Returns:
+        None where nothing can be said: too little was seen.
+    """
+    if len(tokens) < rules.samples:
+        return None
+    usual = sorted(tokens)[min(len(tokens) - 1, int(0.95 * len(tokens)))]
+    return max(rules.factor * usual, rules.share * timeout_s)
+
+
+class Overdue:
+    """The calls of this process that wait for their first token.
+
+    Args:
+        clock: Seconds of a clock that never goes back.
+    """
+
+    def __init__(self, *, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._kinds: dict[str, _Kind] = {}
+        self._lock = threading.Lock()
+
+    def begin(
+        self, kind: str, timeout_s: float, *, abandon: Callable[[float], None] | None = None
+    ) -> Flight:
+        """A call went out."""
+        flight = Flight(kind, self._clock(), timeout_s, abandon)
+        with self._lock:
+            self._kinds.setdefault(kind, _Kind()).flights.add(flight)
+        return flight
+
+    def spoke(self, flight: Flight, rules: OverdueRules) -> None:
+        """Its first token came."""
+        now = self._clock()
+        with self._lock:
+            kind = self._kinds[flight.kind]
+            if flight in kind.flights:
+                kind.flights.discard(flight)
+                kind.last_token = now
+                kind.tokens.append(now - flight.started)
+                while len(kind.tokens) > rules.memory:
+                    kind.tokens.popleft()
+
+    def end(self, flight: Flight) -> None:
+        """It ended, however; without a token nothing is learnt of what is usual."""
+        with self._lock:
+            self._kinds[flight.kind].flights.discard(flight)
+
+    def limit_s(self, kind: str, timeout_s: float, rules: OverdueRules) -> float | None:
+        """Seconds after which a call of that kind is overdue now; None: can't be said."""
+        with self._lock:
+            found = self._kinds.get(kind)
+            tokens = list(found.tokens) if found else []
+        return limit_s(tokens, timeout_s, rules)
+
+    def silent(self, kind: str, timeout_s: float, rules: OverdueRules) -> bool:
+        """Whether so many calls of that kind are overdue, and none got a token meanwhile."""
+        limit = self.limit_s(kind, timeout_s, rules)
+        if limit is None:
+            return False
+        now = self._clock()
+        with self._lock:
+            found = self._kinds[kind]
+            overdue = [f for f in found.flights if now - f.started >= limit]
+            return len(overdue) >= rules.calls and now - found.last_token >= limit
+
+    def abandon(self, kind: str, limit: float) -> None:
+        """Lets the calls of that kind give up as soon as each of them is overdue."""
+        now = self._clock()
+        with self._lock:
+            waiting = list(self._kinds[kind].flights)
+            self._kinds[kind].flights.clear()  # they are evidence once, not after a recovery too
+        for flight in waiting:
+            if flight.abandon is not None:
+                flight.abandon(max(0.0, flight.started + limit - now))
