@@ -58,6 +58,7 @@ CREATE TABLE IF NOT EXISTS archive_summaries (
 CREATE TABLE IF NOT EXISTS archive_version (version BIGINT NOT NULL);
 """
 VERSION = 1
+_MAPPED_BYTES = 256 * 1024 * 1024
 
 
 class SqliteDatabase:
@@ -87,6 +88,8 @@ class SqliteDatabase:
                 )
                 connection.execute("PRAGMA journal_mode=WAL")
                 connection.execute("PRAGMA synchronous=NORMAL")
+                # a recall reads some hundred rows all over the file: no copy of each page
+                connection.execute(f"PRAGMA mmap_size={_MAPPED_BYTES}")
                 connection.executescript(_TABLES.format(serial="INTEGER PRIMARY KEY"))
                 connection.execute(
                     "CREATE VIRTUAL TABLE IF NOT EXISTS archive_index USING fts5"

@@ -74,13 +74,16 @@ class Recall:
         if not pool:
             return []
         corpus = Corpus(facts.messages, facts.words / facts.messages, frequency)
-        messages = self._load(facts, pool)
+        loaded: dict[int, Archived] = {}
+        messages = self._load(facts, pool, loaded)
         candidates = [self._candidate(message) for message in messages]
         scores = score(candidates, question, corpus, self._weights)
         wider = with_feedback(question, candidates, scores, corpus, self._weights)
         if wider is not question:
             more = self._pool(facts, wider, frequency, _FEEDBACK_POSTINGS)
-            messages = self._load(facts, list(dict.fromkeys([*pool[:_BEST], *more]))[:_POOL])
+            messages = self._load(
+                facts, list(dict.fromkeys([*pool[:_BEST], *more]))[:_POOL], loaded
+            )
             candidates = [self._candidate(message) for message in messages]
             scores = score(candidates, wider, corpus, self._weights)
         if self._embed is not None:
@@ -133,9 +136,13 @@ class Recall:
         last = datetime.combine(span.last, time.max, UTC)
         return self._archive.between(facts, first, last, limit=100)
 
-    def _load(self, facts: ThreadFacts, rows: Sequence[int]) -> list[Archived]:
-        """The rows and the neighbours of the best ones."""
-        messages = self._archive.rows(facts, rows)
+    def _load(
+        self, facts: ThreadFacts, rows: Sequence[int], loaded: dict[int, Archived]
+    ) -> list[Archived]:
+        """The rows and the neighbours of the best ones; what was loaded before isn't read again."""
+        for message in self._archive.rows(facts, [row for row in rows if row not in loaded]):
+            loaded[message.row] = message
+        messages = [loaded[row] for row in rows if row in loaded]
         here = {message.seq for message in messages}
         best = set(rows[:_BEST])
         wanted = {
@@ -144,7 +151,11 @@ class Recall:
             for seq in (message.seq - 1, message.seq + 1)
             if message.row in best and seq not in here and 0 <= seq < facts.messages
         }
-        around = self._archive.at_positions(facts, sorted(wanted))
+        around = [message for message in loaded.values() if message.seq in wanted]
+        wanted -= {message.seq for message in around}
+        for message in self._archive.at_positions(facts, sorted(wanted)):
+            loaded[message.row] = message
+            around.append(message)
         return sorted([*messages, *around], key=lambda message: message.seq)
 
     def _candidate(self, message: Archived) -> Candidate:
