@@ -35,7 +35,10 @@ class RunContext:
     )
     variant: str | None = field(default=None, metadata=_about("Variant of a running experiment."))
     cache: str = field(
-        default="use", metadata=_about("use, no-store, no-cache, or max-age=SECONDS.")
+        default="",
+        metadata=_about(
+            "use, no-store, no-cache, or max-age=SECONDS; empty: what the profile says."
+        ),
     )
 
 

@@ -155,7 +155,8 @@ class StepNodes:
             "allotrope_variant": context.variant,
             "allotrope_tenant": context.tenant,
             "allotrope_user": context.user,
-            "allotrope_cache": context.cache,
+            "allotrope_cache": profile.cache_directive(context.cache),
+            "allotrope_max_cost_usd": profile.max_cost,
         }
         given = {name: value for name, value in metadata.items() if value is not None}
         asked: RunnableConfig = {

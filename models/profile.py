@@ -27,7 +27,11 @@ class CachePolicy(_Strict):
     """Which answers may come from the cache."""
 
     exact: bool = Field(default=True, description="Reuse the answer to the very same request.")
-    semantic: bool = Field(default=False, description="Also to a question that means the same.")
+    semantic: bool | None = Field(
+        default=None,
+        description="Also to a question that means the same; default: as the settings say. "
+        "True needs the semantic tier to be on.",
+    )
     ttl_s: int | None = Field(default=None, ge=1, description="Seconds an answer is kept.")
 
 
@@ -82,6 +86,27 @@ class Profile(_Strict):
     @classmethod
     def _one_stop(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
+
+    def cache_directive(self, asked: str = "") -> str:
+        """What a run's metadata says to the cache: what the run asks for, else the policy.
+
+        Args:
+            asked: The run's own directive; it wins over `exact`.
+        """
+        words = [asked] if asked else []
+        if not asked and not self.cache.exact:
+            words.append("no-store, no-cache")
+        if self.cache.semantic is False:
+            words.append("no-semantic")
+        if self.cache.ttl_s is not None:
+            words.append(f"ttl={self.cache.ttl_s}")
+        return ", ".join(words)
+
+    @property
+    def max_cost(self) -> str | None:
+        """USD that one run may cost, as a plain number in text; None: no limit."""
+        limit = self.budget.max_cost_usd
+        return None if limit is None else format(limit, "f")
 
     def set_parameters(self) -> Mapping[Parameter, Any]:
         """The model parameters that this profile sets, in a fixed order."""

@@ -234,6 +234,7 @@ class CachingChatModel(BaseChatModel):
         semantic = asker.semantic is not None and bool(messages) and messages[-1].type == "human"
         if (
             semantic
+            and request.semantic
             and isinstance(messages[-1].content, str)
             and not kwargs.get("response_format")
             and not policy.reads_the_world(tools, answers.settings.volatile_tools)

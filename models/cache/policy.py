@@ -14,7 +14,8 @@ from allotrope.settings.cache import CacheSettings
 DIRECTIVES = "allotrope_cache"
 """Key in a run's metadata, or in `configurable` of a chain or graph.
 
-Its value: `no-store`, `no-cache`, `max-age=60`, `use`, separated by commas.
+Its value: `no-store`, `no-cache`, `max-age=60`, `use`, separated by commas; a profile adds
+`no-semantic` and `ttl=60`.
 """
 
 VOLATILE = re.compile(
@@ -53,6 +54,8 @@ class Request:
     read: bool = True
     write: bool = True
     max_age_s: float | None = None
+    semantic: bool = True
+    ttl_s: float | None = None
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -80,7 +83,9 @@ def request_of(
         InputError: A directive is unknown or malformed.
     """
     read = write = True
+    semantic = True
     max_age: float | None = None
+    ttl: float | None = None
     asked = str(metadata.get(DIRECTIVES) or "")
     words = {word.strip().lower() for word in asked.split(",") if word.strip()}
     for word in words:
@@ -91,6 +96,10 @@ def request_of(
             read = False
         elif name == "max-age" and value.isdigit():
             max_age = float(value)
+        elif name == "ttl" and value.isdigit():
+            ttl = float(value)
+        elif name == "no-semantic":
+            semantic = False
         elif name != "use":
             raise InputError(
                 f"The cache directive {word!r} is unknown.",
@@ -109,11 +118,15 @@ def request_of(
         read=read,
         write=write,
         max_age_s=max_age,
+        semantic=semantic,
+        ttl_s=ttl,
     )
 
 
 def lifetime(request: Request, settings: CacheSettings, *, volatile: bool, chance: float) -> float:
-    """Seconds an answer is kept: by agent, else profile, else in general; spread by the jitter.
+    """Seconds an answer is kept: as the profile says, else by agent, by profile, in general.
+
+    Spread by the jitter.
 
     Args:
         request: Who asks.
@@ -125,8 +138,8 @@ def lifetime(request: Request, settings: CacheSettings, *, volatile: bool, chanc
         Seconds; 0 means: not kept.
     """
     if volatile:
-        return settings.volatile_ttl_s
-    ttl = settings.ttl_by_agent.get(
+        return min(settings.volatile_ttl_s, request.ttl_s or settings.volatile_ttl_s)
+    ttl = request.ttl_s or settings.ttl_by_agent.get(
         request.agent, settings.ttl_by_profile.get(request.profile, settings.ttl_s)
     )
     return ttl * (1 - settings.ttl_jitter * chance)

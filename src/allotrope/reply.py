@@ -7,9 +7,10 @@ from typing import Any
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 
+from allotrope.exceptions import BudgetExceededError
 from allotrope.usage.prices import PriceBook
 from allotrope.usage.tokens import from_usage_metadata
 
@@ -76,6 +77,31 @@ class TurnMeter(BaseCallbackHandler):
     cost_usd: Decimal | None = Decimal(0)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     run_inline = True
+    raise_error = True
+
+    def on_chat_model_start(
+        self,
+        serialized: dict[str, Any],
+        messages: list[list[BaseMessage]],
+        *,
+        run_id: UUID,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Refuses a call once the run has cost what its profile's budget allows.
+
+        Raises:
+            BudgetExceededError: It has; the question stays in the thread.
+        """
+        limit = (metadata or {}).get("allotrope_max_cost_usd")
+        spent = self.cost_usd
+        if limit is None or spent is None or spent < Decimal(limit):
+            return
+        profile = (metadata or {}).get("allotrope_profile", "")
+        raise BudgetExceededError(
+            f"This run has cost {spent:.6f} USD; the profile {profile!r} allows {limit}.",
+            hint="Raise the profile's budget.max_cost_usd, or ask for less at a time.",
+        )
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
         """Counts one call."""
