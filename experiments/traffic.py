@@ -27,6 +27,11 @@ MISMATCH = 0.001
 2019, who advise a threshold far below 0.05 because the check is made on every experiment)."""
 
 
+FEEDBACK = ("score", "feedback")
+"""Names under which the ledger's feedback is an experiment's `feedback`; others are of something
+else."""
+
+
 def rows_to_run(experiment: Experiment, ledger: "Ledger", state: State) -> Run:
     """The exposures of an experiment in order of arrival, with what their first runs gave.
 
@@ -46,12 +51,15 @@ def rows_to_run(experiment: Experiment, ledger: "Ledger", state: State) -> Run:
             .order_by(exposures.c.at, exposures.c.unit)
         ).all()
         wanted = select(exposures.c.run).where(exposures.c.experiment == experiment.name)
-        scores: dict[str, float] = {
+        given: dict[str, float] = {
             row.run: row.score
             for row in connection.execute(
-                select(feedback.c.run, feedback.c.score).where(feedback.c.run.in_(wanted))
+                select(feedback.c.run, feedback.c.score)
+                .where(feedback.c.run.in_(wanted), feedback.c.metric.in_(FEEDBACK))
+                .order_by(feedback.c.at)
             )
         }
+        scores = {run: score for run, score in given.items() if 0 <= score <= 1}
         sums: dict[str, Any] = {
             row.run: row
             for row in connection.execute(
@@ -86,6 +94,7 @@ def rows_to_run(experiment: Experiment, ledger: "Ledger", state: State) -> Run:
             )
         }
     run = Run(header={"type": "header", "items": [row.unit for row in seen]})
+    run.header["outside"] = len(given) - len(scores)
     for variant, reason in state.stopped_variants.items():
         run.events.append({"event": "guard-rail", "variant": variant, "reason": reason})
     for row in seen:
@@ -181,6 +190,11 @@ def analyse_traffic(experiment: Experiment, run: Run) -> Analysis:
     reported = sum(e.n for e in estimates[primary].values())
     if run.results and not reported:
         warnings.append(f"Nobody reports {primary}: none of {len(run.results)} units has it.")
+    if outside := run.header.get("outside"):
+        warnings.append(
+            f"{outside} scores are not from 0 to 1 and don't count; "
+            "score again with allotrope feedback RUN SCORE."
+        )
     stopped = run.stopped_variants
     warnings += [f"{name} was stopped: {reason}." for name, reason in stopped.items()]
     counts = [sum(r.variant == name for r in run.results.values()) for name in names]

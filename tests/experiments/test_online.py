@@ -130,9 +130,12 @@ def test_traffic_joins_calls_and_feedback(settings: Settings) -> None:
             )  # fmt: skip
             if n % 2 == 0:
                 ledger.record_feedback(f"r{n}", 1.0 if choice.variant == "warm" else 0.0)
+        ledger.record_feedback("r0", 0.5, metric="length")  # of something else
+        ledger.record_feedback("r1", 5.0)  # on another scale
     experiments.close()
     run = read_traffic(tone(), store, settings)
     assert len(run.results) == 60
+    assert any("1 scores are not from 0 to 1" in w for w in analyse_traffic(tone(), run).warnings)
     assert run.spent == Decimal("0.120")
     analysis = analyse_traffic(tone(), run)
     assert analysis.estimates["feedback"]["warm"].mean == 1.0
