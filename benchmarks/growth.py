@@ -1,25 +1,30 @@
 """Time and bytes of a turn in a thread of 10, 100, 1,000 and 10,000 turns, with SQLite checkpoints.
 
-A small LangGraph graph does what the agents' graphs do: settle, fit, answer (a fixed text, so that
-no model's time is in it), after_turn; checkpoints are written to a file as in production.
+The assistant as `build_agent` gives it answers through the provider simulator on loopback, so that
+everything but a model's thinking is in the time: graph, memory, prompt, client, ledger, checkpoint.
+Forty turns are asked at each length; the turns between go straight to the archive, where they
+would be by then (`--all-turns` asks them all). The answer cache is off: no question comes twice.
 """
 
 import statistics
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from _form import arguments, show, write_json
-from langchain_core.messages import AIMessage, HumanMessage
-from langchain_core.runnables import RunnableConfig
-from langgraph.graph import END, START, MessagesState, StateGraph
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
-from allotrope.memory.checkpoints import open_checkpoints
+from allotrope import build_agent
+from allotrope.graphs.parts import Parts
 from allotrope.memory.manager import ConversationMemory
-from allotrope.memory.opening import open_memory
 from allotrope.settings import load_settings
+from allotrope.testing import ProviderSimulator
+
+MEASURED = 40
+"""Turns whose time is taken at each length."""
 
 SYLLABLES = ("ka", "lo", "mi", "ren", "tus", "vo", "shi", "dar", "pel", "nu", "gri", "fo")
 
@@ -35,72 +40,62 @@ def sentence(random: Random, words: list[str]) -> str:
     return " ".join(words[pick] for pick in picks)
 
 
-def graph(memory: ConversationMemory, saver: Any) -> Any:
-    """Settle and fit, answer, after_turn."""
-
-    def fit(state: MessagesState, config: RunnableConfig) -> dict[str, Any]:
-        thread = config["configurable"]["thread_id"]
-        return {"messages": memory.settle(state["messages"], thread=thread)}
-
-    def respond(state: MessagesState, config: RunnableConfig) -> dict[str, Any]:
-        thread = config["configurable"]["thread_id"]
-        memory.fit(state["messages"], budget=4_000, thread=thread)
-        return {"messages": [AIMessage("Noted: " + str(state["messages"][-1].content)[:80])]}
-
-    def finish(state: MessagesState, config: RunnableConfig) -> dict[str, Any]:
-        memory.after_turn(state["messages"], thread=config["configurable"]["thread_id"])
-        return {}
-
-    builder = StateGraph(MessagesState)
-    for name, node in (("fit", fit), ("respond", respond), ("finish", finish)):
-        builder.add_node(name, node)
-    builder.add_edge(START, "fit")
-    builder.add_edge("fit", "respond")
-    builder.add_edge("respond", "finish")
-    builder.add_edge("finish", END)
-    return builder.compile(checkpointer=saver)
+def fill(
+    memory: ConversationMemory, random: Random, words: list[str], first: int, last: int
+) -> None:
+    """Puts turns between the measured ones straight into the archive."""
+    for start in range(first, last, 100):
+        batch: list[BaseMessage] = []
+        for turn in range(start, min(start + 100, last)):
+            batch.append(HumanMessage(sentence(random, words), id=f"u{turn}"))
+            batch.append(AIMessage("Noted.", id=f"a{turn}"))
+        memory.after_turn(batch, thread="long")
 
 
 def main() -> None:
     """Plays the thread and looks at it at each length."""
-    options = arguments(__doc__ or "").parse_args()
+    parser = arguments(__doc__ or "")
+    parser.add_argument("--all-turns", action="store_true", help="ask every turn, archive none")
+    options = parser.parse_args()
     lengths = (10, 100, 300) if options.quick else (10, 100, 1_000, 10_000)
     random = Random(7)
     words = vocabulary(random)
     results: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        settings = load_settings(environ={}, env_file=None, data_dir=Path(folder))
-        memory = open_memory(settings)
-        with open_checkpoints(settings) as saver:
-            runner = graph(memory, saver)
-            config = {"configurable": {"thread_id": "long"}}
+    with tempfile.TemporaryDirectory() as folder, ProviderSimulator() as simulator:
+        environ = {"OPENAI_API_KEY": "sk-bench", "OPENAI_BASE_URL": simulator.openai_url}
+        settings = load_settings(
+            environ=environ,
+            env_file=None,
+            data_dir=Path(folder),
+            redis={"embedded": False},
+            embedded={"enabled": False},
+            cache={"enabled": False},
+        )
+        with (
+            closing(Parts(settings)) as parts,
+            build_agent(settings=settings, parts=parts) as agent,
+        ):
+            agent.ask("A first turn opens everything.", thread_id="warm")
             done = 0
             for length in lengths:
-                # turns between the measured ones go straight to the archive, as they would have
-                measured = min(40, length - done)
-                batch = []
-                for turn in range(done, length - measured):
-                    batch.append(HumanMessage(sentence(random, words), id=f"u{turn}"))
-                    batch.append(AIMessage("Noted.", id=f"a{turn}"))
-                    if len(batch) >= 200:
-                        memory.after_turn(batch, thread="long")
-                        batch = []
-                memory.after_turn(batch, thread="long")
+                measured = length - done if options.all_turns else min(MEASURED, length - done)
+                fill(parts.memory, random, words, done, length - measured)
                 before = size(Path(folder))
                 samples = []
                 for _ in range(measured):
-                    message = HumanMessage(sentence(random, words))
+                    text = sentence(random, words)
                     since = time.perf_counter()
-                    runner.invoke({"messages": [message]}, config, durability="sync")
+                    agent.ask(text, thread_id="long")
                     samples.append((time.perf_counter() - since) * 1000)
+                    simulator.reset()
                 done = length
                 grown = size(Path(folder)) - before
                 results[str(length)] = {
-                    "ms_p50": statistics.median(samples),
-                    "state_messages": len(runner.get_state(config).values["messages"]),
+                    "ms_p50": statistics.median(samples[-MEASURED:]),
+                    "asked": measured,
+                    "state_messages": len(agent.history("long")),
                     "bytes_per_turn": grown / measured,
                 }
-        memory.close(timeout_s=2)
     base = results["100"]["ms_p50"]
     show(
         "One turn in a long thread (no model's time)",

@@ -1,9 +1,10 @@
 """Which archived messages bear on a question: BM25 in three widths, feedback, speakers, dates.
 
-Chosen on LoCoMo conversations, each constant round and checked leaving one conversation out
-(`benchmarks/retention.py` measures it): BM25 over the message, over the message with its
-neighbours and over its session (Robertson & Zaragoza 2009), a second round with the words of the
-best answers (RM3, Lavrenko & Croft 2001), who speaks, and when.
+Chosen on five LoCoMo conversations, all at once; `docs/memory.md` says what choosing single
+weights with one conversation left out gives, and `benchmarks/retention.py` measures the whole:
+BM25 over the message, over the message with its neighbours and over its session (Robertson &
+Zaragoza 2009), a second round with the words of the best answers (RM3, Lavrenko & Croft 2001),
+who speaks, and when.
 """
 
 import math
