@@ -2,7 +2,7 @@
 
 import importlib
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.caches import BaseCache
 from langchain_core.embeddings import Embeddings
@@ -14,6 +14,9 @@ from allotrope.models.cache.redis_cache import RedisCache
 from allotrope.models.cache.semantic import SemanticTier
 from allotrope.settings import Settings
 from allotrope.stores.redis import PerLoop, open_async_redis, open_redis
+
+if TYPE_CHECKING:
+    from allotrope.models.cache.verify import Verifier
 
 logger = logging.getLogger("allotrope.cache")
 
@@ -64,7 +67,48 @@ def open_semantic(
     from allotrope.models.cache.score import load_scorer
 
     gate = SafetyGate(load_scorer(semantic.coefficients), precision=semantic.precision)
-    return SemanticTier(answers, embeddings or open_embeddings(settings), gate=gate, name=name)
+    return SemanticTier(
+        answers,
+        embeddings or open_embeddings(settings),
+        gate=gate,
+        name=name,
+        verify=None if semantic.verify is None else open_verifier(settings, semantic.verify),
+    )
+
+
+def open_verifier(settings: Settings, name: str) -> "Verifier":
+    """The cheap model that has the last word on semantic hits.
+
+    Args:
+        settings: Keys and addresses of the providers.
+        name: In the form of `init_chat_model`, `openai:gpt-4o-mini`.
+
+    Raises:
+        SettingsError: It can't be made.
+    """
+    from langchain.chat_models import init_chat_model
+
+    from allotrope.models.cache.verify import Verifier
+
+    try:
+        return Verifier(init_chat_model(name, temperature=0, **_provider(settings, name)))
+    except Exception as exc:
+        raise SettingsError(
+            f"ALLOTROPE_CACHE__SEMANTIC__VERIFY is {name!r}, which can't be used: {exc}.",
+            hint="Write provider:model, such as openai:gpt-4o-mini.",
+        ) from exc
+
+
+def _provider(settings: Settings, name: str) -> dict[str, Any]:
+    """Key and address of a model's provider, and how long to wait for it."""
+    if name.startswith("ollama:"):
+        return {"base_url": settings.ollama.host}
+    more: dict[str, Any] = {}
+    if name.startswith("openai:") and settings.openai.api_key is not None:
+        more = {"api_key": settings.openai.api_key, "max_retries": 0, "timeout": 5.0}
+        if settings.openai.base_url is not None:
+            more["base_url"] = settings.openai.base_url
+    return more
 
 
 def open_embeddings(settings: Settings) -> Embeddings:
@@ -81,15 +125,8 @@ def open_embeddings(settings: Settings) -> Embeddings:
             "No embeddings are set.",
             hint="Set ALLOTROPE_CACHE__SEMANTIC__EMBEDDINGS, or give --vectors.",
         )
-    more: dict[str, Any] = {}
-    if name.startswith("openai:") and settings.openai.api_key is not None:
-        more = {"api_key": settings.openai.api_key, "max_retries": 0, "timeout": 5.0}
-        if settings.openai.base_url is not None:
-            more["base_url"] = settings.openai.base_url
-    if name.startswith("ollama:"):
-        more = {"base_url": settings.ollama.host}
     try:
-        made = init_embeddings(name, **more)
+        made = init_embeddings(name, **_provider(settings, name))
     except Exception as exc:
         raise SettingsError(
             f"ALLOTROPE_CACHE__SEMANTIC__EMBEDDINGS is {name!r}, which can't be used: {exc}.",

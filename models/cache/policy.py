@@ -18,6 +18,9 @@ Its value: `no-store`, `no-cache`, `max-age=60`, `use`, separated by commas; a p
 `no-semantic` and `ttl=60`.
 """
 
+DOCS = "allotrope_docs"
+"""Key in a run's metadata: a list of the source documents that the answer was made from."""
+
 VOLATILE = re.compile(
     r"""\b(?:
     today(?:'s)? | tonight | tomorrow(?:'s)? | yesterday(?:'s)? | now(?:adays)? | currently
@@ -51,6 +54,7 @@ class Request:
     prompt: str = ""
     run_id: str = ""
     thread: str = ""
+    docs: tuple[str, ...] = ()
     read: bool = True
     write: bool = True
     max_age_s: float | None = None
@@ -66,7 +70,8 @@ class Request:
             "run": self.run_id,
             "thread": self.thread,
         }
-        return tuple(f"{kind}={value}" for kind, value in named.items() if value)
+        found = [f"{kind}={value}" for kind, value in named.items() if value]
+        return (*found, *(f"doc={name}" for name in self.docs))
 
 
 def request_of(
@@ -113,6 +118,7 @@ def request_of(
         agent=str(metadata.get("allotrope_agent") or ""),
         profile=profile,
         prompt=str(metadata.get("allotrope_prompt") or ""),
+        docs=_docs(metadata.get(DOCS)),
         run_id=str(metadata.get("allotrope_run_id") or ""),
         thread=str(metadata.get("thread_id") or ""),
         read=read,
@@ -121,6 +127,15 @@ def request_of(
         semantic=semantic,
         ttl_s=ttl,
     )
+
+
+def _docs(given: object) -> tuple[str, ...]:
+    """The names of source documents: a list of them, or one alone."""
+    if isinstance(given, str):
+        return (given,) if given else ()
+    if not isinstance(given, list | tuple | set | frozenset):
+        return ()
+    return tuple(sorted({str(name) for name in given if name}))
 
 
 def lifetime(request: Request, settings: CacheSettings, *, volatile: bool, chance: float) -> float:

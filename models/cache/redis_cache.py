@@ -6,8 +6,18 @@ import re
 from typing import Any, cast
 
 from langchain_core.caches import RETURN_VAL_TYPE, BaseCache
-from langchain_core.load import load
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    ChatMessage,
+    FunctionMessage,
+    HumanMessage,
+    HumanMessageChunk,
+    SystemMessage,
+    SystemMessageChunk,
+    ToolMessage,
+)
 from langchain_core.outputs import ChatGeneration, Generation
 from langchain_core.runnables.config import ensure_config
 
@@ -21,6 +31,15 @@ logger = logging.getLogger("allotrope.cache")
 
 OBJECT = re.compile(r"<(?:class|function|bound method|[\w.]+ object at)\b|SecretStr")
 """Python reprs in LangChain's model string: they name a class but not its schema."""
+
+KINDS: dict[str, type[BaseMessage]] = {
+    kind.__name__: kind
+    for kind in (
+        AIMessage, AIMessageChunk, ChatMessage, FunctionMessage, HumanMessage, HumanMessageChunk,
+        SystemMessage, SystemMessageChunk, ToolMessage,
+    )
+}  # fmt: skip
+"""Messages in LangChain's prompt strings by name; its own `load` is a beta that warns."""
 
 ZERO = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
 
@@ -98,7 +117,7 @@ class RedisCache(BaseCache):
         if "chat-ollama" in llm_string and "model" not in llm_string:
             if not self._told:
                 self._told = True
-                logger.warning(
+                logger.info(
                     "ChatOllama doesn't tell a cache its model, so it isn't cached; "
                     "use allotrope's chain, which does."
                 )
@@ -139,10 +158,9 @@ def _messages(prompt: str) -> list[BaseMessage] | None:
         for item in listed:
             for name in ("usage_metadata", "response_metadata", "id"):
                 item["kwargs"].pop(name, None)
-        found = [load(item, allowed_objects="messages") for item in listed]
+        return [KINDS[item["id"][-1]](**item["kwargs"]) for item in listed]
     except Exception:  # noqa: BLE001 - anything else than messages: the string itself is the key
         return None
-    return found if all(isinstance(message, BaseMessage) for message in found) else None
 
 
 def _model_form(llm_string: str) -> Any:

@@ -10,7 +10,8 @@ import json
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,6 +23,7 @@ from allotrope.models.cache.breaker import StoreBreaker
 from allotrope.models.cache.codec import Entry, UnreadableEntryError
 from allotrope.models.cache.mirror import Candidate, Mirror, Vector, unit
 from allotrope.models.cache.store import Steps
+from allotrope.models.cache.verify import Verifier
 
 logger = logging.getLogger("allotrope.cache")
 
@@ -46,6 +48,13 @@ class Gate(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Served:
+    """The end of a search; without a hit in shadow mode."""
+
+    hit: Hit | None
+
+
 class SemanticTier:
     """Finds and keeps answers by meaning.
 
@@ -54,7 +63,8 @@ class SemanticTier:
         embeddings: Makes vectors of questions.
         gate: Decides after the vector match.
         name: The embedding model; vectors of different models never meet.
-        verify: Optional last word, asked with both questions; such as a cheap model.
+        verify: Optional last word of a cheap model; asked between the steps on the store, so that
+            neither the store nor an event loop waits for it.
     """
 
     def __init__(
@@ -64,7 +74,7 @@ class SemanticTier:
         *,
         gate: Gate,
         name: str = "",
-        verify: Callable[[str, str], bool] | None = None,
+        verify: Verifier | None = None,
     ) -> None:
         self._answers = answers
         self._embeddings = embeddings
@@ -83,7 +93,12 @@ class SemanticTier:
         vector = self._embedded(call)
         if vector is None:
             return None
-        return self._answers.execute(self._search(call, vector))
+        for candidate in self._answers.execute(self._search(call, vector)) or ():
+            if self._verify is None or self._verify.same(call.question, candidate.question):
+                served = self._answers.execute(self._serve(call, candidate))
+                if served is not None:
+                    return served.hit
+        return None
 
     async def afind(self, call: Call) -> Hit | None:
         """The same as `find`, asynchronously."""
@@ -92,7 +107,12 @@ class SemanticTier:
         vector = await self._aembedded(call)
         if vector is None:
             return None
-        return await self._answers.aexecute(self._search(call, vector))
+        for candidate in await self._answers.aexecute(self._search(call, vector)) or ():
+            if self._verify is None or await self._verify.asame(call.question, candidate.question):
+                served = await self._answers.aexecute(self._serve(call, candidate))
+                if served is not None:
+                    return served.hit
+        return None
 
     def add(self, call: Call, entry: Entry) -> None:
         """Makes a kept answer findable by meaning."""
@@ -151,7 +171,7 @@ class SemanticTier:
             self._mirrors.move_to_end(key)
             return mirror
 
-    def _search(self, call: Call, vector: Vector) -> Steps[Hit | None]:
+    def _search(self, call: Call, vector: Vector) -> Steps[Iterator[Candidate] | None]:
         key = self._space(call)
         mirror = self._mirror(key)
         while True:
@@ -169,33 +189,40 @@ class SemanticTier:
                 break
         with self._lock:
             candidates = mirror.search(vector, self._settings.candidates)
-        for candidate in self._admitted(call, candidates):
-            now = self._answers.clock()
-            (data,) = yield [("GET", call.part.key("e", candidate.digest))]
-            entry = self._entry(data, candidate)
-            if entry is None:
-                with self._lock:
-                    mirror.remove(candidate.digest)
-                continue
-            limit = min(self._settings.ttl_s, call.request.max_age_s or float("inf"))
-            if now - entry.created > limit:
-                continue
-            if self._settings.mode == "shadow":
-                yield from store.count(call.part, {"shadow_hits": 1})
-                return None
-            yield from self._answers.booked(call, entry, "semantic", candidate.digest)
-            return Hit(entry=entry, tier="semantic")
-        return None
+        return self._admitted(call, candidates)
 
     def _admitted(self, call: Call, candidates: Sequence[Candidate]) -> Iterator[Candidate]:
         """The candidates that may answer, nearest first; the gate looks at one when it is asked."""
         for candidate in candidates:
             if candidate.cosine < LEAST_COSINE:
                 return
-            if self._gate.admits(call.question, candidate.question, candidate.cosine) and (
-                self._verify is None or self._verify(call.question, candidate.question)
-            ):
+            if self._gate.admits(call.question, candidate.question, candidate.cosine):
                 yield candidate
+
+    def _serve(self, call: Call, candidate: Candidate) -> Steps[Served | None]:
+        """The answer of a candidate; None when it is gone or too old and the next may have it."""
+        now = self._answers.clock()
+        (data,) = yield [("GET", call.part.key("e", candidate.digest))]
+        entry = self._entry(data, candidate)
+        if entry is None:
+            mirror = self._mirror(self._space(call))
+            with self._lock:
+                mirror.remove(candidate.digest)
+            return None
+        if now - entry.created > min(self._lifetime(call), call.request.max_age_s or float("inf")):
+            return None
+        if self._settings.mode == "shadow":
+            yield from store.count(call.part, {"shadow_hits": 1})
+            return Served(None)
+        yield from self._answers.booked(call, entry, "semantic", candidate.digest)
+        return Served(Hit(entry=entry, tier="semantic"))
+
+    def _lifetime(self, call: Call) -> float:
+        """Seconds a semantic hit may be old: by agent, else profile, else in general."""
+        semantic, request = self._settings, call.request
+        return semantic.ttl_by_agent.get(
+            request.agent, semantic.ttl_by_profile.get(request.profile, semantic.ttl_s)
+        )
 
     def _entry(self, data: Any, candidate: Candidate) -> Entry | None:
         if not isinstance(data, bytes):

@@ -30,6 +30,16 @@ class SemanticSettings(Section):
     )
     max_entries: int = Field(default=10_000, ge=1, description="Questions kept per space.")
     ttl_s: Lifetime = Field(default=86_400.0, description="Seconds a semantic hit may be old.")
+    ttl_by_agent: dict[str, Lifetime] = Field(
+        default_factory=dict, description="Other ages in seconds, by agent."
+    )
+    ttl_by_profile: dict[str, Lifetime] = Field(
+        default_factory=dict, description="Other ages in seconds, by profile."
+    )
+    verify: str | None = Field(
+        default=None,
+        description="init_chat_model name of a cheap model that must agree, `openai:gpt-4o-mini`.",
+    )
     candidates: int = Field(default=5, ge=1, le=50, description="Neighbours put to the gate.")
 
 

@@ -1,15 +1,21 @@
 """The semantic tier over a real Redis: other words hit, other conversations never."""
 
+import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from langchain_core.embeddings import Embeddings
+from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 
 from allotrope.models.cache import RedisCache, open_answers, open_semantic
 from allotrope.models.cache.mirror import Mirror, unit
+from allotrope.models.cache.policy import request_of
+from allotrope.models.cache.verify import Verifier
 from allotrope.models.openai import OpenAIChat
 from allotrope.settings import Settings
+from allotrope.settings.cache import CacheSettings
 from allotrope.testing import ProviderSimulator, Reply, ToolCall
 
 MakeChat = Callable[..., OpenAIChat]
@@ -182,3 +188,70 @@ def test_the_mirror_is_bounded_and_forgets() -> None:
     assert all(candidate.digest != "29" for candidate in mirror.search(newest, 3))
     assert unit([0.0, 0.0]) is None
     assert unit([float("nan")]) is None
+
+
+class Judge(Verifier):
+    """Says what it is told to."""
+
+    def __init__(self, says: str) -> None:
+        super().__init__(FakeListChatModel(responses=[says]))
+
+
+@pytest.mark.parametrize(("says", "kind"), [("Yes.", "semantic"), ("NO", None), ("perhaps", None)])
+async def test_a_verifying_model_has_the_last_word_in_sync_and_async(
+    roomy: Settings,
+    cache: RedisCache,
+    vectors: WordVectors,
+    make_chat: MakeChat,
+    says: str,
+    kind: str | None,
+) -> None:
+    _tier(roomy, cache, vectors)
+    assert cache.asker.semantic is not None
+    cache.asker.semantic._verify = Judge(says)
+    model = make_chat()
+    model.invoke(FIRST)
+    none = {"metadata": {"allotrope_cache": "no-store"}}
+    for hit in (model.invoke(OTHER, none), await model.ainvoke(OTHER, none)):  # type: ignore[arg-type]  # a RunnableConfig
+        assert hit.response_metadata["allotrope"].get("cached") == kind
+
+
+async def test_a_slow_verifier_holds_up_no_event_loop(
+    roomy: Settings, cache: RedisCache, vectors: WordVectors, make_chat: MakeChat
+) -> None:
+    _tier(roomy, cache, vectors)
+    assert cache.asker.semantic is not None
+    model = make_chat()
+    model.invoke(FIRST)
+    released = asyncio.Event()
+
+    class Slow(Judge):
+        async def asame(self, asked: str, kept: str) -> bool:
+            await released.wait()
+            return True
+
+    cache.asker.semantic._verify = Slow("yes")
+    waiting = asyncio.create_task(model.ainvoke(OTHER))
+    exact = await model.ainvoke(FIRST)
+    assert exact.response_metadata["allotrope"]["cached"] == "exact"
+    assert not waiting.done()
+    released.set()
+    assert (await waiting).response_metadata["allotrope"]["cached"] == "semantic"
+
+
+def test_the_age_of_a_semantic_hit_is_set_by_agent(
+    roomy: Settings, cache: RedisCache, vectors: WordVectors, make_chat: MakeChat
+) -> None:
+    _tier(roomy, cache, vectors, ttl_by_agent={"hasty": 1e-6})
+    model = make_chat()
+    for agent, kind in (("hasty", None), ("calm", "semantic")):
+        config: Any = {"metadata": {"allotrope_agent": agent}}
+        model.invoke(FIRST, config)
+        answer = model.invoke(OTHER, config)
+        assert answer.response_metadata["allotrope"].get("cached") == kind
+
+
+def test_source_documents_are_tags() -> None:
+    request = request_of({"allotrope_docs": ["b", "a"]}, settings=CacheSettings())
+    assert request.tags == ("doc=a", "doc=b")
+    assert request_of({"allotrope_docs": 3}, settings=CacheSettings()).tags == ()

@@ -1,0 +1,48 @@
+"""The optional last word on a semantic hit: a cheap model is asked whether both ask the same."""
+
+import logging
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
+
+logger = logging.getLogger("allotrope.cache")
+
+TASK = (
+    "You compare two questions. Answer YES if a correct and complete answer to one is a correct "
+    "and complete answer to the other, else NO. One word."
+)
+
+
+class Verifier:
+    """Asks a model; whatever isn't a plain yes is a no, a failure too.
+
+    Args:
+        model: A cheap chat model.
+    """
+
+    def __init__(self, model: BaseChatModel) -> None:
+        self._model = model
+
+    def same(self, asked: str, kept: str) -> bool:
+        """Whether the model says that both ask the same."""
+        try:
+            return _yes(self._model.invoke(_messages(asked, kept)))
+        except Exception as exc:  # noqa: BLE001 - unverified means asked anew, never an error
+            logger.warning("A semantic hit couldn't be verified: %s.", type(exc).__name__)
+            return False
+
+    async def asame(self, asked: str, kept: str) -> bool:
+        """The same as `same`, asynchronously."""
+        try:
+            return _yes(await self._model.ainvoke(_messages(asked, kept)))
+        except Exception as exc:  # noqa: BLE001 - as in same
+            logger.warning("A semantic hit couldn't be verified: %s.", type(exc).__name__)
+            return False
+
+
+def _messages(asked: str, kept: str) -> list[BaseMessage]:
+    return [SystemMessage(TASK), HumanMessage(f"1: {asked}\n2: {kept}")]
+
+
+def _yes(answer: BaseMessage) -> bool:
+    return answer.text.strip().strip(".!\"'*").lower() == "yes"
