@@ -253,6 +253,34 @@ def check_layers(experiment: Experiment, store: ExperimentStore) -> None:
             )
 
 
+def enforce(experiment: Experiment, run: Run, store: ExperimentStore) -> list[str]:
+    """Stops variants that break a guard-rail, and the experiment at its `max_units`.
+
+    Args:
+        experiment: An online experiment.
+        run: From `read_traffic`.
+        store: Where it is kept.
+
+    Returns:
+        What was done, in words; nothing for an experiment that isn't running.
+    """
+    from allotrope.experiments.traffic import traffic_breaches
+
+    if store.state(experiment.name).status != "running":
+        return []
+    done = []
+    for variant, reason in traffic_breaches(experiment, run).items():
+        store.stop_variant(experiment.name, variant, reason=reason)
+        done.append(f"{variant} is stopped: {reason}.")
+    limit = experiment.stop.max_units
+    seen = [result.variant for result in run.results.values()]
+    if limit is not None and all(seen.count(v.name) >= limit for v in experiment.variants):
+        reason = f"every variant has {limit} units"
+        store.end(experiment.name, by="rule", what=reason)
+        done.append(f"{experiment.name} has ended: {reason}.")
+    return done
+
+
 def read_traffic(experiment: Experiment, store: ExperimentStore, settings: Settings) -> Run:
     """What the ledger knows of an online experiment; enters exposures that were kept aside first.
 

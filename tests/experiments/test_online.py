@@ -11,7 +11,7 @@ import pytest
 from allotrope.exceptions import InputError, StoreError
 from allotrope.experiments.assignment import assign
 from allotrope.experiments.definition import Experiment, load_experiment, parse_experiment
-from allotrope.experiments.online import OnlineExperiments, check_layers, read_traffic
+from allotrope.experiments.online import OnlineExperiments, check_layers, enforce, read_traffic
 from allotrope.experiments.outcome import Outcome
 from allotrope.experiments.results import Result, Run
 from allotrope.experiments.store import ExperimentStore, open_store
@@ -206,6 +206,24 @@ def test_guard_rails_of_traffic(rail: dict[str, Any]) -> None:
 
     assert list(traffic_breaches(guarded, traffic(outcomes(bad=True)))) == ["warm"]
     assert traffic_breaches(guarded, traffic(outcomes(bad=False))) == {}
+
+
+def test_a_look_stops_what_breaks_its_guard_rail(settings: Settings) -> None:
+    store = open_store(settings)
+    guarded = tone(
+        guard_rails=[{"metric": "error_rate", "max": 0.1}],
+        stop={"min_units": 2, "max_units": 100},
+    )  # fmt: skip
+    store.start(guarded, by="ann")
+    bad = [("warm", {"error_rate": 1.0}), ("plain", {"error_rate": 0.0})]
+    assert enforce(guarded, traffic(bad), store) == []
+    assert "warm is stopped" in enforce(guarded, traffic(bad * 60), store)[0]
+    assert set(store.state("tone").stopped_variants) == {"warm"}
+    good = [("warm", {"error_rate": 0.0}), ("plain", {"error_rate": 0.0})]
+    assert enforce(guarded, traffic(good * 100), store) == [
+        "tone has ended: every variant has 100 units."
+    ]
+    assert store.state("tone").status == "ended"
 
 
 def test_layers_and_promotion(settings: Settings) -> None:

@@ -199,7 +199,13 @@ def status(
     store = open_store(settings)
     if name is not None:
         experiment = store.load(name)
-        _print_analysis(experiment, _results(experiment, store, settings), as_json=as_json)
+        results = _results(experiment, store, settings)
+        if experiment.kind == "online":
+            from allotrope.experiments.online import enforce
+
+            for said in enforce(experiment, results, store):
+                print(said, file=sys.stderr)
+        _print_analysis(experiment, results, as_json=as_json)
         return
     rows = []
     for each in store.names():
