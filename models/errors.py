@@ -246,8 +246,21 @@ def _code(exc: BaseException) -> str | None:
             found = inner.get(key)
             if isinstance(found, str) and any(found.lower() in codes for codes, _ in _BY_CODE):
                 return found.lower()
+    if type(exc) is ValueError:
+        return _code_in_words(str(exc))
     # llama.cpp repeats the HTTP status in `code`
     return code if isinstance(code, str) and not code.isdigit() else None
+
+
+def _code_in_words(text: str) -> str | None:
+    """The code in what langchain-openai makes of an error event: a bare `ValueError`.
+
+    `server_error: It broke` (chat_models/base.py:5491), `ResponseError(code='server_error', …)`
+    (5488, 5165) or `{'code': 'server_error', …}` (2096). A code we don't know is none.
+    """
+    found = re.match(r"(\w+): ", text) or re.search(r"\bcode['\"]?[=:] ?['\"](\w+)['\"]", text)
+    code = found[1].lower() if found else None
+    return code if any(code in codes for codes, _ in _BY_CODE) else None
 
 
 def _headers(exc: BaseException) -> Mapping[str, str]:

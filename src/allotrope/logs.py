@@ -94,6 +94,19 @@ class TextFormatter(logging.Formatter):
         return f"{at} {record.levelname.lower()} {record.name}: {_safe(record.getMessage())}{told}"
 
 
+class ForPeople(logging.Filter):
+    """Keeps the circuits' comings and goings off a terminal, where people read answers.
+
+    They are told by the reply's own sentence; in files, pipes and JSON the lines are all there,
+    and on a terminal with `ALLOTROPE_LOG__LEVEL=INFO`.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is shown."""
+        circuits = record.name == "allotrope.breaker" and record.levelno < logging.ERROR
+        return not (circuits and sys.stderr.isatty())
+
+
 class _StandardError(logging.StreamHandler[TextIO]):
     """Writes to what standard error is at that moment, as the standard library's last resort."""
 
@@ -119,6 +132,8 @@ def configure(settings: LogSettings, *, stream: TextIO | None = None) -> None:
     handler = _StandardError() if stream is None else logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter() if settings.format == "json" else TextFormatter())
     handler.addFilter(IdsFilter())
+    if stream is None and settings.format == "text" and settings.level == "WARNING":
+        handler.addFilter(ForPeople())
     logger.addHandler(handler)
     logger.setLevel(settings.level)
 

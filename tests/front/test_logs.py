@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+from typing import Any
 
 import pytest
 
@@ -77,3 +78,25 @@ def test_counters_for_prometheus() -> None:
         counters.count("no_such_counter")
     counters.clear()
     assert counters.prometheus_text() == ""
+
+
+@pytest.mark.parametrize(
+    ("level", "form", "terminal", "shown"),
+    [
+        ("WARNING", "text", True, False),
+        ("WARNING", "text", False, True),
+        ("WARNING", "json", True, True),
+        ("INFO", "text", True, True),
+    ],
+)
+def test_a_terminal_shows_no_circuit_changes_unless_asked(
+    monkeypatch: pytest.MonkeyPatch, level: Any, form: Any, terminal: bool, shown: bool
+) -> None:
+    err = io.StringIO()
+    monkeypatch.setattr(err, "isatty", lambda: terminal)
+    monkeypatch.setattr("sys.stderr", err)
+    configure(LogSettings(level=level, format=form))
+    logging.getLogger("allotrope.breaker").warning("circuit openai/o3: closed -> open")
+    assert ("closed -> open" in err.getvalue()) == shown
+    log.warning("something else")
+    assert "something else" in err.getvalue()

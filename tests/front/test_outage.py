@@ -83,3 +83,41 @@ def test_a_broken_stream_restarts_and_nothing_is_glued(
 def test_it_needs_an_agent_and_a_question(cli: Any) -> None:
     assert cli("ask", "assistant").code == 2
     assert cli("ask", "--resume", "x", "assistant", "text").code == 2
+
+
+async def test_a_kept_question_is_answered_later_by_coroutines_too(
+    simulator: ProviderSimulator, simulator_environ: dict[str, str]
+) -> None:
+    from allotrope.exceptions import AllProvidersFailedError, InputError
+    from allotrope.runtime import build_agent
+    from allotrope.settings import load_settings
+
+    settings = load_settings(environ=simulator_environ, env_file=None)
+    simulator.faults.add("503", provider="openai", times=3)
+    simulator.down("ollama")
+    with build_agent("assistant", settings=settings) as agent:
+        with pytest.raises(AllProvidersFailedError):
+            agent.ask("What is the capital of Italy?", thread_id="kept")
+        simulator.up("ollama")
+        simulator.script(["Rome."], provider="ollama")
+        reply = await agent.aresume("kept")
+        assert reply.as_dict()["answer"] == "Rome."
+        with pytest.raises(InputError, match="waits for an answer"):
+            await agent.aresume("kept")
+
+
+def test_status_is_shown_again_until_it_is_stopped(
+    cli: Any, simulator: ProviderSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("allotrope.cli.status.time.sleep", pause)
+    ran = cli("status", "--watch", "--json")
+    assert ran.code == 130
+    assert len([json.loads(line) for line in ran.out.splitlines()]) == 2
+    assert pauses == [1.0, 1.0]

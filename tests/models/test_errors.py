@@ -17,6 +17,7 @@ from allotrope import exceptions as ours
 from allotrope.models.errors import classify, redact
 from allotrope.models.policy import FAILOVER_ERRORS, policy
 from allotrope.models.waits import retry_after
+from allotrope.testing.simulator import ProviderSimulator
 
 KEY = "sk-proj-VERYsecret0123456789"
 
@@ -257,6 +258,13 @@ def test_ollama_connections(say: Callable[..., None], ollama: ChatOllama) -> Non
         (httpx.ReadTimeout("x"), ours.ProviderTimeoutError),
         (socket.gaierror(), ours.ProviderUnreachableError),
         (json.JSONDecodeError("x", "y", 0), ours.MalformedReplyError),
+        (ValueError("server_error: It broke."), ours.ProviderUnavailableError),
+        (
+            ValueError("ResponseError(code='rate_limit_exceeded', message='x')"),
+            ours.RateLimitedError,
+        ),
+        (ValueError("{'code': 'insufficient_quota', 'message': 'x'}"), ours.QuotaExhaustedError),
+        (ValueError("something: else"), ours.UnexpectedProviderError),
         (TypeError("a bug"), ours.UnexpectedProviderError),
     ],
 )
@@ -340,3 +348,17 @@ def test_keys_are_taken_out() -> None:
     assert "abc" not in clean
     assert "pw" not in clean
     assert "host/0" in clean
+
+
+def test_an_error_event_of_the_responses_api(simulator: ProviderSimulator) -> None:
+    model = ChatOpenAI(
+        model="o3",
+        api_key="sk-x",
+        base_url=simulator.openai_url,
+        max_retries=0,
+        use_responses_api=True,
+    )
+    simulator.faults.add("sse_error", provider="openai", after_tokens=1)
+    caught = failure(lambda: list(model.stream("hi")))
+    assert type(classify(caught, provider="openai", model="o3")) is ours.ProviderUnavailableError
+    model.root_client.close()
