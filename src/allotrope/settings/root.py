@@ -33,6 +33,8 @@ from allotrope.settings.serve import ServeSettings
 from allotrope.settings.usage import UsageSettings
 
 PREFIX = "ALLOTROPE_"
+TESTS = "ALLOTROPE_TEST_"
+"""Variables for our tests; no settings."""
 
 USUAL_NAMES: Mapping[str, tuple[str, ...]] = {
     "OPENAI_API_KEY": ("openai", "api_key"),
@@ -184,7 +186,10 @@ def _own(environ: Mapping[str, str]) -> _Found:
     return {
         _path_of(name): (name, _decode(_path_of(name), value))
         for name, value in environ.items()
-        if name.startswith(PREFIX) and not name.endswith("_FILE") and value != ""
+        if name.startswith(PREFIX)
+        and not name.startswith(TESTS)
+        and not name.endswith("_FILE")
+        and value != ""
     }
 
 
