@@ -4,7 +4,7 @@ import asyncio
 import re
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -278,14 +278,26 @@ class Agent:
 
     async def astream(
         self,
-        text: str,
+        text: str | None,
         *,
         thread_id: str | None = None,
         context: RunContext | Mapping[str, Any] | None = None,
-    ) -> AsyncIterator[dict[str, Any]]:
-        """As `stream`, asynchronously."""
+        before: Sequence[BaseMessage] = (),
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        """As `stream`, asynchronously.
+
+        Args:
+            text: The question; None answers the one the thread was left with, as `resume`.
+            thread_id: The conversation to go on with; default: a new one.
+            context: As for `ask`.
+            before: Earlier messages of the conversation, where the thread doesn't have them.
+        """
         turn = await self._ajoined(self._begin(text, thread_id, context), context)
+        if before and turn.input is not None:
+            turn = replace(turn, input={"messages": [*before, *turn.input["messages"]]})
         graph = await self.agraph()
+        if text is None:
+            self._waiting(await graph.aget_state(turn.config), turn.thread_id)
         if self.spec.asks:
             turn = _answering(turn, await graph.aget_state(turn.config))
         state: Any = {}
@@ -418,7 +430,7 @@ def _answering(turn: TurnStart, found: Any) -> TurnStart:
         return turn
     from langgraph.types import Command
 
-    return replace(turn, input=Command(resume=turn.input["messages"][0].text))
+    return replace(turn, input=Command(resume=turn.input["messages"][-1].text))
 
 
 def asked_of_person(interrupts: Any, thread_id: str) -> str:

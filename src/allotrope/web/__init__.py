@@ -1,0 +1,1 @@
+"""What is served over HTTP: the OpenAI-compatible endpoint, the chat page, the dashboard."""

@@ -1,0 +1,192 @@
+"""The chat page and what it asks for: threads, their messages, a turn as a stream of events."""
+
+import asyncio
+import contextlib
+import json
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from allotrope.agents import registry
+from allotrope.exceptions import AllotropeError
+from allotrope.runtime import check_text, check_thread_id
+from allotrope.web.errors import RequestError, problem_of
+from allotrope.web.openai_api import read_json, refused
+from allotrope.web.pages import page
+from allotrope.web.service import Service
+
+MOST_THREADS = 100
+TITLE_CHARACTERS = 60
+
+
+class Asked(BaseModel):
+    """What the page sends for a turn; without text, the question that waits is answered."""
+
+    model_config = ConfigDict(extra="forbid")
+    agent: str = "assistant"
+    text: str | None = None
+    thread_id: str | None = None
+
+
+async def chat_page(request: Request) -> Response:
+    """`GET /`."""
+    specs = await asyncio.to_thread(lambda: [registry.find(name) for name in registry.names()])
+    return page("chat.html", agents=specs)
+
+
+async def turn(request: Request) -> Response:
+    """`POST /api/turns`: a turn as JSON events, one a line; the first names the thread."""
+    service: Service = request.app.state.service
+    try:
+        try:
+            asked = Asked.model_validate(await read_json(request))
+        except ValidationError as exc:
+            raise RequestError("The body needs agent, text and thread_id.") from exc
+        await asyncio.to_thread(registry.find, asked.agent)
+        if asked.text is not None:
+            check_text(asked.text)
+        elif asked.thread_id is None:
+            raise RequestError("There is neither a text nor a thread.", param="text")
+        thread = check_thread_id(asked.thread_id or f"web-{asked.agent}-{uuid.uuid4().hex}")
+    except Exception as exc:  # noqa: BLE001  # the page gets every error in one form
+        return refused(exc)
+    return StreamingResponse(
+        _events(service, asked, thread),
+        media_type="application/x-ndjson",
+        headers={"X-Accel-Buffering": "no"},
+    )
+
+
+async def _events(service: Service, asked: Asked, thread: str) -> AsyncIterator[str]:
+    yield _line({"type": "thread", "thread_id": thread})
+    stream = service.events(asked.agent, asked.text, thread=thread, context={})
+    try:
+        async with contextlib.aclosing(stream) as events:
+            async for event in events:
+                yield _line(_context(event) if event["type"] == "context" else event)
+    except Exception as exc:  # noqa: BLE001  # the status is sent; the error goes into the stream
+        if not isinstance(exc, AllotropeError):
+            refused(exc)
+        problem = problem_of(exc)
+        error = {"type": "error", "message": problem.message, "code": problem.code}
+        yield _line({**error, "retry_after_s": problem.retry_after_s})
+
+
+def _context(event: dict[str, Any]) -> dict[str, Any]:
+    """The context event, as the meter shows it."""
+    return {"type": "context", **meter(event)}
+
+
+def meter(audit: dict[str, Any]) -> dict[str, Any]:
+    """What fills the window, in tokens."""
+    from allotrope.memory.meter import meter_of
+
+    found = meter_of(audit)
+    return {
+        "used": found.used,
+        "room": found.room,
+        "shares": [{"kind": share.kind, "tokens": share.tokens} for share in found.shares],
+        "left_out": audit.get("left_out_messages", 0),
+    }
+
+
+async def threads(request: Request) -> Response:
+    """`GET /api/threads`: the latest threads, with a title."""
+    service: Service = request.app.state.service
+    try:
+        memory = await service.memory()
+        return JSONResponse(
+            {"threads": await asyncio.to_thread(_threads, memory, service.settings.tenant)}
+        )
+    except Exception as exc:  # noqa: BLE001  # the page gets every error in one form
+        return refused(exc)
+
+
+def _threads(memory: Any, tenant: str) -> list[dict[str, Any]]:
+    found = []
+    for name in memory.archive.threads(tenant)[:MOST_THREADS]:
+        facts = memory.archive.thread(tenant, name)
+        if facts is None or not facts.messages:
+            continue
+        first = memory.archive.at_positions(facts, range(min(4, facts.messages)))
+        title = next((item.text for item in first if item.role == "human"), name)
+        found.append(
+            {
+                "thread_id": name,
+                "agent": agent_of(name),
+                "title": " ".join(title.split())[:TITLE_CHARACTERS],
+                "messages": facts.messages,
+                "last_at": facts.last_at.isoformat() if facts.last_at else None,
+            }
+        )
+    return found
+
+
+def agent_of(thread: str) -> str:
+    """The agent that a thread of this page belongs to; `assistant` for others'."""
+    prefix, _, rest = thread.partition("-")
+    name = rest.partition("-")[0]
+    return name if prefix == "web" and name in registry.names() else "assistant"
+
+
+async def thread(request: Request) -> Response:
+    """`GET /api/threads/ID`: every message, the context meter, and what waits for an answer."""
+    service: Service = request.app.state.service
+    try:
+        name = check_thread_id(request.path_params["thread"])
+        state = await service.state(agent_of(name), name)
+        memory = await service.memory()
+        kept = await asyncio.to_thread(memory.archive.export, service.settings.tenant, name)
+    except Exception as exc:  # noqa: BLE001  # the page gets every error in one form
+        return refused(exc)
+    shown = _from_archive(kept)
+    ids = {message["id"] for message in shown}
+    shown += [m for m in map(_live, state.get("messages", ())) if m and m["id"] not in ids]
+    if not shown:
+        return refused(RequestError(f"There is no thread {name!r}.", status=404))
+    audit = state.get("audit")
+    return JSONResponse(
+        {
+            "thread_id": name,
+            "agent": agent_of(name),
+            "messages": shown,
+            "context": meter(audit) if audit else None,
+            "waits": bool(state["next"]),
+        }
+    )
+
+
+def _from_archive(kept: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    from langchain_core.messages import messages_from_dict
+
+    read = [(row["at"], messages_from_dict([row])[0]) for row in kept]
+    return [{**shown, "at": at} for at, message in read if (shown := _live(message))]
+
+
+def _live(message: Any) -> dict[str, Any] | None:
+    """A message as the page shows it; tools' traffic and summaries stay inside."""
+    if message.type not in ("human", "ai") or not message.text.strip():
+        return None
+    found = {"id": message.id, "role": "user", "text": message.text, "from": None}
+    if message.type == "ai":
+        came = message.response_metadata.get("allotrope") or {}
+        names = ("provider", "model", "cached", "degraded")
+        found |= {"role": "assistant", "from": {name: came.get(name) for name in names}}
+    return found
+
+
+def _line(event: dict[str, Any]) -> str:
+    return json.dumps(event, ensure_ascii=False, default=str) + "\n"
+
+
+ROUTES = [
+    Route("/", chat_page),
+    Route("/api/turns", turn, methods=["POST"]),
+    Route("/api/threads", threads),
+    Route("/api/threads/{thread}", thread),
+]

@@ -1,0 +1,5 @@
+"""The dashboard's pages."""
+
+from starlette.routing import Route
+
+ROUTES: list[Route] = []

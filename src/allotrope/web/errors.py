@@ -1,0 +1,117 @@
+"""Errors as HTTP: the status of each class, and OpenAI's form of an error."""
+
+from dataclasses import dataclass
+
+from starlette.responses import JSONResponse
+
+from allotrope.exceptions import (
+    AllotropeError,
+    AllProvidersFailedError,
+    BudgetExceededError,
+    ContextOverflowError,
+    InputError,
+    InputTooLongError,
+    ProfileError,
+    ProviderError,
+    StoreError,
+    UnknownAgentError,
+)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """An error on its way to a client.
+
+    Args:
+        status: HTTP status.
+        message: A sentence for people.
+        type: OpenAI's `type`.
+        code: OpenAI's `code`.
+        param: The field that is wrong.
+        retry_after_s: When to come back, seconds.
+    """
+
+    status: int
+    message: str
+    type: str = "invalid_request_error"
+    code: str | None = None
+    param: str | None = None
+    retry_after_s: float | None = None
+
+    def body(self) -> dict[str, object]:
+        """OpenAI's form of an error."""
+        return {
+            "error": {
+                "message": self.message,
+                "type": self.type,
+                "param": self.param,
+                "code": self.code,
+            }
+        }
+
+    def response(self) -> JSONResponse:
+        """The HTTP answer. Clients aren't asked to retry what the runtime has retried already."""
+        headers = {}
+        if self.retry_after_s is not None:
+            headers["Retry-After"] = str(max(1, -int(-self.retry_after_s // 1)))
+        if self.status >= 400 and self.code != "rate_limit_exceeded":
+            headers["x-should-retry"] = "false"
+        return JSONResponse(self.body(), self.status, headers)
+
+
+class RequestError(InputError):
+    """A request that can't be used as it is.
+
+    Args:
+        message: What is wrong, and what to do.
+        param: The field.
+        status: HTTP status.
+        code: OpenAI's `code`.
+    """
+
+    def __init__(
+        self, message: str, *, param: str | None = None, status: int = 400, code: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.param = param
+        self.status = status
+        self.code = code
+
+
+def problem_of(exc: Exception) -> Problem:
+    """What a client is told about an exception; an unforeseen one is not described."""
+    if isinstance(exc, RequestError):
+        return Problem(exc.status, str(exc), code=exc.code, param=exc.param)
+    if isinstance(exc, UnknownAgentError):
+        return Problem(404, str(exc), code="model_not_found", param="model")
+    if isinstance(exc, InputTooLongError | ContextOverflowError):
+        return Problem(400, str(exc), code="context_length_exceeded", param="messages")
+    if isinstance(exc, InputError | ProfileError):
+        return Problem(400, str(exc), code="invalid_value")
+    if isinstance(exc, BudgetExceededError):
+        return Problem(
+            429,
+            str(exc),
+            type="insufficient_quota",
+            code="insufficient_quota",
+            retry_after_s=exc.retry_after_s,
+        )
+    if isinstance(exc, AllProvidersFailedError | ProviderError):
+        return Problem(
+            503,
+            str(exc),
+            type="server_error",
+            code="no_model_available",
+            retry_after_s=exc.retry_after_s,
+        )
+    if isinstance(exc, StoreError):
+        return Problem(503, str(exc), type="server_error", code="store_unavailable")
+    if isinstance(exc, AllotropeError):
+        return Problem(500, str(exc), type="server_error", code="internal_error")
+    return Problem(
+        500,
+        "Something unforeseen went wrong; the log has its name. Your message is kept in its "
+        "thread.",
+        type="server_error",
+        code="internal_error",
+    )

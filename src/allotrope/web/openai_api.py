@@ -1,0 +1,218 @@
+"""`/v1/chat/completions` and `/v1/models`: the agents for any client of OpenAI's API."""
+
+import contextlib
+import json
+import logging
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from allotrope.exceptions import AllotropeError
+from allotrope.runtime import check_thread_id
+from allotrope.web.errors import RequestError, problem_of
+from allotrope.web.openai_shapes import (
+    ChatRequest,
+    Chunks,
+    as_messages,
+    completion,
+    read_request,
+)
+from allotrope.web.service import Conversations, Service
+
+logger = logging.getLogger(__name__)
+
+MOST_BYTES = 20_000_000
+"""Longest body of a request."""
+
+THREAD_HEADER = "x-allotrope-thread"
+Events = AsyncGenerator[dict[str, Any], None]
+
+
+async def read_json(request: Request, most: int = MOST_BYTES) -> Any:
+    """The JSON of a request.
+
+    Raises:
+        RequestError: It is too long, or no JSON.
+    """
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > most:
+            raise RequestError(f"The body is longer than {most:,} bytes.", status=413)
+    try:
+        return json.loads(bytes(body).decode("utf-8"))
+    except ValueError as exc:
+        raise RequestError(f"The body is no JSON: {exc}.") from exc
+
+
+class Turn:
+    """One request on its way through an agent.
+
+    Args:
+        service: The agents.
+        request: What was asked.
+        thread: The thread the client named, if it did.
+    """
+
+    def __init__(self, service: Service, request: ChatRequest, thread: str | None) -> None:
+        self.request = request
+        self._service = service
+        *self._before, (_, self._text) = request.turns()
+        named = thread or request.allotrope.thread_id
+        known = named
+        if known is None and self._before:
+            known = service.conversations.take(self._key(self._before))
+        self.thread = check_thread_id(known) if known is not None else f"v1-{uuid.uuid4().hex}"
+        self._named = named is not None
+        self._seed = [] if known is not None else self._before
+
+    def _key(self, turns: list[tuple[str, str]]) -> str:
+        return Conversations.key(self.request.model, self.request.user, turns)
+
+    async def events(self) -> Events:
+        """The events of the turn; the conversation is recognised next time."""
+        context = self.request.allotrope.context()
+        if self.request.user:
+            context["user"] = self.request.user
+        stream = self._service.events(
+            self.request.model,
+            self._text,
+            thread=self.thread,
+            context=context,
+            before=as_messages(self._seed) if self._seed else (),
+        )
+        async with contextlib.aclosing(stream) as events:
+            async for event in events:
+                if event["type"] == "reply" and not self._named:
+                    asked = [*self._before, ("user", self._text)]
+                    key = self._key([*asked, ("assistant", event["answer"])])
+                    self._service.conversations.put(key, self.thread)
+                yield event
+
+
+async def completions(request: Request) -> Response:
+    """`POST /v1/chat/completions`."""
+    service: Service = request.app.state.service
+    try:
+        asked = read_request(await read_json(request))
+        turn = Turn(service, asked, request.headers.get(THREAD_HEADER))
+        if asked.stream:
+            return await _streamed(turn)
+        reply: dict[str, Any] = {}
+        async with contextlib.aclosing(turn.events()) as events:
+            async for event in events:
+                reply = event
+    except Exception as exc:  # noqa: BLE001  # the client gets every error in OpenAI's form
+        return refused(exc)
+    return JSONResponse(completion(reply, model=asked.model, ignored=asked.ignored))
+
+
+def refused(exc: Exception) -> Response:
+    """The answer to a request that failed; what nobody foresaw is logged by its class."""
+    if not isinstance(exc, AllotropeError):
+        logger.error("a request failed with %s", type(exc).__name__)
+    return problem_of(exc).response()
+
+
+async def _streamed(turn: Turn) -> Response:
+    """A stream; what fails before the first word still gets its HTTP status."""
+    events = turn.events()
+    early: list[dict[str, Any]] = []
+    try:
+        async for event in events:
+            early.append(event)
+            if event["type"] in ("token", "reply", "tool"):
+                break
+    except BaseException:
+        await events.aclose()
+        raise
+    return StreamingResponse(
+        _sse(turn, early, events),
+        media_type="text/event-stream",
+        headers={"X-Accel-Buffering": "no"},
+    )
+
+
+async def _sse(turn: Turn, early: list[dict[str, Any]], rest: Events) -> AsyncIterator[str]:
+    chunks = Chunks(f"chatcmpl-{uuid.uuid4()}", turn.request.model)
+    said = ""
+    yield _line(chunks.text("", first=True))
+    try:
+        async with contextlib.aclosing(rest):
+            async for event in _joined(early, rest):
+                kind = event["type"]
+                if kind == "token":
+                    said += event["text"]
+                    yield _line(chunks.text(event["text"]))
+                elif kind == "restart":
+                    yield _line(chunks.note(event))
+                    if said:  # what a client has shown can't be taken back, so say it
+                        yield _line(chunks.text("\n\n(The answer broke off; it begins again.)\n\n"))
+                    said = ""
+                elif kind == "reply":
+                    if not said.rstrip().endswith(event["answer"].rstrip()):
+                        gap = "\n\n" if said else ""
+                        yield _line(chunks.text(gap + event["answer"]))
+                    yield _line(chunks.end(event, turn.request.ignored))
+                    options = turn.request.stream_options
+                    if options is not None and options.include_usage:
+                        yield _line(chunks.usage(event))
+                elif kind in ("tool", "degraded"):
+                    yield _line(chunks.note(event))
+    except Exception as exc:  # noqa: BLE001  # the status is sent; the error goes into the stream
+        if not isinstance(exc, AllotropeError):
+            logger.error("a stream failed with %s", type(exc).__name__)
+        yield _line(problem_of(exc).body())
+    yield "data: [DONE]\n\n"
+
+
+async def _joined(early: list[dict[str, Any]], rest: Events) -> AsyncIterator[dict[str, Any]]:
+    for event in early:
+        yield event
+    async for event in rest:
+        yield event
+
+
+def _line(chunk: dict[str, Any]) -> str:
+    return f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n"
+
+
+async def models(request: Request) -> Response:
+    """`GET /v1/models`: the agents."""
+    service: Service = request.app.state.service
+    return JSONResponse({"object": "list", "data": [_model(name) for name in service.names]})
+
+
+async def model(request: Request) -> Response:
+    """`GET /v1/models/NAME`."""
+    service: Service = request.app.state.service
+    name = request.path_params["name"]
+    if name not in service.names:
+        known = ", ".join(service.names)
+        return refused(
+            RequestError(
+                f"There is no model {name[:60]!r}; the agents are {known}.",
+                param="model",
+                status=404,
+                code="model_not_found",
+            )
+        )
+    return JSONResponse(_model(name))
+
+
+_CREATED = 1_767_225_600  # 2026-01-01; agents have no date of their own
+
+
+def _model(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": _CREATED, "owned_by": "allotrope"}
+
+
+ROUTES = [
+    Route("/v1/chat/completions", completions, methods=["POST"]),
+    Route("/v1/models", models),
+    Route("/v1/models/{name:path}", model),
+]

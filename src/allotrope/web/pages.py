@@ -1,0 +1,109 @@
+"""HTML pages: the templates, the static files, login."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from starlette.requests import Request
+from starlette.responses import (
+    FileResponse,
+    HTMLResponse,
+    PlainTextResponse,
+    RedirectResponse,
+    Response,
+)
+from starlette.routing import Route
+
+from allotrope.settings.serve import ServeSettings
+from allotrope.web.access import COOKIE, RateLimit, local_path, session_of
+
+FOLDER = Path(__file__).parent
+STATIC = {
+    "allotrope.css": "text/css; charset=utf-8",
+    "chat.css": "text/css; charset=utf-8",
+    "dashboard.css": "text/css; charset=utf-8",
+    "chat.js": "text/javascript; charset=utf-8",
+    "dashboard.js": "text/javascript; charset=utf-8",
+    "icon.svg": "image/svg+xml",
+}
+"""Our own files, and what they are."""
+
+
+@cache
+def environment() -> Environment:
+    """The templates; every value is escaped."""
+    return Environment(
+        loader=FileSystemLoader(FOLDER / "templates"),
+        autoescape=select_autoescape(default=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def page(name: str, *, status: int = 200, **values: Any) -> HTMLResponse:
+    """A template as a page."""
+    return HTMLResponse(environment().get_template(name).render(**values), status)
+
+
+async def static(request: Request) -> Response:
+    """One of our files, or plotly.js from its wheel."""
+    name = request.path_params["name"]
+    if name == "plotly.min.js":
+        from importlib.util import find_spec
+
+        spec = find_spec("plotly")
+        if spec is not None and spec.origin is not None:
+            script = Path(spec.origin).parent / "package_data" / "plotly.min.js"
+            return FileResponse(script, media_type="text/javascript; charset=utf-8")
+    if name in STATIC:
+        return FileResponse(FOLDER / "static" / name, media_type=STATIC[name])
+    return PlainTextResponse("There is no such file.", 404)
+
+
+def login_routes(settings: ServeSettings) -> list[Route]:
+    """The login page: a token for a cookie. Wrong tokens are limited to ten a minute."""
+    limit = RateLimit(10)
+
+    async def login(request: Request) -> Response:
+        after = local_path(request.query_params.get("next", "/"))
+        if settings.token is None:
+            return RedirectResponse(after, 303)
+        if request.method == "GET":
+            return page("login.html", wrong=False, after=after)
+        if limit.wait_s(request.client.host if request.client else "local"):
+            return PlainTextResponse("Too many tries; wait a minute.", 429)
+        form = dict(_pairs(await _small_body(request)))
+        from hmac import compare_digest
+
+        token = settings.token.get_secret_value()
+        if not compare_digest(form.get("token", "").strip().encode(), token.encode()):
+            return page("login.html", wrong=True, after=after, status=403)
+        response = RedirectResponse(after, 303)
+        response.set_cookie(
+            COOKIE,
+            session_of(token),
+            httponly=True,
+            samesite="strict",
+            secure=request.url.scheme == "https",
+            max_age=12 * 3600,
+        )
+        return response
+
+    return [Route("/login", login, methods=["GET", "POST"])]
+
+
+async def _small_body(request: Request) -> str:
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > 10_000:
+            return ""
+    return bytes(body).decode("utf-8", "replace")
+
+
+def _pairs(body: str) -> list[tuple[str, str]]:
+    from urllib.parse import parse_qsl
+
+    return parse_qsl(body, keep_blank_values=True)

@@ -1,0 +1,228 @@
+"""The endpoint, as the official `openai` client sees it."""
+
+import httpx
+import openai
+import pytest
+
+from allotrope.testing import Fault, ProviderSimulator
+from allotrope.web.service import Conversations
+
+
+@pytest.fixture
+def client(served: str) -> openai.OpenAI:
+    with openai.OpenAI(base_url=f"{served}/v1", api_key="none", max_retries=0) as made:
+        yield made
+
+
+def test_an_answer_has_text_usage_and_provenance(
+    client: openai.OpenAI, simulator: ProviderSimulator
+) -> None:
+    simulator.script(["Paris."])
+    answer = client.chat.completions.create(
+        model="assistant",
+        messages=[{"role": "user", "content": "Capital of France?"}],
+        temperature=0.2,
+        user="ann",
+    )
+    assert answer.choices[0].message.content == "Paris."
+    assert answer.choices[0].finish_reason == "stop"
+    assert answer.usage is not None
+    assert answer.usage.prompt_tokens > 5
+    assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
+    assert answer.model == "assistant"
+    ours = answer.model_extra["allotrope"]
+    assert (ours["provider"], ours["cached"], ours["degraded"]) == ("openai", None, None)
+    assert ours["model"].startswith("o3")
+    assert ours["ignored"] == ["temperature"]
+
+
+def test_a_history_goes_on_in_its_thread_and_an_unknown_one_is_taken_along(
+    client: openai.OpenAI, simulator: ProviderSimulator
+) -> None:
+    simulator.script(["Hello Ann.", "You are Ann.", "Ben, of course."])
+    turns = [{"role": "user", "content": "I am Ann."}]
+    first = client.chat.completions.create(model="assistant", messages=turns)
+    turns += [
+        {"role": "assistant", "content": "Hello Ann."},
+        {"role": "user", "content": "Who am I?"},
+    ]
+    second = client.chat.completions.create(model="assistant", messages=turns)
+    threads = [answer.model_extra["allotrope"]["thread_id"] for answer in (first, second)]
+    assert threads[0] == threads[1]
+    third = client.chat.completions.create(
+        model="assistant",
+        messages=[
+            {"role": "system", "content": "Answer in one line."},
+            {"role": "user", "content": "I am Ben."},
+            {"role": "assistant", "content": "Hello Ben."},
+            {"role": "user", "content": [{"type": "text", "text": "Who am I?"}]},
+        ],
+    )
+    assert third.choices[0].message.content == "Ben, of course."
+    assert third.model_extra["allotrope"]["thread_id"] not in threads
+    asked = [(turn.role, turn.text) for turn in simulator.chats()[-1].asked.turns]
+    assert ("user", "I am Ben.") in asked
+    assert ("assistant", "Hello Ben.") in asked
+    assert any("Answer in one line." in text for _, text in asked)
+
+
+def test_a_named_thread_keeps_the_history_itself(
+    client: openai.OpenAI, simulator: ProviderSimulator
+) -> None:
+    simulator.script(["Noted.", "Blue."])
+    for text in ("My colour is blue.", "Which is my colour?"):
+        answer = client.chat.completions.create(
+            model="assistant",
+            messages=[{"role": "user", "content": text}],
+            extra_headers={"X-Allotrope-Thread": "colours"},
+        )
+    assert answer.choices[0].message.content == "Blue."
+    assert "My colour is blue." in [turn.text for turn in simulator.chats()[-1].asked.turns]
+
+
+def test_a_stream_arrives_in_pieces_with_usage_last(
+    client: openai.OpenAI, simulator: ProviderSimulator
+) -> None:
+    simulator.script(["one two three four"])
+    chunks = list(
+        client.chat.completions.create(
+            model="assistant",
+            messages=[{"role": "user", "content": "Count"}],
+            stream=True,
+            stream_options={"include_usage": True},
+        )
+    )
+    pieces = [
+        c.choices[0].delta.content for c in chunks if c.choices and c.choices[0].delta.content
+    ]
+    assert "".join(pieces) == "one two three four"
+    assert len(pieces) > 2
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.completion_tokens > 0
+    finish = [c for c in chunks if c.choices and c.choices[0].finish_reason == "stop"]
+    assert finish[0].model_extra["allotrope"]["provider"] == "openai"
+
+
+async def test_the_async_client_streams_too(served: str, simulator: ProviderSimulator) -> None:
+    simulator.script(["a b c"])
+    async with openai.AsyncOpenAI(base_url=f"{served}/v1", api_key="none") as client:
+        stream = await client.chat.completions.create(
+            model="assistant", messages=[{"role": "user", "content": "Letters"}], stream=True
+        )
+        said = [c.choices[0].delta.content or "" async for c in stream if c.choices]
+        assert "".join(said) == "a b c"
+        assert [model.id async for model in client.models.list()] == [
+            "analyst",
+            "assistant",
+            "coder",
+            "creative",
+            "researcher",
+        ]
+        assert (await client.models.retrieve("coder")).owned_by == "allotrope"
+
+
+def test_a_takeover_is_told(client: openai.OpenAI, simulator: ProviderSimulator) -> None:
+    simulator.down("openai")
+    try:
+        answer = client.chat.completions.create(
+            model="assistant", messages=[{"role": "user", "content": "Are you there?"}]
+        )
+    finally:
+        simulator.up("openai")
+    ours = answer.model_extra["allotrope"]
+    assert ours["provider"] == "ollama"
+    assert "can't be reached" in ours["degraded"]["message"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_nobody_up_is_a_503_and_the_question_is_kept(
+    client: openai.OpenAI, served: str, simulator: ProviderSimulator, stream: bool
+) -> None:
+    simulator.down("openai")
+    simulator.down("ollama")
+    try:
+        with pytest.raises(openai.InternalServerError) as caught:
+            client.chat.completions.create(
+                model="assistant",
+                messages=[{"role": "user", "content": "Anybody?"}],
+                stream=stream,
+                extra_body={"allotrope": {"thread_id": "kept"}},
+            )
+    finally:
+        simulator.up("openai")
+        simulator.up("ollama")
+    assert caught.value.status_code == 503
+    assert caught.value.code == "no_model_available"
+    assert "No model can answer now" in caught.value.message
+    kept = httpx.get(f"{served}/api/threads/kept").json()
+    assert [message["text"] for message in kept["messages"]] == ["Anybody?"]
+    assert kept["waits"] is True
+
+
+def test_a_stream_that_breaks_says_so_and_ends_whole(
+    client: openai.OpenAI, simulator: ProviderSimulator
+) -> None:
+    simulator.script([Fault(kind="cut", after_tokens=2)], provider="openai")
+    text = ""
+    last = None
+    for chunk in client.chat.completions.create(
+        model="assistant", messages=[{"role": "user", "content": "Tell me a story"}], stream=True
+    ):
+        if chunk.choices:
+            text += chunk.choices[0].delta.content or ""
+            last = chunk
+    assert last is not None
+    assert last.choices[0].finish_reason == "stop"
+    assert last.model_extra["allotrope"]["degraded"] or "begins again" in text
+
+
+BAD = [
+    ({"messages": []}, 400, "messages"),
+    ({"model": "gpt-9"}, 404, "model"),
+    ({"messages": [{"role": "user", "content": "  "}]}, 400, None),
+    ({"messages": [{"role": "assistant", "content": "x"}]}, 400, "messages"),
+    ({"tools": [{"type": "function", "function": {"name": "f"}}]}, 400, "tools"),
+    ({"n": 2}, 400, "n"),
+    ({"response_format": {"type": "json_object"}}, 400, "response_format"),
+    ({"allotrope": {"thread": "x"}}, 400, "allotrope.thread"),
+    ({"allotrope": {"thread_id": "../etc"}}, 400, None),
+    ({"allotrope": {"profile": "nonesuch"}}, 400, None),
+    (
+        {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]},
+        400,
+        "messages[0].content",
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "status", "param"), BAD)
+def test_bad_requests_get_openais_error_shape(
+    served: str, simulator: ProviderSimulator, change: dict, status: int, param: str | None
+) -> None:
+    body = {"model": "assistant", "messages": [{"role": "user", "content": "Hi"}], **change}
+    answer = httpx.post(f"{served}/v1/chat/completions", json=body)
+    assert answer.status_code == status, answer.text
+    error = answer.json()["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    assert error["param"] == param
+    assert error["message"]
+    assert not simulator.chats()
+
+
+def test_no_json_and_a_huge_body_are_refused(served: str) -> None:
+    answer = httpx.post(f"{served}/v1/chat/completions", content=b"\xff{")
+    assert answer.status_code == 400
+    assert "no JSON" in answer.json()["error"]["message"]
+
+
+def test_conversations_are_recognised_once_and_forgotten_in_order() -> None:
+    known = Conversations(most=2)
+    key = Conversations.key("assistant", None, [("user", "hi"), ("assistant", " ho ")])
+    assert key == Conversations.key("assistant", None, [("user", "hi "), ("assistant", "ho")])
+    assert key != Conversations.key("assistant", "ann", [("user", "hi"), ("assistant", "ho")])
+    known.put(key, "t1")
+    assert known.take(key) == "t1"
+    assert known.take(key) is None
+    for number in range(3):
+        known.put(str(number), "t")
+    assert known.take("0") is None
