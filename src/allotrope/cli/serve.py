@@ -16,7 +16,7 @@ def serve(
         int | None, typer.Option("--port", help="Port; default: 8080, 0 takes a free one.", min=0)
     ] = None,
 ) -> None:
-    """Serve the agents over an OpenAI-compatible API, with a chat page and the dashboard."""
+    """Serve the agents over an OpenAI-compatible API, with a chat page."""
     from allotrope.exceptions import SettingsError
     from allotrope.settings import load_settings
     from allotrope.web.access import check_exposure
@@ -33,11 +33,7 @@ def serve(
     where = host or settings.serve.host
     check_exposure(settings.serve, where)
     with bind(where, settings.serve.port if port is None else port) as listening:
-        print(
-            f"Chat page {address(listening)}/ · API {address(listening)}/v1 · "
-            f"dashboard {address(listening)}/dashboard",
-            flush=True,
-        )
+        print(f"Chat page {address(listening)}/ · API {address(listening)}/v1", flush=True)
         run(
             serve_app(settings, host=where),
             listening,

@@ -1,1 +1,1 @@
-"""What is served over HTTP: the OpenAI-compatible endpoint, the chat page, the dashboard."""
+"""What is served over HTTP: the OpenAI-compatible endpoint, the chat page, status and metrics."""

@@ -1,21 +1,19 @@
-"""The apps: what `allotrope serve`, `allotrope dashboard` and the Agent Server mount."""
+"""The app that `allotrope serve` runs."""
 
 import contextlib
 from collections.abc import AsyncIterator
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from allotrope.settings import Settings
-from allotrope.web import dashboard, health, pages, prometheus
+from allotrope.web import health, pages, prometheus
 from allotrope.web.access import Access
 
 
 def serve_app(settings: Settings, *, host: str) -> Starlette:
-    """Everything: the endpoint, the chat page, the dashboard, metrics and status.
+    """Everything: the endpoint, the chat page, metrics and status.
 
     Args:
         settings: Of the process.
@@ -44,33 +42,13 @@ def serve_app(settings: Settings, *, host: str) -> Starlette:
     return app
 
 
-def dashboard_app(settings: Settings, *, host: str) -> Starlette:
-    """The dashboard with metrics and status, for `allotrope dashboard`.
-
-    Args:
-        settings: Of the process.
-        host: The address we listen on, for the check of host names.
-    """
-    app = Starlette(
-        routes=[Route("/", _to_dashboard), *_common(settings)],
-        middleware=[Middleware(Access, settings=settings.serve, host=host)],
-    )
-    app.state.settings = settings
-    return app
-
-
 def _common(settings: Settings) -> list[Route]:
     return [
-        *dashboard.ROUTES,
         *prometheus.ROUTES,
         *health.ROUTES,
         *pages.login_routes(settings.serve),
         Route("/static/{name}", pages.static),
     ]
-
-
-async def _to_dashboard(request: Request) -> Response:
-    return RedirectResponse("/dashboard", 307)
 
 
 @contextlib.contextmanager

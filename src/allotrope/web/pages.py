@@ -24,7 +24,6 @@ STATIC = {
     "chat.css": "text/css; charset=utf-8",
     "dashboard.css": "text/css; charset=utf-8",
     "chat.js": "text/javascript; charset=utf-8",
-    "dashboard.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
 """Our own files, and what they are."""

@@ -1,5 +1,0 @@
-"""The dashboard's pages."""
-
-from starlette.routing import Route
-
-ROUTES: list[Route] = []
