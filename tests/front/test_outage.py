@@ -116,7 +116,7 @@ def test_status_is_shown_again_until_it_is_stopped(
         if len(pauses) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("allotrope.cli.status.time.sleep", pause)
+    monkeypatch.setattr("allotrope.cli.status.pause", pause)
     ran = cli("status", "--watch", "--json")
     assert ran.code == 130
     assert len([json.loads(line) for line in ran.out.splitlines()]) == 2

@@ -1,7 +1,7 @@
 """`allotrope status`: the circuits, and who answers now."""
 
 import json
-import time
+from time import sleep as pause
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -50,10 +50,10 @@ def status(
         if as_json:
             while True:
                 print(json.dumps(status_of(settings, circuits), ensure_ascii=False), flush=True)
-                time.sleep(1.0)
+                pause(1.0)
         with Live(table_of(status_of(settings, circuits)), console=Console()) as live:
             while True:
-                time.sleep(1.0)
+                pause(1.0)
                 live.update(table_of(status_of(settings, circuits)))
     finally:
         circuits.close()
