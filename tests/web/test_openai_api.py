@@ -5,6 +5,7 @@ import openai
 import pytest
 
 from allotrope.testing import Fault, ProviderSimulator
+from allotrope.testing import Reply as Said
 from allotrope.web.service import Conversations
 
 
@@ -226,3 +227,21 @@ def test_conversations_are_recognised_once_and_forgotten_in_order() -> None:
     for number in range(3):
         known.put(str(number), "t")
     assert known.take("0") is None
+
+
+def test_two_turns_in_one_thread_at_once_get_a_409(
+    served: str, simulator: ProviderSimulator
+) -> None:
+    simulator.script([Said(text="slowly " * 15, token_delay_s=0.1)])
+    body = {"model": "assistant", "messages": [{"role": "user", "content": "Slow"}]}
+    headers = {"X-Allotrope-Thread": "one"}
+    url = f"{served}/v1/chat/completions"
+    with (
+        httpx.Client(timeout=60) as client,  # one client: a second one takes long to make
+        client.stream("POST", url, json={**body, "stream": True}, headers=headers) as first,
+    ):
+        assert first.status_code == 200
+        second = client.post(url, json=body, headers=headers)
+        assert second.status_code == 409
+        assert second.json()["error"]["code"] == "thread_busy"
+        assert "slowly" in first.read().decode()
