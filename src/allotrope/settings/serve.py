@@ -16,9 +16,6 @@ class ServeSettings(Section):
     port: Annotated[int, Field(ge=0, le=65535)] = Field(
         default=8080, description="Port of `allotrope serve`; 0 takes a free one."
     )
-    dashboard_port: Annotated[int, Field(ge=0, le=65535)] = Field(
-        default=8090, description="Port of `allotrope dashboard`; 0 takes a free one."
-    )
     token: SecretStr | None = Field(
         default=None,
         min_length=16,
