@@ -5,13 +5,16 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import TYPE_CHECKING
 
 from langchain_core.outputs import Generation
 
 from allotrope.models.cache.answers import AnswerCache, Call, Hit
 from allotrope.models.cache.codec import Entry, UnreadableEntryError
 from allotrope.models.cache.flight import Flight, Flights, Landed, Pauses
-from allotrope.models.cache.semantic import SemanticTier
+
+if TYPE_CHECKING:
+    from allotrope.models.cache.semantic import SemanticTier
 
 
 class Ask:
@@ -92,7 +95,7 @@ class Asker:
         semantic: The semantic tier, if there is one.
     """
 
-    def __init__(self, answers: AnswerCache, semantic: SemanticTier | None = None) -> None:
+    def __init__(self, answers: AnswerCache, semantic: "SemanticTier | None" = None) -> None:
         self.answers = answers
         self.semantic = semantic
         self.flights = Flights(answers)

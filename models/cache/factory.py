@@ -11,11 +11,11 @@ from allotrope.exceptions import SettingsError
 from allotrope.models.cache.answers import AnswerCache
 from allotrope.models.cache.memory import MemoryRedis
 from allotrope.models.cache.redis_cache import RedisCache
-from allotrope.models.cache.semantic import SemanticTier
 from allotrope.settings import Settings
 from allotrope.stores.redis import PerLoop, open_async_redis, open_redis
 
 if TYPE_CHECKING:
+    from allotrope.models.cache.semantic import SemanticTier
     from allotrope.models.cache.verify import Verifier
 
 logger = logging.getLogger("allotrope.cache")
@@ -39,7 +39,7 @@ def open_answers(settings: Settings) -> AnswerCache:
 
 def open_semantic(
     settings: Settings, answers: AnswerCache, *, embeddings: Embeddings | None = None
-) -> SemanticTier | None:
+) -> "SemanticTier | None":
     """The semantic tier of the settings.
 
     Args:
@@ -65,6 +65,7 @@ def open_semantic(
         return None
     from allotrope.models.cache.gate import SafetyGate
     from allotrope.models.cache.score import load_scorer
+    from allotrope.models.cache.semantic import SemanticTier
 
     gate = SafetyGate(load_scorer(semantic.coefficients), precision=semantic.precision)
     return SemanticTier(

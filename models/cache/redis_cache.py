@@ -3,7 +3,7 @@
 import json
 import logging
 import re
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.caches import RETURN_VAL_TYPE, BaseCache
 from langchain_core.messages import (
@@ -25,7 +25,9 @@ from allotrope.models.cache import policy
 from allotrope.models.cache.answers import AnswerCache, Call, Hit
 from allotrope.models.cache.asker import Asker
 from allotrope.models.cache.keys import IRRELEVANT_FIELDS, canonical_messages, digest
-from allotrope.models.cache.semantic import SemanticTier
+
+if TYPE_CHECKING:
+    from allotrope.models.cache.semantic import SemanticTier
 
 logger = logging.getLogger("allotrope.cache")
 
@@ -56,7 +58,7 @@ class RedisCache(BaseCache):
         semantic: The semantic tier, for models of our chain.
     """
 
-    def __init__(self, answers: AnswerCache, *, semantic: SemanticTier | None = None) -> None:
+    def __init__(self, answers: AnswerCache, *, semantic: "SemanticTier | None" = None) -> None:
         self.answers = answers
         self.asker = Asker(answers, semantic)
         self._told = False
