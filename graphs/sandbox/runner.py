@@ -275,7 +275,7 @@ def _run(
                 "MALLOC_ARENA_MAX": "2",
                 "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
             },
-            "limits": {**asdict(limits), "cpu_s": int(limits.wall_s) + 1},
+            "limits": {**asdict(limits), "cpu_s": int(limits.wall_s) + 2},
             "isolate": isolate,
             "readable": [*_readable(), *map(str, readable)],
             "root": folder,

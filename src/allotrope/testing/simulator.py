@@ -84,6 +84,7 @@ class ProviderSimulator:
             behaviour.answer = Upstream(upstream, model=upstream_model).reply
         self.faults = FaultPlan(seed=seed)
         self._engine = Engine(behaviour, self.faults)
+        self._answer = behaviour.answer
         self._ports: dict[Provider, int] = {"openai": port, "ollama": ollama_port}
         self._servers: dict[Provider, asyncio.Server] = {}
         self._connections: dict[Provider, set[Protocol]] = {"openai": set(), "ollama": set()}
@@ -234,8 +235,12 @@ class ProviderSimulator:
         return self._engine.elapsed_s()
 
     def reset(self) -> None:
-        """Forgets requests, scripts, matches and faults; starts the clock anew; opens ports."""
+        """Forgets requests, scripts, matches, `answer_with` and faults; opens ports.
+
+        The clock starts anew.
+        """
         self._engine.reset()
+        self._engine.behaviour.answer = self._answer
         for provider in self._ports:
             self.up(provider)
 
