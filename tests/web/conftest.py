@@ -1,10 +1,13 @@
-"""Servers of the HTTP side: the app in a uvicorn thread, talking to the simulator."""
+"""The HTTP side in tests: the app in a uvicorn thread, talking to the simulator; a browser."""
 
 import contextlib
+import importlib.resources
+import os
+import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import uvicorn
@@ -13,7 +16,14 @@ from allotrope.settings import Settings
 from allotrope.web.apps import serve_app
 from allotrope.web.running import address, bind
 
+if TYPE_CHECKING:
+    from playwright.async_api import Browser, Page
+
 Serve = Callable[..., str]
+OpenPage = Callable[..., Awaitable["Page"]]
+Accessible = Callable[["Page"], Awaitable[list[str]]]
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @contextlib.contextmanager
@@ -56,3 +66,76 @@ def serve(simulator_settings: Settings) -> Iterator[Serve]:
             return stack.enter_context(running(make(settings, host="127.0.0.1")))
 
         yield start
+
+
+@pytest.fixture(scope="session")
+async def browser() -> AsyncIterator["Browser"]:
+    """Debian's Chromium, without a window; one for the session."""
+    if CHROMIUM is None:
+        reason = "no Chromium here (Debian's package `chromium`)"
+        if os.environ.get("ALLOTROPE_TEST_NO_SKIP") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    from playwright.async_api import async_playwright
+
+    async with async_playwright() as playwright:
+        flags = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+        made = await playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield made
+        await made.close()
+
+
+@pytest.fixture
+async def open_page(browser: "Browser") -> AsyncIterator[OpenPage]:
+    """Opens tabs, each with cookies of its own: `page = await open_page(color_scheme="dark")`.
+
+    Options are those of Playwright's `new_context`. At the end of the test no tab may have
+    written errors or warnings to its console (a refusal by the content security policy is one),
+    thrown an exception, or asked anything of another machine; `page.complaints.clear()` forgives
+    what a test provoked.
+    """
+    contexts = []
+    complaints: list[str] = []
+
+    async def open_one(**options: Any) -> "Page":
+        context = await browser.new_context(**options)
+        context.set_default_timeout(20_000)
+        contexts.append(context)
+        page = await context.new_page()
+
+        def said(message: Any) -> None:
+            if message.type in ("error", "warning"):
+                complaints.append(f"console: {message.text} ({page.url})")
+
+        def asked(request: Any) -> None:
+            if not request.url.startswith(("http://127.0.0.1:", "data:", "blob:")):
+                complaints.append(f"outside: {request.url}")
+
+        page.on("console", said)
+        page.on("pageerror", lambda error: complaints.append(f"exception: {error}"))
+        page.on("request", asked)
+        page.complaints = complaints  # type: ignore[attr-defined]  # for tests that provoke some
+        return page
+
+    yield open_one
+    for context in contexts:
+        await context.close()
+    assert complaints == []
+
+
+@pytest.fixture(scope="session")
+def accessible() -> Accessible:
+    """Asks axe-core what bars people from a page: `assert await accessible(page) == []`."""
+    script = (importlib.resources.files("axe_playwright_python") / "axe.min.js").read_text()
+
+    async def violations(page: "Page") -> list[str]:
+        await page.evaluate(script)
+        found = await page.evaluate("axe.run()")
+        return [
+            f"{one['id']}: {one['help']}: {' '.join(map(str, node['target']))}: "
+            f"{node.get('failureSummary', '')}"
+            for one in found["violations"]
+            for node in one["nodes"]
+        ]
+
+    return violations
