@@ -18,7 +18,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from allotrope.exceptions import InputError, PromptError
 from allotrope.prompts.fencing import Fenced, fence
-from allotrope.prompts.template import PromptTemplateVersion, Slot
+from allotrope.prompts.schema import Slot
+from allotrope.prompts.template import PromptTemplateVersion
 
 GROUP = "allotrope.context_providers"
 """Entry point group of own providers."""

@@ -12,7 +12,9 @@ from typing import Any
 from langchain_core.utils.formatting import formatter
 
 from allotrope.exceptions import PromptError
-from allotrope.prompts.template import END, PromptTemplateVersion, parse
+from allotrope.prompts.parsing import parse
+from allotrope.prompts.schema import END
+from allotrope.prompts.template import PromptTemplateVersion
 
 _ROLES = {
     "SystemMessagePromptTemplate": "system",

@@ -14,8 +14,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from allotrope.exceptions import PromptError
+from allotrope.prompts.parsing import body_of, parse
+from allotrope.prompts.schema import TemplateError
 from allotrope.prompts.sources import FolderSource, Source, SourceState
-from allotrope.prompts.template import PromptTemplateVersion, TemplateError, body_of, parse
+from allotrope.prompts.template import PromptTemplateVersion
 from allotrope.settings import Settings
 from allotrope.stores.watching import Watcher
 

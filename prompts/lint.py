@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from allotrope.prompts import mustache
-from allotrope.prompts.template import Part, PromptTemplateVersion
+from allotrope.prompts.schema import Part
+from allotrope.prompts.template import PromptTemplateVersion
 
 _STEPS = re.compile(
     r"\b(?:think|reason|work)\s+(?:\w+\s+)?step[\s-]by[\s-]step\b|\bchain[\s-]of[\s-]thought\b",

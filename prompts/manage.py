@@ -5,8 +5,9 @@ from collections.abc import Iterable
 
 from allotrope.exceptions import PromptError
 from allotrope.prompts.library import LATEST, PromptLibrary
+from allotrope.prompts.schema import END, NAME
 from allotrope.prompts.sources import LabelChange, Source, now
-from allotrope.prompts.template import END, NAME, PromptTemplateVersion
+from allotrope.prompts.template import PromptTemplateVersion
 
 OWN_FROM = 1001
 """First number of own versions of a packaged template, so that an update never collides."""

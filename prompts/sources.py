@@ -18,7 +18,7 @@ from pydantic import Field, ValidationError
 
 from allotrope.exceptions import PromptError
 from allotrope.prompts.mustache import MAX_CHARS
-from allotrope.prompts.template import Strict
+from allotrope.prompts.schema import Strict
 
 Signature = tuple[int, int, int]
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

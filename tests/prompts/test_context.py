@@ -14,7 +14,8 @@ from langchain_core.tools import tool
 from allotrope.exceptions import InputError, PromptError
 from allotrope.prompts import context as module
 from allotrope.prompts.context import ContextInjector, ContextRequest, Piece
-from allotrope.prompts.template import PromptTemplateVersion, parse
+from allotrope.prompts.parsing import parse
+from allotrope.prompts.template import PromptTemplateVersion
 
 NOW = datetime(2026, 11, 22, 23, 30, tzinfo=UTC)
 

@@ -17,8 +17,8 @@ from allotrope.prompts.hub import from_manifest, load_manifest, to_manifest
 from allotrope.prompts.library import TEMPLATES, PromptLibrary
 from allotrope.prompts.lint import lint
 from allotrope.prompts.manage import new_draft, promote, rollback
+from allotrope.prompts.parsing import parse
 from allotrope.prompts.sources import FolderSource
-from allotrope.prompts.template import parse
 from allotrope.settings import load_settings
 
 HEAD = (
