@@ -4,22 +4,30 @@ Code blocks, quotes, numbers, names and links are never changed by the light lev
 levels leave out whole lines, rows or elements and say how many. The archive keeps the whole.
 """
 
-import json
 import re
 from collections import Counter
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Protocol
+from typing import Protocol
 
+from allotrope.memory.json_text import is_json, minified, sampled
 from allotrope.memory.shorten import middle_out
 from allotrope.memory.tokens import TokenCounter
 
 _ENOUGH_TOKENS = 160
 """Old tool outputs up to this size stay as they are."""
 _SAMPLE = 3
-_LONG_STRING = 160
 _FENCE = re.compile(r"(```.*?(?:```|\Z)|~~~.*?(?:~~~|\Z))", re.DOTALL)
-_TAG = re.compile(r"</?(?:div|span|p|br|li|ul|ol|td|tr|th|table|tbody|thead|b|i|em|strong)\b[^>]*>")
+_TAG = re.compile(
+    r"</?(?:div|span|p|br|li|ul|ol|td|tr|th|table|tbody|thead|b|i|em|strong)"
+    r"(?:\s+(?:class|style|align|valign|dir|lang|role)\s*=\s*(?:\"[^\"<>]*\"|'[^'<>]*'))*\s*/?>"
+)
+"""Tags that only shape; one with another attribute (a link, a number of columns) stays."""
+_CLOSING = re.compile(r"</(?:div|span|p|li|ul|ol|td|tr|th|table|tbody|thead|b|i|em|strong)>")
+_BLANKS = re.compile(
+    r"(\"[^\"\n]*\"|`[^`\n]*`|“[^”\n]*”|«[^»\n]*»|(?<!\w)'[^'\n]*'(?!\w))|(?<=\S)[ \t]{3,}"
+)
+"""What is quoted, to be kept, or a run of blanks within a line."""
 _STAMP = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?|\b[0-9a-f]{8,}\b|\b\d+\b"
 )
@@ -69,15 +77,15 @@ def compress(text: str, *, level: Level) -> Compressed:
         level: How much may go.
     """
     stripped = text.strip()
-    if stripped[:1] in ("{", "["):
+    if is_json(stripped):
+        light = minified(stripped)
+        if level < Level.FOLDED:
+            return Compressed(light, "json", True)
         try:
-            value = json.loads(stripped)
-        except ValueError:
-            pass
-        else:
-            folded = value if level < Level.FOLDED else _sampled(value)
-            minified = json.dumps(folded, ensure_ascii=False, separators=(",", ":"))
-            return Compressed(minified, "json", folded == value)
+            folded = sampled(stripped)
+        except RecursionError:  # nested as deep as Python reads, and no deeper
+            folded = light
+        return Compressed(folded, "json", folded == light)
     # what stands in a code block is kept to the letter
     parts = _FENCE.split(text)
     kind, reversible = "text", True
@@ -89,8 +97,11 @@ def compress(text: str, *, level: Level) -> Compressed:
 
 
 def _plain(text: str, level: Level) -> tuple[str, str, bool]:
-    text = _TAG.sub(" ", text) if text.count("<") > 3 else text
-    lines = [re.sub(r"(?<=\S)[ \t]{2,}", "  ", line.rstrip()) for line in text.split("\n")]
+    markup = text.lstrip().startswith("<") and len(_CLOSING.findall(text)) > 1
+    text = _TAG.sub(" ", text) if markup else text
+    lines = [
+        _BLANKS.sub(lambda found: found[1] or "  ", line.rstrip()) for line in text.split("\n")
+    ]
     kind = _kind(lines)
     lines = _repeats_counted(lines)
     if level < Level.FOLDED:
@@ -125,7 +136,12 @@ def _repeats_counted(lines: list[str]) -> list[str]:
         if index + 1 < len(lines) and lines[index + 1] == line:
             times += 1
             continue
-        result.append(line if times == 1 or not line.strip() else f"{line}  [×{times}]")
+        if not line.strip():
+            result.append(line)
+        elif times * (len(line) + 1) > len(line) + 8:
+            result.append(f"{line}  [×{times}]" if times > 1 else line)
+        else:  # a count would be longer than what it replaces
+            result += [line] * times
         times = 1
     return result
 
@@ -143,21 +159,6 @@ def _log_folded(lines: list[str]) -> list[str]:
         elif shown[shape] == 1:
             result.append(f"{line}  [and {shapes[shape] - 1} more like it]")
     return result
-
-
-def _sampled(value: Any) -> Any:
-    """Long lists keep a few elements and a count; long strings keep their start."""
-    if isinstance(value, dict):
-        return {key: _sampled(item) for key, item in value.items()}
-    if isinstance(value, list):
-        if len(value) > 2 * _SAMPLE:
-            gone = len(value) - _SAMPLE - 1
-            kept = [_sampled(item) for item in value[:_SAMPLE]]
-            return [*kept, f"… {gone} more …", _sampled(value[-1])]
-        return [_sampled(item) for item in value]
-    if isinstance(value, str) and len(value) > _LONG_STRING:
-        return f"{value[:_LONG_STRING]}… {len(value) - _LONG_STRING} characters more"
-    return value
 
 
 def compress_tool_output(
