@@ -3,15 +3,17 @@
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from allotrope.settings.usage import UsageSettings
 from allotrope.usage import budgets as pure
-from allotrope.usage import queries
 from allotrope.usage.budgets import Account
-from allotrope.usage.guard import Budgets
-from allotrope.usage.ledger import Ledger
 from allotrope.usage.notifiers import Alert
 from allotrope.usage.reservations import Balance
+
+if TYPE_CHECKING:  # a turn begins without these
+    from allotrope.usage.guard import Budgets
+    from allotrope.usage.ledger import Ledger
 
 HISTORY = timedelta(days=14)
 """What an hour is compared with."""
@@ -27,7 +29,7 @@ class AlertCenter:
         send: Takes new alerts to people.
     """
 
-    def __init__(self, ledger: Callable[[], Ledger], send: Callable[[Alert], None]) -> None:
+    def __init__(self, ledger: "Callable[[], Ledger]", send: Callable[[Alert], None]) -> None:
         self._ledger = ledger
         self._send = send
 
@@ -88,11 +90,11 @@ class Watch:
 
     def __init__(
         self,
-        ledger: Callable[[], Ledger],
+        ledger: "Callable[[], Ledger]",
         center: AlertCenter,
         settings: UsageSettings,
         *,
-        budgets: Budgets | None = None,
+        budgets: "Budgets | None" = None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -142,6 +144,8 @@ class Watch:
             self._ledger().prune(keep_days=self._settings.retention_days, now=now)
 
     def _anomaly(self, now: datetime) -> None:
+        from allotrope.usage import queries
+
         hour = now.replace(minute=0, second=0, microsecond=0)
         window = queries.Window(hour - HISTORY, hour)
         *history, last = queries.hourly_costs(self._ledger(), window)

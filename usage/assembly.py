@@ -1,40 +1,43 @@
-"""Puts recorder, budgets and notifiers together from the settings."""
+"""Puts recorder, budgets and notifiers together from the settings.
+
+A turn begins by assembling these, so what only the writer's thread or a budget needs (SQLAlchemy
+above all: a third of a second) is imported where it is used.
+"""
 
 import threading
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from langchain_core.callbacks import BaseCallbackHandler
 
 from allotrope.settings import Settings
-from allotrope.stores.folders import data_folder
-from allotrope.usage import queries
 from allotrope.usage.alerts import AlertCenter, Watch
 from allotrope.usage.budgets import Account, span, units
-from allotrope.usage.guard import BudgetGuard, Budgets
-from allotrope.usage.ledger import Ledger, make_ledger
 from allotrope.usage.notifiers import Dispatcher, make_notifier
+from allotrope.usage.places import ledger_url, spill_path
 from allotrope.usage.prices import PriceBook
 from allotrope.usage.recorder import UsageRecorder
-from allotrope.usage.reservations import (
-    FailoverReservations,
-    LocalReservations,
-    RedisReservations,
-    Reservations,
-)
-from allotrope.usage.rules import RuleData
+
+if TYPE_CHECKING:
+    from allotrope.usage.guard import Budgets
+    from allotrope.usage.ledger import Ledger
+    from allotrope.usage.reservations import FailoverReservations, Reservations
+    from allotrope.usage.rules import RuleData
 
 
 def identity(settings: Settings) -> str:
     """What tells two sets of handlers apart."""
-    return f"{make_ledger(settings).url}|{settings.tenant}|{settings.redis!r}|{settings.usage!r}"
+    return f"{ledger_url(settings)}|{settings.tenant}|{settings.redis!r}|{settings.usage!r}"
 
 
-def spent_so_far(ledger: Callable[[], Ledger]) -> Callable[[Account, datetime], int]:
+def spent_so_far(ledger: "Callable[[], Ledger]") -> Callable[[Account, datetime], int]:
     """A function that asks the ledger what an account used in its period."""
 
     def spent(account: Account, at: datetime) -> int:
+        from allotrope.usage import queries
+
         period = span(account.budget.period, at)
         found = queries.scope_sum(
             ledger(),
@@ -47,10 +50,15 @@ def spent_so_far(ledger: Callable[[], Ledger]) -> Callable[[Account, datetime], 
     return spent
 
 
-def make_reservations(settings: Settings) -> FailoverReservations:
+def make_reservations(settings: Settings) -> "FailoverReservations":
     """Reservations in the settings' Redis, and in this process while that is gone."""
+    from allotrope.usage.reservations import (
+        FailoverReservations,
+        LocalReservations,
+        RedisReservations,
+    )
 
-    def shared() -> Reservations | None:
+    def shared() -> "Reservations | None":
         from allotrope.stores.redis import open_redis
 
         client = open_redis(settings)
@@ -65,8 +73,8 @@ def make_reservations(settings: Settings) -> FailoverReservations:
 
 
 def make_budgets(
-    settings: Settings, ledger: Callable[[], Ledger], *, center: AlertCenter | None = None
-) -> Budgets:
+    settings: Settings, ledger: "Callable[[], Ledger]", *, center: AlertCenter | None = None
+) -> "Budgets":
     """The budgets of the settings.
 
     Args:
@@ -74,6 +82,8 @@ def make_budgets(
         ledger: Gives the open ledger.
         center: Raises alerts when thresholds are passed.
     """
+    from allotrope.usage.guard import Budgets
+
     usage = settings.usage
     return Budgets(
         usage.budgets,
@@ -94,22 +104,25 @@ class OwnLedger:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._ledger = make_ledger(settings)
-        self._open = False
+        self._url = ledger_url(settings)
+        self._ledger: Ledger | None = None
         self._lock = threading.Lock()
 
-    def __call__(self) -> Ledger:
+    def __call__(self) -> "Ledger":
         """The open ledger."""
         with self._lock:
-            if not self._open:
-                self._ledger.open()
-                self._open = True
+            if self._ledger is None:
+                from allotrope.usage.ledger import Ledger
+
+                self._ledger = Ledger(self._url).open()
         return self._ledger
 
     def close(self) -> None:
         """Closes it again."""
-        self._ledger.close()
-        self._open = False
+        with self._lock:
+            if self._ledger is not None:
+                self._ledger.close()
+                self._ledger = None
 
 
 class Accounting(UsageRecorder):
@@ -121,7 +134,6 @@ class Accounting(UsageRecorder):
 
     def __init__(self, settings: Settings) -> None:
         usage = settings.usage
-        ledger = make_ledger(settings)
         self.reading = OwnLedger(settings)
         self.dispatcher = Dispatcher([make_notifier(one) for one in usage.notifiers])
         self._center = AlertCenter(self.reading, self.dispatcher.send)
@@ -130,10 +142,10 @@ class Accounting(UsageRecorder):
             self.budgets = make_budgets(settings, self.reading, center=self._center)
         watch = Watch(self.reading, self._center, usage, budgets=self.budgets)
         super().__init__(
-            ledger,
+            ledger_url(settings),
             prices=PriceBook(usage.prices),
             tenant=settings.tenant,
-            spill_path=data_folder(settings) / "usage-spill.jsonl",
+            spill_path=spill_path(settings),
             queue_size=usage.queue_size,
             batch_size=usage.batch_size,
             flush_interval_s=usage.flush_interval_s,
@@ -154,6 +166,8 @@ def assemble(settings: Settings) -> list[BaseCallbackHandler]:
     recorder = Accounting(settings)
     if recorder.budgets is None:
         return [recorder]
+    from allotrope.usage.guard import BudgetGuard
+
     return [
         recorder,
         BudgetGuard(recorder.budgets, recorder=recorder, tenant=settings.tenant),
@@ -164,8 +178,11 @@ SEMANTIC_THRESHOLDS = {"strict": 0.92, "balanced": 0.87, "wide": 0.82}
 """The score that each setting of the semantic cache's precision asks for."""
 
 
-def rule_data(settings: Settings, ledger: Ledger, *, days: int = 30) -> RuleData:
+def rule_data(settings: Settings, ledger: "Ledger", *, days: int = 30) -> "RuleData":
     """What the rules look at, with the settings they compare to."""
+    from allotrope.usage import queries
+    from allotrope.usage.rules import RuleData
+
     return RuleData(
         ledger,
         queries.last_days(days),

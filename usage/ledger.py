@@ -5,52 +5,28 @@ file is moved aside, what can still be read of it is taken over, and that is sai
 """
 
 import logging
-import secrets
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
-from sqlalchemy import (
-    Connection,
-    Engine,
-    Table,
-    bindparam,
-    create_engine,
-    delete,
-    event,
-    func,
-    select,
-    text,
-)
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError
+from sqlalchemy import Connection, Table, bindparam, delete, func, select
+from sqlalchemy.exc import DatabaseError, OperationalError
 
 from allotrope.exceptions import InputError, StoreError
 from allotrope.settings import Settings
-from allotrope.stores.folders import data_folder
 from allotrope.usage import rows as shapes
 from allotrope.usage import schema
+from allotrope.usage.database import Database
+from allotrope.usage.places import ledger_url
 from allotrope.usage.rows import CallRow
 from allotrope.usage.salvage import is_corrupted, move_aside, readable_rows
 
 logger = logging.getLogger(__name__)
 
-BUSY_TIMEOUT_MS = 2_000
-
-
-def ledger_path(settings: Settings) -> Path:
-    """Where the SQLite ledger lies."""
-    return data_folder(settings) / "usage.db"
-
 
 def make_ledger(settings: Settings) -> "Ledger":
     """The ledger of these settings, not yet opened."""
-    url = settings.usage.ledger_url
-    return Ledger(
-        url.get_secret_value() if url is not None else f"sqlite:///{ledger_path(settings)}"
-    )
+    return Ledger(ledger_url(settings))
 
 
 def open_ledger(settings: Settings) -> "Ledger":
@@ -62,29 +38,12 @@ def open_ledger(settings: Settings) -> "Ledger":
     return make_ledger(settings).open()
 
 
-class Ledger:
+class Ledger(Database):
     """Writes calls and reads single facts; `allotrope.usage.queries` reads sums.
 
     Args:
         url: SQLAlchemy URL of SQLite or PostgreSQL.
     """
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.path: Path | None = None
-        self.salt = b""
-        self._engine: Engine | None = None
-
-    @property
-    def engine(self) -> Engine:
-        """The open engine.
-
-        Raises:
-            StoreError: The ledger isn't open.
-        """
-        if self._engine is None:
-            raise StoreError("The usage ledger isn't open.", hint="Call open() first.")
-        return self._engine
 
     def open(self) -> Self:
         """Connects and migrates; a corrupted SQLite file is moved aside and rebuilt.
@@ -93,7 +52,7 @@ class Ledger:
             StoreError: The database can't be reached, or its schema is of a newer version.
         """
         try:
-            self._connect()
+            self.connect()
         except DatabaseError as exc:
             if self.path is None or not is_corrupted(exc):
                 self.close()
@@ -103,12 +62,6 @@ class Ledger:
                 ) from exc
             self.rebuild()
         return self
-
-    def close(self) -> None:
-        """Closes all connections; the ledger can be opened again."""
-        if self._engine is not None:
-            self._engine.dispose()
-            self._engine = None
 
     def __enter__(self) -> Self:
         return self if self._engine is not None else self.open()
@@ -126,7 +79,7 @@ class Ledger:
             raise StoreError("Only a SQLite ledger can be rebuilt here.")
         self.close()
         aside = move_aside(self.path)
-        self._connect()
+        self.connect()
         saved = 0
         if aside is not None:
             for batch in readable_rows(aside):
@@ -159,7 +112,7 @@ class Ledger:
             new = [row for row in unique.values() if row.id not in known]
             if not new:
                 return 0
-            insert = self._insert(schema.calls).on_conflict_do_nothing()
+            insert = self.insert(schema.calls).on_conflict_do_nothing()
             connection.execute(insert, [row.values() for row in new])
             self._add_rollups(connection, new)
         return len(new)
@@ -185,7 +138,7 @@ class Ledger:
             raise InputError(f"The score {score!r} isn't a finite number.")
         values = {"run": run_id, "metric": metric, "score": score, "source": source}
         values |= {"note": note[:500], "at": _now(at)}
-        self._replace(schema.feedback, [values], ("score", "source", "note", "at"))
+        self.replace(schema.feedback, [values], ("score", "source", "note", "at"))
 
     def record_exposure(
         self,
@@ -202,7 +155,7 @@ class Ledger:
             True for the first exposure of the unit; later ones change nothing.
         """
         values = {"experiment": experiment, "unit": unit, "variant": variant}
-        return self._add_once(schema.exposures, values | {"at": _now(at), "run": run_id})
+        return self.add_once(schema.exposures, values | {"at": _now(at), "run": run_id})
 
     def record_finding(
         self,
@@ -220,7 +173,7 @@ class Ledger:
         values = {"experiment": experiment, "agent": agent, "model": model, "at": _now(at)}
         values |= {"baseline_model": baseline_model, "equal": int(equal), "samples": samples}
         changing = ("baseline_model", "equal", "samples", "detail", "at")
-        self._replace(schema.findings, [values | {"detail": detail}], changing)
+        self.replace(schema.findings, [values | {"detail": detail}], changing)
 
     def record_shadow(
         self,
@@ -233,7 +186,7 @@ class Ledger:
     ) -> None:
         """Keeps one shadow measurement of the semantic cache."""
         values = {"id": id, "at": _now(at), "tenant": tenant, "similarity": similarity}
-        self._replace(
+        self.replace(
             schema.shadows, [values | {"correct": int(correct)}], ("similarity", "correct")
         )
 
@@ -247,7 +200,7 @@ class Ledger:
         """
         values = {"key": key, "kind": kind, "severity": severity, "title": title}
         values |= {"message": message}
-        return self._add_once(schema.alerts, values | {"at": shapes.microseconds(at)})
+        return self.add_once(schema.alerts, values | {"at": shapes.microseconds(at)})
 
     def prune(self, *, keep_days: int, now: datetime | None = None) -> int:
         """Deletes single calls older than `keep_days`; roll-ups stay.
@@ -269,94 +222,6 @@ class Ledger:
             deleted += done.rowcount
             if done.rowcount < 5_000:
                 return deleted
-
-    @contextmanager
-    def transaction(self) -> Iterator[Connection]:
-        """A write transaction; SQLite takes its write lock at once, so that it can't fail late."""
-        with self.engine.connect() as connection:
-            if self.path is not None:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-                try:
-                    yield connection
-                except BaseException:
-                    connection.exec_driver_sql("ROLLBACK")
-                    raise
-                connection.exec_driver_sql("COMMIT")
-            else:
-                with connection.begin():
-                    yield connection
-
-    def _connect(self) -> None:
-        try:
-            options: dict[str, Any] = {}
-            if self.url.startswith("postgresql"):
-                options = {"pool_pre_ping": True, "connect_args": {"connect_timeout": 5}}
-            engine = create_engine(self.url, **options)
-        except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as exc:
-            raise StoreError(
-                "ALLOTROPE_USAGE__LEDGER_URL is no database URL that can be used here.",
-                hint="Use postgresql+psycopg://… (pip install 'allotrope[postgres]') or sqlite:///…",
-            ) from exc
-        self._engine = engine
-        if engine.dialect.name == "sqlite":
-            if engine.url.database in (None, "", ":memory:"):
-                raise StoreError("The usage ledger needs a file, not memory.")
-            self.path = Path(str(engine.url.database))
-            self._engine = engine = engine.execution_options(isolation_level="AUTOCOMMIT")
-            event.listen(engine, "connect", _set_up_sqlite)
-        elif engine.dialect.name != "postgresql":
-            raise StoreError(f"The usage ledger knows no {engine.dialect.name} databases.")
-        self._migrate()
-
-    def _migrate(self) -> None:
-        with self.transaction() as connection:
-            if self.path is None:  # SQLite's BEGIN IMMEDIATE is the lock there
-                connection.execute(text("SELECT pg_advisory_xact_lock(4711006)"))
-            connection.execute(
-                text("CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL)")
-            )
-            version = connection.scalar(text("SELECT max(version) FROM schema_version")) or 0
-            if version > len(schema.MIGRATIONS):
-                raise StoreError(
-                    f"The usage ledger has schema version {version}; this program knows "
-                    f"{len(schema.MIGRATIONS)}.",
-                    hint="Update allotrope.",
-                )
-            for number, statements in enumerate(schema.MIGRATIONS, start=1):
-                if number <= version:
-                    continue
-                clustered = " WITHOUT ROWID" if self.path is not None else ""
-                for statement in statements:
-                    connection.execute(text(statement.replace("{clustered}", clustered)))
-                connection.execute(
-                    text("INSERT INTO schema_version VALUES (:number)"), {"number": number}
-                )
-            salt = connection.scalar(
-                select(schema.meta.c.value).where(schema.meta.c.name == "salt")
-            )
-            if salt is None:
-                salt = secrets.token_hex(16)
-                connection.execute(schema.meta.insert(), {"name": "salt", "value": salt})
-        self.salt = bytes.fromhex(salt)
-
-    def _insert(self, table: Table) -> Any:
-        dialect = sqlite if self.path is not None else postgresql
-        return dialect.insert(table)
-
-    def _add_once(self, table: Table, values: dict[str, Any]) -> bool:
-        """Adds a row unless its key is there; `rowcount` tells that for SQLite only."""
-        statement = self._insert(table).values(values).on_conflict_do_nothing()
-        with self.transaction() as connection:
-            return connection.execute(statement.returning(table.c.at)).first() is not None
-
-    def _replace(self, table: Table, values: list[dict[str, Any]], changing: Iterable[str]) -> None:
-        insert = self._insert(table)
-        statement = insert.on_conflict_do_update(
-            index_elements=list(table.primary_key.columns),
-            set_={name: insert.excluded[name] for name in changing},
-        )
-        with self.transaction() as connection:
-            connection.execute(statement, values)
 
     def _known(self, connection: Connection, ids: list[str]) -> set[str]:
         wanted = select(schema.calls.c.id).where(
@@ -385,7 +250,7 @@ class Ledger:
         if not sums:
             return
         keys = [column.name for column in table.primary_key.columns]
-        insert = self._insert(table)
+        insert = self.insert(table)
         measures = [column.name for column in table.columns if column.name not in keys]
         statement = insert.on_conflict_do_update(
             index_elements=list(table.primary_key.columns),
@@ -400,14 +265,6 @@ class Ledger:
         with self.engine.connect() as connection:
             at = connection.scalar(select(func.max(schema.calls.c.at)))
         return None if at is None else shapes.moment(at)
-
-
-def _set_up_sqlite(connection: Any, _record: object) -> None:
-    cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-    cursor.execute("PRAGMA journal_mode = WAL")
-    cursor.execute("PRAGMA synchronous = NORMAL")
-    cursor.close()
 
 
 def _now(at: datetime | None) -> int:

@@ -5,14 +5,11 @@ import hmac
 import json
 import logging
 import queue
-import smtplib
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from email.message import EmailMessage
 from typing import Any, Protocol
 
 from allotrope.settings.usage import NotifierSettings
@@ -138,6 +135,9 @@ class SmtpNotifier:
 
     def notify(self, alert: Alert) -> None:
         """Delivers the alert."""
+        import smtplib
+        from email.message import EmailMessage
+
         settings = self._settings
         mail = EmailMessage()
         mail["Subject"] = f"[allotrope] {alert.title}".replace("\n", " ")
@@ -167,6 +167,8 @@ class CommandNotifier:
 
     def notify(self, alert: Alert) -> None:
         """Delivers the alert."""
+        import subprocess
+
         done = subprocess.run(  # noqa: S603 - the user's own command, without a shell
             list(self._settings.command),
             input=json.dumps(alert.to_json(), default=str).encode(),

@@ -1,6 +1,6 @@
 """Reading the ledger: sums from the roll-ups, and the rows behind them.
 
-Everything here only reads. `where` filters by the names in `schema.DIMENSIONS`; a value may be a
+Everything here only reads. `where` filters by the names in `rows.DIMENSIONS`; a value may be a
 text or a list of texts. Windows that begin at midnight (UTC) read the daily roll-up, others the
 hourly one, so a window is rounded outwards to whole hours.
 """
@@ -18,6 +18,7 @@ from allotrope.usage import schema
 from allotrope.usage.ledger import Ledger
 from allotrope.usage.rows import (
     DAY_US,
+    DIMENSIONS,
     HOUR_US,
     bucket_milliseconds,
     microseconds,
@@ -429,10 +430,10 @@ def _bounds(table: Table, width: int, window: Window) -> list[ColumnElement[bool
 
 
 def _dimension(name: str) -> str:
-    if name not in schema.DIMENSIONS:
+    if name not in DIMENSIONS:
         raise InputError(
             f"{name!r} is nothing that can be grouped by.",
-            hint=f"Use one of {', '.join(schema.DIMENSIONS)}.",
+            hint=f"Use one of {', '.join(DIMENSIONS)}.",
         )
     return name
 

@@ -1,9 +1,8 @@
 """The recorder: a LangChain callback handler that accounts for every call.
 
-    from allotrope.usage.ledger import Ledger
     from allotrope.usage.recorder import UsageRecorder
 
-    recorder = UsageRecorder(Ledger("sqlite:///usage.db"))
+    recorder = UsageRecorder("sqlite:///usage.db")
     model.invoke("Hello", config={"callbacks": [recorder]})
 
 The same handler serves `invoke` and `ainvoke`: it does so little (some microseconds) that it runs
@@ -15,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
@@ -25,12 +24,15 @@ from langchain_core.outputs import ChatGeneration, LLMResult
 from allotrope.settings import Settings
 from allotrope.usage.estimate import CountText, ExactCounter
 from allotrope.usage.exits import forget_exit, on_exit
-from allotrope.usage.ledger import Ledger
+from allotrope.usage.places import default_spill_path
 from allotrope.usage.prices import PriceBook
 from allotrope.usage.reading import Ended, Reader, Started
 from allotrope.usage.rows import CallRow
 from allotrope.usage.spill import Spill
 from allotrope.usage.writer import Writer, WriterStats
+
+if TYPE_CHECKING:
+    from allotrope.usage.ledger import Ledger  # SQLAlchemy: the writer's thread imports it
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +44,8 @@ class UsageRecorder(BaseCallbackHandler):
     """Records every model call of any LangChain app in a ledger.
 
     Args:
-        ledger: Where to; it is opened at the first call, in the background.
+        ledger: Where to: a ledger or its URL. It is opened in the background while the first call
+            is under way.
         prices: Where prices are found; default: the price list without overrides.
         count_text: Counts tokens of calls whose provider reported none; default: exactly, by the
             o200k_base vocabulary.
@@ -65,7 +68,7 @@ class UsageRecorder(BaseCallbackHandler):
 
     def __init__(
         self,
-        ledger: Ledger,
+        ledger: "Ledger | str",
         *,
         prices: PriceBook | None = None,
         count_text: CountText | None = None,
@@ -83,7 +86,9 @@ class UsageRecorder(BaseCallbackHandler):
         self.writer = Writer(
             ledger,
             reader,
-            Spill(spill_path or default_spill_path(ledger.url)),
+            Spill(
+                spill_path or default_spill_path(ledger if isinstance(ledger, str) else ledger.url)
+            ),
             queue_size=queue_size,
             batch_size=batch_size,
             flush_interval_s=flush_interval_s,
@@ -169,6 +174,7 @@ class UsageRecorder(BaseCallbackHandler):
         if not self._exit_known:
             self._exit_known = True
             on_exit(self.close)
+            self.writer.start()
         if len(self._open) >= OPEN_CALLS_LIMIT:
             self._open.pop(next(iter(self._open)), None)
         self._open[run_id] = started
@@ -221,16 +227,6 @@ def _ended(started: Started, response: LLMResult | None, error: BaseException | 
         ended.message = first.message
         ended.usage = getattr(first.message, "usage_metadata", None)
     return ended
-
-
-def default_spill_path(url: str) -> Path:
-    """Beside a SQLite ledger; for a server, in the user's data folder."""
-    prefix = "sqlite:///"
-    if url.startswith(prefix):
-        return Path(url.removeprefix(prefix)).parent / "usage-spill.jsonl"
-    from platformdirs import user_data_path
-
-    return user_data_path("allotrope", appauthor=False) / "usage-spill.jsonl"
 
 
 _shared: dict[str, list[BaseCallbackHandler]] = {}

@@ -7,7 +7,20 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from allotrope.usage.schema import DIMENSIONS
+DIMENSIONS = (
+    "provider",
+    "model",
+    "agent",
+    "profile",
+    "prompt",
+    "variant",
+    "tenant",
+    "cached",
+    "status",
+    "degraded",
+    "tier",
+)
+"""What roll-ups can be grouped and filtered by."""
 
 HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US

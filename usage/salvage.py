@@ -9,8 +9,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy.exc import DatabaseError
-
 from allotrope.usage.rows import COLUMNS, CallRow
 
 # SQLite's wordings for SQLITE_CORRUPT and SQLITE_NOTADB (sqlite.org/rescode.html).
@@ -18,12 +16,13 @@ _CORRUPT = ("malformed", "not a database", "database corruption", "file is encry
 _MONEY = frozenset({"cost", "saved_cost", "prompt_cache_saving", "context_saving"})
 
 
-def is_corrupted(exc: DatabaseError) -> bool:
+def is_corrupted(exc: Exception) -> bool:
     """Whether an error says that the file itself is broken (not locked, full or missing)."""
-    code = getattr(exc.orig, "sqlite_errorcode", None)
+    cause = getattr(exc, "orig", exc)  # SQLAlchemy wraps the driver's error
+    code = getattr(cause, "sqlite_errorcode", None)
     if code is not None:
         return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-    return any(word in str(exc.orig) for word in _CORRUPT)
+    return any(word in str(cause) for word in _CORRUPT)
 
 
 def move_aside(path: Path) -> Path | None:

@@ -20,6 +20,8 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
+from allotrope.usage.rows import DIMENSIONS
+
 metadata = MetaData()
 
 
@@ -101,21 +103,6 @@ calls = Table(
     _count("context_window", nullable=True),
 )
 """One row per call that was made, refused or answered from the cache. No content, no keys."""
-
-DIMENSIONS = (
-    "provider",
-    "model",
-    "agent",
-    "profile",
-    "prompt",
-    "variant",
-    "tenant",
-    "cached",
-    "status",
-    "degraded",
-    "tier",
-)
-"""What roll-ups can be grouped and filtered by."""
 
 MEASURES = (
     "calls",

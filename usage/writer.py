@@ -7,16 +7,17 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-
-from sqlalchemy.exc import DatabaseError, SQLAlchemyError
+from typing import TYPE_CHECKING
 
 from allotrope.exceptions import StoreError
 from allotrope.usage.estimate import CounterNotReadyError
-from allotrope.usage.ledger import Ledger
 from allotrope.usage.reading import Ended, Reader
 from allotrope.usage.rows import CallRow
 from allotrope.usage.salvage import is_corrupted
 from allotrope.usage.spill import Spill
+
+if TYPE_CHECKING:
+    from allotrope.usage.ledger import Ledger  # SQLAlchemy: the writer's thread imports it
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +53,8 @@ class Writer:
     """Takes ended calls from any thread and writes them in batches.
 
     Args:
-        ledger: Where to; opened by the writer's thread at the first call.
+        ledger: Where to, or its URL; the writer's thread imports and opens it as soon as it has
+            nothing else to do, which is while a provider works on the first call.
         reader: Makes rows.
         spill: Where rows go when the ledger can't take them.
         queue_size: Calls that may wait; more are spilled at once.
@@ -64,7 +66,7 @@ class Writer:
 
     def __init__(
         self,
-        ledger: Ledger,
+        ledger: "Ledger | str",
         reader: Reader,
         spill: Spill,
         *,
@@ -74,7 +76,8 @@ class Writer:
         on_row: Callable[[CallRow], None] | None = None,
         on_idle: Callable[[], None] | None = None,
     ) -> None:
-        self.ledger = ledger
+        self.url = ledger if isinstance(ledger, str) else ledger.url
+        self._ledger = None if isinstance(ledger, str) else ledger
         self.stats = WriterStats()
         self._reader = reader
         self._spill = spill
@@ -92,10 +95,23 @@ class Writer:
         self._open_after = 0.0
         self._closed = False
 
-    def put(self, ended: Ended) -> None:
-        """Takes a call; never blocks on the ledger, never raises."""
+    @property
+    def ledger(self) -> "Ledger":
+        """The ledger, made when it is first asked for (that imports SQLAlchemy)."""
+        if self._ledger is None:
+            from allotrope.usage.ledger import Ledger
+
+            self._ledger = Ledger(self.url)
+        return self._ledger
+
+    def start(self) -> None:
+        """Starts the thread unless it runs; a call is under way."""
         if self._pid != os.getpid() or self._closed:
             self._start()
+
+    def put(self, ended: Ended) -> None:
+        """Takes a call; never blocks on the ledger, never raises."""
+        self.start()
         self.stats.recorded += 1
         if self.waiting() >= self._queue_size:
             try:
@@ -140,7 +156,7 @@ class Writer:
             if self._pid not in (0, os.getpid()):
                 # Forked: the parent's thread, queue and connections aren't ours.
                 self._queue = queue.SimpleQueue()
-                self.ledger = Ledger(self.ledger.url)
+                self._ledger = None
             self._opened = self._closed = False
             self._thread = threading.Thread(target=self._run, name="allotrope-usage", daemon=True)
             self._thread.start()
@@ -167,7 +183,8 @@ class Writer:
             if flush:
                 if flush.last:
                     self._closed = True
-                    self.ledger.close()
+                    if self._ledger is not None:
+                        self._ledger.close()
                 flush.done.set()
                 if flush.last:
                     return
@@ -223,6 +240,8 @@ class Writer:
     def _open(self) -> bool:
         if time.monotonic() < self._open_after:
             return False
+        from sqlalchemy.exc import SQLAlchemyError
+
         try:
             self.ledger.open()
         except (StoreError, SQLAlchemyError, OSError) as exc:
@@ -236,10 +255,12 @@ class Writer:
     def _write(self, batch: list[CallRow]) -> None:
         if not batch and time.monotonic() < self._spill_after:
             return
-        if not self._opened and not (batch and self._open()):
+        if not self._opened and not self._open():
             if batch:
                 self._keep(batch)
             return
+        from sqlalchemy.exc import SQLAlchemyError
+
         if batch and not self._attempt(batch):
             self._keep(batch)
             return
@@ -251,6 +272,8 @@ class Writer:
                 self._problem(exc)
 
     def _attempt(self, batch: list[CallRow]) -> bool:
+        from sqlalchemy.exc import DatabaseError, SQLAlchemyError
+
         for pause_s in (*RETRY_PAUSES_S, None):
             try:
                 self.ledger.write(batch)
@@ -270,6 +293,8 @@ class Writer:
         return False
 
     def _rebuilt(self, batch: list[CallRow]) -> bool:
+        from sqlalchemy.exc import SQLAlchemyError
+
         try:
             self._spill.append(batch)
             self.ledger.rebuild()

@@ -382,10 +382,10 @@ def test_sigterm_flushes(tmp_path: Path) -> None:
 def test_a_locked_ledger_spills_and_is_caught_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from allotrope.usage import ledger as ledger_module
+    from allotrope.usage import database as database_module
     from allotrope.usage import writer as writer_module
 
-    monkeypatch.setattr(ledger_module, "BUSY_TIMEOUT_MS", 10)
+    monkeypatch.setattr(database_module, "BUSY_TIMEOUT_MS", 10)
     monkeypatch.setattr(writer_module, "RETRY_PAUSES_S", (0.01,))
     monkeypatch.setattr(writer_module, "SPILL_RETRY_S", 0.2)
     recorder = UsageRecorder(Ledger(f"sqlite:///{tmp_path}/usage.db"), flush_interval_s=0.05)

@@ -1,0 +1,28 @@
+"""A turn begins without the ledger's database library: it takes a third of a second to import."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+_TURN = """
+import sys
+from allotrope.settings import load_settings
+from allotrope.usage.recorder import from_settings
+
+settings = load_settings(environ={}, env_file=None, data_dir=sys.argv[1])
+(recorder,) = from_settings(settings)
+from langchain_core.language_models import FakeListChatModel
+
+heavy = {"sqlalchemy", "smtplib", "genai_prices"}
+print("before the call:", sorted(heavy & {*sys.modules}))
+FakeListChatModel(responses=["Hello"]).invoke("Hi", {"callbacks": [recorder]})
+assert recorder.flush()
+print("written:", recorder.stats.written, "sqlalchemy" in sys.modules)
+"""
+
+
+def test_a_turn_begins_without_the_database_library(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _TURN, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.splitlines() == ["before the call: []", "written: 1 True"], done.stderr

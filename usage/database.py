@@ -1,0 +1,151 @@
+"""The ledger's database: connecting, migrating and writing, in SQLite and PostgreSQL alike."""
+
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Table, create_engine, event, select, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+from allotrope.exceptions import StoreError
+from allotrope.usage import schema
+
+BUSY_TIMEOUT_MS = 2_000
+
+
+class Database:
+    """A connection to the ledger's database.
+
+    Args:
+        url: SQLAlchemy URL of SQLite or PostgreSQL.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.path: Path | None = None
+        self.salt = b""
+        self._engine: Engine | None = None
+
+    @property
+    def engine(self) -> Engine:
+        """The open engine.
+
+        Raises:
+            StoreError: The ledger isn't open.
+        """
+        if self._engine is None:
+            raise StoreError("The usage ledger isn't open.", hint="Call open() first.")
+        return self._engine
+
+    def close(self) -> None:
+        """Closes all connections; the ledger can be opened again."""
+        if self._engine is not None:
+            self._engine.dispose()
+            self._engine = None
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A write transaction; SQLite takes its write lock at once, so that it can't fail late."""
+        with self.engine.connect() as connection:
+            if self.path is not None:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                try:
+                    yield connection
+                except BaseException:
+                    connection.exec_driver_sql("ROLLBACK")
+                    raise
+                connection.exec_driver_sql("COMMIT")
+            else:
+                with connection.begin():
+                    yield connection
+
+    def connect(self) -> None:
+        """Connects and migrates.
+
+        Raises:
+            StoreError: The URL can't be used, or the schema is of a newer version.
+            sqlalchemy.exc.DatabaseError: The database can't be reached, or is corrupted.
+        """
+        try:
+            options: dict[str, Any] = {}
+            if self.url.startswith("postgresql"):
+                options = {"pool_pre_ping": True, "connect_args": {"connect_timeout": 5}}
+            engine = create_engine(self.url, **options)
+        except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as exc:
+            raise StoreError(
+                "ALLOTROPE_USAGE__LEDGER_URL is no database URL that can be used here.",
+                hint="Use postgresql+psycopg://… (pip install 'allotrope[postgres]') or sqlite:///…",
+            ) from exc
+        self._engine = engine
+        if engine.dialect.name == "sqlite":
+            if engine.url.database in (None, "", ":memory:"):
+                raise StoreError("The usage ledger needs a file, not memory.")
+            self.path = Path(str(engine.url.database))
+            self._engine = engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+            event.listen(engine, "connect", _set_up_sqlite)
+        elif engine.dialect.name != "postgresql":
+            raise StoreError(f"The usage ledger knows no {engine.dialect.name} databases.")
+        self._migrate()
+
+    def _migrate(self) -> None:
+        with self.transaction() as connection:
+            if self.path is None:  # SQLite's BEGIN IMMEDIATE is the lock there
+                connection.execute(text("SELECT pg_advisory_xact_lock(4711006)"))
+            connection.execute(
+                text("CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL)")
+            )
+            version = connection.scalar(text("SELECT max(version) FROM schema_version")) or 0
+            if version > len(schema.MIGRATIONS):
+                raise StoreError(
+                    f"The usage ledger has schema version {version}; this program knows "
+                    f"{len(schema.MIGRATIONS)}.",
+                    hint="Update allotrope.",
+                )
+            for number, statements in enumerate(schema.MIGRATIONS, start=1):
+                if number <= version:
+                    continue
+                clustered = " WITHOUT ROWID" if self.path is not None else ""
+                for statement in statements:
+                    connection.execute(text(statement.replace("{clustered}", clustered)))
+                connection.execute(
+                    text("INSERT INTO schema_version VALUES (:number)"), {"number": number}
+                )
+            salt = connection.scalar(
+                select(schema.meta.c.value).where(schema.meta.c.name == "salt")
+            )
+            if salt is None:
+                salt = secrets.token_hex(16)
+                connection.execute(schema.meta.insert(), {"name": "salt", "value": salt})
+        self.salt = bytes.fromhex(salt)
+
+    def insert(self, table: Table) -> Any:
+        """An INSERT of this database's dialect, which knows ON CONFLICT."""
+        dialect = sqlite if self.path is not None else postgresql
+        return dialect.insert(table)
+
+    def add_once(self, table: Table, values: dict[str, Any]) -> bool:
+        """Adds a row unless its key is there; `rowcount` tells that for SQLite only."""
+        statement = self.insert(table).values(values).on_conflict_do_nothing()
+        with self.transaction() as connection:
+            return connection.execute(statement.returning(table.c.at)).first() is not None
+
+    def replace(self, table: Table, values: list[dict[str, Any]], changing: Iterable[str]) -> None:
+        """Adds rows; where a key is there already, its columns `changing` are overwritten."""
+        insert = self.insert(table)
+        statement = insert.on_conflict_do_update(
+            index_elements=list(table.primary_key.columns),
+            set_={name: insert.excluded[name] for name in changing},
+        )
+        with self.transaction() as connection:
+            connection.execute(statement, values)
+
+
+def _set_up_sqlite(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = NORMAL")
+    cursor.close()
