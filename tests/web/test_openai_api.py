@@ -4,9 +4,10 @@ import httpx
 import openai
 import pytest
 
+from allotrope.settings import Settings
 from allotrope.testing import Fault, ProviderSimulator
 from allotrope.testing import Reply as Said
-from allotrope.web.service import Conversations
+from allotrope.web.sharing import Sharing
 
 
 @pytest.fixture
@@ -216,17 +217,26 @@ def test_no_json_and_a_huge_body_are_refused(served: str) -> None:
     assert "no JSON" in answer.json()["error"]["message"]
 
 
-def test_conversations_are_recognised_once_and_forgotten_in_order() -> None:
-    known = Conversations(most=2)
-    key = Conversations.key("assistant", None, [("user", "hi"), ("assistant", " ho ")])
-    assert key == Conversations.key("assistant", None, [("user", "hi "), ("assistant", "ho")])
-    assert key != Conversations.key("assistant", "ann", [("user", "hi"), ("assistant", "ho")])
-    known.put(key, "t1")
-    assert known.take(key) == "t1"
-    assert known.take(key) is None
+@pytest.mark.parametrize("shared", [True, False])
+async def test_conversations_are_recognised_once_and_forgotten_in_order(
+    simulator_settings: Settings, shared: bool
+) -> None:
+    key = Sharing.key("assistant", None, [("user", "hi"), ("assistant", " ho ")])
+    assert key == Sharing.key("assistant", None, [("user", "hi "), ("assistant", "ho")])
+    assert key != Sharing.key("assistant", "ann", [("user", "hi"), ("assistant", "ho")])
+    known, other = Sharing(simulator_settings, most=2), Sharing(simulator_settings)
+    if shared:
+        await known.open()
+        await other.open()
+    await known.put(key, "t1")
+    assert await other.take(key) == ("t1" if shared else None)
+    assert await known.take(key) == (None if shared else "t1")
+    assert await known.take(key) is None
     for number in range(3):
-        known.put(str(number), "t")
-    assert known.take("0") is None
+        await known.put(str(number), "t")
+    assert await known.take("0") == ("t" if shared else None)
+    await known.aclose()
+    await other.aclose()
 
 
 def test_two_turns_in_one_thread_at_once_get_a_409(

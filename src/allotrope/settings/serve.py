@@ -30,6 +30,10 @@ class ServeSettings(Section):
     running_turns: Annotated[int, Field(ge=1)] = Field(
         default=64, description="Turns that may run at once; more are told to come back."
     )
+    heartbeat_s: Seconds = Field(
+        default=15.0,
+        description="A stream that has been silent so long says that the turn still runs.",
+    )
     drain_s: Seconds = Field(
         default=30.0, description="How long running turns may take to end after SIGTERM."
     )

@@ -1,5 +1,6 @@
 """The app that `allotrope serve` runs."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
@@ -28,6 +29,8 @@ def serve_app(settings: Settings, *, host: str) -> Starlette:
     async def life(app: Starlette) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(service.aclose)
+            warming = asyncio.create_task(service.warm())  # requests may come meanwhile, and wait
+            stack.push_async_callback(_ended, warming)
             if settings.serve.reports:
                 stack.enter_context(_scheduled(settings))
             yield
@@ -49,6 +52,11 @@ def _common(settings: Settings) -> list[Route]:
         *pages.login_routes(settings.serve),
         Route("/static/{name}", pages.static),
     ]
+
+
+async def _ended(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.wait([task])
 
 
 @contextlib.contextmanager

@@ -53,6 +53,7 @@ async def turn(request: Request) -> Response:
         elif asked.thread_id is None:
             raise RequestError("There is neither a text nor a thread.", param="text")
         thread = check_thread_id(asked.thread_id or f"web-{asked.agent}-{uuid.uuid4().hex}")
+        service.check_room()
     except Exception as exc:  # noqa: BLE001  # the page gets every error in one form
         return refused(exc)
     return StreamingResponse(
@@ -60,6 +61,16 @@ async def turn(request: Request) -> Response:
         media_type="application/x-ndjson",
         headers={"X-Accel-Buffering": "no"},
     )
+
+
+async def stop(request: Request) -> Response:
+    """`POST /api/threads/ID/stop`: ends the turn; its stream says what became of it."""
+    service: Service = request.app.state.service
+    try:
+        name = check_thread_id(request.path_params["thread"])
+    except AllotropeError as exc:
+        return refused(exc)
+    return JSONResponse({"stopped": service.stop(name)})
 
 
 async def _events(service: Service, asked: Asked, thread: str) -> AsyncIterator[str]:
@@ -175,7 +186,7 @@ def _live(message: Any) -> dict[str, Any] | None:
     found = {"id": message.id, "role": "user", "text": message.text, "from": None}
     if message.type == "ai":
         came = message.response_metadata.get("allotrope") or {}
-        names = ("provider", "model", "cached", "degraded")
+        names = ("provider", "model", "cached", "degraded", "stopped")
         found |= {"role": "assistant", "from": {name: came.get(name) for name in names}}
     return found
 
@@ -189,4 +200,5 @@ ROUTES = [
     Route("/api/turns", turn, methods=["POST"]),
     Route("/api/threads", threads),
     Route("/api/threads/{thread}", thread),
+    Route("/api/threads/{thread}/stop", stop, methods=["POST"]),
 ]

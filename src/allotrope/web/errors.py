@@ -18,6 +18,12 @@ from allotrope.exceptions import (
 )
 
 
+WORTH_RETRYING = frozenset(
+    {"rate_limit_exceeded", "overloaded", "server_starting", "server_stopping", "thread_busy"}
+)
+"""Codes of refusals before a turn began: the same request later, or elsewhere, can pass."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """An error on its way to a client.
@@ -54,7 +60,7 @@ class Problem:
         headers = {}
         if self.retry_after_s is not None:
             headers["Retry-After"] = str(max(1, -int(-self.retry_after_s // 1)))
-        if self.status >= 400 and self.code != "rate_limit_exceeded":
+        if self.status >= 400 and self.code not in WORTH_RETRYING:
             headers["x-should-retry"] = "false"
         return JSONResponse(self.body(), self.status, headers)
 
@@ -67,21 +73,40 @@ class RequestError(InputError):
         param: The field.
         status: HTTP status.
         code: OpenAI's `code`.
+        retry_after_s: When to come back, seconds.
     """
 
     def __init__(
-        self, message: str, *, param: str | None = None, status: int = 400, code: str | None = None
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        status: int = 400,
+        code: str | None = None,
+        retry_after_s: float | None = None,
     ) -> None:
         super().__init__(message)
         self.param = param
         self.status = status
         self.code = code
+        self.retry_after_s = retry_after_s
+
+
+class BusyError(RequestError):
+    """A turn that can't begin now, and can later."""
 
 
 def problem_of(exc: Exception) -> Problem:
     """What a client is told about an exception; an unforeseen one is not described."""
     if isinstance(exc, RequestError):
-        return Problem(exc.status, str(exc), code=exc.code, param=exc.param)
+        return Problem(
+            exc.status,
+            str(exc),
+            type="server_error" if exc.status >= 500 else "invalid_request_error",
+            code=exc.code,
+            param=exc.param,
+            retry_after_s=exc.retry_after_s,
+        )
     if isinstance(exc, UnknownAgentError):
         return Problem(404, str(exc), code="model_not_found", param="model")
     if isinstance(exc, InputTooLongError | ContextOverflowError):

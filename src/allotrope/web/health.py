@@ -46,8 +46,12 @@ def status_now(settings: Settings) -> dict[str, Any]:
 
 
 async def healthz(request: Request) -> Response:
-    """Whether this process serves. It says nothing else, for anybody may ask."""
-    return JSONResponse({"status": "ok"})
+    """Whether this process can answer. It says nothing else, for anybody may ask."""
+    service = getattr(request.app.state, "service", None)
+    if service is None or (service.ready and not service.stopping):
+        return JSONResponse({"status": "ok"})
+    state = "stopping" if service.stopping else "starting"
+    return JSONResponse({"status": state}, 503, {"Retry-After": "1"})
 
 
 async def status(request: Request) -> Response:

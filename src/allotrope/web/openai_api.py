@@ -4,7 +4,7 @@ import contextlib
 import json
 import logging
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 from starlette.requests import Request
@@ -21,7 +21,9 @@ from allotrope.web.openai_shapes import (
     completion,
     read_request,
 )
-from allotrope.web.service import Conversations, Service
+from allotrope.web.service import Service
+from allotrope.web.sharing import Sharing
+from allotrope.web.turns import Events
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +31,6 @@ MOST_BYTES = 20_000_000
 """Longest body of a request."""
 
 THREAD_HEADER = "x-allotrope-thread"
-Events = AsyncGenerator[dict[str, Any], None]
 
 
 async def read_json(request: Request, most: int = MOST_BYTES) -> Any:
@@ -63,15 +64,27 @@ class Turn:
         self._service = service
         *self._before, (_, self._text) = request.turns()
         named = thread or request.allotrope.thread_id
-        known = named
-        if known is None and self._before:
-            known = service.conversations.take(self._key(self._before))
-        self.thread = check_thread_id(known) if known is not None else f"v1-{uuid.uuid4().hex}"
-        self._named = named is not None
-        self._seed = [] if known is not None else self._before
+        self.named = None if named is None else check_thread_id(named)
 
-    def _key(self, turns: list[tuple[str, str]]) -> str:
-        return Conversations.key(self.request.model, self.request.user, turns)
+    def _key(self, *more: tuple[str, str]) -> str:
+        return Sharing.key(self.request.model, self.request.user, [*self._before, *more])
+
+    async def _thread(self) -> str:
+        """The thread that the client's history stands in, or a new one.
+
+        It is kept under the history with the question, too: whoever asks once more, since the
+        answer never came, finds the thread again.
+        """
+        if self.named is not None:
+            return self.named
+        sharing = self._service.sharing
+        asked = self._key(("user", self._text))
+        known = await sharing.take(asked)
+        if known is None and self._before:
+            known = await sharing.take(self._key())
+        thread = known or f"v1-{uuid.uuid4().hex}"
+        await sharing.put(asked, thread)
+        return thread
 
     async def events(self) -> Events:
         """The events of the turn; the conversation is recognised next time."""
@@ -81,16 +94,17 @@ class Turn:
         stream = self._service.events(
             self.request.model,
             self._text,
-            thread=self.thread,
+            thread=await self._thread(),
             context=context,
-            before=as_messages(self._seed) if self._seed else (),
+            before=as_messages(self._before) if self._before else (),
         )
         async with contextlib.aclosing(stream) as events:
             async for event in events:
-                if event["type"] == "reply" and not self._named:
-                    asked = [*self._before, ("user", self._text)]
-                    key = self._key([*asked, ("assistant", event["answer"])])
-                    self._service.conversations.put(key, self.thread)
+                if event["type"] == "reply" and self.named is None:
+                    asked = ("user", self._text)
+                    await self._service.sharing.take(self._key(asked))
+                    key = self._key(asked, ("assistant", event["answer"]))
+                    await self._service.sharing.put(key, event["thread_id"])
                 yield event
 
 
@@ -102,10 +116,13 @@ async def completions(request: Request) -> Response:
         turn = Turn(service, asked, request.headers.get(THREAD_HEADER))
         if asked.stream:
             return await _streamed(turn)
-        reply: dict[str, Any] = {}
+        reply: dict[str, Any] | None = None
         async with contextlib.aclosing(turn.events()) as events:
             async for event in events:
-                reply = event
+                if event["type"] == "reply":
+                    reply = event
+        if reply is None:
+            raise RequestError("The turn was stopped.", status=409, code="stopped")
     except Exception as exc:  # noqa: BLE001  # the client gets every error in OpenAI's form
         return refused(exc)
     return JSONResponse(completion(reply, model=asked.model, ignored=asked.ignored))
@@ -125,7 +142,7 @@ async def _streamed(turn: Turn) -> Response:
     try:
         async for event in events:
             early.append(event)
-            if event["type"] in ("token", "reply", "tool"):
+            if event["type"] in ("token", "reply", "tool", "step", "beat"):
                 break
     except BaseException:
         await events.aclose()
@@ -161,7 +178,9 @@ async def _sse(turn: Turn, early: list[dict[str, Any]], rest: Events) -> AsyncIt
                     options = turn.request.stream_options
                     if options is not None and options.include_usage:
                         yield _line(chunks.usage(event))
-                elif kind in ("tool", "degraded"):
+                elif kind == "beat":
+                    yield ": still working\n\n"  # a comment: every client passes over it
+                elif kind in ("tool", "step", "degraded", "notice"):
                     yield _line(chunks.note(event))
     except Exception as exc:  # noqa: BLE001  # the status is sent; the error goes into the stream
         if not isinstance(exc, AllotropeError):

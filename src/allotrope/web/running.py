@@ -1,12 +1,17 @@
 """Runs an app with uvicorn: says where it is, and drains on SIGTERM."""
 
 import socket
+import time
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from allotrope.exceptions import StoreError
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
+
+CLEAN_UP_S = 3
+"""What requests and turns that were cut off may take to say so, seconds."""
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -35,12 +40,44 @@ def address(listening: socket.socket) -> str:
 
 
 def run(app: "Starlette", listening: socket.socket, *, drain_s: float, level: str) -> None:
-    """Serves until SIGTERM or Ctrl-C; running requests may end within `drain_s` seconds.
+    """Serves until SIGTERM or Ctrl-C; running turns may end within `drain_s` seconds.
 
-    What still runs after that is cancelled: its thread stands at the last checkpoint, and the
-    next message there, or a resume, goes on.
+    Meanwhile new turns are refused with 503 and `Retry-After`, and `/healthz` says so, so that a
+    load balancer asks elsewhere. What still runs after that is cut off with a sentence: its thread
+    stands at the last checkpoint, and the next message there, or a resume, goes on. A second
+    signal ends at once.
+
+    Args:
+        app: With a `Service` in its state.
+        listening: Where.
+        drain_s: Seconds.
+        level: Of uvicorn's log.
     """
     import uvicorn
+
+    class Draining(uvicorn.Server):
+        """A server that goes on answering while its turns end."""
+
+        _until: float | None = None
+        _cut = False
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            # not kept for uvicorn to raise again: who drained has ended well, with exit code 0
+            if self._until is None:
+                self._until = time.monotonic() + drain_s
+                app.state.service.stopping = True
+            else:
+                self.should_exit = self.force_exit = True
+
+        async def on_tick(self, counter: int) -> bool:
+            if self._until is not None:
+                late = time.monotonic() - self._until
+                if late >= 0 and not self._cut:
+                    self._cut = True
+                    app.state.service.cut()
+                if not app.state.service.running or late > CLEAN_UP_S:
+                    self.should_exit = True
+            return await super().on_tick(counter)
 
     config = uvicorn.Config(
         app,
@@ -48,10 +85,10 @@ def run(app: "Starlette", listening: socket.socket, *, drain_s: float, level: st
         access_log=False,
         server_header=False,
         date_header=True,
-        timeout_graceful_shutdown=max(1, round(drain_s)),
+        timeout_graceful_shutdown=CLEAN_UP_S,
         timeout_keep_alive=30,
         lifespan="on",
         loop="asyncio",
         proxy_headers=False,
     )
-    uvicorn.Server(config).run(sockets=[listening])
+    Draining(config).run(sockets=[listening])

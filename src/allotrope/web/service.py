@@ -1,16 +1,16 @@
-"""The agents behind the endpoints: opened at the first turn, counted while they run."""
+"""The agents behind the endpoints: opened when the server starts, counted while they run."""
 
 import asyncio
 import contextlib
-import hashlib
-import json
-from collections import OrderedDict
-from collections.abc import AsyncGenerator, Mapping, Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from allotrope.agents import registry
 from allotrope.settings import Settings
-from allotrope.web.errors import RequestError
+from allotrope.web.errors import BusyError
+from allotrope.web.sharing import Sharing
+from allotrope.web.turns import PERSON, SERVER, Events, RunningTurn
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
@@ -18,43 +18,10 @@ if TYPE_CHECKING:
     from allotrope.graphs.parts import Parts
     from allotrope.runtime import Agent
 
-REMEMBERED_CONVERSATIONS = 10_000
+logger = logging.getLogger(__name__)
 
-
-class BusyError(RequestError):
-    """As many turns run as may."""
-
-
-class Conversations:
-    """Which thread a client's message history belongs to.
-
-    Clients of OpenAI's API send the whole conversation each time and name no thread. A history
-    that ends as a thread of ours ended goes on in that thread, so that its archive and summary
-    serve it; any other history begins a new one.
-
-    Args:
-        most: How many are remembered.
-    """
-
-    def __init__(self, most: int = REMEMBERED_CONVERSATIONS) -> None:
-        self._most = most
-        self._threads: OrderedDict[str, str] = OrderedDict()
-
-    @staticmethod
-    def key(agent: str, user: str | None, turns: Sequence[tuple[str, str]]) -> str:
-        """What a conversation is recognised by: agent, user, and every role and text."""
-        whole = json.dumps([agent, user, [[role, text.strip()] for role, text in turns]])
-        return hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()
-
-    def take(self, key: str) -> str | None:
-        """The thread that stands exactly there. Only one request may go on with it."""
-        return self._threads.pop(key, None)
-
-    def put(self, key: str, thread: str) -> None:
-        """A thread stands there now."""
-        self._threads[key] = thread
-        while len(self._threads) > self._most:
-            self._threads.popitem(last=False)
+LONGEST_PAUSE_S = 30.0
+"""Between two tries to open the stores of a server that starts, seconds."""
 
 
 class Service:
@@ -66,19 +33,47 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.conversations = Conversations()
-        self.running = 0
+        self.sharing = Sharing(settings)
+        self.ready = False
+        """Whether a turn finds all it needs."""
+        self.stopping = False
+        """Whether no turn may begin any more."""
+        self._turns: set[RunningTurn] = set()
+        self._by_thread: dict[str, RunningTurn] = {}
         self._agents: dict[str, Agent] = {}
         self._parts: Parts | None = None
         self._stack = contextlib.AsyncExitStack()
         self._saver: Any = None
         self._lock = asyncio.Lock()
-        self._threads: dict[str, asyncio.Lock] = {}
 
     @property
     def names(self) -> tuple[str, ...]:
         """The agents there are."""
         return registry.names()
+
+    @property
+    def running(self) -> int:
+        """How many turns are under way."""
+        return len(self._turns)
+
+    async def warm(self) -> None:
+        """Opens what the first turn needs; where a store is down, tries again until it is up."""
+        from allotrope.web.warming import warm
+
+        pause_s = 1.0
+        while not self.ready:
+            try:
+                await self.agent("assistant")
+                assert self._parts is not None
+                await warm(self._parts, [registry.find("assistant")])
+                self.ready = True
+            except Exception as exc:  # noqa: BLE001  # a server that starts outlives any of them
+                logger.warning("the agents can't be opened yet: %s", type(exc).__name__)
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        with contextlib.suppress(Exception):  # whoever asks this agent is told what is wrong
+            assert self._parts is not None
+            await warm(self._parts, [registry.find(name) for name in self.names])
 
     async def agent(self, name: str) -> "Agent":
         """An agent, with the stores it shares with the others.
@@ -99,11 +94,14 @@ class Service:
             from allotrope.graphs.parts import Parts
             from allotrope.memory.checkpoints import open_async_checkpoints
 
-            self._saver = await self._stack.enter_async_context(
-                open_async_checkpoints(self.settings)
-            )
-            self._parts = Parts(self.settings)
-            await asyncio.to_thread(self._parts.make_ready)
+            if self._saver is None:
+                self._saver = await self._stack.enter_async_context(
+                    open_async_checkpoints(self.settings)
+                )
+            await self.sharing.open()
+            parts = Parts(self.settings)
+            await asyncio.to_thread(parts.make_ready)
+            self._parts = parts
         from allotrope.runtime import Agent
 
         self._agents[name] = Agent(spec, self.settings, parts=self._parts, checkpointer=self._saver)
@@ -116,9 +114,10 @@ class Service:
 
     async def state(self, agent: str, thread: str) -> Mapping[str, Any]:
         """The live state of a thread, empty where there is none; `next` says what waits."""
-        graph = await (await self.agent(agent)).agraph()
-        found = await graph.aget_state({"configurable": {"thread_id": thread}})
-        return {**found.values, "next": found.next}
+        found = await self.agent(agent)
+        graph = await found.agraph()
+        state = await graph.aget_state(found.thread_config(thread))
+        return {**state.values, "next": state.next}
 
     async def events(
         self,
@@ -128,54 +127,143 @@ class Service:
         thread: str,
         context: Mapping[str, Any],
         before: "Sequence[BaseMessage]" = (),
-    ) -> AsyncGenerator[dict[str, Any], None]:
+    ) -> Events:
         """One turn as events; see `Agent.astream`. A thread has one turn at a time.
+
+        Besides the agent's own events there are `beat` where it is silent, and as the last one
+        `stopped` where a person stopped it.
 
         Args:
             agent: Who is asked.
-            text: The question; None goes on with the one the thread was left with.
+            text: The question; None goes on with the one the thread was left with, and so does
+                the same question once more.
             thread: The conversation.
             context: Fields of `RunContext`.
-            before: Earlier messages of the conversation, for a thread that doesn't have them.
+            before: Earlier messages of the conversation, for a thread that has none yet.
 
         Raises:
-            BusyError: As many turns run as may, or this thread has one running.
+            BusyError: As many turns run as may, this thread has one running, or the server stops.
         """
+        self.check_room()
+        turn = RunningTurn(
+            lambda turn: self._turn(
+                turn, agent, text, thread=thread, context=context, before=before
+            ),
+            beat_s=self.settings.serve.heartbeat_s,
+            ended=lambda: self._turns.discard(turn),
+        )
+        self._turns.add(turn)
+        async with contextlib.aclosing(turn.events()) as events:
+            async for event in events:
+                yield event
+        if turn.stopped == SERVER:
+            raise stopping()
+
+    async def _turn(
+        self,
+        turn: RunningTurn,
+        agent: str,
+        text: str | None,
+        *,
+        thread: str,
+        context: Mapping[str, Any],
+        before: "Sequence[BaseMessage]",
+    ) -> Events:
+        """The turn, as its own task runs it."""
+        found = await self.agent(agent)
+        async with self.sharing.lease(thread):
+            self._by_thread[thread] = turn
+            said = ""
+            try:
+                text, before = await self._as_it_stands(found, text, thread, before)
+                stream = found.astream(text, thread_id=thread, context=context, before=before)
+                async with contextlib.aclosing(stream) as events:
+                    async for event in events:
+                        if event["type"] == "token":
+                            said += event["text"]
+                        elif event["type"] in ("restart", "tool"):
+                            said = ""
+                        yield event
+            except asyncio.CancelledError:
+                if turn.stopped != PERSON:
+                    raise
+                turn.go_on()
+                from allotrope.web.stopping import keep_said
+
+                yield {"type": "stopped", "kept": await keep_said(found, thread, said)}
+            finally:
+                del self._by_thread[thread]
+
+    async def _as_it_stands(
+        self, agent: "Agent", text: str | None, thread: str, before: "Sequence[BaseMessage]"
+    ) -> "tuple[str | None, Sequence[BaseMessage]]":
+        """Text and earlier messages, less what the thread has already.
+
+        A client that got no answer asks again, perhaps another server: the question that waits
+        in the thread is answered then, and doesn't stand there twice.
+        """
+        if text is None:
+            return text, ()
+        state = await (await agent.agraph()).aget_state(agent.thread_config(thread))
+        kept: list[BaseMessage] = state.values.get("messages", [])
+        if not kept:
+            return text, before
+        asked = next((one.text for one in reversed(kept) if one.type == "human"), None)
+        if state.next and not state.interrupts and asked == text:
+            return None, ()
+        return text, ()
+
+    def check_room(self) -> None:
+        """Refuses a turn where none may begin.
+
+        Raises:
+            BusyError: As many turns run as may, or the server stops.
+        """
+        if self.stopping:
+            raise stopping()
         if self.running >= self.settings.serve.running_turns:
             raise BusyError(
                 f"{self.running} turns are running, which is all that may. Try again soon.",
                 status=503,
                 code="overloaded",
+                retry_after_s=1,
             )
-        lock = self._threads.setdefault(thread, asyncio.Lock())
-        if lock.locked():
-            raise BusyError(
-                "This thread is answering another message. Wait for it, or stop it.",
-                status=409,
-                code="thread_busy",
-            )
-        self.running += 1
-        try:
-            async with lock:
-                found = await self.agent(agent)
-                stream = found.astream(text, thread_id=thread, context=context, before=before)
-                async with contextlib.aclosing(stream) as events:
-                    async for event in events:
-                        yield event
-        finally:
-            self.running -= 1
-            if not lock.locked():
-                self._threads.pop(thread, None)
+
+    def stop(self, thread: str) -> bool:
+        """Ends the turn of a thread; whether there is one in this process."""
+        turn = self._by_thread.get(thread)
+        if turn is not None:
+            turn.stop(PERSON)
+        return turn is not None
+
+    def cut(self) -> None:
+        """Ends all turns; each thread keeps its question, and another server can answer it."""
+        for turn in self._turns:
+            turn.stop(SERVER)
 
     async def aclose(self) -> None:
-        """Closes every store."""
+        """Ends what runs and closes every store."""
+        self.stopping = True
+        self.cut()
+        await asyncio.gather(*(turn.wait() for turn in list(self._turns)))
         for agent in self._agents.values():
             await agent.aclose()
         self._agents.clear()
         if self._parts is not None:
             await asyncio.to_thread(self._parts.close)
             self._parts = None
+        await self.sharing.aclose()
         await self._stack.aclose()
+
+
+def stopping() -> BusyError:
+    """The refusal of a server that is about to end."""
+    return BusyError(
+        "This server is stopping. What was asked in a thread is kept there: ask again soon.",
+        status=503,
+        code="server_stopping",
+        retry_after_s=5,
+    )
 
 
 def _load() -> None:

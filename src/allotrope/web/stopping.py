@@ -1,0 +1,37 @@
+"""What becomes of an answer that a person stopped: the part that was said stays in the thread."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from allotrope.runtime import Agent
+
+
+async def keep_said(agent: "Agent", thread: str, said: str) -> bool:
+    """Ends a stopped turn with what was said so far, so that the next message follows on it.
+
+    Without a word said, or in the middle of a tool's work, the question stays and waits.
+
+    Args:
+        agent: Whose turn it was; the turn must be over.
+        thread: The thread.
+        said: The text that the person has seen.
+
+    Returns:
+        Whether the text is in the thread now.
+    """
+    from langchain_core.messages import AIMessage
+
+    from allotrope.graphs.nodes import RESPOND
+    from allotrope.graphs.steps import REPORT
+
+    graph = await agent.agraph()
+    config = agent.thread_config(thread)
+    waiting = (await graph.aget_state(config)).next
+    node = next((name for name in (RESPOND, REPORT) if name in waiting), None)
+    if node is None or not said.strip():
+        return False
+    message = AIMessage(said, response_metadata={"allotrope": {"stopped": True}})
+    await graph.aupdate_state(config, {"messages": [message]}, as_node=node)
+    context: Any = {"tenant": agent.settings.tenant}
+    await graph.ainvoke(None, config, context=context, durability="sync")
+    return True
