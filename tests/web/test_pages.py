@@ -13,10 +13,19 @@ from allotrope.web.access import RateLimit, check_exposure
 TOKEN = "a-token-of-enough-characters"
 
 
+def ready(client: httpx.Client) -> None:
+    """Waits until the server says that it can answer; before, it says that it is starting."""
+    while (answer := client.get("/healthz")).status_code == 503:
+        assert (answer.json(), answer.headers["retry-after"]) == ({"status": "starting"}, "1")
+        time.sleep(0.05)
+    assert answer.json() == {"status": "ok"}
+
+
 def test_every_page_is_there_with_a_strict_policy(
     served: str, simulator: ProviderSimulator
 ) -> None:
     with httpx.Client(base_url=served, headers={"accept": "text/html"}) as client:
+        ready(client)
         for path in ("/", "/status", "/healthz", "/metrics", "/static/chat.js", "/static/icon.svg"):
             answer = client.get(path)
             assert answer.status_code == 200, path
@@ -43,7 +52,7 @@ def test_metrics_count_what_was_asked(served: str, simulator: ProviderSimulator)
 
 def test_with_a_token_nothing_is_given_without_it(serve, simulator: ProviderSimulator) -> None:
     with httpx.Client(base_url=serve(token=TOKEN)) as client:
-        assert client.get("/healthz").status_code == 200
+        ready(client)
         for path in ("/v1/models", "/metrics", "/status", "/api/threads", "/"):
             assert client.get(path).status_code == 401, path
         bearer = {"authorization": f"Bearer {TOKEN}"}

@@ -17,7 +17,6 @@ from allotrope.exceptions import (
     UnknownAgentError,
 )
 
-
 WORTH_RETRYING = frozenset(
     {"rate_limit_exceeded", "overloaded", "server_starting", "server_stopping", "thread_busy"}
 )

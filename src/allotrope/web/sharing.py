@@ -1,5 +1,6 @@
-"""What server processes that share a Redis tell each other: who answers a thread, and which thread a
-client's history belongs to. Without Redis each process knows its own alone.
+"""What servers that share a Redis tell each other: who answers a thread, and whose a history is.
+
+Without Redis each process knows its own alone.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""A turn under way: a task of its own behind a queue, so that it can be stopped and isn't silent."""
+"""A turn under way: a task behind a queue, so that it can be stopped and isn't silent."""
 
 import asyncio
 import contextlib
