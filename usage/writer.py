@@ -2,9 +2,9 @@
 
 import logging
 import os
-import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -25,7 +25,13 @@ RETRY_PAUSES_S = (0.05, 0.2, 0.5)
 """Pauses between attempts to write a batch; after the last one it goes to the spill."""
 
 GATHER_S = 0.02
-"""How long the writer lets calls pile up before it reads them; budgets settle that much later."""
+"""How often the writer looks for calls while they come; budgets settle that much later.
+
+It looks, and is not woken: waking a thread costs the call that does it 10 to 15 µs, and then the
+two compete for the interpreter's lock. Where no calls come the pauses double."""
+
+SETTLE_S = 0.05
+"""The longest pause where budgets wait for what calls cost."""
 
 SPILL_RETRY_S = 5.0
 """How long the writer waits after a failure before it tries to pick the spill up again."""
@@ -86,7 +92,10 @@ class Writer:
         self._interval_s = flush_interval_s
         self._on_row = on_row
         self._on_idle = on_idle
-        self._queue: queue.SimpleQueue[Ended | _Flush] = queue.SimpleQueue()
+        self._longest_pause_s = min(flush_interval_s, SETTLE_S) if on_row else flush_interval_s
+        self._queue: deque[Ended] = deque()
+        self._flushes: deque[_Flush] = deque()
+        self._wake = threading.Event()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._pid = 0
@@ -113,7 +122,8 @@ class Writer:
         """Takes a call; never blocks on the ledger, never raises."""
         self.start()
         self.stats.recorded += 1
-        if self.waiting() >= self._queue_size:
+        waiting = self.waiting()
+        if waiting >= self._queue_size:
             try:
                 row = self._reader.read(ended)
             except CounterNotReadyError:
@@ -121,7 +131,9 @@ class Writer:
                 row = self._reader.read(ended)
             self._keep([row])
         else:
-            self._queue.put(ended)
+            self._queue.append(ended)
+            if waiting == self._batch_size:
+                self._wake.set()
 
     def flush(self, timeout_s: float = 10.0) -> bool:
         """Waits until everything put so far is in the ledger or the spill.
@@ -141,12 +153,13 @@ class Writer:
 
     def waiting(self) -> int:
         """Calls in the queue."""
-        return self._queue.qsize()
+        return len(self._queue)
 
     def _send(self, flush: _Flush, timeout_s: float) -> bool:
         if self._pid != os.getpid() or self._thread is None or not self._thread.is_alive():
             return True
-        self._queue.put(flush)
+        self._flushes.append(flush)
+        self._wake.set()
         return flush.done.wait(timeout_s)
 
     def _start(self) -> None:
@@ -155,7 +168,8 @@ class Writer:
                 return
             if self._pid not in (0, os.getpid()):
                 # Forked: the parent's thread, queue and connections aren't ours.
-                self._queue = queue.SimpleQueue()
+                self._queue, self._flushes = deque(), deque()
+                self._wake = threading.Event()
                 self._ledger = None
             self._opened = self._closed = False
             self._thread = threading.Thread(target=self._run, name="allotrope-usage", daemon=True)
@@ -166,53 +180,44 @@ class Writer:
         batch: list[CallRow] = []
         uncounted: list[Ended] = []  # the counter is still loading; the others don't wait for it
         due = time.monotonic() + self._interval_s
+        pause_s = GATHER_S
         while True:
-            flush = self._gather(max(0.0, due - time.monotonic()), batch, uncounted)
+            self._wake.wait(max(0.0, min(pause_s, due - time.monotonic())))
+            self._wake.clear()
+            flush = self._flushes.popleft() if self._flushes else None
+            waiting = len(self._queue)  # after the flush: what was put before it is among these
+            for _ in range(waiting):
+                self._take(self._queue.popleft(), batch, uncounted)
+                if len(batch) >= self._batch_size:
+                    self._write(batch)
+                    batch = []
+            pause_s = GATHER_S if waiting else min(2 * pause_s, self._longest_pause_s)
             if uncounted and (flush or time.monotonic() >= due):
                 if flush:
                     self._reader.wait_until_ready()
                 again, uncounted = uncounted, []
                 for ended in again:
                     self._take(ended, batch, uncounted)
-            if flush or len(batch) >= self._batch_size or time.monotonic() >= due:
+            if flush or time.monotonic() >= due:
                 self._write(batch)
                 batch = []
                 due = time.monotonic() + self._interval_s
                 if self._on_idle is not None:
                     self._quietly(self._on_idle)
-            if flush:
-                if flush.last:
-                    self._closed = True
-                    if self._ledger is not None:
-                        self._ledger.close()
-                flush.done.set()
-                if flush.last:
-                    return
+            if flush and self._flushed(flush):
+                return
 
-    def _gather(
-        self, timeout_s: float, batch: list[CallRow], uncounted: list[Ended]
-    ) -> _Flush | None:
-        """Waits for a call, then takes what else came within a moment.
-
-        The pause lets calls pile up: a thread that wakes for each one takes the interpreter's lock
-        from the very calls it records.
-        """
-        try:
-            item = self._queue.get(timeout=timeout_s)
-        except queue.Empty:
-            return None
-        if isinstance(item, Ended):
-            time.sleep(min(GATHER_S, timeout_s))
-        while True:
-            if isinstance(item, _Flush):
-                return item
-            self._take(item, batch, uncounted)
-            if len(batch) >= self._batch_size:
-                return None
-            try:
-                item = self._queue.get_nowait()
-            except queue.Empty:
-                return None
+    def _flushed(self, flush: _Flush) -> bool:
+        if flush.last:
+            self._closed = True
+            if self._ledger is not None:
+                self._ledger.close()
+        flush.done.set()
+        while self._flushes and flush.last:
+            self._flushes.popleft().done.set()
+        if self._flushes:
+            self._wake.set()
+        return flush.last
 
     def _take(self, ended: Ended, batch: list[CallRow], uncounted: list[Ended]) -> None:
         if not self._opened:

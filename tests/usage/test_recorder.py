@@ -54,7 +54,7 @@ def recorder(tmp_path: Path) -> Iterator[UsageRecorder]:
 
 def rows(recorder: UsageRecorder) -> list[dict[str, Any]]:
     assert recorder.flush()
-    with Ledger(recorder.writer.ledger.url) as ledger, ledger.engine.connect() as connection:
+    with Ledger(recorder.writer.url) as ledger, ledger.engine.connect() as connection:
         found = connection.execute(select(schema.calls).order_by(schema.calls.c.at))
         return [dict(row) for row in found.mappings()]
 
