@@ -10,21 +10,17 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NotRequired
 
-from langgraph.graph import END, START, StateGraph
-
 from allotrope.exceptions import AllotropeError
 from allotrope.graphs.answers import json_object, listed, sql_of, table
-from allotrope.graphs.context import RunContext
-from allotrope.graphs.nodes import FINISH, FIT, RESPOND, AgentNodes
+from allotrope.graphs.building import again_while_wrong, step_graph
+from allotrope.graphs.nodes import RESPOND
 from allotrope.graphs.parts import LazyParts, Parts
 from allotrope.graphs.state import AgentInput, AgentOutput, AgentState
 from allotrope.graphs.steps import (
     REPORT,
     Ask,
     Step,
-    StepNodes,
     Work,
-    asked_before,
     final,
     harmless,
     origin,
@@ -158,10 +154,11 @@ def plan(state: AnalystState, settings: Settings) -> Step:
     reply = yield Ask(
         "analyst.plan",
         {
-            "question": asked_before(state),
+            "question": question_of(state),
             "tables": state["described"],
             "max_steps": MAX_STEPS,
         },
+        conversation=True,
     )
     return {"steps": listed(reply.text, most=MAX_STEPS) or [question_of(state)]}
 
@@ -170,13 +167,13 @@ def write_sql(state: AnalystState, settings: Settings) -> Step:
     """Writes the query of the next step, or repairs the one that failed."""
     tell("step", name="write_sql")
     values: dict[str, Any] = {
-        "question": asked_before(state),
+        "question": question_of(state),
         "tables": state["described"],
         "step": state["steps"][len(state["results"])],
     }
     if state["error"]:
         values |= {"previous_sql": state["sql"], "error": state["error"]}
-    reply = yield Ask("analyst.sql", values)
+    reply = yield Ask("analyst.sql", values, conversation=True)
     return {"sql": sql_of(reply.text), "origin": origin(reply)}
 
 
@@ -199,7 +196,7 @@ def answer(state: AnalystState, settings: Settings) -> Step:
     """Writes the answer from the results."""
     tell("step", name="answer")
     values: dict[str, Any] = {
-        "question": asked_before(state),
+        "question": question_of(state),
         "results": _shown(state["results"]),
     }
     if state["wrong"]:
@@ -209,7 +206,7 @@ def answer(state: AnalystState, settings: Settings) -> Step:
         )
     elif state["repairs"]:
         values["correction"] = "It was empty."
-    reply = yield Ask("analyst.answer", values)
+    reply = yield Ask("analyst.answer", values, conversation=True)
     return {"draft": harmless(reply.text), "origin": origin(reply)}
 
 
@@ -302,7 +299,7 @@ def _shown(results: list[dict[str, Any]]) -> str:
         f"Result {number} of:\n{one['sql']}\n{table(one['columns'], one['rows'], most=40)}"
         for number, one in enumerate(results, 1)
     ]
-    return "\n\n".join(blocks)[:10_000]
+    return "\n\n".join(blocks)
 
 
 def after_intake(state: AnalystState) -> str:
@@ -330,17 +327,6 @@ def make_after_run(settings_of: LazyParts) -> Any:
     return after_run
 
 
-def make_after_check(settings_of: LazyParts) -> Any:
-    """The way on after the check: again, or to the chart."""
-
-    def after_check(state: AnalystState) -> str:
-        most = settings_of.get().settings.agents.analyst_repairs
-        again = state["repairs"] and state["repairs"] <= most and not too_late(state, steps=5)
-        return "answer" if again else "chart"
-
-    return after_check
-
-
 def build_graph(
     *,
     agent: str = "analyst",
@@ -361,41 +347,35 @@ def build_graph(
         store: Long-term facts.
     """
     lazy = LazyParts(parts)
-    shared = AgentNodes(agent=agent, prompt=prompt, profile=profile, parts=lazy)
-    nodes = StepNodes(agent=agent, profile=profile, parts=lazy)
-    graph = StateGraph(
-        AnalystState,
-        context_schema=RunContext,
+    graph = step_graph(
+        {
+            "intake": intake,
+            "plan": plan,
+            "write_sql": write_sql,
+            "run_sql": run_sql,
+            "answer": answer,
+            "check": check,
+            "chart": draw,
+            REPORT: report,
+        },
+        agent=agent,
+        prompt=prompt,
+        profile=profile,
+        parts=lazy,
+        state=AnalystState,
         input_schema=AnalystInput,
         output_schema=AnalystOutput,
     )
-    graph.add_node(FIT, shared.fit())
-    graph.add_node(RESPOND, shared.respond())
-    graph.add_node(FINISH, shared.finish())
-    bodies = {
-        "intake": intake,
-        "plan": plan,
-        "write_sql": write_sql,
-        "run_sql": run_sql,
-        "answer": answer,
-        "check": check,
-        "chart": draw,
-        REPORT: report,
-    }
-    for name, body in bodies.items():
-        graph.add_node(name, nodes.node(name, body))
-    graph.add_edge(START, FIT)
-    graph.add_edge(FIT, "intake")
     graph.add_conditional_edges("intake", after_intake, ["plan", RESPOND, REPORT])
     graph.add_edge("plan", "write_sql")
     graph.add_edge("write_sql", "run_sql")
     graph.add_conditional_edges("run_sql", make_after_run(lazy), ["write_sql", "answer", REPORT])
     graph.add_edge("answer", "check")
-    graph.add_conditional_edges("check", make_after_check(lazy), ["answer", "chart"])
+    after_check = again_while_wrong(
+        lazy, lambda limits: limits.analyst_repairs, again="answer", onward="chart", steps=5
+    )
+    graph.add_conditional_edges("check", after_check, ["answer", "chart"])
     graph.add_edge("chart", REPORT)
-    graph.add_edge(REPORT, FINISH)
-    graph.add_edge(RESPOND, FINISH)
-    graph.add_edge(FINISH, END)
     return graph.compile(checkpointer=checkpointer, store=store, name=agent)
 
 

@@ -12,23 +12,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NotRequired
 
-from langgraph.graph import END, START, StateGraph
 from langgraph.types import interrupt
 
 from allotrope.exceptions import AllotropeError
 from allotrope.graphs.answers import code_blocks
-from allotrope.graphs.context import RunContext
-from allotrope.graphs.nodes import FINISH, FIT, AgentNodes
+from allotrope.graphs.building import step_graph
 from allotrope.graphs.parts import LazyParts, Parts
 from allotrope.graphs.sandbox.runner import Limits, Outcome, check_files, run_tests, walls
-from allotrope.graphs.state import AgentInput, AgentOutput, AgentState
+from allotrope.graphs.state import AgentOutput, AgentState
 from allotrope.graphs.steps import (
     REPORT,
     Ask,
     Step,
-    StepNodes,
     Work,
-    asked_before,
     final,
     origin,
     output_folder,
@@ -109,10 +105,10 @@ def write(state: CoderState, settings: Settings) -> Step:
     """Writes code and tests for the task."""
     tell("step", name="write")
     before = dict(state.get("files") or {})
-    values: dict[str, Any] = {"task": asked_before(state)}
+    values: dict[str, Any] = {"task": question_of(state)}
     if before:
         values["files"] = "\n\n".join(f"{name}:\n{text}" for name, text in before.items())
-    reply = yield Ask("coder.write", values)
+    reply = yield Ask("coder.write", values, conversation=True)
     found = files_of(reply.text)
     return {
         "files": {**before, **found} if found else before,
@@ -185,11 +181,12 @@ def repair(state: CoderState, settings: Settings) -> Step:
     reply = yield Ask(
         "coder.repair",
         {
-            "task": asked_before(state),
+            "task": question_of(state),
             "solution": _all_but_tests(files) or "(missing)",
             "tests": files.get(TESTS) or "(missing)",
-            "output": _why(state["outcome"])[-4000:],
+            "output": _why(state["outcome"]),
         },
+        conversation=True,
     )
     found = files_of(reply.text)
     if not found:
@@ -355,29 +352,18 @@ def build_graph(
         store: Long-term facts.
     """
     lazy = LazyParts(parts)
-    shared = AgentNodes(agent=agent, prompt=prompt, profile=profile, parts=lazy)
-    nodes = StepNodes(agent=agent, profile=profile, parts=lazy)
-    graph = StateGraph(
-        CoderState, context_schema=RunContext, input_schema=AgentInput, output_schema=CoderOutput
+    graph = step_graph(
+        {"write": write, "approve": approve, "run": run, "repair": repair, REPORT: report},
+        agent=agent,
+        profile=profile,
+        parts=lazy,
+        state=CoderState,
+        output_schema=CoderOutput,
     )
-    graph.add_node(FIT, shared.fit())
-    graph.add_node(FINISH, shared.finish())
-    for name, body in (
-        ("write", write),
-        ("approve", approve),
-        ("run", run),
-        ("repair", repair),
-        (REPORT, report),
-    ):
-        graph.add_node(name, nodes.node(name, body))
-    graph.add_edge(START, FIT)
-    graph.add_edge(FIT, "write")
     graph.add_edge("write", "approve")
     graph.add_conditional_edges("approve", after_approve, ["run", REPORT])
     graph.add_conditional_edges("run", make_after_run(lazy), ["repair", REPORT])
     graph.add_edge("repair", "approve")
-    graph.add_edge(REPORT, FINISH)
-    graph.add_edge(FINISH, END)
     return graph.compile(checkpointer=checkpointer, store=store, name=agent)
 
 

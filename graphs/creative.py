@@ -6,21 +6,18 @@ breaks a constraint of the brief never wins over one that doesn't, whatever scor
 
 from typing import TYPE_CHECKING, Annotated, Any, NotRequired
 
-from langgraph.graph import END, START, StateGraph
 from langgraph.types import Send
 
 from allotrope.graphs import constraints as rules
 from allotrope.graphs.answers import json_object
-from allotrope.graphs.context import RunContext
-from allotrope.graphs.nodes import FINISH, FIT, AgentNodes
+from allotrope.graphs.building import pass_on, step_graph
 from allotrope.graphs.parts import LazyParts, Parts
-from allotrope.graphs.state import AgentInput, AgentOutput, AgentState
+from allotrope.graphs.state import AgentOutput, AgentState
 from allotrope.graphs.steps import (
     REPORT,
     Ask,
     Step,
-    StepNodes,
-    asked_before,
+    branch,
     final,
     harmless,
     origin,
@@ -88,8 +85,8 @@ class CreativeOutput(AgentOutput):
 
 def read_brief(state: CreativeState, settings: Settings) -> dict[str, Any]:
     """Finds the constraints in the brief."""
-    brief = asked_before(state)
-    found = rules.read(question_of(state))
+    brief = question_of(state)
+    found = rules.read(brief)
     return {"brief": brief, "constraints": found, "drafts": None, "best": 0, "round": 0}
 
 
@@ -102,7 +99,7 @@ def draft(state: dict[str, Any], settings: Settings) -> Step:
     }
     if state["angle"]:
         values["angle"] = state["angle"]
-    reply = yield Ask("creative.draft", values)
+    reply = yield Ask("creative.draft", values, conversation=True)
     made = {"id": state["id"], "round": 0, "text": _text(reply.text), "origin": origin(reply)}
     return {"drafts": [made]}
 
@@ -122,6 +119,7 @@ def critique(state: dict[str, Any], settings: Settings) -> Step:
             "draft": one["text"],
             "checks": wrong,
         },
+        conversation=True,
     )
     judged = json_object(reply.text) or {}
     score = judged.get("score")
@@ -157,6 +155,7 @@ def revise(state: CreativeState, settings: Settings) -> Step:
             "draft": best["text"] or "(nothing was written yet)",
             "problems": [*best["broken"], *best["problems"]],
         },
+        conversation=True,
     )
     made = {
         "id": max(one["id"] for one in state["drafts"]) + 1,
@@ -206,7 +205,7 @@ def make_spread(parts: LazyParts) -> Any:
 
     def spread(state: CreativeState) -> list[Send]:
         most = parts.get().settings.agents.creative_drafts
-        shared = {"brief": state["brief"], "constraints": state["constraints"]}
+        shared = branch(state, brief=state["brief"], constraints=state["constraints"])
         return [
             Send("draft", {**shared, "id": n, "angle": ANGLES[n % len(ANGLES)]})
             for n in range(most)
@@ -217,7 +216,7 @@ def make_spread(parts: LazyParts) -> Any:
 
 def to_critique(state: CreativeState) -> list[Send]:
     """Sends each draft that isn't judged yet to its own critic."""
-    shared = {"brief": state["brief"], "constraints": state["constraints"]}
+    shared = branch(state, brief=state["brief"], constraints=state["constraints"])
     return [
         Send("critique", {**shared, "draft": one}) for one in state["drafts"] if "score" not in one
     ]
@@ -257,36 +256,28 @@ def build_graph(
         store: Long-term facts.
     """
     lazy = LazyParts(parts)
-    shared = AgentNodes(agent=agent, prompt=prompt, profile=profile, parts=lazy)
-    nodes = StepNodes(agent=agent, profile=profile, parts=lazy)
-    graph = StateGraph(
-        CreativeState,
-        context_schema=RunContext,
-        input_schema=AgentInput,
+    graph = step_graph(
+        {
+            "brief": read_brief,
+            "draft": draft,
+            "gather": pass_on,
+            "critique": critique,
+            "choose": choose,
+            "revise": revise,
+            REPORT: report,
+        },
+        agent=agent,
+        profile=profile,
+        parts=lazy,
+        state=CreativeState,
         output_schema=CreativeOutput,
     )
-    graph.add_node(FIT, shared.fit())
-    graph.add_node(FINISH, shared.finish())
-    for name, body in (
-        ("brief", read_brief),
-        ("draft", draft),
-        ("gather", lambda state, settings: {}),
-        ("critique", critique),
-        ("choose", choose),
-        ("revise", revise),
-        (REPORT, report),
-    ):
-        graph.add_node(name, nodes.node(name, body))
-    graph.add_edge(START, FIT)
-    graph.add_edge(FIT, "brief")
     graph.add_conditional_edges("brief", make_spread(lazy), ["draft"])
     graph.add_edge("draft", "gather")
     graph.add_conditional_edges("gather", to_critique, ["critique"])
     graph.add_edge("critique", "choose")
     graph.add_conditional_edges("choose", make_after_choose(lazy), ["revise", REPORT])
     graph.add_edge("revise", "gather")
-    graph.add_edge(REPORT, FINISH)
-    graph.add_edge(FINISH, END)
     return graph.compile(checkpointer=checkpointer, store=store, name=agent)
 
 

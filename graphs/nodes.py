@@ -15,8 +15,9 @@ from langgraph.config import get_stream_writer
 from langgraph.runtime import get_runtime
 
 from allotrope.exceptions import InputError, InputTooLongError
+from allotrope.graphs.calls import Caller, PreparedCall, prepared, profile_for
 from allotrope.graphs.context import RunContext, allowed, context_of
-from allotrope.graphs.packing import learnt, pack_prompt
+from allotrope.graphs.packing import pack_prompt
 from allotrope.graphs.parts import LazyParts, Parts
 from allotrope.graphs.recall_tool import RECALL
 from allotrope.graphs.state import AgentState
@@ -26,7 +27,6 @@ from allotrope.memory.threads import thread_id
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
-    from allotrope.models.profile import Profile
 
 FIT, RESPOND, TOOLS, FINISH = "fit", "respond", "tools", "finish"
 """Names of the shared nodes; they stay the same in every graph and version."""
@@ -76,7 +76,7 @@ class AgentNodes:
             ask = self._ask(state, config, parts, context)
             get_stream_writer()({"type": "context", **ask.audit})
             reply = parts.model(ask.profile, ask.tools).invoke(ask.messages, ask.config)
-            return {**answered(reply), **self._learnt(state, ask, reply)}
+            return {**answered(reply), **ask.learnt(state.get("calibration"), reply)}
 
         async def arun(state: AgentState, config: RunnableConfig) -> dict[str, Any]:
             parts, context = await self.parts.aget(), run_context()
@@ -88,7 +88,7 @@ class AgentNodes:
             if model is None:
                 model = await asyncio.to_thread(parts.model, ask.profile, ask.tools)
             reply = await model.ainvoke(ask.messages, ask.config)
-            return {**answered(reply), **self._learnt(state, ask, reply)}
+            return {**answered(reply), **ask.learnt(state.get("calibration"), reply)}
 
         return RunnableLambda(run, arun, name=RESPOND)
 
@@ -147,15 +147,12 @@ class AgentNodes:
 
     def _ask(
         self, state: AgentState, config: RunnableConfig, parts: Parts, context: RunContext
-    ) -> "_Ask":
-        from allotrope.models.guard import REPACK
-
+    ) -> PreparedCall:
         template = parts.library.get(self.prompt, context.prompt_label)
         thread = thread_of(config)
-        advised = parts.advised_profile(
-            agent=self.agent, tenant=context.tenant, user=context.user, thread=thread
+        profile = profile_for(
+            parts, agent=self.agent, own=self.profile, context=context, thread=thread
         )
-        profile = parts.profiles.get(advised or context.profile or self.profile, agent=self.agent)
         tools = self._tools(state, context, thread, parts)
         packed = pack_prompt(
             state,
@@ -166,52 +163,13 @@ class AgentNodes:
             context=context,
             thread=thread,
         )
-        metadata = {
-            "allotrope_agent": self.agent,
-            "allotrope_profile": profile.name,
-            "allotrope_prompt": template.ref,
-            "allotrope_variant": context.variant,
-            "allotrope_tenant": context.tenant,
-            "allotrope_user": context.user,
-            "allotrope_cache": profile.cache_directive(context.cache),
-            "allotrope_max_cost_usd": profile.max_cost,
-            "allotrope_context_full_tokens": packed.audit.get("thread_tokens"),
-            "allotrope_context_tokens": packed.audit["tokens"],
-            "allotrope_context_window": packed.window,
-        }
-        given = {name: value for name, value in metadata.items() if value is not None}
-        return _Ask(
-            messages=packed.messages,
-            profile=profile,
+        return prepared(
+            config,
+            caller=Caller(self.agent, context, template, profile),
+            packed=packed,
+            repack=repack_with(parts.memory.counter, tools=packed.tools),
             tools=tools,
-            config={
-                **config,
-                "metadata": {**config.get("metadata", {}), **given},
-                "configurable": {
-                    **config.get("configurable", {}),
-                    REPACK: repack_with(parts.memory.counter, tools=packed.tools),
-                },
-            },
-            audit=packed.audit,
-            counted=packed.counted,
         )
-
-    def _learnt(self, state: AgentState, ask: "_Ask", reply: AIMessage) -> dict[str, Any]:
-        """The audit of the prompt, and how its count compares to what the provider reports."""
-        known = state.get("calibration") or {}
-        return {"audit": ask.audit, "calibration": learnt(known, ask.counted, reply)}
-
-
-@dataclass(frozen=True)
-class _Ask:
-    """One question to the chain."""
-
-    messages: list[BaseMessage]
-    profile: "Profile"
-    tools: "Sequence[BaseTool]"
-    config: RunnableConfig
-    audit: dict[str, Any]
-    counted: int
 
 
 def check_length(message: BaseMessage, window: int) -> None:

@@ -9,7 +9,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from allotrope.graphs.context import RunContext
 from allotrope.graphs.window import budget_of, first_ratio
 from allotrope.memory.fit import fit
-from allotrope.memory.tokens import Calibration
+from allotrope.memory.tokens import Calibration, TokenCounter
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
@@ -69,22 +69,15 @@ def pack_prompt(
     """
     memory = parts.memory
     given = {**(values or {}), **({"style": profile.style} if profile.style else {})}
-    model: Any = parts.chain(profile).runnable
-    provider = getattr(model, "provider", "openai")
-    known = (state.get("calibration") or {}).get(provider)
-    ratio = known[0] if known else first_ratio(provider)
-    counter = memory.counter.calibrated(ratio)
+    counter = room_counter(state, parts=parts, profile=profile)[1]
     around = counter.messages(template.render({**given, "messages": [HumanMessage("x")]}))
     system = around - counter.message(HumanMessage("x"))
     schemas = parts.tool_schemas(tools)
     taken = counter.tools(schemas)
-    limits = [context.budget_tokens, profile.budget.max_context_tokens]
-    cap = min((limit for limit in limits if limit), default=None)
-    if hasattr(model, "input_budget"):
-        budget = budget_of(model, parts.settings, tools=taken, system=system, cap=cap)
-        window, room = budget.window, budget.conversation
-    else:
-        window, room = None, min(cap or _UNKNOWN_BUDGET, _UNKNOWN_BUDGET)
+    found = room_of(
+        state, parts=parts, profile=profile, context=context, system=system, tools=taken
+    )
+    ratio, window, room = found.ratio, found.window, found.tokens
     if thread is None:
         plain = fit(
             state["messages"],
@@ -112,6 +105,68 @@ def pack_prompt(
         window=window,
         tools=taken,
     )
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a prompt may have in the window of the chain's first model.
+
+    Args:
+        tokens: For the conversation, in the model's own tokens.
+        window: The model's window, where known.
+        ratio: The thread's calibration for this provider.
+        counter: Counts by it.
+    """
+
+    tokens: int
+    window: int | None
+    ratio: float
+    counter: TokenCounter
+
+
+def room_counter(
+    state: Mapping[str, Any], *, parts: "Parts", profile: "Profile"
+) -> tuple[float, TokenCounter]:
+    """The calibration of a thread for the chain's first model, and the counter that goes by it.
+
+    Args:
+        state: It has the `calibration`.
+        parts: Memory and chain.
+        profile: Which chain.
+    """
+    provider = getattr(parts.chain(profile).runnable, "provider", "openai")
+    known = (state.get("calibration") or {}).get(provider)
+    ratio = known[0] if known else first_ratio(provider)
+    return ratio, parts.memory.counter.calibrated(ratio)
+
+
+def room_of(
+    state: Mapping[str, Any],
+    *,
+    parts: "Parts",
+    profile: "Profile",
+    context: RunContext,
+    system: int = 0,
+    tools: int = 0,
+) -> Room:
+    """What a prompt may have for the first model of the chain.
+
+    Args:
+        state: It has the `calibration`.
+        parts: Chain and settings.
+        profile: Which chain, and its context limit.
+        context: The token limit of the run.
+        system: Tokens that the prompt has around it.
+        tools: Tokens of the tool schemas.
+    """
+    ratio, counter = room_counter(state, parts=parts, profile=profile)
+    model: Any = parts.chain(profile).runnable
+    limits = [context.budget_tokens, profile.budget.max_context_tokens]
+    cap = min((limit for limit in limits if limit), default=None)
+    if not hasattr(model, "input_budget"):
+        return Room(min(cap or _UNKNOWN_BUDGET, _UNKNOWN_BUDGET), None, ratio, counter)
+    budget = budget_of(model, parts.settings, tools=tools, system=system, cap=cap)
+    return Room(budget.conversation, budget.window, ratio, counter)
 
 
 def learnt(

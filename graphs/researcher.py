@@ -8,13 +8,12 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NotRequired
 
-from langgraph.graph import END, START, StateGraph
 from langgraph.types import Send
 
 from allotrope.exceptions import AllotropeError, InputError
 from allotrope.graphs.answers import listed, without_thoughts
-from allotrope.graphs.context import RunContext
-from allotrope.graphs.nodes import FINISH, FIT, RESPOND, AgentNodes
+from allotrope.graphs.building import again_while_wrong, pass_on, step_graph
+from allotrope.graphs.nodes import RESPOND
 from allotrope.graphs.parts import LazyParts, Parts
 from allotrope.graphs.sources import citations
 from allotrope.graphs.sources.files import allowed_file, inside
@@ -32,15 +31,12 @@ from allotrope.graphs.steps import (
     REPORT,
     Ask,
     Step,
-    StepNodes,
     Work,
-    asked_before,
     final,
     harmless,
     origin,
     question_of,
     tell,
-    too_late,
 )
 from allotrope.settings import Settings
 
@@ -231,10 +227,11 @@ def plan(state: ResearcherState, settings: Settings) -> Step:
     reply = yield Ask(
         "researcher.plan",
         {
-            "question": asked_before(state),
+            "question": question_of(state),
             "max_questions": most,
             "sources": "\n".join(state["read"][:50]),
         },
+        conversation=True,
     )
     return {"questions": listed(reply.text, most=most) or [question_of(state)]}
 
@@ -277,12 +274,12 @@ def make_look_up(embed: Embed | None) -> Any:
 def write(state: ResearcherState, settings: Settings) -> Step:
     """Writes the report from the notes."""
     tell("step", name="write")
-    values: dict[str, Any] = {"question": asked_before(state), "notes": _noted(state)}
+    values: dict[str, Any] = {"question": question_of(state), "notes": _noted(state)}
     if state["wrong"]:
         values["correction"] = " ".join(state["wrong"])[:2000]
     elif state["repairs"]:
         values["correction"] = "It was empty."
-    reply = yield Ask("researcher.report", values)
+    reply = yield Ask("researcher.report", values, conversation=True)
     return {"draft": harmless(reply.text), "origin": origin(reply)}
 
 
@@ -367,7 +364,7 @@ def _noted(state: ResearcherState) -> str:
                     lines.append(f"[{number}] {' '.join(passage['text'].split())}")
         if lines:
             blocks.append(f"{note['question']}\n" + "\n".join(lines))
-    return "\n\n".join(blocks)[:12_000]
+    return "\n\n".join(blocks)
 
 
 def after_ingest(state: ResearcherState) -> str:
@@ -380,7 +377,15 @@ def after_ingest(state: ResearcherState) -> str:
 def spread(state: ResearcherState) -> list[Send]:
     """Sends each sub-question to its own search."""
     return [
-        Send("look_up", {"at": at, "question": question, "sources": state["sources"]})
+        Send(
+            "look_up",
+            {
+                "at": at,
+                "question": question,
+                "sources": state["sources"],
+                "calibration": state.get("calibration"),
+            },
+        )
         for at, question in enumerate(state["questions"])
     ]
 
@@ -388,17 +393,6 @@ def spread(state: ResearcherState) -> list[Send]:
 def after_look_up(state: ResearcherState) -> str:
     """With passages to the report's writer, without any to the end."""
     return "write" if any(note["passages"] for note in state["notes"]) else REPORT
-
-
-def make_after_verify(parts: LazyParts) -> Any:
-    """The way on after the check: once more, or to the reader with marks."""
-
-    def after_verify(state: ResearcherState) -> str:
-        most = parts.get().settings.agents.research_repairs
-        again = state["repairs"] and state["repairs"] <= most and not too_late(state, steps=5)
-        return "write" if again else REPORT
-
-    return after_verify
 
 
 def build_graph(
@@ -423,38 +417,33 @@ def build_graph(
         store: Long-term facts.
     """
     lazy = LazyParts(parts)
-    shared = AgentNodes(agent=agent, prompt=prompt, profile=profile, parts=lazy)
-    nodes = StepNodes(agent=agent, profile=profile, parts=lazy)
-    graph = StateGraph(
-        ResearcherState,
-        context_schema=RunContext,
+    graph = step_graph(
+        {
+            "ingest": ingest,
+            "plan": plan,
+            "look_up": make_look_up(embed),
+            "gather": pass_on,
+            "write": write,
+            "verify": verify,
+            REPORT: report,
+        },
+        agent=agent,
+        prompt=prompt,
+        profile=profile,
+        parts=lazy,
+        state=ResearcherState,
         input_schema=ResearcherInput,
         output_schema=ResearcherOutput,
     )
-    graph.add_node(FIT, shared.fit())
-    graph.add_node(RESPOND, shared.respond())
-    graph.add_node(FINISH, shared.finish())
-    for name, body in (
-        ("ingest", ingest),
-        ("plan", plan),
-        ("look_up", make_look_up(embed)),
-        ("gather", lambda state, settings: {}),
-        ("write", write),
-        ("verify", verify),
-        (REPORT, report),
-    ):
-        graph.add_node(name, nodes.node(name, body))
-    graph.add_edge(START, FIT)
-    graph.add_edge(FIT, "ingest")
     graph.add_conditional_edges("ingest", after_ingest, ["plan", RESPOND, REPORT])
     graph.add_conditional_edges("plan", spread, ["look_up"])
     graph.add_edge("look_up", "gather")
     graph.add_conditional_edges("gather", after_look_up, ["write", REPORT])
     graph.add_edge("write", "verify")
-    graph.add_conditional_edges("verify", make_after_verify(lazy), ["write", REPORT])
-    graph.add_edge(REPORT, FINISH)
-    graph.add_edge(RESPOND, FINISH)
-    graph.add_edge(FINISH, END)
+    after_verify = again_while_wrong(
+        lazy, lambda limits: limits.research_repairs, again="write", onward=REPORT, steps=5
+    )
+    graph.add_conditional_edges("verify", after_verify, ["write", REPORT])
     return graph.compile(checkpointer=checkpointer, store=store, name=agent)
 
 

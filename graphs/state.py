@@ -8,6 +8,22 @@ from langgraph.managed import RemainingSteps
 from typing_extensions import TypedDict
 
 
+def latest(old: Any, new: Any) -> Any:
+    """The value of the last step; of parallel ones the last that ended."""
+    return new
+
+
+def calibrated(
+    old: dict[str, list[float]] | None, new: dict[str, list[float]] | None
+) -> dict[str, list[float]]:
+    """Joins what parallel steps learnt: by provider, the ratio that rests on more reports."""
+    joined = dict(old or {})
+    for provider, known in (new or {}).items():
+        if provider not in joined or known[1] >= joined[provider][1]:
+            joined[provider] = known
+    return joined
+
+
 class AgentInput(TypedDict):
     """What a run starts with."""
 
@@ -28,8 +44,8 @@ class AgentState(AgentInput):
 
     provenance: NotRequired[dict[str, Any] | None]
     degraded: NotRequired[dict[str, Any] | None]
-    audit: NotRequired[dict[str, Any] | None]
-    calibration: NotRequired[dict[str, list[float]]]
+    audit: NotRequired[Annotated[dict[str, Any] | None, latest]]
+    calibration: NotRequired[Annotated[dict[str, list[float]], calibrated]]
     remaining_steps: RemainingSteps
 
 

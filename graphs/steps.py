@@ -20,9 +20,11 @@ from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langgraph.config import get_stream_writer
 
 from allotrope.graphs.answers import without_thoughts
+from allotrope.graphs.calls import Caller, PreparedCall, prepared, profile_for
 from allotrope.graphs.context import RunContext
-from allotrope.graphs.nodes import run_context
+from allotrope.graphs.nodes import run_context, thread_of
 from allotrope.graphs.parts import LazyParts, Parts
+from allotrope.graphs.step_prompt import pack_step
 from allotrope.settings import Settings
 
 REPORT = "report"
@@ -38,11 +40,14 @@ class Ask:
 
     Args:
         template: `name` or `name@version`.
-        values: By name of variable or context slot.
+        values: By name of variable or context slot; texts too long for the model's window are
+            shortened.
+        conversation: Whether the step sees what was said before the user's last message.
     """
 
     template: str
     values: Mapping[str, Any]
+    conversation: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,18 +93,19 @@ class StepNodes:
             steps = body(state, parts.settings)
             if not isinstance(steps, Generator):
                 return steps
+            turn = _Turn.of(state, config, context)
             result: Any = None
             try:
                 need = next(steps)
                 while True:
                     try:
-                        result = self._do(need, config, parts, context)
+                        result = self._do(need, turn, parts)
                     except Exception as exc:  # noqa: BLE001 # the body decides what it can handle
                         need = steps.throw(exc)
                     else:
                         need = steps.send(result)
             except StopIteration as done:
-                return done.value
+                return turn.told(done.value)
 
         async def arun(state: Any, config: RunnableConfig) -> Any:
             parts, context = await self.parts.aget(), run_context()
@@ -108,63 +114,97 @@ class StepNodes:
             steps = body(state, parts.settings)
             if not isinstance(steps, Generator):
                 return steps
+            turn = _Turn.of(state, config, context)
             result: Any = None
             try:
                 need = next(steps)
                 while True:
                     try:
-                        result = await self._ado(need, config, parts, context)
+                        result = await self._ado(need, turn, parts)
                     except Exception as exc:  # noqa: BLE001 # the body decides what it can handle
                         need = steps.throw(exc)
                     else:
                         need = steps.send(result)
             except StopIteration as done:
-                return done.value
+                return turn.told(done.value)
 
         return RunnableLambda(run, arun, name=name)
 
-    def _do(self, need: Any, config: RunnableConfig, parts: Parts, context: RunContext) -> Any:
+    def _do(self, need: Any, turn: "_Turn", parts: Parts) -> Any:
         if isinstance(need, Work):
             return need.function()
-        messages, asked, profile = self._prepare(need, config, parts, context)
-        return parts.model(profile).invoke(messages, asked)
+        call = self._prepare(need, turn, parts)
+        reply = parts.model(call.profile).invoke(call.messages, call.config)
+        turn.learn(call, reply)
+        return reply
 
-    async def _ado(
-        self, need: Any, config: RunnableConfig, parts: Parts, context: RunContext
-    ) -> Any:
+    async def _ado(self, need: Any, turn: "_Turn", parts: Parts) -> Any:
         if isinstance(need, Work):
             return await asyncio.to_thread(need.function)
-        messages, asked, profile = self._prepare(need, config, parts, context)
-        model = parts.bound(profile)
+        call = await asyncio.to_thread(self._prepare, need, turn, parts)
+        model = parts.bound(call.profile)
         if model is None:
-            model = await asyncio.to_thread(parts.model, profile)
-        return await model.ainvoke(messages, asked)
+            model = await asyncio.to_thread(parts.model, call.profile)
+        reply = await model.ainvoke(call.messages, call.config)
+        turn.learn(call, reply)
+        return reply
 
-    def _prepare(
-        self, ask: Ask, config: RunnableConfig, parts: Parts, context: RunContext
-    ) -> tuple[Any, RunnableConfig, Any]:
+    def _prepare(self, ask: Ask, turn: "_Turn", parts: Parts) -> PreparedCall:
+        context, thread = turn.context, thread_of(turn.config)
         template = parts.library.get(ask.template, context.prompt_label)
-        profile = parts.profiles.get(context.profile or self.profile, agent=self.agent)
-        values = dict(ask.values)
-        if profile.style and "style" in template.meta.variables:
-            values["style"] = profile.style
-        metadata = {
-            "allotrope_agent": self.agent,
-            "allotrope_profile": profile.name,
-            "allotrope_prompt": template.ref,
-            "allotrope_variant": context.variant,
-            "allotrope_tenant": context.tenant,
-            "allotrope_user": context.user,
-            "allotrope_cache": profile.cache_directive(context.cache),
-            "allotrope_max_cost_usd": profile.max_cost,
-        }
-        given = {name: value for name, value in metadata.items() if value is not None}
-        asked: RunnableConfig = {
-            **config,
-            "metadata": {**config.get("metadata", {}), **given},
-            "tags": [*(config.get("tags") or []), NOSTREAM],
-        }
-        return template.render(values), asked, profile
+        profile = profile_for(
+            parts, agent=self.agent, own=self.profile, context=context, thread=thread
+        )
+        packed, repack = pack_step(
+            {**turn.state, "calibration": turn.calibration},
+            ask.values,
+            parts=parts,
+            template=template,
+            profile=profile,
+            context=context,
+            thread=thread,
+            conversation=ask.conversation,
+        )
+        turn.writer({"type": "context", **packed.audit})
+        caller = Caller(self.agent, context, template, profile)
+        return prepared(turn.config, caller=caller, packed=packed, repack=repack, tags=(NOSTREAM,))
+
+
+@dataclass
+class _Turn:
+    """What one run of a node knows, and what its calls taught.
+
+    Args:
+        state: The node's input.
+        config: Of its run.
+        context: Of the run.
+        writer: The custom stream; taken here, since packing runs in another thread.
+        calibration: By provider, how its counts compare to ours.
+        audit: What the last prompt was packed from.
+    """
+
+    state: Mapping[str, Any]
+    config: RunnableConfig
+    context: RunContext
+    writer: Callable[[Any], None]
+    calibration: dict[str, list[float]]
+    audit: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, state: Any, config: RunnableConfig, context: RunContext) -> "_Turn":
+        known = dict(state.get("calibration") or {})
+        return cls(state, config, context, get_stream_writer(), known)
+
+    def learn(self, call: PreparedCall, reply: AIMessage) -> None:
+        """Keeps the audit of a call, and how our count compares to the provider's."""
+        found = call.learnt(self.calibration, reply)
+        self.audit, self.calibration = found["audit"], found["calibration"]
+
+    def told(self, update: Any) -> Any:
+        """The node's update, with what its calls taught."""
+        if self.audit is None or not isinstance(update, dict):
+            return update
+        return {"audit": self.audit, "calibration": self.calibration, **update}
 
 
 def tell(kind: str, **facts: Any) -> None:
@@ -222,22 +262,15 @@ def too_late(state: Mapping[str, Any], *, steps: int) -> bool:
     return int(state.get("remaining_steps", 100)) <= steps
 
 
-def asked_before(state: Mapping[str, Any], *, most_chars: int = 1500) -> str:
-    """The user's question, after the last exchanges when there are any.
+def branch(state: Mapping[str, Any], **values: Any) -> dict[str, Any]:
+    """The state of a parallel branch (`Send`) whose steps see the conversation.
 
     Args:
-        state: The graph's state.
-        most_chars: Characters kept of what was said before.
+        state: The graph's.
+        values: What this branch works on.
     """
-    earlier = [m for m in state["messages"] if m.type in ("human", "ai") and m.text][:-1]
-    question = question_of(state)
-    if not earlier:
-        return question
-    said = "\n".join(
-        f"{'User' if message.type == 'human' else 'You'}: {' '.join(message.text.split())[:400]}"
-        for message in earlier[-4:]
-    )
-    return f"{question}\n\n(Said before:\n{said[-most_chars:]})"
+    shared = {name: state[name] for name in ("messages", "calibration") if name in state}
+    return {**shared, **values}
 
 
 def question_of(state: Mapping[str, Any]) -> str:

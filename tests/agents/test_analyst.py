@@ -48,7 +48,10 @@ def test_files_may_be_given_apart_and_stay_for_the_next_question(bench, sales):
     check_good(run.ask("Which region sold most?", files=["sales.csv"]))
     state = run.ask("And which one is first?")
     assert last(state).startswith("North.")
-    assert "Said before" in run.prompts()[4]
+    said = run.model.calls[4]
+    assert [message.type for message in said] == ["system", "human", "ai", "human"]
+    assert said[1].text == "Which region sold most?"
+    assert "| North | 1500.5 |" in said[2].text
     assert len(state["results"]) == 1
 
 

@@ -105,7 +105,9 @@ def test_a_second_turn_starts_anew(bench):
     state = run.ask("Another one, exactly three words.")
     assert last(state).startswith("Warm rolls now")
     assert len(state["drafts"]) == 3
-    assert "Said before" in run.prompts()[-1]
+    # every step of the second turn sees the first one, as messages of their own
+    assert all("bakery" in prompt and "Score 9/10" in prompt for prompt in run.prompts()[6:])
+    assert [message.type for message in run.model.calls[-1]] == ["system", "human", "ai", "human"]
 
 
 def test_a_draft_cant_carry_a_picture_or_close_its_fence(bench):

@@ -1,0 +1,143 @@
+"""One question to the chain, ready to be asked: the same for `respond` and for every step."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.runnables import RunnableConfig
+
+from allotrope.graphs.context import RunContext
+from allotrope.graphs.packing import PackedPrompt, learnt
+
+if TYPE_CHECKING:
+    from langchain_core.tools import BaseTool
+
+    from allotrope.graphs.parts import Parts
+    from allotrope.models.profile import Profile
+    from allotrope.prompts.template import PromptTemplateVersion
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks.
+
+    Args:
+        agent: The agent's name.
+        context: Tenant, user, labels and limits of the run.
+        template: The prompt's version.
+        profile: The parameters.
+    """
+
+    agent: str
+    context: RunContext
+    template: "PromptTemplateVersion"
+    profile: "Profile"
+
+    def metadata(self, packed: PackedPrompt) -> dict[str, Any]:
+        """The run metadata of a call (docs/contracts.md), without what isn't known.
+
+        Args:
+            packed: What is sent.
+        """
+        context, profile = self.context, self.profile
+        metadata = {
+            "allotrope_agent": self.agent,
+            "allotrope_profile": profile.name,
+            "allotrope_prompt": self.template.ref,
+            "allotrope_variant": context.variant,
+            "allotrope_tenant": context.tenant,
+            "allotrope_user": context.user,
+            "allotrope_cache": profile.cache_directive(context.cache),
+            "allotrope_max_cost_usd": profile.max_cost,
+            "allotrope_context_full_tokens": packed.audit.get("thread_tokens"),
+            "allotrope_context_tokens": packed.audit.get("tokens"),
+            "allotrope_context_window": packed.window,
+        }
+        return {name: value for name, value in metadata.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class PreparedCall:
+    """One question to the chain.
+
+    Args:
+        messages: To send.
+        profile: The parameters.
+        tools: What the model may call.
+        config: Of the call: metadata, and the hook that packs anew for another model.
+        audit: What is in the prompt and why.
+        counted: The prompt's tokens by our own count.
+    """
+
+    messages: list[BaseMessage]
+    profile: "Profile"
+    tools: "Sequence[BaseTool]"
+    config: RunnableConfig
+    audit: dict[str, Any]
+    counted: int
+
+    def learnt(self, known: "dict[str, list[float]] | None", reply: AIMessage) -> dict[str, Any]:
+        """The state's update: the audit, and how our count compares to what the provider reports.
+
+        Args:
+            known: The calibration so far.
+            reply: What came back.
+        """
+        return {"audit": self.audit, "calibration": learnt(known or {}, self.counted, reply)}
+
+
+def profile_for(
+    parts: "Parts", *, agent: str, own: str | None, context: RunContext, thread: str | None
+) -> "Profile":
+    """The profile of a call: what a budget asks for, else the run's, else the agent's own.
+
+    Args:
+        parts: Profiles and callbacks.
+        agent: The agent's name.
+        own: The agent's profile.
+        context: Of the run.
+        thread: The thread, or None.
+    """
+    advised = parts.advised_profile(
+        agent=agent, tenant=context.tenant, user=context.user, thread=thread
+    )
+    return parts.profiles.get(advised or context.profile or own, agent=agent)
+
+
+def prepared(
+    config: RunnableConfig,
+    *,
+    caller: Caller,
+    packed: PackedPrompt,
+    repack: Callable[[list[BaseMessage], int], list[BaseMessage]],
+    tools: "Sequence[BaseTool]" = (),
+    tags: Sequence[str] = (),
+) -> PreparedCall:
+    """A packed prompt with all that a call carries.
+
+    Args:
+        config: Of the node's run.
+        caller: Who asks.
+        packed: The prompt.
+        repack: Packs it for another model (`models.guard.REPACK`).
+        tools: What the model may call.
+        tags: More tags for the call.
+    """
+    from allotrope.models.guard import REPACK
+
+    asked: RunnableConfig = {
+        **config,
+        "metadata": {**config.get("metadata", {}), **caller.metadata(packed)},
+        "configurable": {**config.get("configurable", {}), REPACK: repack},
+    }
+    if tags:
+        asked["tags"] = [*(config.get("tags") or []), *tags]
+    return PreparedCall(
+        messages=packed.messages,
+        profile=caller.profile,
+        tools=tools,
+        config=asked,
+        audit=packed.audit,
+        counted=packed.counted,
+    )
