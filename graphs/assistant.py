@@ -8,6 +8,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.prebuilt import ToolNode
 
 from allotrope.graphs.context import RunContext
+from allotrope.graphs.node import condition
 from allotrope.graphs.nodes import FINISH, FIT, RESPOND, TOOLS, AgentNodes, wants_tools
 from allotrope.graphs.parts import LazyParts, Parts, named
 from allotrope.graphs.recall_tool import recall_tool
@@ -68,7 +69,9 @@ def build_graph(
     if tools:
         graph.add_node(TOOLS, ToolNode(tools, name=TOOLS))
         graph.add_conditional_edges(
-            RESPOND, lambda state: TOOLS if wants_tools(state) else FINISH, [TOOLS, FINISH]
+            RESPOND,
+            condition(lambda state: TOOLS if wants_tools(state) else FINISH, name="wants_tools"),
+            [TOOLS, FINISH],
         )
         graph.add_edge(TOOLS, RESPOND)
     else:

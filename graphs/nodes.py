@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.runnables import RunnableConfig, RunnableLambda
+from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_stream_writer
 from langgraph.runtime import get_runtime
 
 from allotrope.exceptions import InputError, InputTooLongError
 from allotrope.graphs.calls import Caller, PreparedCall, prepared, profile_for
 from allotrope.graphs.context import RunContext, allowed, context_of
+from allotrope.graphs.node import Node
 from allotrope.graphs.packing import pack_prompt
 from allotrope.graphs.parts import LazyParts, Parts
 from allotrope.graphs.recall_tool import RECALL
@@ -53,7 +54,7 @@ class AgentNodes:
     tools: "Sequence[BaseTool]" = ()
     parts: LazyParts = field(default_factory=LazyParts)
 
-    def fit(self) -> RunnableLambda[Any, Any]:
+    def fit(self) -> Node:
         """Checks the latest message, archives, and lets old messages leave the live state."""
 
         def run(state: AgentState, config: RunnableConfig) -> dict[str, Any]:
@@ -64,11 +65,14 @@ class AgentNodes:
             # the first turn opens prompts, profiles, models and vocabulary: not on the event loop
             if not parts.ready:
                 await asyncio.to_thread(parts.make_ready)
-            return await asyncio.to_thread(self._fitted, state, config, parts, run_context())
+            context = run_context()
+            if thread_of(config) and parts.memory.overflows(state["messages"]):
+                return await asyncio.to_thread(self._fitted, state, config, parts, context)
+            return self._fitted(state, config, parts, context)
 
-        return RunnableLambda(run, arun, name=FIT)
+        return Node(run, arun, name=FIT)
 
-    def respond(self) -> RunnableLambda[Any, Any]:
+    def respond(self) -> Node:
         """Renders the prompt and asks the chain."""
 
         def run(state: AgentState, config: RunnableConfig) -> dict[str, Any]:
@@ -90,9 +94,9 @@ class AgentNodes:
             reply = await model.ainvoke(ask.messages, ask.config)
             return {**answered(reply), **ask.learnt(state.get("calibration"), reply)}
 
-        return RunnableLambda(run, arun, name=RESPOND)
+        return Node(run, arun, name=RESPOND)
 
-    def finish(self) -> RunnableLambda[Any, Any]:
+    def finish(self) -> Node:
         """The end of a turn: archives the answer and starts the summary."""
 
         def run(state: AgentState, config: RunnableConfig) -> dict[str, Any]:
@@ -100,11 +104,15 @@ class AgentNodes:
             return {}
 
         async def arun(state: AgentState, config: RunnableConfig) -> dict[str, Any]:
-            parts = await self.parts.aget()
-            await asyncio.to_thread(self._remembered, state, config, parts)
+            parts, thread = await self.parts.aget(), thread_of(config)
+            if thread is not None:
+                context = run_context()
+                parts.memory.after_turn_later(
+                    state["messages"], thread=thread, tenant=context.tenant, user=context.user
+                )
             return {}
 
-        return RunnableLambda(run, arun, name=FINISH)
+        return Node(run, arun, name=FINISH)
 
     def _fitted(
         self, state: AgentState, config: RunnableConfig, parts: Parts, context: RunContext
@@ -117,7 +125,7 @@ class AgentNodes:
             check_length(state["messages"][-1], window)
         update: dict[str, Any] = {"provenance": None, "degraded": None, "audit": None}
         thread = thread_of(config)
-        if thread is not None:
+        if thread is not None and parts.memory.overflows(state["messages"]):
             update["messages"] = parts.memory.settle(
                 state["messages"], thread=thread, tenant=context.tenant
             )

@@ -16,12 +16,13 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from langchain_core.messages import AIMessage
-from langchain_core.runnables import RunnableConfig, RunnableLambda
+from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_stream_writer
 
 from allotrope.graphs.answers import without_thoughts
 from allotrope.graphs.calls import Caller, PreparedCall, prepared, profile_for
 from allotrope.graphs.context import RunContext
+from allotrope.graphs.node import Node
 from allotrope.graphs.nodes import run_context, thread_of
 from allotrope.graphs.parts import LazyParts, Parts
 from allotrope.graphs.step_prompt import pack_step
@@ -80,7 +81,7 @@ class StepNodes:
     profile: str | None = None
     parts: LazyParts = field(default_factory=LazyParts)
 
-    def node(self, name: str, body: Body) -> RunnableLambda[Any, Any]:
+    def node(self, name: str, body: Body) -> Node:
         """A node with a sync and an async side.
 
         Args:
@@ -128,7 +129,7 @@ class StepNodes:
             except StopIteration as done:
                 return turn.told(done.value)
 
-        return RunnableLambda(run, arun, name=name)
+        return Node(run, arun, name=name)
 
     def _do(self, need: Any, turn: "_Turn", parts: Parts) -> Any:
         if isinstance(need, Work):

@@ -16,6 +16,7 @@ from allotrope.memory.archive import Archive, Archived, ThreadFacts, message_tex
 from allotrope.memory.corrections import is_correction, replaces
 from allotrope.memory.facts import LongTermFacts
 from allotrope.memory.fit import fit
+from allotrope.memory.later import Later
 from allotrope.memory.live import surplus
 from allotrope.memory.pieces import is_ours, latest_user_at
 from allotrope.memory.prompt import Remembered, assemble
@@ -28,6 +29,7 @@ from allotrope.settings.memory import MemorySettings
 logger = logging.getLogger(__name__)
 
 _JOIN_S = 0.25
+_WRITE_S = 10.0
 _LONGEST_QUESTION = 2_000
 
 
@@ -83,6 +85,7 @@ class ConversationMemory:
         self.summariser = summariser
         self.facts = facts
         self._clock = clock
+        self._later = Later()
 
     def fit(
         self,
@@ -113,9 +116,11 @@ class ConversationMemory:
         history = with_ids([message for message in messages if not is_ours(message)])
         budget = min(budget, self._cap(history, counter))
         try:
-            if not read_only:
-                self._archive_all(history, thread=thread, tenant=tenant)
-            remembered = self._remember(history, thread=thread, tenant=tenant)
+            remembered = self._all_here(history, budget, counter, thread=thread, tenant=tenant)
+            if remembered is None:
+                if not read_only:
+                    self._archive_all(history, thread=thread, tenant=tenant)
+                remembered = self._remember(history, thread=thread, tenant=tenant)
         except StoreError as exc:
             logger.warning("memory works without its archive: %s", type(exc).__name__)
             plain = fit(history, budget=budget, counter=counter)
@@ -150,6 +155,11 @@ class ConversationMemory:
             logger.warning("nothing leaves the state, the archive failed: %s", type(exc).__name__)
             return []
         return self._surplus(history, self.counter)
+
+    def overflows(self, messages: Sequence[BaseMessage]) -> bool:
+        """Whether some of the live messages must leave the state; it doesn't block."""
+        live = with_ids([message for message in messages if not is_ours(message)])
+        return bool(self._surplus(live, self.counter))
 
     def reaches_back(self, live: int, *, thread: str, tenant: str = "default") -> bool:
         """Whether the archive has more of a thread than so many live messages."""
@@ -215,6 +225,26 @@ class ConversationMemory:
         except StoreError as exc:
             logger.warning("a turn was not archived yet: %s", type(exc).__name__)
 
+    def after_turn_later(
+        self,
+        messages: Sequence[BaseMessage],
+        *,
+        thread: str,
+        tenant: str = "default",
+        user: str | None = None,
+    ) -> None:
+        """`after_turn` and `learn` in the background; the thread's next turn waits for them.
+
+        The live state keeps the messages, so a process killed before loses nothing.
+        """
+        kept = list(messages)
+
+        def work() -> None:
+            self.after_turn(kept, thread=thread, tenant=tenant)
+            self.learn(kept, user=user, tenant=tenant)
+
+        self._later.submit(tenant, thread, work)
+
     def about(self, user: str | None, *, tenant: str = "default") -> tuple[str, ...]:
         """What is kept about a user, for the prompt; empty where facts are off."""
         if self.facts is None or user is None:
@@ -266,15 +296,40 @@ class ConversationMemory:
 
     def delete_thread(self, thread: str, *, tenant: str = "default") -> int:
         """Deletes a thread's archive and summary; gives the number of messages deleted."""
+        self._later.join(tenant, thread, timeout_s=_WRITE_S)
         return self.archive.delete_thread(tenant, thread)
 
     def close(self, *, timeout_s: float = 0.0) -> None:
         """Ends what runs in the background, waiting at most so many seconds, and the archive."""
+        self._later.close()
         if self.summariser is not None:
             self.summariser.close(timeout_s=timeout_s)
         if self.facts is not None:
             self.facts.close()
         self.archive.close()
+
+    def _all_here(
+        self,
+        history: Sequence[BaseMessage],
+        budget: int,
+        counter: TokenCounter,
+        *,
+        thread: str,
+        tenant: str,
+    ) -> Remembered | None:
+        """Nothing to remember, where the whole thread is live and fits; else None."""
+        tokens = counter.messages(history)
+        if tokens > budget:
+            return None
+        self._later.join(tenant, thread, timeout_s=_WRITE_S)
+        facts = self.archive.thread(tenant, thread)
+        if facts is not None:
+            ids = [str(message.id) for message in history]
+            if facts.messages > len(self.archive.rows_of(facts, ids)):
+                return None
+        question, _ = _question(history)
+        live = sum(not isinstance(message, SystemMessage) for message in history)
+        return Remembered(question=question, archived=live, thread_tokens=tokens)
 
     def _archive_all(
         self, history: Sequence[BaseMessage], *, thread: str, tenant: str

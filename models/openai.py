@@ -3,6 +3,7 @@
 from typing import Any
 
 import httpx2
+from langchain_core.language_models import LanguageModelInput
 from langchain_openai import ChatOpenAI
 
 from allotrope.exceptions import SettingsError
@@ -16,6 +17,22 @@ class OpenAIChat(CachingChatModel, GuardedChatModel, ChatOpenAI):
     """`ChatOpenAI` with clear errors and provenance."""
 
     provider: str = "openai"
+
+    def _get_request_payload(
+        self, input_: LanguageModelInput, *, stop: list[str] | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        """The request; tools go past the client's check of each of their fields.
+
+        That check walks through every schema at every request (1 to 2 ms for five tools), although
+        `bind_tools` has brought them into the provider's form already.
+        """
+        payload = super()._get_request_payload(input_, stop=stop, **kwargs)
+        if "tools" not in payload or "response_format" in payload:
+            return payload
+        if not self._use_responses_api(payload):
+            body = {**(payload.get("extra_body") or {}), "tools": payload.pop("tools")}
+            payload["extra_body"] = body
+        return payload
 
     def stream_arguments(self) -> dict[str, Any]:
         """A sync stream can't be interrupted between chunks: its socket's timeout must do."""

@@ -203,7 +203,7 @@ class Agent:
         if self.spec.asks:
             turn = _answering(turn, await graph.aget_state(turn.config))
         state = await graph.ainvoke(
-            turn.input, turn.config, context=turn.context, durability="sync"
+            turn.input, turn.config, context=turn.context, durability="async"
         )
         return self._reply(turn, state)
 
@@ -239,7 +239,7 @@ class Agent:
         graph = await self.agraph()
         self._waiting(await graph.aget_state(turn.config), thread_id)
         state = await graph.ainvoke(
-            turn.input, turn.config, context=turn.context, durability="sync"
+            turn.input, turn.config, context=turn.context, durability="async"
         )
         return self._reply(turn, state)
 
@@ -306,7 +306,7 @@ class Agent:
             turn.input,
             turn.config,
             context=turn.context,
-            durability="sync",
+            durability="async",
             stream_mode=["messages", "custom", "values"],
         ):
             if mode == "values":
