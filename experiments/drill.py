@@ -139,6 +139,8 @@ def compressed(settings: Settings, speed: float) -> Settings:
             "breaks_s",
             "ladder_reset_s",
             "redis_retry_s",
+            "hold_s",
+            "early_probe_s",
             "first_wait_s",
             "longest_wait_s",
             "deadline_s",

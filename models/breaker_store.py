@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from allotrope.exceptions import StoreError
-from allotrope.models.breaker import Bucket, Circuit, Seen
+from allotrope.models.breaker_facts import Bucket, Circuit, Seen
 
 SWAP = """
 local now = redis.call('TIME')

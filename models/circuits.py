@@ -7,55 +7,27 @@ fresh and hands in the successes while calls come in, so a healthy call waits fo
 """
 
 import asyncio
-import logging
 import random
-import threading
 import time
 import uuid
-import weakref
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Literal
 
-from allotrope.exceptions import AllotropeError, CircuitOpenError, StoreError
+from allotrope.exceptions import CircuitOpenError
 from allotrope.models import breaker
-from allotrope.models.breaker import Circuit, Outcome, Rules, Ticket
-from allotrope.models.breaker_store import BreakerStore, LocalStore
+from allotrope.models.breaker_facts import Circuit, Outcome, Rules, Ticket
+from allotrope.models.breaker_store import BreakerStore
+from allotrope.models.caution import CautionRules, Trial, Trials
+from allotrope.models.circuit_state import CircuitState, Gathered
 from allotrope.models.errors import PROVIDER_NAMES
 from allotrope.models.overdue import Overdue
-from allotrope.models.permits import LOCAL, Permit, circuit_name, shown_name
+from allotrope.models.permits import LOCAL, Permit, circuit_name
 
-log = logging.getLogger("allotrope.breaker")
-
-Sharing = Literal["local", "redis", "lost"]
-"""`local`: this process alone, as set; `redis`: shared; `lost`: should be shared, Redis is gone."""
-
-Change = Callable[[Circuit], Circuit]
 Gate = Callable[[Circuit], tuple[Circuit, Ticket]]
-Listener = Callable[[Circuit, Circuit], None]
-
-LINGER_S = 10.0
-"""How long after the last call the background thread keeps the snapshots fresh."""
-
-MOST_SWAPS = 64
-"""Swaps lost in a row after which a change is made in this process only."""
 
 
-@dataclass
-class _Snapshot:
-    circuit: Circuit
-    at: float
-
-
-@dataclass
-class _Gathered:
-    ok: int = 0
-    slow: int = 0
-    generation: int = 0
-
-
-class Circuits:
+class Circuits(CircuitState):
     """The circuit breaker of a process.
 
     Args:
@@ -84,53 +56,21 @@ class Circuits:
         lost_s: float = 1.0,
         enabled: bool = True,
     ) -> None:
-        self.rules = rules or Rules()
+        super().__init__(
+            rules=rules,
+            shared=shared,
+            clock=clock,
+            ticks=ticks,
+            snapshot_s=snapshot_s,
+            lost_s=lost_s,
+        )
         self.slow_after_s = slow_after_s
         self.enabled = enabled
-        self.listeners: list[Listener] = []
         self.overdue = Overdue(clock=ticks)
-        self._openers = (shared,) if callable(shared) else ()
-        self._shared: BreakerStore | None = None if callable(shared) else shared
-        self._local = LocalStore(clock=clock)
-        self._ticks = ticks
+        self.trials = Trials()
         self._chance = chance
-        self._snapshot_s = snapshot_s
-        self._lost_s = lost_s
-        self._lost_at: float | None = None
-        self._snapshots: dict[str, _Snapshot] = {}
-        self._gathered: dict[str, _Gathered] = {}
-        self._lock = threading.Lock()
-        self._opening = threading.Lock()
-        self._last_call = float("-inf")
-        self._wake = threading.Event()
-        self._closed = False
-        self._thread: threading.Thread | None = None
 
     # -- asking -----------------------------------------------------------------------------------
-
-    @property
-    def sharing(self) -> Sharing:
-        """Whether the circuits are shared with other processes now."""
-        if self._shared is None and not self._openers:
-            return "local"
-        return "redis" if self._lost_at is None else "lost"
-
-    def open(self) -> None:
-        """Opens the shared store if that is still to be done; the first call does it by itself."""
-        if not self._openers:
-            return
-        with self._opening:
-            for opener in self._openers:
-                try:
-                    self._shared = opener()
-                except AllotropeError as exc:
-                    log.warning("breaker state is local: %s", exc)
-            self._openers = ()
-
-    def now(self) -> float:
-        """Seconds since the epoch, the store's where there is one."""
-        store = self._shared if self.sharing == "redis" and self._shared else self._local
-        return store.now()
 
     def admit(
         self,
@@ -204,12 +144,34 @@ class Circuits:
             circuit_name(provider, deployment=deployment),
             circuit_name(provider, model, deployment=deployment),
         ):
-            found = self._snapshots.get(name)
-            shared = self.sharing == "redis"
-            circuit = found.circuit if shared and found else self._local.load(name)
+            circuit = self._seen(name)
             if circuit.state == "open":
                 waits.append(circuit.opened_until - self.now())
         return max([0.0, *waits]) if waits else None
+
+    def try_out(self, permit: Permit, rules: CautionRules, *, force: bool = False) -> bool:
+        """Counts a permitted call as under way, unless it must wait for what others bring.
+
+        Args:
+            permit: Its leave; it ends what begins here.
+            rules: How cautious.
+            force: It has waited long enough.
+
+        Returns:
+            Whether it may go out now.
+        """
+        free = force or permit.is_probe
+        permit.trial = self.trials.begin(
+            tuple(permit.tickets),
+            doubts=lambda: {} if free else self._doubts(permit, rules),
+            most=self.rules.consecutive,
+        )
+        return permit.trial is not None
+
+    def tried(self, trial: Trial) -> None:
+        """A call under way ended, after the circuits heard how."""
+        self.trials.end(trial)
+        self.waiters.wake()
 
     def report(self, name: str, ticket: Ticket, outcome: Outcome) -> None:
         """Tells a circuit how a call went."""
@@ -218,9 +180,9 @@ class Circuits:
             return
         if ticket.owner is None and outcome.kind != "failure" and self.sharing == "redis":
             with self._lock:
-                found = self._gathered.setdefault(name, _Gathered(generation=ticket.generation))
+                found = self._gathered.setdefault(name, Gathered(generation=ticket.generation))
                 if found.generation != ticket.generation:
-                    found = self._gathered[name] = _Gathered(generation=ticket.generation)
+                    found = self._gathered[name] = Gathered(generation=ticket.generation)
                 found.ok += outcome.kind == "success"
                 found.slow += outcome.kind == "slow"
             return
@@ -243,22 +205,6 @@ class Circuits:
 
     # -- looking and operating --------------------------------------------------------------------
 
-    def look(self, name: str) -> Circuit:
-        """The circuit as it is now."""
-        self.open()
-        return self._fresh(name)
-
-    def names(self) -> list[str]:
-        """The names of all circuits, of all processes where they are shared."""
-        self.open()
-        known = set(self._local.names()) | set(self._snapshots)
-        if self._shared is not None and self.sharing == "redis":
-            try:
-                known |= set(self._shared.names())
-            except StoreError as exc:
-                self._lose(exc)
-        return sorted(known)
-
     def isolate(self, name: str, *, reason: str = "isolated by an operator") -> Circuit:
         """Holds a circuit open until it is reset."""
         return self._change(name, lambda c: breaker.isolate(c, now=self.now(), reason=reason))
@@ -270,19 +216,6 @@ class Circuits:
     def reset(self, name: str) -> Circuit:
         """Closes a circuit and forgets its counts."""
         return self._change(name, lambda c: breaker.reset(c, now=self.now()))
-
-    def close(self) -> None:
-        """Hands in what was gathered and stops the background thread."""
-        self._closed = True
-        self._wake.set()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(timeout=1.0)
-        if self.sharing == "redis":
-            for name in list(self._gathered):
-                self._hand_in(name)
-        close = getattr(self._shared, "close", None)
-        if close is not None:
-            close()
 
     # -- inside -----------------------------------------------------------------------------------
 
@@ -297,6 +230,18 @@ class Circuits:
                 or (found.circuit.state == "open" and self.now() < found.circuit.opened_until)
             )
         )
+
+    def _doubts(self, permit: Permit, rules: CautionRules) -> dict[str, int]:
+        """Failures in a row of the closed circuits that failed lately and not answered since."""
+        doubts = {}
+        for name in permit.tickets:
+            circuit = self._seen(name)
+            answered = name in self._gathered
+            if circuit.state != "closed" or not circuit.consecutive or answered:
+                continue
+            if circuit.errors and self.now() - circuit.errors[-1].at <= rules.hold_s:
+                doubts[name] = circuit.consecutive
+        return doubts
 
     def _gate(self, provider: str, lease_s: float, *, last: bool) -> Gate:
         """The question to a circuit: may this call go out now?"""
@@ -322,133 +267,8 @@ class Circuits:
         self._change(circuit.name, lease)
         return given[-1]
 
-    def _fresh(self, name: str) -> Circuit:
-        if self.sharing != "redis" or self._shared is None:
-            return self._local.load(name)
-        found = self._snapshots.get(name)
-        if found is not None and self._ticks() - found.at <= self._snapshot_s:
-            return found.circuit
-        return self._refresh(name)
-
-    def _refresh(self, name: str) -> Circuit:
-        assert self._shared is not None
-        asked = self._ticks()
-        try:
-            circuit = self._shared.load(name)
-        except StoreError as exc:
-            self._lose(exc)
-            return self._local.load(name)
-        self._keep(circuit, asked)
-        return circuit
-
-    def _keep(self, circuit: Circuit, at: float) -> None:
-        before = self._snapshots.get(circuit.name)
-        if before is not None and at < before.at and circuit.version < before.circuit.version:
-            return  # another thread has seen a later one
-        self._snapshots[circuit.name] = _Snapshot(circuit, at)
-        if before is not None and before.circuit.state != circuit.state:
-            self._tell(before.circuit, circuit)
-
-    def _change(self, name: str, change: Change) -> Circuit:
-        self.open()
-        if self.sharing == "redis" and self._shared is not None:
-            found = self._snapshots.get(name)
-            asked = self._ticks()
-            try:
-                current = found.circuit if found else self._shared.load(name)
-                for _ in range(MOST_SWAPS):
-                    after = change(current)
-                    if after == current:
-                        return current
-                    taken = self._shared.swap(current, after)
-                    if taken is None:
-                        stored = replace(after, version=current.version + 1)
-                        self._keep(current, asked)
-                        self._keep(stored, self._ticks())
-                        return stored
-                    current, asked = taken, self._ticks()
-            except StoreError as exc:
-                self._lose(exc)
-        while True:
-            before = self._local.load(name)
-            after = change(before)
-            if after == before:
-                return before
-            if self._local.swap(before, after) is None:
-                if before.state != after.state:
-                    self._tell(before, after)
-                return after
-
-    def _hand_in(self, name: str) -> None:
-        with self._lock:
-            found = self._gathered.pop(name, None)
-        if found is None:
-            return
-        self._change(
-            name,
-            lambda c: breaker.record_many(
-                c,
-                ok=found.ok,
-                slow=found.slow,
-                generation=found.generation,
-                rules=self.rules,
-                now=self.now(),
-            ),
-        )
-
-    def _lose(self, exc: StoreError) -> None:
-        with self._lock:
-            if self._lost_at is not None:
-                return
-            for found in self._snapshots.values():
-                self._local.put(found.circuit)
-            self._lost_at = self._ticks()
-        log.warning("breaker state is local: %s It is shared again as soon as Redis answers.", exc)
-        self._touch()
-
-    def rejoin(self) -> bool:
-        """Tries to reach the shared store again and brings what was learnt meanwhile.
-
-        Returns:
-            Whether the circuits are shared (again).
-        """
-        if self._shared is None or self._lost_at is None:
-            return self.sharing == "redis"
-        try:
-            for name in self._local.names():
-                local = self._local.load(name)
-                shared = self._shared.load(name)
-                for _ in range(MOST_SWAPS):
-                    merged = breaker.merge(local, shared)
-                    taken = None if merged == shared else self._shared.swap(shared, merged)
-                    if taken is None:
-                        break
-                    shared = taken
-                self._snapshots.pop(name, None)
-            if not self._local.names():
-                self._shared.load("rejoin")
-        except StoreError:
-            self._lost_at = self._ticks()
-            return False
-        self._lost_at = None
-        log.warning("breaker state is shared again: Redis is back.")
-        return True
-
-    def _tell(self, before: Circuit, after: Circuit) -> None:
-        log.log(
-            logging.INFO if after.state == "closed" else logging.WARNING,
-            "circuit %s: %s -> %s (%s)",
-            shown_name(after.name),
-            before.state,
-            after.state,
-            after.reason or "healthy",
-        )
-        for listener in self.listeners:
-            listener(before, after)
-
     def _refusal(self, name: str, provider: str, model: str, ticket: Ticket) -> CircuitOpenError:
-        circuit = self._snapshots[name].circuit if name in self._snapshots else None
-        circuit = circuit or self._local.load(name)
+        circuit = self._seen(name)
         who = PROVIDER_NAMES.get(provider, provider)
         return CircuitOpenError(
             f"{who} is held back by the circuit breaker.",
@@ -457,70 +277,6 @@ class Circuits:
             code=circuit.reason if circuit.state != "isolated" else "isolated",
             retry_after_s=ticket.retry_after_s,
         )
-
-    # -- the background thread --------------------------------------------------------------------
-
-    def _touch(self) -> None:
-        self._last_call = self._ticks()
-        if self._shared is None or self._closed:
-            return
-        if self._thread is None or not self._thread.is_alive():  # also after a fork
-            with self._lock:
-                if self._thread is None or not self._thread.is_alive():
-                    self._thread = threading.Thread(
-                        target=_keep_fresh,
-                        args=(weakref.ref(self), self._wake),
-                        name="allotrope-breaker",
-                        daemon=True,
-                    )
-                    self._thread.start()
-        if not self._wake.is_set():
-            self._wake.set()
-
-    def tick(self) -> float | None:
-        """One round of the background thread.
-
-        Returns:
-            Seconds until the next round; None when idle or closed.
-        """
-        if self._closed:
-            return None
-        idle = self._ticks() - self._last_call > LINGER_S
-        if self.sharing == "lost":
-            lost_at = self._lost_at
-            if idle:  # nobody asks; starting a server again for nobody would be wrong
-                return None
-            if lost_at is not None and self._ticks() - lost_at >= self._lost_s:
-                self.rejoin()
-            return self._lost_s / 4
-        for name in list(self._gathered):
-            self._hand_in(name)
-        if idle:
-            return None
-        for name in list(self._snapshots):
-            if self.sharing == "redis":
-                self._refresh(name)
-        return self._snapshot_s / 2
-
-
-def _keep_fresh(ref: "weakref.ref[Circuits]", wake: threading.Event) -> None:
-    """Keeps snapshots fresh while calls come in; ends with the breaker it serves."""
-    pause: float | None = 0.0
-    while True:
-        if pause is None:
-            wake.clear()
-            wake.wait(timeout=5.0)
-        elif pause:
-            time.sleep(pause)
-        circuits = ref()
-        if circuits is None or circuits._closed:
-            return
-        try:
-            pause = circuits.tick()
-        except Exception:
-            log.exception("the breaker's background thread stumbled")
-            pause = 1.0
-        del circuits
 
 
 def _give_back_late(task: "asyncio.Task[Permit]") -> None:

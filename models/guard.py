@@ -21,6 +21,8 @@ from allotrope.exceptions import (
     RequestRejectedError,
     UnexpectedProviderError,
 )
+from allotrope.models.admission import Admission
+from allotrope.models.caution import CautionRules
 from allotrope.models.circuits import Circuits
 from allotrope.models.degraded import degraded
 from allotrope.models.errors import PROVIDER_NAMES, classify, describe
@@ -79,6 +81,7 @@ class Guard:
         deployment: Which account at which address, from `deployment_of`.
         deadline_s: Seconds in which retries may begin, where the chain sets no deadline.
         overdue: When silence opens the circuit before the timeouts do; None: never.
+        caution: When calls wait for what others bring; None: never.
         keep_partial: Whether a stream that breaks after it spoke ends there, marked incomplete.
     """
 
@@ -89,6 +92,7 @@ class Guard:
     deadline_s: float = 10.0
     keep_partial: bool = False
     overdue: OverdueRules | None = None
+    caution: CautionRules | None = None
 
 
 class Guarded(Protocol):
@@ -132,7 +136,19 @@ class Call:
         self._overflowed = False
         self._correction: BaseMessage | None = None
         self._spoken = False
+        self._permit: Permit | None = None
         self.watch = Watch(self._watched(streamed))
+        self._admission = Admission(
+            circuits=guard.circuits,
+            provider=model.provider,
+            model=model.name_of_model(),
+            deployment=guard.deployment,
+            lease_s=(guard.limits.total_s or 300.0) + 5.0,
+            last=self._last,
+            caution=guard.caution,
+            watch=self.watch,
+            clock=clock,
+        )
 
     # -- one attempt ------------------------------------------------------------------------------
 
@@ -142,30 +158,21 @@ class Call:
         Raises:
             CircuitOpenError: The breaker holds calls back.
         """
-        self.watch.check()
-        permit = self._guard.circuits.admit(
-            self._model.provider,
-            self._model.name_of_model(),
-            deployment=self._guard.deployment,
-            lease_s=self._lease_s(),
-            last=self._last,
-        )
+        self._permit = self._admission.leave()
         self.attempts += 1
-        return permit
+        return self._permit
 
     async def aadmit(self) -> Permit:
         """The same for coroutines."""
-        if self.watch.is_silent():
-            await asyncio.to_thread(self.watch.check)
-        permit = await self._guard.circuits.aadmit(
-            self._model.provider,
-            self._model.name_of_model(),
-            deployment=self._guard.deployment,
-            lease_s=self._lease_s(),
-            last=self._last,
-        )
+        self._permit = await self._admission.aleave()
         self.attempts += 1
-        return permit
+        return self._permit
+
+    def heard(self) -> None:
+        """The provider sent text, or a part of a call of a tool: it is alive."""
+        self.watch.spoke()
+        if self._permit is not None:
+            self._permit.spoke()
 
     def request(self) -> list[BaseMessage]:
         """The prompt of this attempt: packed for this model, with a correction where it erred."""
@@ -315,9 +322,6 @@ class Call:
             timeout_s=timeout_s,
             rules=guard.overdue,
         )
-
-    def _lease_s(self) -> float:
-        return (self._guard.limits.total_s or 300.0) + 5.0
 
     def _error(self, exc: BaseException) -> ProviderError | None:
         if not isinstance(exc, Exception) or isinstance(exc, BudgetExceededError):

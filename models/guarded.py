@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -13,8 +12,20 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from pydantic import PrivateAttr
 
 from allotrope.exceptions import ProviderError
+from allotrope.models.attempts import (
+    AsyncOpened,
+    Opened,
+    Within,
+    aannounce,
+    aclose,
+    announce,
+    close,
+    in_time,
+    linked,
+    next_chunk,
+    noticed,
+)
 from allotrope.models.guard import DEADLINE, REPACK, TRAIL, Call, Guard
-from allotrope.models.permits import Permit
 from allotrope.models.replies import check_reply
 from allotrope.models.streams import STAMP, CleanStream
 
@@ -82,11 +93,11 @@ class GuardedChatModel(BaseChatModel):
                 self.ensure_ready()
                 ready, arguments = self.prepare(call.request(), dict(kwargs))
                 result: ChatResult = inner(ready, stop=stop, run_manager=run_manager, **arguments)
-                call.watch.spoke()
+                call.heard()
                 self._check(result, arguments)
             except BaseException as exc:  # noqa: BLE001 - the breaker hears of every end
                 call.watch.end()
-                raise _linked(call.failed(exc, permit), exc)  # noqa: B904 - linked there
+                raise linked(call.failed(exc, permit), exc)  # noqa: B904 - linked there
             permit.succeed(first_token_s=call.seconds_to_first_token())
             return result
 
@@ -95,7 +106,7 @@ class GuardedChatModel(BaseChatModel):
                 once, deadline=call.deadline, on_retry=call.retried, may_retry=call.may_retry
             )
         except ProviderError as exc:
-            raise _linked(call.gives_up(exc), exc)  # noqa: B904 - linked there
+            raise linked(call.gives_up(exc), exc)  # noqa: B904 - linked there
         return self._stamped(result, call)
 
     async def _agenerate(
@@ -114,13 +125,13 @@ class GuardedChatModel(BaseChatModel):
             try:
                 await self._aensure_ready()
                 ready, arguments = self.prepare(await call.arequest(), dict(kwargs))
-                async with _within(self._guard.limits.total_s, call, "total"):
+                async with Within(self._guard.limits.total_s, call, "total"):
                     result = await inner(ready, stop=stop, run_manager=run_manager, **arguments)
-                call.watch.spoke()
+                call.heard()
                 self._check(result, arguments)
             except BaseException as exc:  # noqa: BLE001 - the breaker hears of every end
                 call.watch.end()
-                raise _linked(await call.afailed(exc, permit), exc)  # noqa: B904 - linked there
+                raise linked(await call.afailed(exc, permit), exc)  # noqa: B904 - linked there
             await permit.asucceed(first_token_s=call.seconds_to_first_token())
             return result
 
@@ -129,7 +140,7 @@ class GuardedChatModel(BaseChatModel):
                 once, deadline=call.deadline, on_retry=call.retried, may_retry=call.may_retry
             )
         except ProviderError as exc:
-            raise _linked(call.gives_up(exc), exc)  # noqa: B904 - linked there
+            raise linked(call.gives_up(exc), exc)  # noqa: B904 - linked there
         return self._stamped(result, call)
 
     def _stream(
@@ -142,7 +153,7 @@ class GuardedChatModel(BaseChatModel):
         call = Call(self._guard, self, messages, streamed=True)
         inner = super()._stream
 
-        def begin() -> _Opened:
+        def begin() -> Opened:
             permit = call.admit()
             call.watch.begin()
             since = time.perf_counter()
@@ -154,8 +165,8 @@ class GuardedChatModel(BaseChatModel):
                 clean = CleanStream(self, call, arguments)
                 head: list[ChatGenerationChunk] = []
                 for chunk in source:
-                    _in_time(call, since)
-                    _noticed(call, chunk)
+                    in_time(call, since)
+                    noticed(call, chunk)
                     head = clean.take(chunk)
                     if head:
                         break
@@ -164,42 +175,42 @@ class GuardedChatModel(BaseChatModel):
                     source = None
             except BaseException as exc:  # noqa: BLE001 - the breaker hears of every end
                 call.watch.end()
-                _close(source)
-                raise _linked(call.failed(exc, permit), exc)  # noqa: B904 - linked there
+                close(source)
+                raise linked(call.failed(exc, permit), exc)  # noqa: B904 - linked there
             call.watch.end()
-            return _Opened(permit, clean, head, source, since)
+            return Opened(permit, clean, head, source, since)
 
         try:
             opened = self._guard.retries.call(
                 begin, deadline=call.deadline, on_retry=call.retried, may_retry=call.may_retry
             )
         except ProviderError as exc:
-            raise _linked(call.gives_up(exc), exc)  # noqa: B904 - linked there
+            raise linked(call.gives_up(exc), exc)  # noqa: B904 - linked there
         permit, source = opened.permit, opened.source
         chunks = opened.head
         try:
             while True:
                 for chunk in chunks:
-                    _announce(run_manager, chunk)
+                    announce(run_manager, chunk)
                     yield chunk
                 if source is None:
                     break
                 try:
                     following = next(source, None)
-                    _in_time(call, opened.since)
+                    in_time(call, opened.since)
                     if following is None:
                         source = None
                         chunks = opened.clean.end()
                     else:
                         chunks = opened.clean.take(following)
                 except BaseException as exc:  # noqa: BLE001 - the breaker hears of every end
-                    _close(source)
+                    close(source)
                     source = None
                     error = call.failed(exc, permit)
                     chunks = self._broke(call, opened.clean, error, exc)
             permit.succeed(first_token_s=call.seconds_to_first_token())
         finally:
-            _close(source)
+            close(source)
             permit.give_back()
 
     async def _astream(
@@ -212,7 +223,7 @@ class GuardedChatModel(BaseChatModel):
         call = Call(self._guard, self, messages, streamed=True)
         inner = super()._astream
 
-        async def begin() -> _AsyncOpened:
+        async def begin() -> AsyncOpened:
             permit = await call.aadmit()
             call.watch.begin(asyncio.get_running_loop())
             since = time.perf_counter()
@@ -224,50 +235,50 @@ class GuardedChatModel(BaseChatModel):
                 clean = CleanStream(self, call, arguments)
                 head: list[ChatGenerationChunk] = []
                 while not head:
-                    chunk = await _next(source, call, since)
+                    chunk = await next_chunk(source, call, since)
                     if chunk is None:
                         head, source = clean.end(), None
                         break
-                    _noticed(call, chunk)
+                    noticed(call, chunk)
                     head = clean.take(chunk)
             except BaseException as exc:  # noqa: BLE001 - the breaker hears of every end
                 call.watch.end()
-                await _aclose(source)
-                raise _linked(await call.afailed(exc, permit), exc)  # noqa: B904 - linked there
+                await aclose(source)
+                raise linked(await call.afailed(exc, permit), exc)  # noqa: B904 - linked there
             call.watch.end()
-            return _AsyncOpened(permit, clean, head, source, since)
+            return AsyncOpened(permit, clean, head, source, since)
 
         try:
             opened = await self._guard.retries.acall(
                 begin, deadline=call.deadline, on_retry=call.retried, may_retry=call.may_retry
             )
         except ProviderError as exc:
-            raise _linked(call.gives_up(exc), exc)  # noqa: B904 - linked there
+            raise linked(call.gives_up(exc), exc)  # noqa: B904 - linked there
         permit, source = opened.permit, opened.source
         chunks = opened.head
         try:
             while True:
                 for chunk in chunks:
-                    await _aannounce(run_manager, chunk)
+                    await aannounce(run_manager, chunk)
                     yield chunk
                 if source is None:
                     break
                 try:
-                    following = await _next(source, call, opened.since)
+                    following = await next_chunk(source, call, opened.since)
                     if following is None:
                         source = None
                         chunks = opened.clean.end()
                     else:
                         chunks = opened.clean.take(following)
                 except BaseException as exc:  # noqa: BLE001 - the breaker hears of every end
-                    await _aclose(source)
+                    await aclose(source)
                     source = None
                     error = await call.afailed(exc, permit)
                     chunks = self._broke(call, opened.clean, error, exc)
             await permit.asucceed(first_token_s=call.seconds_to_first_token())
         finally:
             permit.agive_back()
-            await _aclose(source)
+            await aclose(source)
 
     def stream_arguments(self) -> dict[str, Any]:
         """Arguments for a streamed call only, such as its timeout between chunks; none here."""
@@ -278,11 +289,11 @@ class GuardedChatModel(BaseChatModel):
     ) -> list[ChatGenerationChunk]:
         """A stream died after it spoke: keep what was said, or void it and go up with the error."""
         if not isinstance(error, ProviderError):
-            raise _linked(error, cause)
+            raise linked(error, cause)
         if self._guard.keep_partial:
             return [clean.incomplete(error)]
         call.broke(error)
-        raise _linked(call.gives_up(error), cause)
+        raise linked(call.gives_up(error), cause)
 
     def _check(self, result: ChatResult, arguments: dict[str, Any]) -> None:
         for generation in result.generations:
@@ -323,97 +334,3 @@ class GuardedChatModel(BaseChatModel):
             "latency_ms": round((time.perf_counter() - call.started) * 1000, 3),
             "ttft_ms": None if first is None else round(first * 1000, 3),
         }
-
-
-@dataclass
-class _Opened:
-    """A stream that has begun to speak, or has ended well."""
-
-    permit: Permit
-    clean: CleanStream
-    head: list[ChatGenerationChunk]
-    source: Iterator[ChatGenerationChunk] | None
-    since: float
-
-
-@dataclass
-class _AsyncOpened:
-    """The same for coroutines."""
-
-    permit: Permit
-    clean: CleanStream
-    head: list[ChatGenerationChunk]
-    source: AsyncIterator[ChatGenerationChunk] | None
-    since: float
-
-
-def _linked(error: BaseException, cause: BaseException) -> BaseException:
-    """The error with its cause, unless they are one."""
-    if error is not cause:
-        error.__cause__ = cause
-    return error
-
-
-class _within:
-    """`asyncio.timeout` whose error names the limit."""
-
-    def __init__(self, seconds: float | None, call: Call, code: str) -> None:
-        self._timeout = asyncio.timeout(seconds)
-        self._call = call
-        self._code = code
-
-    async def __aenter__(self) -> None:
-        await self._timeout.__aenter__()
-        self._call.watch.enter(self._timeout)
-
-    async def __aexit__(self, kind: Any, error: Any, trace: Any) -> None:
-        self._call.watch.leave()
-        try:
-            await self._timeout.__aexit__(kind, error, trace)
-        except TimeoutError as exc:
-            raise self._call.too_slow(self._code) from exc
-
-
-async def _next(
-    source: AsyncIterator[ChatGenerationChunk], call: Call, since: float
-) -> ChatGenerationChunk | None:
-    seconds, code = call.seconds_left(since)
-    async with _within(seconds, call, code):
-        return await anext(source, None)
-
-
-def _noticed(call: Call, chunk: ChatGenerationChunk) -> None:
-    """The provider is alive: it sent text, or a part of a call of a tool."""
-    if chunk.text or getattr(chunk.message, "tool_call_chunks", None):
-        call.watch.spoke()
-
-
-def _in_time(call: Call, since: float) -> None:
-    """A sync stream can't be interrupted; it is ended at the first chunk after its total limit."""
-    seconds, code = call.seconds_left(since)
-    if code == "total" and seconds == 0.0:
-        raise call.too_slow(code)
-
-
-def _close(source: Iterator[ChatGenerationChunk] | None) -> None:
-    close = getattr(source, "close", None)
-    if close is not None:
-        close()
-
-
-async def _aclose(source: AsyncIterator[ChatGenerationChunk] | None) -> None:
-    close = getattr(source, "aclose", None)
-    if close is not None:
-        await close()
-
-
-def _announce(manager: CallbackManagerForLLMRun | None, chunk: ChatGenerationChunk) -> None:
-    if manager is not None:
-        manager.on_llm_new_token(chunk.text, chunk=chunk)
-
-
-async def _aannounce(
-    manager: AsyncCallbackManagerForLLMRun | None, chunk: ChatGenerationChunk
-) -> None:
-    if manager is not None:
-        await manager.on_llm_new_token(chunk.text, chunk=chunk)

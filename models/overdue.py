@@ -19,7 +19,7 @@ class OverdueRules:
 
     Attributes:
         share: Share of the first-token timeout that no limit is below.
-        factor: Times the usual 95th percentile of the time to the first token.
+        factor: Times the usual time to the first token (`usual_s`).
         calls: Overdue calls at once that it takes.
         samples: First tokens that must have been seen before anything is called unusual.
         memory: First tokens remembered.
@@ -56,6 +56,15 @@ class _Kind:
     last_token: float = float("-inf")
 
 
+def usual_s(tokens: list[float]) -> float:
+    """The time to the first token that nine of ten calls keep.
+
+    Rounded down, so that of the first dozen the two slowest don't count: connections that are yet
+    to be made, code that is yet to be loaded.
+    """
+    return sorted(tokens)[int(0.9 * (len(tokens) - 1))]
+
+
 def limit_s(tokens: list[float], timeout_s: float, rules: OverdueRules) -> float | None:
     """Seconds after which a call without a first token is overdue.
 
@@ -69,8 +78,7 @@ def limit_s(tokens: list[float], timeout_s: float, rules: OverdueRules) -> float
     """
     if len(tokens) < rules.samples:
         return None
-    usual = sorted(tokens)[min(len(tokens) - 1, int(0.95 * len(tokens)))]
-    return max(rules.factor * usual, rules.share * timeout_s)
+    return max(rules.factor * usual_s(tokens), rules.share * timeout_s)
 
 
 class Overdue:
@@ -117,6 +125,22 @@ class Overdue:
             found = self._kinds.get(kind)
             tokens = list(found.tokens) if found else []
         return limit_s(tokens, timeout_s, rules)
+
+    def hushed(self, kind: str, rules: OverdueRules) -> bool:
+        """Whether the calls of that kind under way are worth waiting for before more are sent.
+
+        So it is when there are enough of them to tell, none has got a token, and no call got one
+        for longer than usual. That is less than `silent`: nobody is given up for it.
+        """
+        now = self._clock()
+        with self._lock:
+            found = self._kinds.get(kind)
+            if found is None or len(found.flights) < rules.calls:
+                return False
+            if len(found.tokens) < rules.samples:
+                return False
+            since = max(found.last_token, min(flight.started for flight in found.flights))
+            return now - since > usual_s(list(found.tokens))
 
     def silent(self, kind: str, timeout_s: float, rules: OverdueRules) -> bool:
         """Whether so many calls of that kind are overdue, and none got a token meanwhile."""

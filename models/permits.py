@@ -6,7 +6,8 @@ import threading
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from allotrope.models.breaker import Outcome, Ticket
+from allotrope.models.breaker_facts import Outcome, Ticket
+from allotrope.models.caution import Trial
 from allotrope.models.policy import policy
 
 LOCAL = frozenset({"ollama", "embedded"})
@@ -47,6 +48,9 @@ class Reporting(Protocol):
     def report(self, name: str, ticket: Ticket, outcome: Outcome) -> None:
         """Tells a circuit how a call went."""
 
+    def tried(self, trial: Trial) -> None:
+        """A call under way ended, after the circuits heard how."""
+
 
 @dataclass(kw_only=True)
 class Permit:
@@ -60,11 +64,17 @@ class Permit:
     model: str
     tickets: dict[str, Ticket]
     done: bool = field(default=False)
+    trial: Trial | None = None
 
     @property
     def is_probe(self) -> bool:
         """Whether this call tests a provider that was down."""
         return any(ticket.owner for ticket in self.tickets.values())
+
+    def spoke(self) -> None:
+        """Its first token came."""
+        if self.trial is not None:
+            self.trial.spoke = True
 
     def succeed(self, *, first_token_s: float | None = None) -> None:
         """The call went well.
@@ -72,41 +82,36 @@ class Permit:
         Args:
             first_token_s: Seconds until the first token (or the answer); slow ones are counted.
         """
-        if self._end():
-            limit = self.circuits.slow_after_s
-            slow = limit is not None and first_token_s is not None and first_token_s > limit
-            for name, ticket in self.tickets.items():
-                self.circuits.report(
-                    name, ticket, Outcome(kind="slow" if slow and "/" in name else "success")
-                )
+        limit = self.circuits.slow_after_s
+        slow = limit is not None and first_token_s is not None and first_token_s > limit
+        self._report(
+            {
+                name: Outcome(kind="slow" if slow and "/" in name else "success")
+                for name in self.tickets
+            }
+        )
 
     def fail(self, error: BaseException) -> None:
         """The call failed; what that means for the circuits is `policy`'s word."""
-        if not self._end():
-            return
         handling = policy(error)
-        for name, ticket in self.tickets.items():
+        outcomes = {}
+        for name in self.tickets:
             own = ("/" in name) == (handling.scope == "model")
             if own and handling.counts == "failure":
-                wait = getattr(error, "retry_after_s", None) or 0.0
-                outcome = Outcome(
+                outcomes[name] = Outcome(
                     kind="failure",
                     opens_for_s=handling.opens_for_s,
-                    floor_s=wait,
+                    floor_s=getattr(error, "retry_after_s", None) or 0.0,
                     error=type(error).__name__,
                     code=getattr(error, "code", None),
                 )
             elif handling.reached and "/" not in name:
-                outcome = Outcome(kind="success")
-            else:
-                outcome = Outcome(kind="nothing")
-            self.circuits.report(name, ticket, outcome)
+                outcomes[name] = Outcome(kind="success")
+        self._report(outcomes)
 
     def give_back(self) -> None:
         """The call says nothing about the provider: it was cancelled or never made."""
-        if self._end():
-            for name, ticket in self.tickets.items():
-                self.circuits.report(name, ticket, Outcome(kind="nothing"))
+        self._report({})
 
     async def asucceed(self, *, first_token_s: float | None = None) -> None:
         """Like `succeed`; never blocks the event loop."""
@@ -133,6 +138,14 @@ class Permit:
         """Whether ending it well needs no round trip: no lease is held."""
         return self.circuits.sharing != "redis" or not self.is_probe
 
-    def _end(self) -> bool:
+    def _report(self, outcomes: dict[str, Outcome]) -> None:
+        """Ends it, once: tells each circuit its outcome, by default that there was none."""
         ended, self.done = self.done, True
-        return not ended
+        if ended:
+            return
+        try:
+            for name, ticket in self.tickets.items():
+                self.circuits.report(name, ticket, outcomes.get(name, Outcome(kind="nothing")))
+        finally:
+            if self.trial is not None:
+                self.circuits.tried(self.trial)

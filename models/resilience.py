@@ -6,8 +6,9 @@ import time
 from collections.abc import Sequence
 
 from allotrope.counters import count
-from allotrope.models.breaker import Circuit, Rules
+from allotrope.models.breaker_facts import Circuit, Rules
 from allotrope.models.breaker_store import BreakerStore, RedisStore
+from allotrope.models.caution import CautionRules
 from allotrope.models.circuits import Circuits
 from allotrope.models.guard import Guard, Limits
 from allotrope.models.guarded import GuardedChatModel
@@ -110,6 +111,7 @@ def guard_models(
                 deployment=deployment(settings, model.provider),
                 deadline_s=own.deadline_s,
                 overdue=overdue_of(own) if model is not models[-1] else None,
+                caution=caution_of(own) if model is not models[-1] else None,
                 keep_partial=own.when_a_stream_breaks == "partial",
             )
         )
@@ -124,6 +126,11 @@ def overdue_of(settings: ResilienceSettings) -> OverdueRules | None:
         factor=settings.overdue_factor,
         calls=settings.overdue_calls,
     )
+
+
+def caution_of(settings: ResilienceSettings) -> CautionRules | None:
+    """When calls wait for what others bring, by the settings; None: never."""
+    return CautionRules(hold_s=settings.hold_s) if settings.hold_s else None
 
 
 def limits_of(settings: Settings, provider: str) -> Limits:

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from allotrope.models.breaker import Circuit, measure
+from allotrope.models.breaker import measure
+from allotrope.models.breaker_facts import Circuit
 from allotrope.models.circuits import Circuits
 from allotrope.models.permits import circuit_name, shown_name
 from allotrope.models.resilience import circuits_in_settings, deployment

@@ -9,6 +9,9 @@ from allotrope.models.overdue import Flight, Overdue, OverdueRules
 REASON = "overdue"
 """Why a circuit is open that silence opened, and the code of calls given up for it."""
 
+LOOK_S = 0.25
+"""Longest pause between two looks of a held call."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Watched:
@@ -62,6 +65,19 @@ class Watch:
             found.kind, found.timeout_s, found.rules
         )
 
+    def is_hushed(self) -> bool:
+        """Whether the calls under way should be waited for before one more is sent."""
+        found = self._watched
+        return found is not None and self._tracker().hushed(found.kind, found.rules)
+
+    def pause_s(self) -> float:
+        """Seconds after which a held call looks by itself whether there is silence."""
+        found = self._watched
+        if found is None:
+            return LOOK_S
+        limit = self._tracker().limit_s(found.kind, found.timeout_s, found.rules)
+        return LOOK_S if limit is None else min(LOOK_S, limit / 4)
+
     def begin(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         """An attempt begins.
 
@@ -80,12 +96,15 @@ class Watch:
         if self._flight is not None and self._watched is not None:
             self._tracker().spoke(self._flight, self._watched.rules)
             self._still()
+            self._watched.circuits.waiters.wake()
 
     def end(self) -> None:
         """The attempt ended."""
         if self._flight is not None:
             self._tracker().end(self._flight)
             self._still()
+            if self._watched is not None:
+                self._watched.circuits.waiters.wake()
 
     def enter(self, timeout: asyncio.Timeout) -> None:
         """The attempt waits under this timeout."""

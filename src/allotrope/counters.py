@@ -13,6 +13,7 @@ HELP: Mapping[str, str] = {
     "allotrope_circuit_changes_total": "State changes of circuits, by circuit and new state.",
     "allotrope_failovers_total": "Replies given by a model that was not the first choice.",
     "allotrope_retries_total": "Requests repeated to the same model, by error.",
+    "allotrope_held_calls_total": "Calls held for a moment while a provider was in doubt.",
     "allotrope_model_errors_total": "Requests that failed, by provider, model and error.",
     "allotrope_stream_restarts_total": "Streams that broke after the first token.",
     "allotrope_exhausted_total": "Turns that no model could answer.",

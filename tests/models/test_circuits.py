@@ -19,7 +19,7 @@ import redis
 
 from allotrope import exceptions as ours
 from allotrope.models import breaker
-from allotrope.models.breaker import Circuit, Outcome, Rules
+from allotrope.models.breaker_facts import Circuit, Outcome, Rules
 from allotrope.models.breaker_store import LocalStore, RedisStore, decode, encode
 from allotrope.models.circuits import Circuits
 from allotrope.models.permits import circuit_name, deployment_of, shown_name

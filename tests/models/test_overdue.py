@@ -131,7 +131,7 @@ async def test_calls_under_way_go_to_the_fallback_long_before_their_timeout(
         assert "doesn't answer in time" in told["degraded"]["message"]
     name = next(n for n in circuits.names() if n.endswith("/o3"))
     assert (circuits.look(name).state, circuits.look(name).reason) == ("open", "overdue")
-    assert len(sim.chats("openai")) - before == 4  # nobody was asked again
+    assert len(sim.chats("openai")) - before in (3, 4)  # the fourth waits if the others are silent
 
 
 async def test_off_by_setting_and_never_for_two_calls(sim: ProviderSimulator) -> None:

@@ -38,6 +38,13 @@ class ResilienceSettings(Section):
     overdue_calls: int = Field(
         default=3, ge=3, description="Overdue calls at once, none answered meanwhile, that open."
     )
+    hold_s: float = Field(
+        default=5.0,
+        ge=0,
+        le=60,
+        description="Seconds a call may wait, at most, for what those under way bring, when a "
+        "provider has just failed or is silent for unusually long; 0: never.",
+    )
     minimum_calls: int = Field(
         default=10, ge=1, description="Calls in the window before a rate can open a circuit."
     )
