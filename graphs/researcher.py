@@ -249,7 +249,9 @@ def make_look_up(embed: Embed | None) -> Any:
 
         def work() -> list[Passage]:
             passages, _ = _passages(state["sources"], settings)
-            return search(passages, question, most=most, embed=embed)
+            found = search(passages, question, most=most, embed=embed)
+            # a plan can be nonsense; what the user asked isn't
+            return found or search(passages, state["asked"], most=most, embed=embed)
 
         found: list[Passage] = yield Work(work)
         note: dict[str, Any] = {
@@ -382,6 +384,7 @@ def spread(state: ResearcherState) -> list[Send]:
             {
                 "at": at,
                 "question": question,
+                "asked": question_of(state),
                 "sources": state["sources"],
                 "calibration": state.get("calibration"),
             },

@@ -1,4 +1,4 @@
-"""Two agents on the real embedded model: 135 million parameters answer badly, and it is said so."""
+"""The agents on the real embedded model: 135 million parameters answer badly, and it is said so."""
 
 from pathlib import Path
 
@@ -14,6 +14,17 @@ pytestmark = [pytest.mark.model, pytest.mark.slow]
 @pytest.mark.parametrize(
     ("name", "question", "verdicts"),
     [
+        ("assistant", "What is the capital of France?", ("Paris",)),
+        (
+            "analyst",
+            "What is the sum of n in n.csv?",
+            ("| ", "I could not get a result from the data"),
+        ),
+        (
+            "creative",
+            "Write a slogan of at most ten words for a bakery.",
+            ("constraint holds (counted by a program)", "Not everything holds", "wrote nothing"),
+        ),
         (
             "coder",
             "Write a function double(n).",
@@ -34,6 +45,7 @@ def test_a_weak_model_gets_an_honest_report(
     verdicts: tuple[str, ...],
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "n.csv").write_text("n\n1\n2\n")
     (tmp_path / "tower.md").write_text("The tower is 330 metres tall.")
     settings = load_settings(
         environ={},
@@ -46,7 +58,10 @@ def test_a_weak_model_gets_an_honest_report(
         agents={
             "coder_approval": False,
             "coder_isolation": False,
+            "analyst_repairs": 0,
             "coder_repairs": 0,
+            "creative_drafts": 1,
+            "creative_revisions": 0,
             "research_questions": 1,
             "research_repairs": 0,
         },
@@ -54,4 +69,6 @@ def test_a_weak_model_gets_an_honest_report(
     with Agent(registry.find(name), settings) as agent:
         reply = agent.ask(question)
     assert reply.provider == "embedded"
+    if name == "analyst" and "| " in reply.answer:  # a table is shown only from a query that ran
+        assert "```sql" in reply.answer
     assert any(verdict in reply.answer for verdict in verdicts), reply.answer
