@@ -149,10 +149,10 @@ async def run(options: argparse.Namespace) -> None:
     await asyncio.gather(*(one(c) for c in range(options.first + pause, options.last)))
 
 
-def ended_before(data: Path, moment: float) -> set[int]:
-    """Cases that the client saw the end of before a moment of `time.monotonic()`."""
+def ended_at(data: Path) -> dict[int, float]:
+    """Case to the moment of `time.monotonic()` at which the client saw its end."""
     lines = (line.split() for line in (data / "ended.log").read_text().splitlines())
-    return {int(case) for case, at in lines if float(at) < moment}
+    return {int(case): float(at) for case, at in lines}
 
 
 def command(

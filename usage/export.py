@@ -11,8 +11,8 @@ from sqlalchemy import select
 
 from allotrope.exceptions import InputError, StoreError
 from allotrope.usage import schema
+from allotrope.usage.conditions import Where, Window, filters
 from allotrope.usage.ledger import Ledger
-from allotrope.usage.queries import Where, Window, filters
 from allotrope.usage.rows import microseconds, moment
 
 FORMATS = ("csv", "json", "parquet")

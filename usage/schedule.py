@@ -35,11 +35,16 @@ def finished(kind: str, now: datetime) -> datetime:
 
 
 def full_report(
-    settings: Settings, ledger: Ledger, kind: str, *, on: datetime | None = None
+    settings: Settings,
+    ledger: Ledger,
+    kind: str,
+    *,
+    on: datetime | None = None,
+    now: datetime | None = None,
 ) -> reports.Report:
     """A report with its recommendations."""
     found = recommend(rule_data(settings, ledger))
-    return reports.build(ledger, kind, on=on, recommendations=found[:10])
+    return reports.build(ledger, kind, on=on, now=now, recommendations=found[:10])
 
 
 def send_report(settings: Settings, kind: str, *, now: datetime | None = None) -> list[str]:

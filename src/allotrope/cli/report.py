@@ -4,9 +4,12 @@ import json
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from allotrope.settings import Settings
 
 app = typer.Typer(pretty_exceptions_enable=False, no_args_is_help=True)
 
@@ -26,46 +29,39 @@ def report() -> None:
     """Spend and savings of a day, week or month."""
 
 
-@app.command()
-def daily(
-    on: On = None,
-    last: Last = False,
-    html: Html = False,
-    md: Md = False,
-    as_json: Json = False,
-    out: Out = None,
-    send: Send = False,
-) -> None:
-    """The report of a day."""
-    _report("daily", on, last, html, md, as_json, out, send)
+def _add(kind: str, about: str) -> None:
+    """Adds the command of a kind; they differ in nothing but their period."""
+
+    @app.command(kind, help=about)
+    def of_period(
+        on: On = None,
+        last: Last = False,
+        html: Html = False,
+        md: Md = False,
+        as_json: Json = False,
+        out: Out = None,
+        send: Send = False,
+    ) -> None:
+        from allotrope.exceptions import InputError
+        from allotrope.settings import load_settings
+
+        if html + md + as_json > 1:
+            raise InputError("Only one of --html, --md and --json can be printed.")
+        settings = load_settings()
+        if send:
+            _send(settings, kind)
+            return
+        moment = _finished(kind) if last else day(on)
+        form = "json" if as_json else "html" if html else "md" if md else None
+        _put(_text(settings, kind, moment, form or "md"), form, out)
 
 
-@app.command()
-def weekly(
-    on: On = None,
-    last: Last = False,
-    html: Html = False,
-    md: Md = False,
-    as_json: Json = False,
-    out: Out = None,
-    send: Send = False,
-) -> None:
-    """The report of an ISO week."""
-    _report("weekly", on, last, html, md, as_json, out, send)
-
-
-@app.command()
-def monthly(
-    on: On = None,
-    last: Last = False,
-    html: Html = False,
-    md: Md = False,
-    as_json: Json = False,
-    out: Out = None,
-    send: Send = False,
-) -> None:
-    """The report of a month."""
-    _report("monthly", on, last, html, md, as_json, out, send)
+for _kind, _about in {
+    "daily": "The report of a day.",
+    "weekly": "The report of an ISO week.",
+    "monthly": "The report of a month.",
+}.items():
+    _add(_kind, _about)
 
 
 @app.command()
@@ -82,48 +78,42 @@ def schedule(
     print(systemd_units(kind) if systemd else cron_line(kind))
 
 
-def _report(
-    kind: str,
-    on: str | None,
-    last: bool,
-    html: bool,
-    md: bool,
-    as_json: bool,
-    out: Path | None,
-    send: bool,
-) -> None:
-    from allotrope.exceptions import InputError, StoreError
-    from allotrope.settings import load_settings
+def _send(settings: "Settings", kind: str) -> None:
+    from allotrope.exceptions import StoreError
+    from allotrope.usage.schedule import send_report
 
-    if html + md + as_json > 1:
-        raise InputError("Only one of --html, --md and --json can be printed.")
-    settings = load_settings()
-    if send:
-        from allotrope.usage.schedule import send_report
+    failed = send_report(settings, kind)
+    if failed:
+        raise StoreError(f"The report could not be delivered: {'; '.join(failed)}.")
 
-        failed = send_report(settings, kind)
-        if failed:
-            raise StoreError(f"The report could not be delivered: {'; '.join(failed)}.")
-        return
+
+def _finished(kind: str) -> datetime:
+    from allotrope.usage.schedule import finished
+
+    return finished(kind, datetime.now(UTC))
+
+
+def _text(settings: "Settings", kind: str, on: datetime | None, form: str) -> str:
     from allotrope.usage import render
     from allotrope.usage.ledger import open_ledger
-    from allotrope.usage.schedule import finished, full_report
+    from allotrope.usage.schedule import full_report
 
-    moment = finished(kind, datetime.now(UTC)) if last else day(on)
     with open_ledger(settings) as ledger:
-        found = full_report(settings, ledger, kind, on=moment)
-    if as_json:
-        text = json.dumps(found.to_json(), ensure_ascii=False)
-    elif html:
-        text = render.html(found)
-    else:
-        text = render.markdown(found)
+        found = full_report(settings, ledger, kind, on=on)
+    if form == "json":
+        return json.dumps(found.to_json(), ensure_ascii=False)
+    return render.html(found) if form == "html" else render.markdown(found)
+
+
+def _put(text: str, form: str | None, out: Path | None) -> None:
+    from allotrope.exceptions import StoreError
+
     if out is not None:
         try:
             out.write_text(text + "\n", encoding="utf-8")
         except OSError as exc:
             raise StoreError(f"{out} can't be written: {exc.strerror}.") from exc
-    elif html or md or as_json or not sys.stdout.isatty():
+    elif form or not sys.stdout.isatty():
         print(text)
     else:
         from rich.console import Console
@@ -133,6 +123,11 @@ def _report(
 
 
 def day(text: str | None) -> datetime | None:
+    """The day that a text names.
+
+    Raises:
+        InputError: It names none.
+    """
     from allotrope.exceptions import InputError
 
     if text is None:
