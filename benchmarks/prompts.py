@@ -11,8 +11,9 @@ from _form import arguments, show, spread, write_json
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.prompts import ChatPromptTemplate
 
-from allotrope.prompts.context import ContextInjector, ContextRequest
+from allotrope.prompts.context import ContextInjector
 from allotrope.prompts.library import TEMPLATES, PromptLibrary
+from allotrope.prompts.providers import ContextRequest
 from allotrope.prompts.sources import FolderSource
 from allotrope.prompts.template import PromptTemplateVersion
 

@@ -8,6 +8,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import RunnableConfig
 
 from allotrope.graphs.context import RunContext
+from allotrope.graphs.injection import sources_of
 from allotrope.graphs.packing import PackedPrompt, learnt
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Caller:
             "allotrope_context_full_tokens": packed.audit.get("thread_tokens"),
             "allotrope_context_tokens": packed.audit.get("tokens"),
             "allotrope_context_window": packed.window,
+            "allotrope_docs": sources_of(context, self.template) or None,
         }
         return {name: value for name, value in metadata.items() if value is not None}
 

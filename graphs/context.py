@@ -30,6 +30,19 @@ class RunContext:
     user: str | None = field(
         default=None, metadata=_about("Who asks, for usage and long-term facts.")
     )
+    time_zone: str | None = field(
+        default=None, metadata=_about("The user's time zone, such as Europe/Berlin; empty: UTC.")
+    )
+    user_profile: dict[str, str] | None = field(
+        default=None,
+        metadata=_about("What is known of the user, for prompts with the slot `user`."),
+    )
+    documents: list[str | dict[str, str]] | None = field(
+        default=None,
+        metadata=_about(
+            "Texts, or text and source, for prompts with the slot `documents`; best first."
+        ),
+    )
     tools_allowed: list[str] | None = field(
         default=None, metadata=_about("Names of the tools the agent may call; empty: all it has.")
     )

@@ -17,6 +17,7 @@ from langgraph.runtime import get_runtime
 from allotrope.exceptions import InputError, InputTooLongError
 from allotrope.graphs.calls import Caller, PreparedCall, prepared, profile_for
 from allotrope.graphs.context import RunContext, allowed, context_of
+from allotrope.graphs.injection import gathered
 from allotrope.graphs.node import Node
 from allotrope.graphs.packing import pack_prompt
 from allotrope.graphs.parts import LazyParts, Parts
@@ -28,6 +29,8 @@ from allotrope.memory.threads import thread_id
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
+    from allotrope.prompts.context import Found
+    from allotrope.prompts.template import PromptTemplateVersion
 
 FIT, RESPOND, TOOLS, FINISH = "fit", "respond", "tools", "finish"
 """Names of the shared nodes; they stay the same in every graph and version."""
@@ -77,7 +80,8 @@ class AgentNodes:
 
         def run(state: AgentState, config: RunnableConfig) -> dict[str, Any]:
             parts, context = self.parts.get(), run_context()
-            ask = self._ask(state, config, parts, context)
+            template = parts.library.get(self.prompt, context.prompt_label)
+            ask = self._ask(state, config, parts, context, template)
             get_stream_writer()({"type": "context", **ask.audit})
             reply = parts.model(ask.profile, ask.tools).invoke(ask.messages, ask.config)
             return {**answered(reply), **ask.learnt(state.get("calibration"), reply)}
@@ -86,7 +90,12 @@ class AgentNodes:
             parts, context = await self.parts.aget(), run_context()
             if not parts.ready:
                 await asyncio.to_thread(parts.make_ready)
-            ask = await asyncio.to_thread(self._ask, state, config, parts, context)
+            template = parts.library.get(self.prompt, context.prompt_label)
+            found = await gathered(
+                template, context, parts=parts, agent=self.agent, thread=thread_of(config),
+                messages=state["messages"], tools=allowed(self.tools, context),
+            )  # fmt: skip
+            ask = await asyncio.to_thread(self._ask, state, config, parts, context, template, found)
             get_stream_writer()({"type": "context", **ask.audit})
             model = parts.bound(ask.profile, ask.tools)
             if model is None:
@@ -154,9 +163,14 @@ class AgentNodes:
         return tools if back else [tool for tool in tools if tool.name != RECALL]
 
     def _ask(
-        self, state: AgentState, config: RunnableConfig, parts: Parts, context: RunContext
+        self,
+        state: AgentState,
+        config: RunnableConfig,
+        parts: Parts,
+        context: RunContext,
+        template: "PromptTemplateVersion",
+        found: "Found | None" = None,
     ) -> PreparedCall:
-        template = parts.library.get(self.prompt, context.prompt_label)
         thread = thread_of(config)
         profile = profile_for(
             parts, agent=self.agent, own=self.profile, context=context, thread=thread
@@ -170,6 +184,8 @@ class AgentNodes:
             tools=tools,
             context=context,
             thread=thread,
+            agent=self.agent,
+            found=found,
         )
         return prepared(
             config,

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
 from allotrope.graphs.context import RunContext
+from allotrope.graphs.injection import blanks, lift_memory, open_slots, request_of, told
 from allotrope.graphs.window import budget_of, first_ratio
 from allotrope.memory.fit import fit
+from allotrope.memory.pieces import latest_user_at
 from allotrope.memory.tokens import Calibration, TokenCounter
+from allotrope.prompts.providers import Piece
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from allotrope.graphs.parts import Parts
     from allotrope.graphs.state import AgentState
     from allotrope.models.profile import Profile
+    from allotrope.prompts.context import Found, SlotUse
     from allotrope.prompts.template import PromptTemplateVersion
 
 _UNKNOWN_BUDGET = 7_000
@@ -52,10 +56,14 @@ def pack_prompt(
     context: RunContext,
     thread: str | None,
     values: Mapping[str, Any] | None = None,
+    agent: str | None = None,
+    found: "Found | None" = None,
 ) -> PackedPrompt:
     """Packs the conversation for the first model of the chain and renders the template around it.
 
-    A model that takes over packs it again for its own window (`window.repack_with`).
+    Context slots that the template declares are filled first, each within its share of the tokens
+    that the conversation may have; the conversation gets what they leave. A model that takes over
+    packs it again for its own window (`window.repack_with`).
 
     Args:
         state: The live messages, and the calibration of the thread.
@@ -63,21 +71,42 @@ def pack_prompt(
         template: The prompt; it has the placeholder `messages`.
         profile: Its style and context limit.
         tools: What the model may call.
-        context: Tenant and token limit of the run.
+        context: Tenant, token limit, documents and user profile of the run.
         thread: The thread, or None for a run that isn't kept.
-        values: More values for the template.
+        values: More values for the template; slots among them are left to the caller.
+        agent: The agent's name, for context providers.
+        found: What providers gave for `injection.open_slots` already; default: they are asked
+            here, one after the other.
+
+    Raises:
+        PromptError: A variable or slot that the template requires is missing.
+        InputTooLongError: What must be in doesn't fit.
     """
     memory = parts.memory
     given = {**(values or {}), **({"style": profile.style} if profile.style else {})}
     counter = room_counter(state, parts=parts, profile=profile)[1]
-    around = counter.messages(template.render({**given, "messages": [HumanMessage("x")]}))
-    system = around - counter.message(HumanMessage("x"))
+    system = _around(template, given, counter)
     schemas = parts.tool_schemas(tools)
     taken = counter.tools(schemas)
-    found = room_of(
+    whole = room_of(
         state, parts=parts, profile=profile, context=context, system=system, tools=taken
     )
-    ratio, window, room = found.ratio, found.window, found.tokens
+    ratio, window, room = whole.ratio, whole.window, whole.tokens
+    slots = open_slots(template, given)
+    uses: list[SlotUse] = []
+    if slots:
+        if found is None:
+            request = request_of(
+                context, parts=parts, agent=agent, thread=thread, messages=state["messages"],
+                tools=tools,
+            )  # fmt: skip
+            found = parts.injector.gather(slots, request)
+        most = min(room, memory.settings.context_tokens) - _current(state["messages"], counter)
+        injection = parts.injector.pack(template, found, budget_tokens=most, count=counter.text)
+        given |= injection.values
+        uses += injection.uses
+        filled = _around(template, given, counter) - system
+        room, system = room - filled, system + filled
     if thread is None:
         plain = fit(
             state["messages"],
@@ -95,8 +124,18 @@ def pack_prompt(
             ratio=ratio,
         )
         messages, audit = pack.messages, dict(pack.audit)
+    messages, remembered = lift_memory(messages, template)
+    if remembered:
+        lifted = {name: [Piece(text)] for name, text in remembered.items() if name not in given}
+        injection = parts.injector.pack(
+            template, lifted, budget_tokens=audit["budget"], count=counter.text
+        )
+        given |= injection.values
+        uses += injection.uses
     audit["window"] = window
     audit["prompt"] = {"system": system, "tools": taken}
+    if shown := told(uses):
+        audit["slots"] = shown
     rendered = template.render({**given, "messages": messages})
     return PackedPrompt(
         messages=rendered,
@@ -105,6 +144,21 @@ def pack_prompt(
         window=window,
         tools=taken,
     )
+
+
+def _around(
+    template: "PromptTemplateVersion", given: Mapping[str, Any], counter: TokenCounter
+) -> int:
+    """Tokens of a prompt without its conversation."""
+    one = HumanMessage("x")
+    rendered = template.render({**blanks(template), **given, "messages": [one]})
+    return counter.messages(rendered) - counter.message(one)
+
+
+def _current(messages: Sequence[BaseMessage], counter: TokenCounter) -> int:
+    """Tokens of the current turn: the latest question and the run that follows it."""
+    at = latest_user_at(messages)
+    return 0 if at is None else sum(counter.message(message) for message in messages[at:])
 
 
 @dataclass(frozen=True)

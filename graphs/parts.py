@@ -4,6 +4,7 @@ import importlib
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from allotrope.exceptions import SettingsError
@@ -21,7 +22,12 @@ if TYPE_CHECKING:
     from allotrope.models.chat import FailoverChain
     from allotrope.models.profile import Profile
     from allotrope.models.profile_library import ProfileLibrary
+    from allotrope.prompts.context import ContextInjector
     from allotrope.prompts.library import PromptLibrary
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 class Parts:
@@ -34,6 +40,7 @@ class Parts:
             models of your own.
         callbacks: Handlers put on every model call; default: those the settings name.
         memory: Keeps conversations; default: that of the settings.
+        clock: The time of day, with a time zone.
     """
 
     def __init__(
@@ -44,8 +51,11 @@ class Parts:
         chain_of: "Callable[[Profile], FailoverChain] | None" = None,
         callbacks: "Sequence[BaseCallbackHandler] | None" = None,
         memory: "ConversationMemory | None" = None,
+        clock: Callable[[], datetime] = _now,
     ) -> None:
         self.settings = settings
+        self.clock = clock
+        self._injector: ContextInjector | None = None
         self._library = library
         self._chain_of = chain_of
         self._callbacks = None if callbacks is None else list(callbacks)
@@ -67,6 +77,16 @@ class Parts:
 
                 self._library = open_library(self.settings)
             return self._library
+
+    @property
+    def injector(self) -> "ContextInjector":
+        """Fills the context slots of templates."""
+        with self._lock:
+            if self._injector is None:
+                from allotrope.prompts.context import ContextInjector
+
+                self._injector = ContextInjector(count=lambda text: self.memory.counter.text(text))
+            return self._injector
 
     @property
     def ready(self) -> bool:

@@ -12,6 +12,7 @@ from langchain_core.messages import BaseMessage, HumanMessage
 
 from allotrope.exceptions import InputTooLongError
 from allotrope.graphs.context import RunContext
+from allotrope.graphs.injection import blanks, open_slots, request_of, told
 from allotrope.graphs.packing import PackedPrompt, room_counter, room_of
 from allotrope.graphs.window import UNKNOWN_RATIO
 from allotrope.memory.fit import fit
@@ -21,6 +22,7 @@ from allotrope.memory.tokens import TokenCounter
 if TYPE_CHECKING:
     from allotrope.graphs.parts import Parts
     from allotrope.models.profile import Profile
+    from allotrope.prompts.context import Found, SlotUse
     from allotrope.prompts.template import PromptTemplateVersion
 
 WORTH_PACKING = 64
@@ -43,6 +45,8 @@ def pack_step(
     context: RunContext,
     thread: str | None,
     conversation: bool,
+    agent: str | None = None,
+    found: "Found | None" = None,
 ) -> tuple[PackedPrompt, Repack]:
     """The prompt of a step for the first model of the chain, and the hook for the others.
 
@@ -55,11 +59,27 @@ def pack_step(
         context: Tenant and token limit of the run.
         thread: The thread, or None for a run that isn't kept.
         conversation: Whether the step sees what was said before.
+        agent: The agent's name, for context providers.
+        found: What providers gave for the slots that `values` leaves open; default: they are asked
+            here, one after the other.
     """
     given = dict(values)
     if profile.style and "style" in template.meta.variables:
         given["style"] = profile.style
     counter = room_counter(state, parts=parts, profile=profile)[1]
+    uses: list[SlotUse] = []
+    if slots := open_slots(template, given):
+        if found is None:
+            request = request_of(
+                context, parts=parts, agent=agent, thread=thread, messages=state["messages"]
+            )
+            found = parts.injector.gather(slots, request)
+        bare = counter.messages(template.render({**blanks(template), **given}))
+        left = room_of(state, parts=parts, profile=profile, context=context, system=bare).tokens
+        most = min(left, parts.settings.memory.context_tokens)
+        injection = parts.injector.pack(template, found, budget_tokens=most, count=counter.text)
+        given |= injection.values
+        uses += injection.uses
     words = own_words(template, given, counter)
     room = room_of(state, parts=parts, profile=profile, context=context, system=words)
     budget = room.tokens + words
@@ -77,6 +97,8 @@ def pack_step(
         "step": template.name,
         "shortened_texts": shortened,
     }
+    if shown := told(uses):
+        audit["slots"] = shown
     packed = PackedPrompt(
         messages=messages,
         audit=audit,

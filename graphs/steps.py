@@ -13,7 +13,7 @@ import asyncio
 import re
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
@@ -22,11 +22,16 @@ from langgraph.config import get_stream_writer
 from allotrope.graphs.answers import without_thoughts
 from allotrope.graphs.calls import Caller, PreparedCall, prepared, profile_for
 from allotrope.graphs.context import RunContext
+from allotrope.graphs.injection import gathered
 from allotrope.graphs.node import Node
 from allotrope.graphs.nodes import run_context, thread_of
 from allotrope.graphs.parts import LazyParts, Parts
 from allotrope.graphs.step_prompt import pack_step
 from allotrope.settings import Settings
+
+if TYPE_CHECKING:
+    from allotrope.prompts.context import Found
+    from allotrope.prompts.template import PromptTemplateVersion
 
 REPORT = "report"
 """The node that gives the answer of a graph with steps; its name stays the same."""
@@ -134,7 +139,8 @@ class StepNodes:
     def _do(self, need: Any, turn: "_Turn", parts: Parts) -> Any:
         if isinstance(need, Work):
             return need.function()
-        call = self._prepare(need, turn, parts)
+        template = parts.library.get(need.template, turn.context.prompt_label)
+        call = self._prepare(need, turn, parts, template, None)
         reply = parts.model(call.profile).invoke(call.messages, call.config)
         turn.learn(call, reply)
         return reply
@@ -142,7 +148,12 @@ class StepNodes:
     async def _ado(self, need: Any, turn: "_Turn", parts: Parts) -> Any:
         if isinstance(need, Work):
             return await asyncio.to_thread(need.function)
-        call = await asyncio.to_thread(self._prepare, need, turn, parts)
+        template = parts.library.get(need.template, turn.context.prompt_label)
+        found = await gathered(
+            template, turn.context, parts=parts, agent=self.agent, thread=thread_of(turn.config),
+            messages=turn.state.get("messages", ()), given=need.values,
+        )  # fmt: skip
+        call = await asyncio.to_thread(self._prepare, need, turn, parts, template, found)
         model = parts.bound(call.profile)
         if model is None:
             model = await asyncio.to_thread(parts.model, call.profile)
@@ -150,9 +161,15 @@ class StepNodes:
         turn.learn(call, reply)
         return reply
 
-    def _prepare(self, ask: Ask, turn: "_Turn", parts: Parts) -> PreparedCall:
+    def _prepare(
+        self,
+        ask: Ask,
+        turn: "_Turn",
+        parts: Parts,
+        template: "PromptTemplateVersion",
+        found: "Found | None",
+    ) -> PreparedCall:
         context, thread = turn.context, thread_of(turn.config)
-        template = parts.library.get(ask.template, context.prompt_label)
         profile = profile_for(
             parts, agent=self.agent, own=self.profile, context=context, thread=thread
         )
@@ -165,6 +182,8 @@ class StepNodes:
             context=context,
             thread=thread,
             conversation=ask.conversation,
+            agent=self.agent,
+            found=found,
         )
         turn.writer({"type": "context", **packed.audit})
         caller = Caller(self.agent, context, template, profile)

@@ -104,6 +104,28 @@ def _excerpt(text: str, asked: set[str], longest: int, counter: TokenCounter) ->
     return " ".join(parts) or text[: longest * 2] + "…"
 
 
+def apart(message: HumanMessage) -> tuple[str, str]:
+    """The notes (pinned lines and summary) and the recalled lines of a memory message.
+
+    Args:
+        message: From `build`.
+    """
+    text = message.text.removeprefix(OPENING).strip("\n")
+    if text.startswith(_RECALLED + "\n"):
+        return "", text.removeprefix(_RECALLED).strip("\n")
+    # recalled lines are indented, so the last heading at a line's start is ours
+    notes, found, recalled = text.rpartition(f"\n{_RECALLED}\n")
+    return (notes, recalled) if found else (text, "")
+
+
+def joined(notes: str, recalled: str) -> HumanMessage | None:
+    """The memory message of notes and recalled lines; None where both are empty."""
+    parts = [OPENING, notes, f"{_RECALLED}\n{recalled}" if recalled else ""]
+    if not notes and not recalled:
+        return None
+    return HumanMessage("\n".join(part for part in parts if part), id=MEMORY_ID)
+
+
 def build(summary: str, chosen: Sequence[Chosen]) -> HumanMessage | None:
     """The message, or None when there is nothing to remember. Recalled lines stand in order."""
     parts = [OPENING]

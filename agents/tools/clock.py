@@ -79,6 +79,18 @@ def describe(moment: datetime, zone: tzinfo | None = None) -> str:
     return f"{day[there.weekday()]}, {there:%Y-%m-%d %H:%M:%S} ({place}, week {week})"
 
 
+def _zone_of_run() -> str | None:
+    """The user's time zone, where the run names one."""
+    from langgraph.runtime import get_runtime
+
+    from allotrope.graphs.context import context_of
+
+    try:
+        return context_of(get_runtime().context).time_zone
+    except (RuntimeError, KeyError, AttributeError):  # the tool is called outside of a graph
+        return None
+
+
 def clock_tool(*, clock: Clock = system_clock) -> "BaseTool":
     """The tool `current_time` for an agent's tool list.
 
@@ -88,6 +100,8 @@ def clock_tool(*, clock: Clock = system_clock) -> "BaseTool":
     from allotrope.agents.tools.making import make_tool
 
     def current_time(timezone: str = "local") -> str:
+        if timezone.strip().lower() in ("", "local", "here"):
+            timezone = _zone_of_run() or timezone
         return describe(clock(), find_zone(timezone))
 
     return make_tool(

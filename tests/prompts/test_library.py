@@ -44,7 +44,7 @@ def promote(library: PromptLibrary, ref: str, label: str = "production") -> None
 def test_the_packaged_templates_load_without_a_problem() -> None:
     library = open_library(load_settings(environ={}, env_file=None))
     version = library.get("assistant")
-    messages = version.render({"messages": [HumanMessage("hi")], "today": "Sunday"})
+    messages = version.render({"messages": [HumanMessage("hi")], "documents": "One."})
     assert [m.type for m in messages] == ["system", "human", "system"]
     assert version.ref.startswith("assistant@")
     assert library.problems() == {}
@@ -361,15 +361,18 @@ def test_ten_thousand_renders_under_reload_are_never_torn(tmp_path: Path) -> Non
 def test_the_watcher_reloads_and_ends(tmp_path: Path) -> None:
     path = write(tmp_path, "greet@1", template())
     os.utime(path, ns=(1, 1))
+    before = set(threading.enumerate())
     library = PromptLibrary([FolderSource(tmp_path, settle_s=0.0)], reload_s=0.02)
     library.get("greet")
+    ours = set(threading.enumerate()) - before
+    assert [thread.name for thread in ours] == ["allotrope-prompts"]
     path.write_text(template(text="Changed, {{who}}."), encoding="utf-8")
     deadline = time.monotonic() + 10
     while library.get("greet").render({"who": "Ann"})[0].text != "Changed, Ann.":
         assert time.monotonic() < deadline
         time.sleep(0.02)
     library.close()
-    while any(t.name == "allotrope-prompts" for t in threading.enumerate()):
+    while any(thread.is_alive() for thread in ours):
         assert time.monotonic() < deadline
         time.sleep(0.02)
 

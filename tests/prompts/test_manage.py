@@ -214,9 +214,9 @@ def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         return json.loads(result.stdout)
 
     assert run("new", "assistant")["ref"] == "assistant@1001"
-    assert run("promote", "assistant@1001")["was"] == 1
+    assert run("promote", "assistant@1001")["was"] == 3
     assert run("show", "assistant")["ref"] == "assistant@1001"
-    assert run("rollback", "assistant")["version"] == 1
+    assert run("rollback", "assistant")["version"] == 3
     assert run("diff", "assistant@1", "assistant@2")["same"] is False
     assert run("lint")["problems"] == {}
     assert {p["name"] for p in run("list")["prompts"]} >= {"assistant", "judge"}

@@ -30,17 +30,16 @@ def library() -> PromptLibrary:
 
 @pytest.mark.parametrize("name", AGENTS)
 def test_the_next_turn_shares_everything_before_it(library: PromptLibrary, name: str) -> None:
-    """Date, summary and recalled pieces change; system text and history stay the prefix."""
+    """Documents and user profile change; system text and history stay the prefix."""
     version = library.get(name)
     history = [HumanMessage("Hi, I am Ann."), AIMessage("Hello Ann."), HumanMessage("Add 2 and 2.")]
-    before = wire(version.render({"messages": history, "today": "Sunday", "recalled": "one"}))
+    before = wire(version.render({"messages": history, "user": "Ann", "documents": "one"}))
     after = wire(
         version.render(
             {
                 "messages": [*history, AIMessage("4"), HumanMessage("And 3?")],
-                "today": "Monday",
-                "recalled": "two",
-                "summary": "Ann adds.",
+                "user": "Ann, who adds",
+                "documents": "two",
             }
         )
     )
@@ -51,8 +50,8 @@ def test_the_next_turn_shares_everything_before_it(library: PromptLibrary, name:
 @pytest.mark.parametrize("name", AGENTS)
 def test_two_users_share_the_system_text(library: PromptLibrary, name: str) -> None:
     version = library.get(name)
-    ann = wire(version.render({"messages": [HumanMessage("a")], "user": "Ann", "today": "Sunday"}))
-    bob = wire(version.render({"messages": [HumanMessage("b")], "user": "Bob", "today": "Monday"}))
+    ann = wire(version.render({"messages": [HumanMessage("a")], "user": "Ann", "documents": "x"}))
+    bob = wire(version.render({"messages": [HumanMessage("b")], "user": "Bob", "documents": "y"}))
     system = len(json.dumps(["system", version.render({"messages": []})[0].content]))
     assert shared(ann, bob) >= system
 

@@ -30,6 +30,9 @@ class Options(BaseModel):
     cache: str | None = None
     budget_tokens: int | None = Field(default=None, ge=1)
     tools_allowed: list[str] | None = None
+    time_zone: str | None = None
+    user_profile: dict[str, str] | None = None
+    documents: list[str | dict[str, str]] | None = None
 
     def context(self) -> dict[str, Any]:
         """As fields of a run's context."""

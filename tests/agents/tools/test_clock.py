@@ -43,3 +43,16 @@ def test_the_tool_reads_the_clock_it_is_given():
     assert tool.invoke({"timezone": "Tokyo"}).startswith("Thursday, 2026-07-02 07:30:05")
     assert "2026" in tool.invoke({})
     assert system_clock().tzinfo is UTC
+
+
+def test_local_is_the_zone_of_the_run():
+    from langgraph.graph import START, StateGraph
+
+    from allotrope.graphs.context import RunContext
+
+    tool = clock_tool(clock=lambda: SUMMER)
+    graph = StateGraph(dict, context_schema=RunContext)
+    graph.add_node("ask", lambda state: {"said": tool.invoke({})})
+    graph.add_edge(START, "ask")
+    said = graph.compile().invoke({}, context=RunContext(time_zone="Asia/Tokyo"))["said"]
+    assert said.startswith("Thursday, 2026-07-02 07:30:05 (Asia/Tokyo")
