@@ -45,7 +45,7 @@ class LazyGroup(TyperGroup):
         """A light stand-in with name and help, enough for the list of commands."""
         if cmd_name not in COMMANDS:
             return None
-        return TyperCommand(cmd_name, help=COMMANDS[cmd_name])
+        return TyperCommand(cmd_name, short_help=COMMANDS[cmd_name])
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The real command, imported now."""
@@ -58,7 +58,12 @@ class LazyGroup(TyperGroup):
 
 
 app = typer.Typer(
-    cls=LazyGroup, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False
+    cls=LazyGroup,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    # the list of commands is plain text: rich would take longer to import than all the rest
+    rich_markup_mode=None,
 )
 
 
