@@ -1,8 +1,9 @@
 """The rows of the ledger as CSV, Parquet or JSON lines; written in batches, never all in memory."""
 
 import csv
+import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any
@@ -76,13 +77,29 @@ def _batches(
             yield [{**row, "at": moment(row["at"])} for row in part]
 
 
-def _csv(file: IO[str], batches: Iterator[list[dict[str, Any]]]) -> int:
-    writer = csv.DictWriter(file, fieldnames=[column.name for column in schema.calls.columns])
+def csv_texts(batches: Iterable[Sequence[dict[str, Any]]]) -> Iterator[str]:
+    """Calls as pieces of a CSV file, the first one with the names of the columns."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, fieldnames=[column.name for column in schema.calls.columns])
     writer.writeheader()
-    count = 0
     for batch in batches:
         writer.writerows({name: _csv_cell(value) for name, value in row.items()} for row in batch)
-        count += len(batch)
+        yield text.getvalue()
+        text.seek(0)
+        text.truncate()
+    yield text.getvalue()
+
+
+def _csv(file: IO[str], batches: Iterator[list[dict[str, Any]]]) -> int:
+    count = 0
+
+    def counted() -> Iterator[list[dict[str, Any]]]:
+        nonlocal count
+        for batch in batches:
+            count += len(batch)
+            yield batch
+
+    file.writelines(csv_texts(counted()))
     return count
 
 

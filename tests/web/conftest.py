@@ -3,17 +3,22 @@
 import contextlib
 import importlib.resources
 import os
+import random
 import shutil
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import uvicorn
 
 from allotrope.settings import Settings
-from allotrope.web.apps import serve_app
+from allotrope.usage.ledger import open_ledger
+from allotrope.usage.rows import CallRow, microseconds
+from allotrope.web.apps import dashboard_app, serve_app
 from allotrope.web.running import address, bind
 
 if TYPE_CHECKING:
@@ -66,6 +71,68 @@ def serve(simulator_settings: Settings) -> Iterator[Serve]:
             return stack.enter_context(running(make(settings, host="127.0.0.1")))
 
         yield start
+
+
+@pytest.fixture
+def dashboard_settings(simulator_settings: Settings) -> Settings:
+    """Settings of a dashboard; its ledger is empty unless `seeded` is asked for too."""
+    return simulator_settings
+
+
+@pytest.fixture
+def serve_pages() -> Iterator[Callable[[Settings], str]]:
+    """Starts `allotrope dashboard` with other settings."""
+    with contextlib.ExitStack() as stack:
+        yield lambda settings: stack.enter_context(
+            running(dashboard_app(settings, host="127.0.0.1"))
+        )
+
+
+@pytest.fixture
+def dashboard(dashboard_settings: Settings) -> Iterator[str]:
+    """`allotrope dashboard` on loopback; its address."""
+    with running(dashboard_app(dashboard_settings, host="127.0.0.1")) as base:
+        yield base
+
+
+@pytest.fixture
+def seeded(dashboard_settings: Settings) -> list[CallRow]:
+    """130 calls of the last six days in the ledger, with something of everything."""
+    chance = random.Random(20)
+    now = datetime.now(UTC)
+    rows = []
+    for number in range(130):
+        cached = ("", "", "", "exact", "semantic")[number % 5]
+        status = "error" if number % 26 == 1 else "ok"
+        paid = not cached and status == "ok"
+        rows.append(
+            CallRow(
+                id=f"call-{number}",
+                at=microseconds(now - timedelta(hours=number + 1)),
+                provider="openai",
+                model=("o3", "o4-mini")[number % 2],
+                agent=("assistant", "analyst", "coder", "")[number % 4],
+                tenant=("acme", "globex")[number % 2],
+                thread=f"thread-{number % 9}",
+                run=f"run-{number}",
+                status=status,
+                error="ProviderUnavailableError" if status == "error" else "",
+                cached=cached if status == "ok" else "",
+                failovers=int(number % 13 == 2),
+                input_tokens=chance.randrange(100, 4000) if paid else 0,
+                output_tokens=chance.randrange(10, 400) if paid else 0,
+                cost=None if number == 12 else Decimal(chance.randrange(1, 50)) / 100 * paid,
+                saved_cost=None if paid else Decimal("0.01"),
+                latency_ms=float(chance.randrange(200, 3000)),
+                ttft_ms=float(chance.randrange(100, 200)) if number % 3 == 0 else None,
+                context_full_tokens=9000,
+                context_tokens=800 * (number % 10),
+                context_window=8000,
+            )
+        )
+    with open_ledger(dashboard_settings) as ledger:
+        ledger.write(rows)
+    return rows
 
 
 @pytest.fixture(scope="session")

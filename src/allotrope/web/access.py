@@ -115,11 +115,10 @@ class Access:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Lets a request pass or answers it."""
-        if scope["type"] == "websocket":
+        elsewhere = self.own_paths and not scope.get("path", "").startswith(self.own_paths)
+        if scope["type"] == "websocket" and not elsewhere:
             raise RuntimeError("There are no web sockets here.")
-        if scope["type"] != "http" or (
-            self.own_paths and not scope["path"].startswith(self.own_paths)
-        ):
+        if scope["type"] != "http" or elsewhere:
             await self.app(scope, receive, send)
             return
         headed = _with_headers(send, cacheable=scope["path"].startswith("/static/"))
@@ -131,6 +130,10 @@ class Access:
             return Problem(
                 421,
                 "This server doesn't go by that name. Add it to ALLOTROPE_SERVE__ALLOWED_HOSTS.",
+            ).response()
+        if self.token is None and self.own_paths and not _from_here(request):
+            return Problem(
+                403, "These pages are for this machine only until ALLOTROPE_SERVE__TOKEN is set."
             ).response()
         if request.method not in ("GET", "HEAD", "OPTIONS") and not _same_origin(request.headers):
             return Problem(403, "Pages of other sites may not do that.").response()
@@ -177,6 +180,10 @@ class Access:
 
 def _equal(shown: str, right: str) -> bool:
     return hmac.compare_digest(shown.encode(), right.encode())
+
+
+def _from_here(request: Request) -> bool:
+    return request.client is None or is_loopback(request.client.host)
 
 
 def _same_origin(headers: Headers) -> bool:

@@ -1,4 +1,4 @@
-"""The app that `allotrope serve` runs."""
+"""The apps: `allotrope serve`, `allotrope dashboard`, and the pages inside LangGraph's server."""
 
 import asyncio
 import contextlib
@@ -9,7 +9,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from allotrope.settings import Settings
-from allotrope.web import health, pages, prometheus
+from allotrope.web import dashboard, health, pages, prometheus
 from allotrope.web.access import Access
 
 
@@ -45,8 +45,44 @@ def serve_app(settings: Settings, *, host: str) -> Starlette:
     return app
 
 
+def dashboard_app(settings: Settings, *, host: str) -> Starlette:
+    """The dashboard alone, with metrics and status.
+
+    Args:
+        settings: Of the process.
+        host: The address we listen on, for the check of host names.
+    """
+    app = Starlette(
+        routes=[Route("/", dashboard.home), *_common(settings)],
+        middleware=[Middleware(Access, settings=settings.serve, host=host)],
+    )
+    app.state.settings = settings
+    return app
+
+
+OWN_PATHS = ("/dashboard", "/status", "/healthz", "/allotrope/", "/login", "/static/")
+"""What is ours inside LangGraph's Agent Server."""
+
+
+def mounted_app(settings: Settings) -> Starlette:
+    """The same pages for LangGraph's Agent Server, beside its own routes (`http.app`).
+
+    The server says nobody on which address it listens: without a token, only requests from this
+    machine are answered.
+    """
+    app = Starlette(
+        routes=_common(settings),
+        middleware=[
+            Middleware(Access, settings=settings.serve, host="127.0.0.1", own_paths=OWN_PATHS)
+        ],
+    )
+    app.state.settings = settings
+    return app
+
+
 def _common(settings: Settings) -> list[Route]:
     return [
+        *dashboard.ROUTES,
         *prometheus.ROUTES,
         *health.ROUTES,
         *pages.login_routes(settings.serve),

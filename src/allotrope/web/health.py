@@ -1,6 +1,7 @@
 """`/healthz` and `/status`: is the process up, and who answers now."""
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 from starlette.requests import Request
@@ -58,7 +59,9 @@ async def status(request: Request) -> Response:
     """The status as a page, or as JSON for who asks for that."""
     found = await asyncio.to_thread(status_now, await settings_of(request))
     if "text/html" in request.headers.get("accept", ""):
-        return page("status.html", status_now=found, here="status")
+        return await asyncio.to_thread(
+            page, "status.html", status_now=found, here="status", now=datetime.now(UTC)
+        )
     return JSONResponse(found)
 
 

@@ -1,5 +1,6 @@
 """HTML pages: the templates, the static files, login."""
 
+import asyncio
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,11 @@ STATIC = {
     "allotrope.css": "text/css; charset=utf-8",
     "chat.css": "text/css; charset=utf-8",
     "dashboard.css": "text/css; charset=utf-8",
+    "plotly.css": "text/css; charset=utf-8",
+    "live.js": "text/javascript; charset=utf-8",
+    "grafana.json": "application/json",
+    "dashboard.js": "text/javascript; charset=utf-8",
+    "theme.js": "text/javascript; charset=utf-8",
     "chat.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
@@ -43,22 +49,33 @@ def environment() -> Environment:
 
 def page(name: str, *, status: int = 200, **values: Any) -> HTMLResponse:
     """A template as a page."""
-    return HTMLResponse(environment().get_template(name).render(**values), status)
+    return HTMLResponse(fragment(name, **values), status)
+
+
+def fragment(name: str, **values: Any) -> str:
+    """A template as a part of a page."""
+    return environment().get_template(name).render(**values)
 
 
 async def static(request: Request) -> Response:
     """One of our files, or plotly.js from its wheel."""
     name = request.path_params["name"]
     if name == "plotly.min.js":
-        from importlib.util import find_spec
-
-        spec = find_spec("plotly")
-        if spec is not None and spec.origin is not None:
-            script = Path(spec.origin).parent / "package_data" / "plotly.min.js"
+        script = await asyncio.to_thread(_plotly)
+        if script is not None:
             return FileResponse(script, media_type="text/javascript; charset=utf-8")
     if name in STATIC:
         return FileResponse(FOLDER / "static" / name, media_type=STATIC[name])
     return PlainTextResponse("There is no such file.", 404)
+
+
+def _plotly() -> Path | None:
+    from importlib.util import find_spec
+
+    spec = find_spec("plotly")
+    if spec is None or spec.origin is None:
+        return None
+    return Path(spec.origin).parent / "package_data" / "plotly.min.js"
 
 
 def login_routes(settings: ServeSettings) -> list[Route]:

@@ -225,4 +225,5 @@ async def metrics(request: Request) -> Response:
     return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
 
-ROUTES = [Route("/metrics", metrics)]
+ROUTES = [Route("/metrics", metrics), Route("/allotrope/metrics", metrics)]
+"""The second name is for the Agent Server, whose own `/metrics` can't be replaced."""

@@ -1,0 +1,220 @@
+"""Single calls for people: pages of rows, what they add up to, and what only rows can tell.
+
+Everything here only reads. What the roll-ups know is in `queries`.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, case, func, select
+
+from allotrope.exceptions import InputError
+from allotrope.usage import schema
+from allotrope.usage.conditions import Where, Window, filters
+from allotrope.usage.ledger import Ledger
+from allotrope.usage.queries import ScopeSum
+from allotrope.usage.rows import microseconds, moment
+
+_c = schema.calls.c
+ONLY: Mapping[str, ColumnElement[bool]] = {
+    "hits": _c.cached != "",
+    "answered-by-model": (_c.cached == "") & (_c.status == "ok"),
+    "failovers": _c.failovers > 0,
+    "retried": _c.retries > 0,
+    "degraded": _c.degraded != "",
+    "unpriced": _c.cost.is_(None) & (_c.status != "refused") & (_c.cached == ""),
+    "estimated": _c.estimated == 1,
+    "prompt-cache": _c.cached_tokens > 0,
+    "context": _c.context_full_tokens > _c.context_tokens,
+    "first-token": _c.ttft_ms.is_not(None),
+}
+"""Conditions that a link can name, besides equal names."""
+
+CONTEXT_BINS = 10
+MOST_COUNTED = 100_000
+_BATCH = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """Which calls are meant.
+
+    Attributes:
+        window: When they began.
+        where: Equal names, by column.
+        only: A name of `ONLY`, or empty.
+        fill: A tenth of the context window, 0 to 9 (the last one has all above 90 %), or None.
+    """
+
+    window: Window
+    where: Where
+    only: str = ""
+    fill: int | None = None
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """The same for SQL.
+
+        Raises:
+            InputError: An unknown name.
+        """
+        if self.only and self.only not in ONLY:
+            raise InputError(
+                f"{self.only!r} picks no calls.", hint=f"Use one of {', '.join(ONLY)}."
+            )
+        found = [
+            _c.at >= microseconds(self.window.start),
+            _c.at < microseconds(self.window.end),
+            *filters(schema.calls, self.where),
+        ]
+        if self.only:
+            found.append(ONLY[self.only])
+        if self.fill is not None:
+            if not 0 <= self.fill < CONTEXT_BINS:
+                raise InputError(f"{self.fill} is no tenth of a context window.")
+            found.append(_bin() == self.fill)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of calls, the latest first.
+
+    Attributes:
+        rows: Dicts of the columns of `calls`; `at` as a datetime.
+        newer: Cursor of the page with newer calls, None where there is none.
+        older: Cursor of the page with older ones.
+    """
+
+    rows: list[dict[str, Any]]
+    newer: str | None
+    older: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What calls add up to.
+
+    Attributes:
+        calls: How many.
+        more: There are more than `MOST_COUNTED`; the sums are of the latest so many.
+    """
+
+    calls: int
+    more: bool
+    input_tokens: int
+    output_tokens: int
+    cost: Decimal
+    saved_cost: Decimal
+
+
+def page(ledger: Ledger, pick: Pick, *, limit: int = 50, before: str = "", after: str = "") -> Page:
+    """One page.
+
+    Args:
+        limit: Most rows.
+        before: Cursor: only older calls.
+        after: Cursor: only newer ones.
+
+    Raises:
+        InputError: A cursor that is none.
+    """
+    query = select(schema.calls).where(*pick.conditions()).limit(limit + 1)
+    if after:
+        at, id_ = _cursor(after)
+        query = query.where((_c.at > at) | ((_c.at == at) & (_c.id > id_)))
+        query = query.order_by(_c.at, _c.id)
+    else:
+        if before:
+            at, id_ = _cursor(before)
+            query = query.where((_c.at < at) | ((_c.at == at) & (_c.id < id_)))
+        query = query.order_by(_c.at.desc(), _c.id.desc())
+    with ledger.engine.connect() as connection:
+        rows: list[dict[str, Any]] = [dict(r) for r in connection.execute(query).mappings()]
+    more, rows = len(rows) > limit, rows[:limit]
+    if after:
+        rows.reverse()
+    newer = bool(before) if not after else more
+    older = more if not after else True
+    first = f"{rows[0]['at']}.{rows[0]['id']}" if rows else None
+    last = f"{rows[-1]['at']}.{rows[-1]['id']}" if rows else None
+    shown = [{**row, "at": moment(row["at"])} for row in rows]
+    return Page(shown, first if newer else None, last if older else None)
+
+
+def summary(ledger: Ledger, pick: Pick) -> Summary:
+    """What the calls add up to; of very many, the latest."""
+    names = ("input_tokens", "output_tokens", "cost", "saved_cost")
+    some = _latest(pick, MOST_COUNTED + 1, *(_c[name] for name in names)).subquery()
+    query = select(func.count(), *(func.sum(some.c[name]) for name in names)).select_from(some)
+    with ledger.engine.connect() as connection:
+        calls, input_tokens, output_tokens, cost, saved = connection.execute(query).one()
+    return Summary(
+        calls=min(int(calls), MOST_COUNTED),
+        more=calls > MOST_COUNTED,
+        input_tokens=int(input_tokens or 0),
+        output_tokens=int(output_tokens or 0),
+        cost=cost or Decimal(0),
+        saved_cost=saved or Decimal(0),
+    )
+
+
+def batches(ledger: Ledger, pick: Pick) -> Iterator[list[dict[str, Any]]]:
+    """All of them, the latest first, never all in memory."""
+    query = select(schema.calls).where(*pick.conditions()).order_by(_c.at.desc(), _c.id.desc())
+    with ledger.engine.connect() as connection:
+        found = connection.execution_options(yield_per=_BATCH).execute(query).mappings()
+        for part in found.partitions(_BATCH):
+            yield [{**row, "at": moment(row["at"])} for row in part]
+
+
+def context_fill(ledger: Ledger, pick: Pick, *, latest: int = 20_000) -> list[int]:
+    """Calls per tenth of the context window that their prompt filled, of the latest calls."""
+    some = _latest(pick, latest, _bin().label("bin")).subquery()
+    query = select(some.c.bin, func.count()).where(some.c.bin >= 0).group_by(some.c.bin)
+    found = [0] * CONTEXT_BINS
+    with ledger.engine.connect() as connection:
+        for tenth, calls in connection.execute(query):
+            found[int(tenth)] += int(calls)
+    return found if any(found) else []
+
+
+def top_threads(
+    ledger: Ledger, pick: Pick, *, limit: int = 10, latest: int = 50_000
+) -> list[ScopeSum]:
+    """The costliest threads among the latest calls; for filters that the roll-up doesn't have."""
+    names = ("thread", "input_tokens", "output_tokens", "cost", "saved_cost")
+    some = _latest(pick, latest, *(_c[name] for name in names)).subquery()
+    cost = func.sum(some.c.cost)
+    tokens = func.sum(some.c.input_tokens + some.c.output_tokens)
+    query = (
+        select(some.c.thread, func.count(), tokens, cost, func.sum(some.c.saved_cost))
+        .where(some.c.thread != "")
+        .group_by(some.c.thread)
+        .order_by(func.coalesce(cost, 0).desc(), tokens.desc())
+        .limit(limit)
+    )
+    with ledger.engine.connect() as connection:
+        return [
+            ScopeSum(row[0], int(row[1]), int(row[2]), row[3] or Decimal(0), row[4] or Decimal(0))
+            for row in connection.execute(query)
+        ]
+
+
+def _latest(pick: Pick, limit: int, *columns: Any) -> Select[Any]:
+    return select(*columns).where(*pick.conditions()).order_by(_c.at.desc()).limit(limit)
+
+
+def _bin() -> ColumnElement[int]:
+    """The tenth of the window that was packed; whole-number division on both databases."""
+    known = (_c.context_window > 0) & _c.context_tokens.is_not(None)
+    tenth = (_c.context_tokens * CONTEXT_BINS).op("/")(_c.context_window)
+    return case((known & (tenth < CONTEXT_BINS), tenth), (known, CONTEXT_BINS - 1), else_=-1)
+
+
+def _cursor(text: str) -> tuple[int, str]:
+    at, _, id_ = text.partition(".")
+    if not at.isdecimal() or not id_:
+        raise InputError(f"{text!r} is no place in the list of calls.")
+    return int(at), id_
