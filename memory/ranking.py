@@ -12,15 +12,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, TypeAlias
 
 from allotrope.memory.dates import Span
 
-Floats: TypeAlias = NDArray[np.float64]
-Ints: TypeAlias = NDArray[np.int64]
+if TYPE_CHECKING:  # NumPy takes 0.2 s to import, and most turns recall nothing
+    import numpy as np
+    from numpy.typing import NDArray
+
+Floats: TypeAlias = "NDArray[np.float64]"
+Ints: TypeAlias = "NDArray[np.int64]"
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,8 @@ def score(
         corpus: Numbers of the whole thread.
         weights: How much each sign counts.
     """
+    import numpy as np
+
     if not candidates or not question.words:
         return {candidate.row: 0.0 for candidate in candidates}
     counts = np.array(
@@ -142,6 +145,8 @@ def score(
 
 def _neighbours(candidates: Sequence[Candidate]) -> tuple[Ints, Ints]:
     """For each candidate the index of its neighbours in the same session, or -1."""
+    import numpy as np
+
     place = {candidate.seq: index for index, candidate in enumerate(candidates)}
 
     def beside(candidate: Candidate, step: int) -> int:
@@ -156,6 +161,8 @@ def _neighbours(candidates: Sequence[Candidate]) -> tuple[Ints, Ints]:
 
 def _shifted(values: Floats, index: Ints) -> Floats:
     """The values of the neighbours; zero where there is none."""
+    import numpy as np
+
     return np.where(index >= 0, values[..., index], 0.0)
 
 
@@ -170,6 +177,8 @@ def _sessions(
     candidates: Sequence[Candidate], counts: Floats, lengths: Floats, weight: Floats, b: float
 ) -> Floats:
     """BM25 of whole sessions. A word that every session has says nothing about one of them."""
+    import numpy as np
+
     names, of = np.unique([candidate.session for candidate in candidates], return_inverse=True)
     together = np.zeros((counts.shape[0], len(names)))
     for column, session in enumerate(of):
@@ -186,6 +195,8 @@ def _signs(
     candidates: Sequence[Candidate], question: Question, value: Floats, weights: Weights
 ) -> Floats:
     """Speaker, date and time words on top of the words."""
+    import numpy as np
+
     best = float(value.max())
     if len(question.speakers) == 1:
         said = np.array([candidate.speaker in question.speakers for candidate in candidates])
