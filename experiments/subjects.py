@@ -117,7 +117,10 @@ class AgentSubject:
             library.close()
 
     def judge(self) -> Any:
-        """The chain of the profile `precise`, for judging; made once, never cached."""
+        """The model of the profile `precise`, for judging; made once, never cached.
+
+        Nobody stands in for it: verdicts of different models can't be counted together.
+        """
         if self._judge is None:
             from allotrope.models.chat import build_chain
             from allotrope.models.parameters import arguments_for
@@ -132,7 +135,7 @@ class AgentSubject:
                 "ollama": arguments_for(profile, settings.ollama.model, "ollama"),
                 "embedded": arguments_for(profile, "embedded", "embedded"),
             }
-            self._judge = build_chain(settings, arguments=arguments)
+            self._judge = build_chain(settings, arguments=arguments, function="judge")
         return self._judge
 
     async def _of(self, variant: Variant) -> Askable:

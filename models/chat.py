@@ -21,7 +21,8 @@ from allotrope.exceptions import (
 )
 from allotrope.models.cache.chat import attach
 from allotrope.models.circuits import Circuits
-from allotrope.models.degraded import nobody
+from allotrope.models.degraded import nobody, refusal
+from allotrope.models.functions import FUNCTIONS, Function
 from allotrope.models.guard import LAST, REPACK, TRAIL, Repack
 from allotrope.models.guarded import GuardedChatModel
 from allotrope.models.last_resort import last_resort
@@ -39,7 +40,12 @@ class FailoverChain(RunnableWithFallbacks[LanguageModelInput, AIMessage]):
     It is what `model.with_fallbacks([...])` gives, so `bind_tools`, `with_structured_output` and
     streaming work as there. Only what `models.policy` lets fail over is handled: a request that is
     wrong or refused goes up as it is.
+
+    Attributes:
+        function: What the models are asked for; one that isn't critical is refused by its name.
     """
+
+    function: Function = FUNCTIONS["answer"]
 
     def invoke(
         self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
@@ -53,13 +59,13 @@ class FailoverChain(RunnableWithFallbacks[LanguageModelInput, AIMessage]):
         try:
             return super().invoke(input, config, **kwargs)
         except FAILOVER_ERRORS as exc:
-            left = last_resort(self.runnables, trail)
+            left = self._last_resort(trail)
             if not left:
-                raise all_failed(trail, exc) from exc
+                raise all_failed(trail, exc, function=self.function) from exc
         try:
             return RunnableWithFallbacks.invoke(self._of(left), input, _last(config), **kwargs)
         except FAILOVER_ERRORS as exc:
-            raise all_failed(trail, exc) from exc
+            raise all_failed(trail, exc, function=self.function) from exc
 
     async def ainvoke(
         self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
@@ -69,15 +75,15 @@ class FailoverChain(RunnableWithFallbacks[LanguageModelInput, AIMessage]):
         try:
             return await super().ainvoke(input, config, **kwargs)
         except FAILOVER_ERRORS as exc:
-            left = last_resort(self.runnables, trail)
+            left = self._last_resort(trail)
             if not left:
-                raise all_failed(trail, exc) from exc
+                raise all_failed(trail, exc, function=self.function) from exc
         try:
             return await RunnableWithFallbacks.ainvoke(
                 self._of(left), input, _last(config), **kwargs
             )
         except FAILOVER_ERRORS as exc:
-            raise all_failed(trail, exc) from exc
+            raise all_failed(trail, exc, function=self.function) from exc
 
     def batch(
         self,
@@ -126,10 +132,10 @@ class FailoverChain(RunnableWithFallbacks[LanguageModelInput, AIMessage]):
             except FAILOVER_ERRORS as exc:
                 rest = _after_break(rest, trail, known, spoke=last is not None)
                 if not rest and not config["configurable"].get(LAST):
-                    rest = last_resort(self.runnables, trail)
+                    rest = self._last_resort(trail)
                     config = _last(config)
                 if not rest:
-                    raise all_failed(trail, exc) from exc
+                    raise all_failed(trail, exc, function=self.function) from exc
             if isinstance(last, AIMessageChunk):
                 yield StreamRestart(content="")
             config = _again(config)
@@ -151,16 +157,20 @@ class FailoverChain(RunnableWithFallbacks[LanguageModelInput, AIMessage]):
             except FAILOVER_ERRORS as exc:
                 rest = _after_break(rest, trail, known, spoke=last is not None)
                 if not rest and not config["configurable"].get(LAST):
-                    rest = last_resort(self.runnables, trail)
+                    rest = self._last_resort(trail)
                     config = _last(config)
                 if not rest:
-                    raise all_failed(trail, exc) from exc
+                    raise all_failed(trail, exc, function=self.function) from exc
             if isinstance(last, AIMessageChunk):
                 yield StreamRestart(content="")
             config = _again(config)
 
+    def _last_resort(self, trail: list[ProviderError]) -> list[Any]:
+        return last_resort(self.runnables, trail) if self.function.critical else []
+
     def _of(self, runnables: list[Any]) -> "FailoverChain":
         return FailoverChain(
+            function=self.function,
             runnable=runnables[0],
             fallbacks=runnables[1:],
             exceptions_to_handle=self.exceptions_to_handle,
@@ -207,12 +217,18 @@ def with_repack(config: RunnableConfig | None, repack: Repack) -> RunnableConfig
     return config
 
 
-def all_failed(trail: Sequence[ProviderError], last: BaseException) -> AllotropeError:
+def all_failed(
+    trail: Sequence[ProviderError],
+    last: BaseException,
+    *,
+    function: Function = FUNCTIONS["answer"],
+) -> AllotropeError:
     """The error for "nobody could answer", with every cause.
 
     Args:
         trail: The errors of the models asked, in order.
         last: What was raised in the end.
+        function: What they were asked for.
     """
     count("allotrope_exhausted_total")
     causes: tuple[BaseException, ...] = tuple(trail) or (last,)
@@ -223,7 +239,7 @@ def all_failed(trail: Sequence[ProviderError], last: BaseException) -> Allotrope
     ]
     hints = [cause.hint for cause in causes if isinstance(cause, ProviderError) and cause.hint]
     return AllProvidersFailedError(
-        nobody(causes),
+        nobody(causes) if function.critical else refusal(function.noun, causes),
         causes=causes,
         hint=hints[0] if hints else None,
         retry_after_s=min(waits, default=None),
@@ -266,6 +282,7 @@ def build_chain(
     cache: BaseCache | None = None,
     callbacks: Sequence[BaseCallbackHandler] = (),
     circuits: Circuits | None = None,
+    function: str = "answer",
 ) -> FailoverChain:
     """The chain of the settings. Nothing is asked and nothing is loaded yet.
 
@@ -275,6 +292,8 @@ def build_chain(
         cache: A LangChain cache for every model of the chain; None caches nothing.
         callbacks: Handlers put on every call.
         circuits: The circuit breaker; default: the one this process has for these settings.
+        function: What it is for, one of `FUNCTIONS`; if that isn't critical, nobody stands in for
+            the first model.
 
     Returns:
         A runnable from messages to an `AIMessage`.
@@ -288,15 +307,20 @@ def build_chain(
             "No model can answer: no OpenAI key is set, and Ollama and the embedded model are off.",
             hint="Set OPENAI_API_KEY, or ALLOTROPE_EMBEDDED__ENABLED=true.",
         )
-    guard_models(models, settings, circuits=circuits)
+    asked = FUNCTIONS[function]
+    models = models if asked.critical else models[:1]
+    guard_models(models, settings, circuits=circuits, patient=asked.patient)
     for model in models:
         attach(model, cache)
         model.callbacks = list(callbacks) or None
-    return chain_of(models)
+    return chain_of(models, function=function)
 
 
-def chain_of(models: Sequence[BaseChatModel]) -> FailoverChain:
-    """A chain over models of your own, first to last."""
+def chain_of(models: Sequence[BaseChatModel], *, function: str = "answer") -> FailoverChain:
+    """A chain over models of your own, first to last, for one of `FUNCTIONS`."""
     return FailoverChain(
-        runnable=models[0], fallbacks=list(models[1:]), exceptions_to_handle=FAILOVER_ERRORS
+        function=FUNCTIONS[function],
+        runnable=models[0],
+        fallbacks=list(models[1:]),
+        exceptions_to_handle=FAILOVER_ERRORS,
     )

@@ -43,12 +43,6 @@ STATES: dict[str, str] = {
 }
 """The state of a provider in words, by error class or by the reason of an open circuit."""
 
-CRITICAL: dict[str, str] = {
-    "answer": "Answering has local models to fall back on.",
-    "summarise": "Summarising falls back on local models, then on extracting sentences.",
-}
-"""Functions that must work in an outage, and what keeps them up. Others are refused: `refusal`."""
-
 
 def wait_in_words(seconds: float) -> str:
     """`42 s`, `3 min`, `2 h`: rounded up, for nobody should come back too early."""
@@ -144,7 +138,7 @@ def refusal(function: str, failures: Sequence[BaseException]) -> str:
     """The sentence for a function that has no local substitute and is refused in an outage.
 
     Args:
-        function: What was asked for, as a noun: `Deep research`.
+        function: What was asked for, as a noun: `Judging answers`.
         failures: Why.
     """
     told = "; ".join(

@@ -84,6 +84,7 @@ def guard_models(
     settings: Settings,
     *,
     circuits: Circuits | None = None,
+    patient: bool = True,
 ) -> None:
     """Puts the breaker, the retry loop and the timeouts of the settings in front of models.
 
@@ -92,6 +93,7 @@ def guard_models(
             and unlike a local one it can't be asked while its circuit is open.
         settings: Rules and timeouts.
         circuits: Another breaker than the process's.
+        patient: False lets none of them wait for a circuit.
     """
     breaker = circuits or circuits_of(settings)
     own = settings.resilience
@@ -101,7 +103,7 @@ def guard_models(
             first_wait_s=own.first_wait_s,
             longest_wait_s=own.longest_wait_s,
             jitter=own.jitter,
-            patient=place == len(models) - 1 and model.provider not in LOCAL,
+            patient=patient and place == len(models) - 1 and model.provider not in LOCAL,
         )
         model.guard_with(
             Guard(

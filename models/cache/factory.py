@@ -17,8 +17,12 @@ from allotrope.stores.redis import PerLoop, open_async_redis, open_redis
 if TYPE_CHECKING:
     from allotrope.models.cache.semantic import SemanticTier
     from allotrope.models.cache.verify import Verifier
+    from allotrope.models.chat import FailoverChain
 
 logger = logging.getLogger("allotrope.cache")
+
+VERIFY_S = 5.0
+"""How long a verifying model may think."""
 
 
 def open_answers(settings: Settings) -> AnswerCache:
@@ -92,12 +96,40 @@ def open_verifier(settings: Settings, name: str) -> "Verifier":
     from allotrope.models.cache.verify import Verifier
 
     try:
+        provider, _, model = name.partition(":")
+        if provider in ("openai", "ollama") and model:
+            return Verifier(_guarded_verifier(settings, provider, model))
         return Verifier(init_chat_model(name, temperature=0, **_provider(settings, name)))
     except Exception as exc:
         raise SettingsError(
             f"ALLOTROPE_CACHE__SEMANTIC__VERIFY is {name!r}, which can't be used: {exc}.",
             hint="Write provider:model, such as openai:gpt-4o-mini.",
         ) from exc
+
+
+def _guarded_verifier(settings: Settings, provider: str, model: str) -> "FailoverChain":
+    """A model behind the breaker: in an outage it says no at once, nobody waits for it."""
+    from allotrope.models.chat import build_chain
+    from allotrope.models.resilience import circuits_of
+
+    waits = {"timeout_s": VERIFY_S, "first_token_timeout_s": VERIFY_S}
+    openai: dict[str, Any] = {"enabled": provider == "openai", **waits}
+    ollama: dict[str, Any] = {"enabled": provider == "ollama", "timeout_s": VERIFY_S}
+    (openai if provider == "openai" else ollama)["model"] = model
+    alone = settings.model_copy(
+        update={
+            "openai": settings.openai.model_copy(update=openai),
+            "ollama": settings.ollama.model_copy(update=ollama),
+            "embedded": settings.embedded.model_copy(update={"enabled": False}),
+            "resilience": settings.resilience.model_copy(update={"attempts": 1}),
+        }
+    )
+    return build_chain(
+        alone,
+        arguments={provider: {"temperature": 0}},
+        circuits=circuits_of(settings),
+        function="verify",
+    )
 
 
 def _provider(settings: Settings, name: str) -> dict[str, Any]:

@@ -1,9 +1,11 @@
 """The optional last word on a semantic hit: a cheap model is asked whether both ask the same."""
 
 import logging
+from typing import Any
 
-from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
+from langchain_core.runnables import Runnable
 
 logger = logging.getLogger("allotrope.cache")
 
@@ -17,10 +19,10 @@ class Verifier:
     """Asks a model; whatever isn't a plain yes is a no, a failure too.
 
     Args:
-        model: A cheap chat model.
+        model: A cheap chat model, or a chain of one.
     """
 
-    def __init__(self, model: BaseChatModel) -> None:
+    def __init__(self, model: Runnable[LanguageModelInput, Any]) -> None:
         self._model = model
 
     def same(self, asked: str, kept: str) -> bool:

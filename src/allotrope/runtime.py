@@ -252,13 +252,18 @@ class Agent:
 
     def stream(
         self,
-        text: str,
+        text: str | None,
         *,
         thread_id: str | None = None,
         context: RunContext | Mapping[str, Any] | None = None,
     ) -> Iterator[dict[str, Any]]:
-        """As `ask`, as events: `token` with text, `tool`, `degraded`, `restart`; last `reply`."""
+        """As `ask` (without a text as `resume`), as events.
+
+        They are `token` with text, `tool`, `degraded`, `restart`; last `reply`.
+        """
         turn = self._joined(self._begin(text, thread_id, context), context)
+        if text is None:
+            self._waiting(self.graph.get_state(turn.config), turn.thread_id)
         if self.spec.asks:
             turn = _answering(turn, self.graph.get_state(turn.config))
         state: Any = {}

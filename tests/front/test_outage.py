@@ -33,6 +33,28 @@ def test_a_question_nobody_could_answer_is_kept_and_answered_later(
     assert "waits for an answer" in nothing.err
 
 
+def test_a_kept_question_can_be_answered_as_a_stream(
+    cli: Any, simulator: ProviderSimulator
+) -> None:
+    simulator.faults.add("quota", provider="openai")
+    simulator.down("ollama")
+    ran = cli("ask", "assistant", "What is the capital of Italy?", "--thread", "kept")
+    assert ran.code == 3
+    simulator.faults.clear()
+    simulator.up("ollama")
+    assert cli("breaker", "reset", "openai").code == 0
+    simulator.script(["Rome is the capital."], provider="openai")
+    again = cli("ask", "--resume", "kept", "--stream", "--json")
+    assert again.code == 0, again.err
+    events = [json.loads(line) for line in again.out.splitlines()]
+    tokens = [event["text"] for event in events if event["type"] == "token"]
+    assert len(tokens) > 1
+    assert "".join(tokens) == events[-1]["answer"] == "Rome is the capital."
+    nothing = cli("ask", "--resume", "kept", "--stream")
+    assert nothing.code == 2
+    assert "waits for an answer" in nothing.err
+
+
 def test_a_degraded_answer_says_so(cli: Any, simulator: ProviderSimulator) -> None:
     simulator.faults.add("429", provider="openai", retry_after=42)
     ran = cli("ask", "assistant", "hi")

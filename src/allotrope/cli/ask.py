@@ -60,13 +60,13 @@ def ask(
     kept = resume or thread or uuid.uuid4().hex
     try:
         with build_agent(name) as ready:
-            if question is None:
-                last = ready.resume(kept, context=context).as_dict()
-            elif stream:
+            if stream:
                 last = stream_answer(ready, question, thread=kept, context=context, as_json=as_json)
+            elif question is None:
+                last = ready.resume(kept, context=context).as_dict()
             else:
                 last = ready.ask(question, thread_id=kept, context=context).as_dict()
-            if question is None or not stream:
+            if not stream:
                 print(json.dumps(last, ensure_ascii=False) if as_json else last["answer"])
     except AllProvidersFailedError as exc:
         which = "" if name == "assistant" else f"{name} "
@@ -104,13 +104,16 @@ def read_text(text: str) -> str:
 
 def stream_answer(
     agent: "Agent",
-    question: str,
+    question: str | None,
     *,
     thread: str | None,
     context: dict[str, Any] | None,
     as_json: bool,
 ) -> dict[str, Any]:
-    """Prints the answer as it comes and gives the last event, the reply."""
+    """Prints the answer as it comes and gives the last event, the reply.
+
+    Without a question the one kept in the thread is answered.
+    """
     event: dict[str, Any] = {}
     printed = False
     for event in agent.stream(question, thread_id=thread, context=context):
