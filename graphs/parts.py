@@ -197,7 +197,15 @@ class Parts:
         template = self.library.get("summariser")
         profile = self.profiles.get("economical")
         values = {"previous": previous, "transcript": transcript}
-        metadata = {"allotrope_agent": "summariser", "allotrope_prompt": template.ref}
+        metadata = {
+            "allotrope_agent": "summariser",
+            "allotrope_profile": profile.name,
+            "allotrope_prompt": template.ref,
+            # whose thread it is isn't known here, so nothing of it is kept under a shared key
+            "allotrope_cache": profile.cache_directive("no-store, no-cache"),
+        }
+        if profile.max_cost is not None:
+            metadata["allotrope_max_cost_usd"] = profile.max_cost
         reply = self.chain(profile).invoke(template.render(values), {"metadata": metadata})
         return reply.text
 

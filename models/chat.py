@@ -23,12 +23,13 @@ from allotrope.models.cache.chat import attach
 from allotrope.models.circuits import Circuits
 from allotrope.models.degraded import nobody, refusal
 from allotrope.models.functions import FUNCTIONS, Function
-from allotrope.models.guard import LAST, REPACK, TRAIL, Repack
+from allotrope.models.guard import LAST, REPACK, Repack
 from allotrope.models.guarded import GuardedChatModel
 from allotrope.models.last_resort import last_resort
 from allotrope.models.policy import FAILOVER_ERRORS
 from allotrope.models.resilience import guard_models
 from allotrope.models.streams import StreamRestart
+from allotrope.run_keys import TRAIL
 from allotrope.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ class FailoverChain(RunnableWithFallbacks[LanguageModelInput, AIMessage]):
         Raises:
             AllProvidersFailedError: No model could answer; `causes` has every error.
         """
-        config, trail = _with_trail(config)
+        config, trail = with_trail(config)
         try:
             return super().invoke(input, config, **kwargs)
         except FAILOVER_ERRORS as exc:
@@ -71,7 +72,7 @@ class FailoverChain(RunnableWithFallbacks[LanguageModelInput, AIMessage]):
         self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
     ) -> AIMessage:
         """The same as `invoke`, asynchronously."""
-        config, trail = _with_trail(config)
+        config, trail = with_trail(config)
         try:
             return await super().ainvoke(input, config, **kwargs)
         except FAILOVER_ERRORS as exc:
@@ -119,7 +120,7 @@ class FailoverChain(RunnableWithFallbacks[LanguageModelInput, AIMessage]):
         Raises:
             AllProvidersFailedError: No model could answer.
         """
-        config, trail = _with_trail(config)
+        config, trail = with_trail(config)
         rest = list(self.runnables)
         while True:
             known, last = len(trail), None
@@ -144,7 +145,7 @@ class FailoverChain(RunnableWithFallbacks[LanguageModelInput, AIMessage]):
         self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
     ) -> AsyncIterator[AIMessage]:
         """The same as `stream`, asynchronously."""
-        config, trail = _with_trail(config)
+        config, trail = with_trail(config)
         rest = list(self.runnables)
         while True:
             known, last = len(trail), None
@@ -198,7 +199,14 @@ def _again(config: RunnableConfig) -> RunnableConfig:
     return again
 
 
-def _with_trail(config: RunnableConfig | None) -> tuple[RunnableConfig, list[ProviderError]]:
+def with_trail(
+    config: RunnableConfig | None = None,
+) -> tuple[RunnableConfig, list[ProviderError]]:
+    """A config whose calls collect what failed in a list of their own, and that list.
+
+    Args:
+        config: The config of the run.
+    """
     config = ensure_config(config)
     trail: list[ProviderError] = []
     config["configurable"] = {**config.get("configurable", {}), TRAIL: trail}

@@ -33,11 +33,9 @@ from allotrope.models.policy import policy
 from allotrope.models.replies import correction
 from allotrope.models.retry import Retries, RetryRules
 from allotrope.models.watch import REASON, Watch, Watched
+from allotrope.run_keys import TRAIL
 
 log = logging.getLogger("allotrope.models")
-
-TRAIL = "__allotrope_trail"
-"""Key in `configurable` of the list that collects the failures of a chain's run."""
 
 DEADLINE = "__allotrope_deadline"
 """Key in `configurable`: `time.monotonic()` after which no retry begins in this run."""

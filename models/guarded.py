@@ -25,9 +25,10 @@ from allotrope.models.attempts import (
     next_chunk,
     noticed,
 )
-from allotrope.models.guard import DEADLINE, REPACK, TRAIL, Call, Guard
+from allotrope.models.guard import DEADLINE, REPACK, Call, Guard
 from allotrope.models.replies import check_reply
 from allotrope.models.streams import STAMP, CleanStream
+from allotrope.run_keys import TRAIL
 
 __all__ = ["DEADLINE", "REPACK", "STAMP", "TRAIL", "GuardedChatModel"]
 

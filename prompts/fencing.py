@@ -23,6 +23,7 @@ _REMOVED = re.compile(
     "[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069"
     "\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
+_INVISIBLE = re.compile(f"{_REMOVED.pattern[:-1]}\u200b-\u200f\u2060-\u2065\ufeff]")
 _SKIP = "\u200b"  # what invisible characters and accents count as when a tag is looked for
 _BRACKETS = "<＜﹤‹〈⟨《«"
 _SLASHES = "/⁄∕⧸╱／"
@@ -59,6 +60,15 @@ class Fenced(str):
     """Text that is fenced already; a template puts it in as it is."""
 
     __slots__ = ()
+
+
+def visible(text: str) -> str:
+    """Text without characters that people don't see but models read: controls, zero-width, tags.
+
+    Args:
+        text: What a file or page holds.
+    """
+    return _INVISIBLE.sub("", text)
 
 
 def neutralise(text: str) -> str:

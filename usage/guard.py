@@ -16,6 +16,7 @@ from langchain_core.messages import BaseMessage
 from langchain_core.runnables.config import ensure_config
 
 from allotrope.exceptions import BudgetExceededError, LocalOnlyError
+from allotrope.run_keys import TRAIL
 from allotrope.settings.usage import BudgetSettings
 from allotrope.usage import budgets as pure
 from allotrope.usage.budgets import Account, Directive
@@ -225,10 +226,6 @@ class Budgets:
             for passed in range(before + 1, after + 1):
                 self._on_level(account, passed, balance, at)
         return after
-
-
-TRAIL = "__allotrope_trail"
-"""Key in `configurable` of the list that collects a chain's failures (docs/contracts.md)."""
 
 
 class BudgetGuard(BaseCallbackHandler):

@@ -15,7 +15,7 @@ from allotrope.exceptions import InputError
 from allotrope.graphs.sources.community import community
 from allotrope.graphs.sources.files import decode
 from allotrope.graphs.sources.html import visible_text
-from allotrope.graphs.sources.untrusted import clean
+from allotrope.prompts.fencing import visible
 
 if TYPE_CHECKING:
     from langchain_core.documents import Document
@@ -49,7 +49,7 @@ def load_documents(raw: bytes, *, name: str, source: str | None = None) -> "list
         found: list[Document] = _run(path, kind, name)
     documents = []
     for document in found:
-        text = clean(document.page_content).strip()
+        text = visible(document.page_content).strip()
         if not text:
             continue
         document.page_content = text

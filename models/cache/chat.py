@@ -384,7 +384,7 @@ def _joined(chunks: list[ChatGenerationChunk]) -> list[ChatGeneration]:
 
 def _failures() -> list[ProviderError]:
     """What failed before in this run of the chain (see `guard`)."""
-    from allotrope.models.guard import TRAIL
+    from allotrope.run_keys import TRAIL
 
     trail = ensure_config().get("configurable", {}).get(TRAIL)
     return list(trail) if isinstance(trail, list) else []

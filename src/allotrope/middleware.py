@@ -14,23 +14,34 @@ Each stands alone and is thin: the work is done by the same code that our own gr
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable, Callable, Sequence
+import threading
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from langchain.agents.middleware.types import AgentMiddleware, ModelRequest, ModelResponse
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AnyMessage, BaseMessage, SystemMessage
+from langchain_core.messages import (
+    AIMessage,
+    AnyMessage,
+    BaseMessage,
+    HumanMessage,
+    SystemMessage,
+)
+from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config, set_config_context
 
-from allotrope.exceptions import ProviderError
+from allotrope.graphs.parts import Parts
 from allotrope.memory.fit import fit
 from allotrope.memory.tokens import TokenCounter
-from allotrope.models.chat import all_failed, build_models
-from allotrope.models.guard import REPACK, TRAIL
+from allotrope.models.chat import all_failed, build_chain, with_repack, with_trail
 from allotrope.models.policy import FAILOVER_ERRORS
+from allotrope.models.profile import Profile
+from allotrope.reply import TurnMeter
 from allotrope.settings import Settings, load_settings
+from allotrope.usage.prices import PriceBook
 
 Handler = Callable[[ModelRequest[Any]], ModelResponse[Any]]
 AsyncHandler = Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
@@ -44,26 +55,37 @@ class FailoverMiddleware(AgentMiddleware[Any, Any, Any]):
     its circuit breaker. Every reply says in `response_metadata["allotrope"]` where it came from.
 
     Args:
-        models: The models to ask, first to last; default: those of the settings.
+        models: The models to ask, first to last, as they are; default: those of the settings.
         settings: Where models are; default: from the environment, at the first call.
+        profile: A named parameter set for them, with its cache policy and its limit of cost; with
+            one the answer cache of the settings is used. Default: the models' own parameters.
     """
 
     def __init__(
-        self, *, models: Sequence[BaseChatModel] | None = None, settings: Settings | None = None
+        self,
+        *,
+        models: Sequence[BaseChatModel] | None = None,
+        settings: Settings | None = None,
+        profile: str | None = None,
     ) -> None:
         super().__init__()
         self._models = None if models is None else list(models)
         self._settings = settings
+        self._name = profile
+        self._profile: Profile | None = None
+        self._lock = threading.Lock()
 
     def wrap_model_call(self, request: ModelRequest[Any], handler: Handler) -> ModelResponse[Any]:
         """Asks the models in order.
 
         Raises:
             AllProvidersFailedError: No model could answer; `causes` has every error.
+            BudgetExceededError: The run has cost what its profile allows.
         """
-        config, trail = _with_trail()
+        models = self._chain()
+        config, trail = with_trail(self._config(request))
         last: BaseException | None = None
-        for model in self._chain():
+        for model in models:
             with set_config_context(config) as context:
                 try:
                     return context.run(handler, request.override(model=model))
@@ -76,9 +98,9 @@ class FailoverMiddleware(AgentMiddleware[Any, Any, Any]):
         self, request: ModelRequest[Any], handler: AsyncHandler
     ) -> ModelResponse[Any]:
         """As `wrap_model_call`, asynchronously."""
-        config, trail = _with_trail()
-        last: BaseException | None = None
         models = await asyncio.to_thread(self._chain)
+        config, trail = with_trail(self._config(request))
+        last: BaseException | None = None
         for model in models:
             with set_config_context(config) as context:
                 try:
@@ -89,9 +111,41 @@ class FailoverMiddleware(AgentMiddleware[Any, Any, Any]):
         raise all_failed(trail, last) from last
 
     def _chain(self) -> list[BaseChatModel]:
-        if self._models is None:
-            self._models = list(build_models(self._settings or load_settings()))
-        return self._models
+        with self._lock:
+            if self._models is None:
+                settings = self._settings or load_settings()
+                if self._name is None:
+                    self._models = list(build_chain(settings).runnables)  # type: ignore[arg-type]  # a chain's runnables are its models
+                else:
+                    # usage is recorded by UsageMiddleware, where there is one
+                    parts = Parts(settings, callbacks=[])
+                    self._profile = parts.profiles.get(self._name)
+                    self._models = list(parts.chain(self._profile).runnables)  # type: ignore[arg-type]  # the same
+                    self._settings = settings
+            return self._models
+
+    def _config(self, request: ModelRequest[Any]) -> RunnableConfig | None:
+        """What the profile says to cache and ledger, and the limit of what this run may cost."""
+        profile = self._profile
+        if profile is None or self._settings is None:
+            return None
+        metadata = {"allotrope_profile": profile.name}
+        if profile.cache_directive():
+            metadata["allotrope_cache"] = profile.cache_directive()
+        if profile.max_cost is None:
+            return _watched([], metadata)
+        metadata["allotrope_max_cost_usd"] = profile.max_cost
+        meter = TurnMeter(PriceBook(self._settings.usage.prices))
+        for message in _of_this_run(request.messages):
+            spent = LLMResult(generations=[[ChatGeneration(message=message)]])
+            meter.on_llm_end(spent, run_id=uuid.uuid4())
+        return _watched([meter], metadata)
+
+
+def _of_this_run(messages: Sequence[BaseMessage]) -> list[AIMessage]:
+    """The replies since the latest user turn."""
+    at = max((i for i, m in enumerate(messages) if isinstance(m, HumanMessage)), default=-1)
+    return [message for message in messages[at + 1 :] if isinstance(message, AIMessage)]
 
 
 class MemoryMiddleware(AgentMiddleware[Any, Any, Any]):
@@ -117,7 +171,7 @@ class MemoryMiddleware(AgentMiddleware[Any, Any, Any]):
         Raises:
             InputTooLongError: System prompt and latest user turn can't fit, even shortened.
         """
-        config = _with(REPACK, self._repack)
+        config = with_repack(None, self._repack)
         with set_config_context(config) as context:
             return context.run(handler, self._fitted(request))
 
@@ -126,7 +180,7 @@ class MemoryMiddleware(AgentMiddleware[Any, Any, Any]):
     ) -> ModelResponse[Any]:
         """As `wrap_model_call`, asynchronously; counting runs in a thread."""
         fitted = await asyncio.to_thread(self._fitted, request)
-        with set_config_context(_with(REPACK, self._repack)) as context:
+        with set_config_context(with_repack(None, self._repack)) as context:
             return await _within(context, handler(fitted))
 
     def _fitted(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
@@ -192,31 +246,27 @@ class UsageMiddleware(AgentMiddleware[Any, Any, Any]):
             from allotrope.usage.recorder import from_settings
 
             self._handlers = from_settings(self._settings or load_settings())
-        config = ensure_config()
-        given = config.get("callbacks")
-        if given is None:
-            config["callbacks"] = list(self._handlers)
-        elif isinstance(given, list):
-            config["callbacks"] = [*given, *self._handlers]
-        else:
-            manager = given.copy()
-            for one in self._handlers:
-                manager.add_handler(one, inherit=True)
-            manager.add_metadata(self._metadata)
-            config["callbacks"] = manager
-        config["metadata"] = {**config.get("metadata", {}), **self._metadata}
-        return config
+        return _watched(self._handlers, self._metadata)
 
 
-def _with(name: str, value: Any) -> RunnableConfig:
+def _watched(
+    handlers: Sequence[BaseCallbackHandler], metadata: Mapping[str, str]
+) -> RunnableConfig:
+    """The config of the run that is under way, with more handlers and metadata."""
     config = ensure_config()
-    config["configurable"] = {**config.get("configurable", {}), name: value}
+    given = config.get("callbacks")
+    if given is None:
+        config["callbacks"] = list(handlers)
+    elif isinstance(given, list):
+        config["callbacks"] = [*given, *handlers]
+    else:
+        manager = given.copy()
+        for one in handlers:
+            manager.add_handler(one, inherit=True)
+        manager.add_metadata(dict(metadata))
+        config["callbacks"] = manager
+    config["metadata"] = {**config.get("metadata", {}), **metadata}
     return config
-
-
-def _with_trail() -> tuple[RunnableConfig, list[ProviderError]]:
-    trail: list[ProviderError] = []
-    return _with(TRAIL, trail), trail
 
 
 async def _within(context: contextvars.Context, call: Awaitable[T]) -> T:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,11 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 
-from allotrope.exceptions import AllProvidersFailedError, InputTooLongError
+from allotrope.exceptions import (
+    AllProvidersFailedError,
+    BudgetExceededError,
+    InputTooLongError,
+)
 from allotrope.memory.tokens import TokenCounter
 from allotrope.middleware import FailoverMiddleware, MemoryMiddleware, UsageMiddleware
 from allotrope.settings import Settings
@@ -58,6 +63,37 @@ async def test_an_outage_fails_over_inside_the_agent(
     assert stamp["provider"] == "ollama"
     assert stamp["degraded"]["message"]
     assert {failure["provider"] for failure in stamp["failover"]} == {"openai"}
+
+
+async def test_an_open_circuit_asks_no_more(
+    run: Run, simulator: ProviderSimulator, simulator_settings: Settings
+) -> None:
+    simulator.faults.add(401, provider="openai")
+    simulator.script(["one", "two", "three"], provider="ollama")
+    failover = FailoverMiddleware(settings=simulator_settings)
+    agent = create_agent(own(simulator), [], middleware=[failover])
+    for text in ("one", "two", "three"):
+        assert (await run(agent, [HumanMessage(text)]))["messages"][-1].text == text
+    assert len(simulator.chats("openai")) == 1
+
+
+async def test_a_profile_brings_its_cost_limit(
+    run: Run, simulator: ProviderSimulator, simulator_settings: Settings, tmp_path: Path
+) -> None:
+    folder = tmp_path / "profiles"
+    folder.mkdir()
+    (folder / "tight.yaml").write_text(
+        "name: tight\ndescription: Costs next to nothing.\nbudget: {max_cost_usd: 0.000001}\n"
+    )
+    settings = simulator_settings.model_copy(
+        update={"profiles": simulator_settings.profiles.model_copy(update={"folder": folder})}
+    )
+    simulator.script([Reply(tool_calls=(ToolCall("add", {"a": 2, "b": 3}),)), "5"])
+    failover = FailoverMiddleware(settings=settings, profile="tight")
+    agent = create_agent(own(simulator), [add], middleware=[failover])
+    with pytest.raises(BudgetExceededError, match=r"profile 'tight' allows 0\.000001"):
+        await run(agent, [HumanMessage("2 + 3?")])
+    assert len(simulator.requests) == 1
 
 
 async def test_when_all_fail_every_cause_is_told(
