@@ -31,7 +31,10 @@ class System(Protocol):
     name: str
 
     def turn(self, thread: str, text: str) -> AsyncIterator[tuple[str, str]]:
-        """One turn: yields ("token", text), ("restart", "") and last ("answer", text)."""
+        """One turn: yields ("token", text), ("restart", "") and last ("answer", text).
+
+        A ("provider", name) before the answer says who gave it, where that can be said.
+        """
 
     async def threads(self, names: list[str]) -> dict[str, list[tuple[str, str]]]:
         """What the threads hold: (role, text) with roles `human` and `ai`."""
@@ -224,7 +227,7 @@ async def play(
 async def _one_turn(system: System, thread: str, text: str, now: Callable[[], float]) -> Turn:
     started = now()
     first: float | None = None
-    shown = answer = ""
+    shown = answer = provider = ""
     restarts = 0
     error: str | None = None
     try:
@@ -234,12 +237,17 @@ async def _one_turn(system: System, thread: str, text: str, now: Callable[[], fl
                 shown += part
             elif kind == "restart":
                 shown, restarts = "", restarts + 1
+            elif kind == "provider":
+                provider = part
             elif kind == "answer":
                 answer = part
     except Exception as exc:  # noqa: BLE001  # whatever a system raises is what its user gets
         error = type(exc).__name__
-    provider = answer.partition(" ")[0]
-    answered = provider in ("openai", "ollama") and answer.endswith(text)
+    if provider == "embedded":  # the real one, in words of its own
+        answered = bool(answer.strip())
+    else:
+        provider = answer.partition(" ")[0]
+        answered = provider in ("openai", "ollama") and answer.endswith(text)
     return Turn(
         thread=thread,
         text=text,

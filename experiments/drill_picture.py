@@ -6,8 +6,15 @@ from pathlib import Path
 from allotrope.exceptions import SettingsError
 from allotrope.experiments.drill_result import Drill, Turn
 
-COLOURS = {"openai": "#2a9d8f", "ollama": "#e9a23b", "nobody": "#d1495b"}
+COLOURS = {
+    "openai": "#2a9d8f",
+    "ollama": "#e9a23b",
+    "embedded": "#5b5f97",
+    "nobody": "#d1495b",
+}
 """Who answered, in colours that people with colour blindness can tell apart."""
+
+MARKS = {"openai": "o", "ollama": "l", "embedded": "e"}
 
 LINES = {"open": "-", "half_open": ":", "closed": "--", "isolated": "-", "disabled": "-"}
 """How the picture draws a circuit's change: solid when it opens, dashed when it closes."""
@@ -18,7 +25,8 @@ DASHES = {"-": "solid", ":": "dot", "--": "dash"}
 def strip(drill: Drill, *, seconds: float) -> str:
     """The run as one character a second: who answered the turns asked then.
 
-    `o` OpenAI, `l` Ollama, `b` both, `x` somebody got no answer, `.` nobody asked.
+    `o` OpenAI, `l` Ollama, `e` the embedded model, `b` several, `x` somebody got no answer, `.`
+    nobody asked.
 
     Args:
         drill: The run.
@@ -33,10 +41,10 @@ def strip(drill: Drill, *, seconds: float) -> str:
         }
         if "nobody" in who:
             marks.append("x")
-        elif len(who) == 2:
+        elif len(who) > 1:
             marks.append("b")
         else:
-            marks.append({"openai": "o", "ollama": "l"}[who.pop()] if who else ".")
+            marks.append(MARKS[who.pop()] if who else ".")
     return "".join(marks)
 
 

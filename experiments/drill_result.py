@@ -1,5 +1,6 @@
 """What a drill showed: turns, requests, and the figures made of them. Pure arithmetic."""
 
+import itertools
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -18,7 +19,7 @@ class Turn:
         started_s: When it was said.
         first_token_s: When the first token came, None where none did.
         ended_s: When the answer or the error was there.
-        answered_by: `openai` or `ollama`; None: no answer.
+        answered_by: `openai`, `ollama` or `embedded`; None: no answer.
         error: The class of the error the user got instead.
         glued: Whether what was streamed, restarts counted, differs from the answer.
         restarts: How often the stream was started anew.
@@ -33,6 +34,16 @@ class Turn:
     error: str | None = None
     glued: bool = False
     restarts: int = 0
+
+    @property
+    def shown_s(self) -> float:
+        """When the user saw something."""
+        return self.ended_s if self.first_token_s is None else self.first_token_s
+
+    @property
+    def by_fallback(self) -> bool:
+        """Whether somebody else than OpenAI answered."""
+        return self.answered_by not in (None, "openai")
 
     @property
     def bad(self) -> bool:
@@ -74,9 +85,12 @@ class Figures:
     Args:
         turns: Turns taken, bad requests not counted.
         answered: Those that got an answer.
+        too_early: Turns the fallback answered although they were over before the outage.
         first_fallback_s: From the outage's begin to the fallback's first answer.
-        wasted_before_open: Requests that failed before the first turn that didn't try OpenAI.
-        wasted: All requests that failed.
+        wasted_before_open: Requests that reached the failing OpenAI before its circuit opened and
+            got no answer, those under way at that moment included. Seen from outside, the circuit
+            is open from the first request to the fallback for a turn that didn't try OpenAI.
+        wasted: All requests that reached the failing OpenAI and got no answer.
         waited_p50_s: Median wait for the first token of a turn begun in the outage.
         waited_p99_s: The 99th percentile of the same.
         recovered_s: From healing to the first answer of OpenAI.
@@ -89,6 +103,7 @@ class Figures:
 
     turns: int
     answered: int
+    too_early: int
     first_fallback_s: float | None
     wasted_before_open: int
     wasted: int
@@ -154,6 +169,9 @@ class Drill:
         return Figures(
             turns=len(counted),
             answered=sum(turn.answered_by is not None for turn in counted),
+            too_early=sum(
+                turn.by_fallback and turn.ended_s < self.scenario.starts_s for turn in counted
+            ),
             first_fallback_s=self._first_fallback(),
             wasted_before_open=len(before),
             wasted=len(failed),
@@ -190,25 +208,21 @@ class Drill:
     def _opened_at(self) -> float | None:
         """When the fallback was first asked for a turn that nobody had asked OpenAI about."""
         tried = {asked.text for asked in self.requests if asked.provider == "openai"}
-        spared = {
-            turn.text
-            for turn in self.turns
-            if turn.answered_by == "ollama" and turn.text not in tried
-        }
+        spared = {turn.text: turn for turn in self.turns if turn.by_fallback}
+        spared = {text: turn for text, turn in spared.items() if text not in tried}
         asked_at = [
             asked.at_s
             for asked in self.requests
             if asked.provider == "ollama" and asked.text in spared
         ]
-        return min(asked_at, default=None)
+        # the embedded model's requests aren't seen; its answers are
+        asked_at += [t.shown_s for t in spared.values() if t.answered_by == "embedded"]
+        return min((at for at in asked_at if at >= self.scenario.starts_s), default=None)
 
     def _first_fallback(self) -> float | None:
-        ends = [
-            (turn.first_token_s if turn.first_token_s is not None else turn.ended_s)
-            for turn in self.turns
-            if turn.answered_by == "ollama" and turn.ended_s >= self.scenario.starts_s
-        ]
-        return min(ends) - self.scenario.starts_s if ends else None
+        shown = [turn.shown_s for turn in self.turns if turn.by_fallback]
+        after = [at for at in shown if at >= self.scenario.starts_s]
+        return min(after) - self.scenario.starts_s if after else None
 
     def _recovered(self) -> float | None:
         heals = self.scenario.heals_s
@@ -227,16 +241,26 @@ class Drill:
         for thread, messages in self.threads.items():
             turns = [turn for turn in self.turns if turn.thread == thread]
             said = [text for role, text in messages if role == "human"]
-            answers = [text for role, text in messages if role == "ai"]
             for turn in turns:
                 copies = said.count(turn.text)
                 lost += copies == 0
                 duplicated += max(0, copies - 1)
                 if turn.answered_by is not None:
-                    replies = sum(text.endswith(turn.text) for text in answers)
+                    replies = _replies(messages, turn)
                     lost += replies == 0
                     duplicated += max(0, replies - 1)
         return lost, duplicated
+
+
+def _replies(messages: Sequence[tuple[str, str]], turn: Turn) -> int:
+    """How many answers to a turn a thread holds."""
+    if turn.answered_by != "embedded":  # the simulated ones repeat the question
+        return sum(role == "ai" and text.endswith(turn.text) for role, text in messages)
+    place = next((at for at, said in enumerate(messages) if said == ("human", turn.text)), None)
+    if place is None:
+        return 0
+    following = itertools.takewhile(lambda said: said[0] != "human", messages[place + 1 :])
+    return sum(role == "ai" for role, _ in following)
 
 
 def _percentile(values: Sequence[float], share: float) -> float | None:

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from pydantic import SecretStr
 
+from allotrope.exceptions import InputError
 from allotrope.experiments.drill import Crowd, Stage, System, compressed, play
 from allotrope.experiments.drill_result import Change, Drill
 from allotrope.experiments.outages import Scenario
@@ -66,21 +67,31 @@ def drill_settings(
 ) -> Settings:
     """The user's settings, compressed, with the simulator in place of the real servers.
 
-    Keys, data, ledger and Redis of the user stay out of it; the answer cache is off, since every
-    turn must go through the chain; the embedded model takes no part.
+    The chain is the user's: who is switched off stays off, and the embedded model is the real one.
+    Keys, data, ledger and Redis stay out of it: where the user has a Redis the drill has one of
+    its own. The answer cache is off, since every turn must go through the chain.
 
     Args:
         settings: The user's.
         openai_url: The simulated OpenAI.
         ollama_url: The simulated Ollama.
         folder: For everything the run keeps.
-        redis_url: The drill's Redis; None: state stays in the process.
+        redis_url: The drill's Redis; None: there is none to be had.
         speed: How much faster the run's clock is.
+
+    Raises:
+        InputError: OpenAI is switched off: there is nothing to fail.
     """
+    if not settings.openai.enabled:
+        raise InputError(
+            "OpenAI is switched off in these settings, so there is nothing to fail.",
+            hint="Drill with ALLOTROPE_OPENAI__ENABLED=true.",
+        )
     fast = compressed(settings, speed)
-    openai = {"enabled": True, "api_key": SecretStr("sk-drill"), "base_url": openai_url}
+    shares = settings.redis.url is not None or settings.redis.embedded
+    openai = {"api_key": SecretStr("sk-drill"), "base_url": openai_url}
     redis = {
-        "url": None if redis_url is None else SecretStr(redis_url),
+        "url": SecretStr(redis_url) if redis_url is not None and shares else None,
         "embedded": False,
         "prefix": "drill:",
     }
@@ -89,8 +100,7 @@ def drill_settings(
             "data_dir": folder,
             "callbacks": (),
             "openai": fast.openai.model_copy(update=openai),
-            "ollama": fast.ollama.model_copy(update={"enabled": True, "host": ollama_url}),
-            "embedded": fast.embedded.model_copy(update={"enabled": False}),
+            "ollama": fast.ollama.model_copy(update={"host": ollama_url}),
             "redis": fast.redis.model_copy(update=redis),
             "cache": fast.cache.model_copy(update={"enabled": False}),
         }
@@ -124,6 +134,7 @@ class OurSystem:
             elif event["type"] == "restart":
                 yield "restart", ""
             elif event["type"] == "reply":
+                yield "provider", event["provider"]
                 yield "answer", event["answer"]
 
     async def threads(self, names: list[str]) -> dict[str, list[tuple[str, str]]]:

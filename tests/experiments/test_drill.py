@@ -15,7 +15,7 @@ from allotrope.experiments.drill_picture import strip, write_html, write_png
 from allotrope.experiments.drill_result import Asked, Change, Drill, Turn
 from allotrope.experiments.drill_system import DrillRedis, drill, drill_settings
 from allotrope.experiments.outages import SCENARIOS, scenario
-from allotrope.settings import load_settings
+from allotrope.settings import Settings, load_settings
 from allotrope.stores.redis_server import find_server
 
 
@@ -108,6 +108,35 @@ def test_never_opened_and_bad_requests() -> None:
     assert replace(run, turns=(*run.turns[:4], bad, run.turns[5])).figures().turns == 5
 
 
+def test_what_the_fallback_answers_before_the_outage_is_told_apart() -> None:
+    run = made_up()
+    early = turn(7, 4.0, "ollama")
+    figures = replace(
+        run, turns=(early, *run.turns), requests=(asked(7, 4.1, "ollama"), *run.requests)
+    ).figures()
+    assert figures.too_early == 1
+    assert figures.wasted_before_open == 3  # an opening before the outage is not the one meant
+    assert run.figures().too_early == 0
+
+
+def test_the_embedded_models_turns_count_too() -> None:
+    run = made_up()
+    turns = tuple(replace(t, answered_by="embedded") if t.by_fallback else t for t in run.turns)
+    said = [("human", t.text) for t in turns]
+    answers = [("ai", "words of its own") if t.answered_by else None for t in turns]
+    thread = [x for pair in zip(said, answers, strict=True) for x in pair if x is not None]
+    thread[1] = ("ai", f"openai answers the question {turns[0].text}")
+    thread[-1] = ("ai", f"openai answers the question {turns[-1].text}")
+    requests = tuple(r for r in run.requests if r.provider == "openai")
+    own = replace(run, turns=turns, requests=requests, threads={"user0": thread})
+    figures = own.figures()
+    assert (figures.lost, figures.duplicated) == (0, 0)
+    assert (figures.answered, figures.opened, figures.wasted_before_open) == (5, True, 3)
+    without = [entry for at, entry in enumerate(thread) if at != 3]
+    assert replace(own, threads={"user0": without}).figures().lost == 1
+    assert strip(own, seconds=12)[11] == "e"
+
+
 def test_two_processes_join() -> None:
     one = made_up()
     other = replace(
@@ -166,7 +195,31 @@ def test_the_users_world_stays_out(tmp_path: Path) -> None:
     assert own.openai.api_key.get_secret_value() == "sk-drill"
     assert (own.redis.url, own.redis.embedded, own.callbacks) == (None, False, ())
     assert own.data_dir == tmp_path
-    assert not own.embedded.enabled
+
+
+@pytest.mark.parametrize("section", ["ollama", "embedded", "redis"])
+def test_who_is_switched_off_stays_off(tmp_path: Path, section: str) -> None:
+    def played(**more: object) -> Settings:
+        return drill_settings(
+            load_settings(environ={}, env_file=None, **more),
+            openai_url="http://127.0.0.1:1/v1",
+            ollama_url="http://127.0.0.1:2",
+            folder=tmp_path,
+            redis_url="redis://127.0.0.1:3",
+            speed=10.0,
+        )
+
+    usual = played()
+    assert (usual.ollama.enabled, usual.embedded.enabled) == (True, True)
+    assert usual.ollama.host == "http://127.0.0.1:2"
+    assert usual.redis.url is not None
+    if section == "redis":
+        assert played(redis={"embedded": False}).redis.url is None
+    else:
+        off = played(**{section: {"enabled": False}})
+        assert not getattr(off, section).enabled
+    with pytest.raises(InputError, match="nothing to fail"):
+        played(openai={"enabled": False})
 
 
 def test_unknown_scenario_is_one_sentence() -> None:
@@ -200,12 +253,12 @@ def test_the_drills_redis_dies_and_comes_back() -> None:
 
 async def test_a_small_real_run(tmp_path: Path) -> None:
     settings = load_settings(environ={}, env_file=None, data_dir=tmp_path)
-    stage = Stage(speed=30.0)
+    stage = Stage(speed=20.0)
     with stage.simulator:
         crowd = Crowd(users=3, think_s=5.0)
         run = await drill(settings, scenario("burst-503"), stage, crowd=crowd)
     figures = run.figures()
-    assert figures.turns > 10
+    assert figures.turns > 5
     assert figures.answered == figures.turns
     assert (figures.lost, figures.duplicated) == (0, 0)
     assert {t.answered_by for t in run.turns} == {"openai", "ollama"}

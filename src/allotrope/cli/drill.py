@@ -30,8 +30,8 @@ def drill(
 ) -> None:
     """Plays scripted outages of a simulated OpenAI against your settings.
 
-    Your timeouts, breaker and retries are used; your keys, data, Redis and budgets are not. The
-    clock runs faster; all figures are in the seconds your settings mean.
+    Your chain, timeouts, breaker and retries are used; your keys, data, Redis and budgets are not.
+    The clock runs faster; all figures are in the seconds your settings mean.
     """
     from allotrope.experiments.outages import SCENARIOS
     from allotrope.experiments.outages import scenario as find
@@ -77,6 +77,12 @@ def _play(chosen: list, *, users: int, speed: float, quiet: bool) -> "list[Drill
     settings = load_settings()
     logging.getLogger("allotrope").setLevel(logging.ERROR)  # the outage is staged
     console = Console(stderr=True)
+    if settings.embedded.enabled and not settings.ollama.enabled and speed > 1 and not quiet:
+        console.print(
+            "[yellow]The embedded model answers for real: at --speed "
+            f"{speed:g} it looks {speed:g} times as slow as it is.[/]",
+            highlight=False,
+        )
     drills = []
     stage = Stage(speed=speed, **simulated_models(settings))
     with stage.simulator:
@@ -131,7 +137,7 @@ def _print_table(drills: "list[Drill]") -> None:
         table.add_column(column, justify="right")
     for one in drills:
         f = one.figures()
-        served = sum(turn.answered_by == "ollama" for turn in one.turns)
+        served = sum(turn.by_fallback for turn in one.turns)
         later = f.wasted - f.wasted_before_open
         table.add_row(
             one.scenario.name,
@@ -145,8 +151,8 @@ def _print_table(drills: "list[Drill]") -> None:
         )
     console.print(table)
     console.print(
-        "wasted: requests that failed before the circuit opened + after it (probes, flapping)\n\n"
-        "Second by second: o OpenAI, l Ollama, b both, x no answer, . nobody asked"
+        "wasted: requests that got no answer before the circuit opened + after it (probes)\n\n"
+        "Second by second: o OpenAI, l Ollama, e embedded, b several, x no answer, . nobody asked"
     )
     for one in drills:
         line = f"{one.scenario.name:<22} {strip(one, seconds=60)}"
