@@ -36,7 +36,8 @@ class Asked(BaseModel):
 async def chat_page(request: Request) -> Response:
     """`GET /`."""
     specs = await asyncio.to_thread(lambda: [registry.find(name) for name in registry.names()])
-    return page("chat.html", agents=specs)
+    heartbeat_s = request.app.state.service.settings.serve.heartbeat_s
+    return page("chat.html", agents=specs, heartbeat_s=heartbeat_s)
 
 
 async def turn(request: Request) -> Response:
@@ -139,10 +140,10 @@ def _threads(memory: Any, tenant: str) -> list[dict[str, Any]]:
 
 
 def agent_of(thread: str) -> str:
-    """The agent that a thread of this page belongs to; `assistant` for others'."""
+    """The agent that a thread of ours belongs to; `assistant` where a client named the thread."""
     prefix, _, rest = thread.partition("-")
     name = rest.partition("-")[0]
-    return name if prefix == "web" and name in registry.names() else "assistant"
+    return name if prefix in ("web", "v1") and name in registry.names() else "assistant"
 
 
 async def thread(request: Request) -> Response:

@@ -82,7 +82,7 @@ class Turn:
         known = await sharing.take(asked)
         if known is None and self._before:
             known = await sharing.take(self._key())
-        thread = known or f"v1-{uuid.uuid4().hex}"
+        thread = known or f"v1-{self.request.model}-{uuid.uuid4().hex}"
         await sharing.put(asked, thread)
         return thread
 

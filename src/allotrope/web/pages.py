@@ -29,7 +29,10 @@ STATIC = {
     "grafana.json": "application/json",
     "dashboard.js": "text/javascript; charset=utf-8",
     "theme.js": "text/javascript; charset=utf-8",
+    "answer.js": "text/javascript; charset=utf-8",
     "chat.js": "text/javascript; charset=utf-8",
+    "markdown.js": "text/javascript; charset=utf-8",
+    "meter.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
 """Our own files, and what they are."""

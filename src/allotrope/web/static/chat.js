@@ -1,73 +1,26 @@
-// The chat page: threads on the left, one turn at a time as a stream of JSON lines.
-"use strict";
+// The chat page: threads on the left, turns as streams of JSON lines. A turn goes on when another
+// thread is looked at.
+import { Answer, asked, element } from "./answer.js";
+import { meter } from "./meter.js";
 
 const $ = (id) => document.getElementById(id);
-const COLOURS = ["#0f766e", "#2563eb", "#7c3aed", "#16a34a", "#d97706", "#dc2626", "#64748b"];
-let thread = null;
-let running = null;
+const SILENCE_MS = 3000 * Number(document.body.dataset.heartbeat);
 
-function element(tag, className, text) {
-  const made = document.createElement(tag);
-  if (className) made.className = className;
-  if (text !== undefined) made.textContent = text;
-  return made;
-}
+let thread = null; // the one that is shown; null is a new one
+let shown = null; // its turn, while it runs
+const turns = new Map(); // every turn that runs, by thread
 
-function show(role, text) {
-  $("empty")?.remove();
-  const message = element("article", `message ${role}`);
-  message.setAttribute("aria-label", role === "user" ? "You" : "Answer");
-  const body = element("div", "text", text);
-  message.append(body);
-  $("log").append(message);
-  message.scrollIntoView({ block: "end" });
-  return { message, body };
-}
-
-function cameFrom(message, from) {
-  message.querySelector(".from")?.remove();
-  if (!from || !from.provider) return;
-  const row = element("div", "from");
-  const on = from.provider === "embedded" ? "embedded model" : from.provider;
-  row.append(element("span", "tag", `${from.model} · ${on}`));
-  if (from.cached) row.append(element("span", "tag cached", `from the ${from.cached} cache`));
-  if (from.usage) {
-    const { input_tokens: input, output_tokens: output } = from.usage;
-    row.append(element("span", "", `${input.toLocaleString("en")} tokens in, ${output.toLocaleString("en")} out`));
-  }
-  if (from.cost_usd) row.append(element("span", "", `$${Number(from.cost_usd).toFixed(4)}`));
-  if (from.latency_ms) row.append(element("span", "", `${(from.latency_ms / 1000).toFixed(1)} s`));
-  if (from.degraded) row.append(element("span", "tag degraded", from.degraded.message));
-  message.append(row);
-}
-
-function notice(text) {
+function notice(text, button) {
+  $("notice").replaceChildren(text || "");
+  if (button) $("notice").append(" ", button);
   $("notice").hidden = !text;
-  $("notice").textContent = text || "";
 }
 
-function meter(context) {
-  $("meter").hidden = !context;
-  if (!context) return;
-  const bar = $("meter-bar");
-  bar.replaceChildren();
-  let x = 0;
-  context.shares.forEach((share, place) => {
-    const width = Math.max(0.4, (100 * share.tokens) / Math.max(1, context.room));
-    const rect = document.createElementNS("http://www.w3.org/2000/svg", "rect");
-    for (const [name, value] of Object.entries({ x, y: 0, width, height: 6, fill: COLOURS[place % COLOURS.length] })) {
-      rect.setAttribute(name, value);
-    }
-    const title = document.createElementNS("http://www.w3.org/2000/svg", "title");
-    title.textContent = `${share.kind}: ${share.tokens.toLocaleString("en")} tokens`;
-    rect.append(title);
-    bar.append(rect);
-    x += width;
-  });
-  const left = context.left_out ? `; ${context.left_out} earlier messages in the archive` : "";
-  $("meter-text").textContent =
-    `Context: ${context.used.toLocaleString("en")} of ${context.room.toLocaleString("en")} tokens${left}`;
-  $("meter-text").title = context.shares.map((s) => `${s.kind}: ${s.tokens}`).join(", ");
+function waiting() {
+  const again = element("button", "", "Answer it now");
+  again.type = "button";
+  again.addEventListener("click", () => ask(null));
+  notice("The last question has no answer yet.", again);
 }
 
 async function problem(response) {
@@ -78,65 +31,86 @@ async function problem(response) {
   }
 }
 
+/** The JSON of an answer; null after a notice where there is none. */
+async function get(address) {
+  try {
+    const response = await fetch(address);
+    if (response.ok) return await response.json();
+    if (response.status === 401) location.assign("/login");
+    else notice(await problem(response));
+  } catch {
+    notice("The server can't be reached.");
+  }
+  return null;
+}
+
 async function loadThreads() {
-  const response = await fetch("/api/threads");
-  if (!response.ok) return notice(await problem(response));
-  const { threads } = await response.json();
-  const list = $("threads");
-  list.replaceChildren();
-  for (const item of threads) {
+  const found = await get("/api/threads");
+  if (!found) return;
+  const rows = found.threads.map((item) => {
     const button = element("button", "", item.title);
     button.type = "button";
     button.title = item.title;
-    button.dataset.thread = item.thread_id;
-    button.append(element("small", "", `${item.agent} · ${item.messages} messages`));
+    const busy = turns.has(item.thread_id) ? " · answering" : "";
+    button.append(element("small", "", `${item.agent} · ${item.messages} messages${busy}`));
     if (item.thread_id === thread) button.setAttribute("aria-current", "true");
     button.addEventListener("click", () => open(item.thread_id));
     const row = element("li");
     row.append(button);
-    list.append(row);
-  }
+    return row;
+  });
+  $("threads").replaceChildren(...rows);
 }
 
-function clear() {
-  running?.abort();
-  $("log").replaceChildren();
+function atEnd() {
+  const log = $("log");
+  return log.scrollHeight - log.scrollTop - log.clientHeight < 80;
+}
+
+function toEnd() {
+  $("log").scrollTop = $("log").scrollHeight;
+}
+
+function show(id) {
+  thread = id;
+  shown = turns.get(id) ?? null;
   notice("");
   meter(null);
+  history.replaceState(null, "", id ? `#${id}` : location.pathname);
+  $("log").replaceChildren();
+  busy();
 }
 
 async function open(id) {
-  clear();
   menu(false);
-  const response = await fetch(`/api/threads/${encodeURIComponent(id)}`);
-  if (!response.ok) return notice(await problem(response));
-  const found = await response.json();
-  thread = found.thread_id;
+  show(id);
+  const found = await get(`/api/threads/${encodeURIComponent(id)}`);
+  if (!found || thread !== id) return;
   $("agent").value = found.agent;
-  for (const item of found.messages) cameFrom(show(item.role, item.text).message, item.from);
+  for (const item of found.messages) {
+    if (item.role === "user") $("log").append(asked(item.text));
+    else {
+      const answer = new Answer();
+      answer.done(item.text, item.from);
+      $("log").append(answer.node);
+    }
+  }
+  if (shown) {
+    if (found.messages.at(-1)?.role !== "user") $("log").append(shown.question);
+    $("log").append(shown.answer.node);
+  } else if (found.waits) waiting();
   meter(found.context);
-  if (found.waits) waiting();
-  history.replaceState(null, "", `#${thread}`);
+  toEnd();
   loadThreads();
-}
-
-function waiting() {
-  notice("The last question has no answer yet. ");
-  const again = element("button", "", "Answer it now");
-  again.type = "button";
-  again.addEventListener("click", () => ask(null));
-  $("notice").append(again);
 }
 
 function startNew() {
-  clear();
-  thread = null;
+  menu(false);
+  show(null);
   const empty = element("p", "quiet", "Ask something. Every answer says where it came from.");
   empty.id = "empty";
   $("log").append(empty);
-  history.replaceState(null, "", location.pathname);
   loadThreads();
-  menu(false);
   $("text").focus();
 }
 
@@ -153,85 +127,128 @@ async function* lines(response) {
   }
 }
 
-function busy(is) {
-  $("send").hidden = is;
-  $("stop").hidden = !is;
-  $("agent").disabled = is;
+function busy() {
+  $("send").hidden = shown !== null;
+  $("stop").hidden = shown === null;
+  $("stop").disabled = false;
+  $("agent").disabled = shown !== null;
 }
 
 async function ask(text) {
   notice("");
-  if (text !== null) show("user", text);
-  const { message, body } = show("assistant", "");
-  message.classList.add("busy");
-  running = new AbortController();
-  const mine = running;
-  busy(true);
+  $("empty")?.remove();
+  const turn = { thread, answer: new Answer(), control: new AbortController(), heard: Date.now(), why: "" };
+  shown = turn;
+  if (thread) turns.set(thread, turn);
+  if (text !== null) {
+    turn.question = asked(text);
+    $("log").append(turn.question);
+  }
+  $("log").append(turn.answer.node);
+  $("said").textContent = "Answering.";
+  toEnd();
+  busy();
+  const clock = setInterval(() => watch(turn), 1000);
   try {
     const response = await fetch("/api/turns", {
       method: "POST",
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify({ agent: $("agent").value, text, thread_id: thread }),
-      signal: mine.signal,
+      signal: turn.control.signal,
     });
     if (!response.ok) throw new Error(await problem(response));
-    for await (const event of lines(response)) handle(event, message, body);
+    for await (const event of lines(response)) {
+      turn.heard = Date.now();
+      const follow = shown === turn && atEnd();
+      handle(event, turn);
+      if (follow) toEnd();
+    }
+    if (!turn.ended) throw new Error("");
   } catch (error) {
-    if (mine.signal.aborted) {
-      message.append(element("div", "from", "Stopped. Your message is kept in the thread."));
-    } else {
-      message.classList.add("error");
-      body.textContent = error.message;
-    }
+    failed(turn, turn.why || (error instanceof TypeError ? "" : error.message) || "The connection broke off.");
   } finally {
-    message.classList.remove("busy");
-    if (running === mine) {
-      running = null;
-      busy(false);
-      $("text").focus();
-      loadThreads();
+    clearInterval(clock);
+    turns.delete(turn.thread);
+    if (shown === turn) {
+      shown = null;
+      busy();
+      toEnd();
+      if ($("stop") === document.activeElement || document.activeElement === document.body) $("text").focus();
+      $("said").textContent = turn.answer.spoken();
     }
+    loadThreads();
   }
 }
 
-function handle(event, message, body) {
-  const log = $("log");
-  const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
-  if (event.type === "thread") {
-    thread = event.thread_id;
-    history.replaceState(null, "", `#${thread}`);
-  } else if (event.type === "token") {
-    body.textContent += event.text;
-  } else if (event.type === "tool") {
-    notice(`Using ${event.name} …`);
-  } else if (event.type === "restart") {
-    body.textContent = "";
-    notice(`The answer broke off; ${event.model} begins again.`);
-  } else if (event.type === "degraded") {
-    notice(event.message || event.degraded?.message || "Service is degraded.");
-  } else if (event.type === "context") {
-    meter(event);
-  } else if (event.type === "reply") {
-    body.textContent = event.answer;
-    notice(event.degraded ? event.degraded.message : "");
-    cameFrom(message, event);
-  } else if (event.type === "error") {
-    message.classList.add("error");
-    body.textContent = event.message;
-    if (event.code !== "thread_busy") waiting();
+/** Each second: how long it takes, and whether the server is still there. */
+function watch(turn) {
+  turn.answer.tick();
+  if (Date.now() - turn.heard > SILENCE_MS) {
+    turn.why = "The server has fallen silent.";
+    turn.control.abort();
   }
-  if (atEnd) log.scrollTop = log.scrollHeight;
+}
+
+function failed(turn, message) {
+  turn.answer.failed(message);
+  if (shown === turn && turn.thread) waiting();
+}
+
+function handle(event, turn) {
+  const here = shown === turn;
+  if (event.type === "thread") {
+    turn.thread = event.thread_id;
+    turns.set(turn.thread, turn);
+    if (here) {
+      thread = turn.thread;
+      history.replaceState(null, "", `#${thread}`);
+    }
+  } else if (event.type === "token") turn.answer.add(event.text);
+  else if (event.type === "tool") turn.answer.doing(`Using ${event.name}`);
+  else if (event.type === "step") turn.answer.doing(event.name.replaceAll("_", " "));
+  else if (event.type === "restart") {
+    turn.answer.restart();
+    if (here) notice(`The answer broke off; ${event.model} begins again.`);
+  } else if (event.type === "degraded" || event.type === "notice") {
+    if (here) notice(event.message || "Service is degraded.");
+  } else if (event.type === "context") {
+    if (here) meter(event);
+  } else if (event.type === "reply") {
+    turn.ended = true;
+    turn.answer.done(event.answer, event);
+    if (here) notice("");
+  } else if (event.type === "stopped") {
+    turn.ended = true;
+    turn.answer.stopped();
+    if (here && !event.kept) waiting();
+  } else if (event.type === "error") {
+    turn.ended = true;
+    if (event.code === "thread_busy") turn.answer.failed(event.message);
+    else failed(turn, event.message);
+  }
+}
+
+async function stop() {
+  const turn = shown;
+  if (!turn) return;
+  $("stop").disabled = true;
+  turn.why = "Stopped.";
+  const ended = turn.thread && (await fetch(`/api/threads/${encodeURIComponent(turn.thread)}/stop`, { method: "POST" }).then((r) => r.json()).catch(() => null));
+  // the turn may run in another server, or not have begun: then leaving is what ends it
+  if (!ended?.stopped) turn.control.abort();
+  else setTimeout(() => turn.control.abort(), 3000);
 }
 
 function menu(on) {
-  document.body.classList.toggle("open", on);
-  $("menu").setAttribute("aria-expanded", String(on));
+  const was = document.body.classList.toggle("open", on);
+  $("menu").setAttribute("aria-expanded", String(was));
+  if (was) $("new").focus();
 }
 
 $("form").addEventListener("submit", (event) => {
   event.preventDefault();
   const text = $("text").value;
-  if (running || !text.trim()) return;
+  if (shown || !text.trim()) return;
   $("text").value = "";
   ask(text);
 });
@@ -242,14 +259,21 @@ $("text").addEventListener("keydown", (event) => {
   }
 });
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape") {
-    running?.abort();
+  if (event.key !== "Escape") return;
+  if (document.body.classList.contains("open")) {
     menu(false);
-  }
+    $("menu").focus();
+  } else stop();
 });
-$("stop").addEventListener("click", () => running?.abort());
+$("stop").addEventListener("click", stop);
 $("new").addEventListener("click", startNew);
 $("menu").addEventListener("click", () => menu(!document.body.classList.contains("open")));
+$("main").addEventListener("click", (event) => {
+  if (event.target.id !== "menu") document.body.classList.contains("open") && menu(false);
+});
+$("agent").addEventListener("change", () => {
+  if (thread) startNew(); // a thread belongs to one agent
+});
 
 if (location.hash.length > 1) open(decodeURIComponent(location.hash.slice(1)));
-else loadThreads();
+else startNew();
