@@ -170,7 +170,7 @@ async def test_by_keyboard_alone(served: str, open_page: Any, simulator: Provide
     await page.get_by_text("word word").wait_for()
     assert await page.locator("#said").inner_text() == "Answering."
     await keys.press("Escape")
-    await page.get_by_text("stopped").wait_for()
+    await page.locator(".tag", has_text="stopped").wait_for()
     assert await page.evaluate("() => document.activeElement.id") == "text"
     await page.reload()
     await keys.press("Tab")
