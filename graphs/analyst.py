@@ -4,7 +4,6 @@ Queries run read-only in a process of their own; an answer whose numbers stand i
 back, and is never shown: after the last try the result itself is the answer.
 """
 
-import csv
 import hashlib
 import re
 from pathlib import Path
@@ -33,6 +32,7 @@ from allotrope.graphs.tables import chart as charts
 from allotrope.graphs.tables.engine import Engine, QueryError
 from allotrope.graphs.tables.numbers import unsupported
 from allotrope.graphs.tables.reading import SUFFIXES, describe, read_tables
+from allotrope.graphs.tables.saving import save
 from allotrope.settings import Settings
 
 if TYPE_CHECKING:
@@ -237,17 +237,8 @@ def draw(state: AnalystState, settings: Settings) -> Step:
 
     def work() -> list[str]:
         seed = f"{question_of(state)}\n{result['sql']}".encode()
-        folder = Path(output_folder(settings)) / f"analyst-{hashlib.sha256(seed).hexdigest()[:10]}"
-        folder.mkdir(parents=True, exist_ok=True)
-        saved = [folder / "query.sql", folder / "result.csv"]
-        saved[0].write_text("\n\n".join(f"{one['sql']};" for one in state["results"]) + "\n")
-        with saved[1].open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(columns)
-            writer.writerows(rows)
-        if chosen is not None:
-            saved += charts.draw(chosen, columns, rows, folder=folder, name="chart")
-        return [str(path) for path in saved]
+        name = f"analyst-{hashlib.sha256(seed).hexdigest()[:10]}"
+        return save(Path(output_folder(settings)) / name, state["results"], chart=chosen)
 
     try:
         return {"saved": (yield Work(work))}

@@ -4,28 +4,19 @@ Sub-questions are looked up in parallel; every sentence of the report is checked
 passages it cites, and what isn't verified is marked for the reader.
 """
 
-import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NotRequired
 
 from langgraph.types import Send
 
-from allotrope.exceptions import AllotropeError, InputError
+from allotrope.exceptions import AllotropeError
 from allotrope.graphs.answers import listed, without_thoughts
 from allotrope.graphs.building import again_while_wrong, pass_on, step_graph
 from allotrope.graphs.nodes import RESPOND
 from allotrope.graphs.parts import LazyParts, Parts
 from allotrope.graphs.sources import citations
-from allotrope.graphs.sources.files import allowed_file, inside
-from allotrope.graphs.sources.index import (
-    Embed,
-    Passage,
-    Source,
-    cached_passages,
-    search,
-)
-from allotrope.graphs.sources.loading import SUFFIXES
-from allotrope.graphs.sources.web import fetch
+from allotrope.graphs.sources.gathering import read_sources, sources_in
+from allotrope.graphs.sources.index import Embed, Passage, cached_passages, search
+from allotrope.graphs.sources.reporting import notes_text, numbered, report_text
 from allotrope.graphs.state import AgentInput, AgentOutput, AgentState
 from allotrope.graphs.steps import (
     REPORT,
@@ -44,15 +35,6 @@ if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph
     from langgraph.store.base import BaseStore
     from langgraph.types import Checkpointer
-
-MAX_FILES = 200
-_URL = re.compile(r"https?://[^\s<>\"'`]+", re.IGNORECASE)
-_PATH = re.compile(
-    r"[\"'`]([^\"'`\n]+)[\"'`]"
-    rf"|([^\s\"'`,;()<>]+(?:{'|'.join(map(re.escape, SUFFIXES))})"
-    r"|(?:~|\.{1,2})?/?[\w.-]+(?:/[\w.-]+)*/)(?![\w/]|\.\w)",
-    re.IGNORECASE,
-)
 
 
 def noted(
@@ -102,81 +84,6 @@ class ResearcherOutput(AgentOutput):
 
     notes: NotRequired[Annotated[list[dict[str, Any]], noted]]
     wrong: NotRequired[list[str]]
-
-
-def sources_in(text: str) -> list[str]:
-    """The addresses, files and folders that a text names, in order.
-
-    A quoted name counts only when it looks like a path: with a slash or a known suffix.
-    """
-    urls = [url.rstrip(".,;:!?)]") for url in _URL.findall(text)]
-    rest = _URL.sub(" ", text)
-    paths = []
-    for quoted, bare in _PATH.findall(rest):
-        if bare or "/" in quoted or quoted.lower().endswith(SUFFIXES):
-            paths.append(quoted or bare)
-    return list(dict.fromkeys([*urls, *paths]))
-
-
-def read_sources(names: list[str], settings: Settings) -> tuple[list[Source], list[str]]:
-    """Reads what the user named; blocks.
-
-    Args:
-        names: Files, folders and addresses.
-        settings: Folders and limits.
-
-    Returns:
-        The sources, and a sentence for each that can't be read.
-    """
-    limits = settings.agents
-    most = limits.max_file_mb * 1_000_000
-    found: list[Source] = []
-    problems: list[str] = []
-    for name in names:
-        try:
-            if "://" in name:
-                page = fetch(
-                    name,
-                    max_bytes=limits.max_download_mb * 1_000_000,
-                    timeout_s=limits.download_timeout_s,
-                    private_hosts=limits.private_hosts,
-                )
-                found.append(Source(page.url, page.body, _kind(page.media_type)))
-                continue
-            path = inside(name, roots=limits.file_roots)
-            files = _files_below(path) if path.is_dir() else [path]
-            if not files:
-                raise InputError(f"The folder {name} has no documents that can be read.")
-            for file in files:
-                good = allowed_file(file, roots=limits.file_roots, max_bytes=most)
-                label = name if file == path else str(Path(name) / file.relative_to(path))
-                found.append(Source(label, good.read_bytes(), file.name))
-        except AllotropeError as exc:
-            problems.append(str(exc))
-    return found, problems
-
-
-def _files_below(folder: Path) -> list[Path]:
-    files = [
-        path
-        for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in SUFFIXES
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    ]
-    if len(files) > MAX_FILES:
-        raise InputError(
-            f"The folder has {len(files)} documents; {MAX_FILES} is the limit.",
-            hint="Name a smaller folder.",
-        )
-    return files
-
-
-def _kind(media_type: str) -> str:
-    for part, name in (("pdf", "page.pdf"), ("wordprocessingml", "page.docx"), ("csv", "page.csv")):
-        if part in media_type:
-            return name
-    return "page.html" if "html" in media_type else "page.txt"
 
 
 def ingest(state: ResearcherState, settings: Settings) -> Step:
@@ -276,7 +183,7 @@ def make_look_up(embed: Embed | None) -> Any:
 def write(state: ResearcherState, settings: Settings) -> Step:
     """Writes the report from the notes."""
     tell("step", name="write")
-    values: dict[str, Any] = {"question": question_of(state), "notes": _noted(state)}
+    values: dict[str, Any] = {"question": question_of(state), "notes": notes_text(state)}
     if state["wrong"]:
         values["correction"] = " ".join(state["wrong"])[:2000]
     elif state["repairs"]:
@@ -287,86 +194,15 @@ def write(state: ResearcherState, settings: Settings) -> Step:
 
 def verify(state: ResearcherState, settings: Settings) -> dict[str, Any]:
     """Checks every sentence of the report against the passages it cites."""
-    numbered = {number: one["text"] for number, one in _numbered(state).items()}
-    wrong = citations.problems(citations.check(state["draft"], numbered))
+    passages = {number: one["text"] for number, one in numbered(state).items()}
+    wrong = citations.problems(citations.check(state["draft"], passages))
     good = bool(state["draft"]) and not wrong
     return {"wrong": wrong, "repairs": 0 if good else state["repairs"] + 1}
 
 
 def report(state: ResearcherState, settings: Settings) -> dict[str, Any]:
     """The report, marked where it isn't verified, with its sources."""
-    return final(_report(state), state["origin"])
-
-
-def _report(state: ResearcherState) -> str:
-    if state["trouble"]:
-        return state["trouble"]
-    numbered = _numbered(state)
-    unread = "\n".join(f"Not read: {problem}" for problem in state["problems"])
-    if not numbered:
-        nothing = "Nothing in the sources answers the question. Read: " + ", ".join(state["read"])
-        return f"{nothing}\n{unread}".strip()
-    if state["draft"]:
-        lines = citations.check(state["draft"], {n: p["text"] for n, p in numbered.items()})
-        text = citations.marked(lines)
-        used = {mark for line in lines for one in line for mark in one.marks}
-        bad = sum(one.problem is not None for line in lines for one in line)
-    else:
-        text, used, bad = "The model wrote no report. These passages fit best:", set(numbered), 0
-    cited = [
-        f"[{number}] {one['source']}, {one['place']}"
-        for number, one in numbered.items()
-        if number in used
-    ]
-    parts = [text]
-    if cited:
-        parts.append("Sources:\n" + "\n".join(cited))
-    else:
-        found = [f"{one['source']}, {one['place']}" for one in numbered.values()]
-        parts.append("No source is cited. Passages that were found:\n" + "\n".join(found))
-    if bad:
-        one = "1 sentence is" if bad == 1 else f"{bad} sentences are"
-        parts.append(f"{one} marked [unverified]: no cited passage holds what it says.")
-    if unread:
-        parts.append(unread)
-    return "\n\n".join(parts)
-
-
-def _numbered(state: ResearcherState) -> dict[int, dict[str, str]]:
-    """The passages of all notes with their numbers in the report; the same passage has one."""
-    numbers: dict[int, dict[str, str]] = {}
-    for note in state["notes"]:
-        for passage in note["passages"]:
-            if passage not in numbers.values():
-                numbers[len(numbers) + 1] = passage
-    return numbers
-
-
-_NOTE = re.compile(r"^\W*((?:\[\d{1,2}\]\s*)+)(.+)$")
-
-
-def _noted(state: ResearcherState) -> str:
-    """The notes with the numbers of the report; a note without a passage is left out."""
-    numbered = _numbered(state)
-    blocks = []
-    for note in state["notes"]:
-        own = note["passages"]
-        lines = []
-        for line in note["text"].split("\n"):
-            match = _NOTE.match(line.strip())
-            if not match:
-                continue
-            marks = [int(n) for n in re.findall(r"\d+", match[1]) if 0 < int(n) <= len(own)]
-            outer = [n for n, p in numbered.items() if any(p == own[m - 1] for m in marks)]
-            if outer:
-                lines.append("".join(f"[{n}]" for n in outer) + f" {match[2]}")
-        if not lines and own:  # no usable notes: the passages themselves
-            for number, passage in numbered.items():
-                if passage in own:
-                    lines.append(f"[{number}] {' '.join(passage['text'].split())}")
-        if lines:
-            blocks.append(f"{note['question']}\n" + "\n".join(lines))
-    return "\n\n".join(blocks)
+    return final(report_text(state), state["origin"])
 
 
 def after_ingest(state: ResearcherState) -> str:

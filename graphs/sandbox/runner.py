@@ -1,13 +1,10 @@
 """Runs code that a model wrote in a bounded process of its own, and says honestly what happened."""
 
 import asyncio
-import contextlib
 import json
 import os
 import secrets
-import selectors
 import shutil
-import signal
 import subprocess
 import sys
 import sysconfig
@@ -15,13 +12,14 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from allotrope.exceptions import InputError, StoreError
 from allotrope.graphs.sandbox import bootstrap, launcher
+from allotrope.graphs.sandbox.watching import Output, end, lines, watch
 
 MAX_FILES = 50
 MAX_CHARS = 1_000_000
@@ -225,30 +223,6 @@ def _readable() -> list[str]:
     return chosen
 
 
-@dataclass
-class _Output:
-    """Keeps the head and the tail of a stream."""
-
-    limit: int
-    head: bytearray = field(default_factory=bytearray)
-    tail: bytearray = field(default_factory=bytearray)
-    dropped: int = 0
-
-    def add(self, data: bytes) -> None:
-        room = self.limit // 2 - len(self.head)
-        self.head += data[: max(room, 0)]
-        self.tail += data[max(room, 0) :]
-        extra = len(self.tail) - self.limit // 2
-        if extra > 0:
-            del self.tail[:extra]
-            self.dropped += extra
-
-    def text(self) -> str:
-        middle = f"\n[... {self.dropped} bytes dropped ...]\n" if self.dropped else ""
-        whole = self.head.decode(errors="replace") + middle + self.tail.decode(errors="replace")
-        return whole.replace("\x00", "")
-
-
 def _run(
     files: Mapping[str, str],
     program: str,
@@ -295,13 +269,21 @@ def _run(
         )
         os.close(writer)
         writer = -1
-        output = _Output(limits.output_bytes)
+        output = Output(limits.output_bytes)
         try:
-            ended, report = _watch(process, reader, json.dumps(job), output, limits, cancel)
+            ended, report = watch(
+                process,
+                reader,
+                json.dumps(job),
+                output,
+                cancel,
+                wall_s=limits.wall_s,
+                memory_mb=limits.memory_mb,
+            )
         finally:
-            _end(process)
-        lines = _lines(report)
-        first = lines[0] if lines else {}
+            end(process)
+        told = lines(report)
+        first = told[0] if told else {}
         if "network" not in first:
             reason = first.get("broken", output.text().strip()[-300:] or "no reason given")
             if isolate and ended is None:
@@ -309,7 +291,7 @@ def _run(
                     files, program, name, limits, isolate=False, cancel=cancel, readable=readable
                 )
             raise StoreError(f"The sandbox can't be started: {reason}.")
-        found = next((line for line in lines[1:] if line.get("secret") == secret), None)
+        found = next((line for line in told[1:] if line.get("secret") == secret), None)
         isolation = Isolation(first["network"], first["files"], first["processes"])
         code = process.returncode
         if ended is None and not isolation.processes and code == 124:
@@ -341,85 +323,3 @@ def _judge(code: int, found: dict[str, Any] | None, *, tests: bool) -> Any:
     if not found["passed"]:
         return "no_tests" if code in (0, 5) else "failed"
     return "ok" if code == 0 else "failed"
-
-
-def _watch(
-    process: "subprocess.Popen[bytes]",
-    reader: int,
-    job: str,
-    output: _Output,
-    limits: Limits,
-    cancel: threading.Event | None,
-) -> tuple[str | None, bytes]:
-    """Feeds the job, reads until the end, and says why it was stopped, if it was."""
-    assert process.stdin is not None
-    assert process.stdout is not None
-    with contextlib.suppress(BrokenPipeError):
-        process.stdin.write(job.encode())
-        process.stdin.close()
-    report = bytearray()
-    # Without namespaces the launcher keeps the time itself; it gets a moment more.
-    deadline = time.monotonic() + limits.wall_s + 0.5
-    weigh = 0.0
-    with selectors.DefaultSelector() as selector:
-        selector.register(process.stdout, selectors.EVENT_READ)
-        selector.register(reader, selectors.EVENT_READ)
-        while selector.get_map():
-            for key, _ in selector.select(timeout=0.05):
-                data = os.read(key.fd, 65_536)
-                if not data:
-                    selector.unregister(key.fileobj)
-                elif key.fd == reader:
-                    report += data[: 100_000 - len(report)]
-                else:
-                    output.add(data)
-            now = time.monotonic()
-            if process.poll() is not None and now > weigh + 0.2:
-                break
-            if cancel is not None and cancel.is_set():
-                return "cancelled", bytes(report)
-            if now > deadline:
-                return "timeout", bytes(report)
-            if now > weigh + 0.1:
-                weigh = now
-                if _memory(process.pid) > limits.memory_mb << 20:
-                    return "memory", bytes(report)
-    try:
-        process.wait(timeout=max(0.0, deadline - time.monotonic()))
-    except subprocess.TimeoutExpired:
-        return "timeout", bytes(report)
-    return None, bytes(report)
-
-
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    if process.stdout is not None:
-        process.stdout.close()
-
-
-def _memory(pid: int) -> int:
-    """Bytes that a process and all below it hold (Linux; elsewhere 0)."""
-    total, todo = 0, [pid]
-    page = os.sysconf("SC_PAGE_SIZE")
-    while todo:
-        one = todo.pop()
-        try:
-            total += int(Path(f"/proc/{one}/statm").read_text().split()[1]) * page
-            todo += map(int, Path(f"/proc/{one}/task/{one}/children").read_text().split())
-        except (OSError, ValueError, IndexError):
-            continue
-    return total
-
-
-def _lines(report: bytes) -> list[dict[str, Any]]:
-    found = []
-    for line in report.split(b"\n"):
-        try:
-            value = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(value, dict):
-            found.append(value)
-    return found
