@@ -48,6 +48,11 @@ class GuardedChatModel(BaseChatModel):
     provider: str = "unknown"
     _guard: Guard = PrivateAttr(default_factory=Guard)
 
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        """No: breaker, cache and client aren't data; build the model from the settings again."""
+        return False
+
     def guard_with(self, guard: Guard) -> None:
         """Puts breaker, retries and timeouts in front of this model; without it there are none."""
         self._guard = guard

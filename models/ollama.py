@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from langchain_core.language_models.base import LangSmithParams
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_ollama import ChatOllama
 
@@ -23,6 +24,13 @@ class OllamaChat(CachingChatModel, GuardedChatModel, ChatOllama):
     """`ChatOllama` with clear errors and provenance."""
 
     provider: str = "ollama"
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        """What traces say of a call: with the model of the call, where it names one."""
+        params = super()._get_ls_params(stop=stop, **kwargs)
+        if kwargs.get("model"):
+            params["ls_model_name"] = str(kwargs["model"])
+        return params
 
     def prepare(
         self, messages: list[BaseMessage], kwargs: dict[str, Any]
