@@ -8,6 +8,7 @@ from langchain_ollama import ChatOllama
 
 from allotrope.models.cache.chat import CachingChatModel
 from allotrope.models.guarded import GuardedChatModel
+from allotrope.models.http import tls
 from allotrope.settings.sections import OllamaSettings
 
 OPENAI_ONLY = frozenset(
@@ -81,7 +82,7 @@ def build_ollama(settings: OllamaSettings, **arguments: Any) -> OllamaChat:
         "model": settings.model,
         "base_url": settings.host,
         "num_ctx": settings.num_ctx,
-        "client_kwargs": {"timeout": timeout},
+        "client_kwargs": {"timeout": timeout, "verify": tls()},
         "profile": {"max_input_tokens": settings.num_ctx, "tool_calling": True},
     }
     return OllamaChat(**{**given, **arguments})

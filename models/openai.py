@@ -9,7 +9,7 @@ from langchain_openai import ChatOpenAI
 from allotrope.exceptions import SettingsError
 from allotrope.models.cache.chat import CachingChatModel
 from allotrope.models.guarded import GuardedChatModel
-from allotrope.models.http import async_client
+from allotrope.models.http import async_client, sync_client
 from allotrope.settings.sections import OpenAISettings
 
 
@@ -68,6 +68,7 @@ def build_openai(settings: OpenAISettings, **arguments: Any) -> OpenAIChat:
         # it also waits for the first chunk, which a reasoning model sends late
         "stream_chunk_timeout": max(settings.first_token_timeout_s, settings.idle_timeout_s),
         "use_responses_api": settings.use_responses_api or None,
+        "http_client": sync_client(timeout),
         "http_async_client": async_client(timeout),
     }
     return OpenAIChat(**{**given, **arguments})
