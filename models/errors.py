@@ -248,8 +248,17 @@ def _code(exc: BaseException) -> str | None:
                 return found.lower()
     if type(exc) is ValueError:
         return _code_in_words(str(exc))
+    if type(exc).__name__ == "ValidationError" and _about_tool_calls(exc):
+        return "tool_call"
     # llama.cpp repeats the HTTP status in `code`
     return code if isinstance(code, str) and not code.isdigit() else None
+
+
+def _about_tool_calls(exc: BaseException) -> bool:
+    """Whether Ollama's client, which reads replies by pydantic, stumbled over a call of a tool."""
+    errors = getattr(exc, "errors", None)
+    places = [error.get("loc", ()) for error in errors()] if callable(errors) else []
+    return any("tool_calls" in place for place in places)
 
 
 def _code_in_words(text: str) -> str | None:

@@ -1,6 +1,7 @@
 """The guarded chain against the simulator: every outage ends in an answer or in every cause."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -46,9 +47,9 @@ def settings_for(sim: ProviderSimulator, **more: Any) -> Settings:
         openai={
             "api_key": "sk-simulator",
             "base_url": sim.openai_url,
-            "first_token_timeout_s": 0.4,
-            "idle_timeout_s": 0.4,
-            "timeout_s": 2.0,
+            "first_token_timeout_s": 10.0,
+            "idle_timeout_s": 10.0,
+            "timeout_s": 20.0,
             **more.pop("openai", {}),
         },
         ollama={"host": sim.ollama_url, **more.pop("ollama", {})},
@@ -56,6 +57,9 @@ def settings_for(sim: ProviderSimulator, **more: Any) -> Settings:
         resilience={"first_wait_s": 0.01, "slow_after_s": None, **more},
     )
 
+
+HASTY = {"first_token_timeout_s": 0.15, "idle_timeout_s": 0.15, "timeout_s": 0.15}
+"""Timeouts for requests that are never answered; any other could meet them on a busy machine."""
 
 _made: dict[str, tuple[Settings, FailoverChain]] = {}
 
@@ -157,8 +161,7 @@ async def test_a_hiccup_is_retried(sim: ProviderSimulator, ask: Ask) -> None:
 async def test_an_outage_ends_in_the_fallbacks_answer(
     sim: ProviderSimulator, ask: Ask, kind: str, error: str, requests: int
 ) -> None:
-    more = {"timeout_s": 0.4} if "stream" not in ask.way else {}
-    chain, _ = chain_for(sim, openai=more)
+    chain, _ = chain_for(sim, openai=HASTY if kind in ("hang", "stall") else {})
     if kind == "stall":
         sim.faults.add(kind, provider="openai", after_tokens=0)
     else:
@@ -245,7 +248,9 @@ async def test_when_all_fail_every_cause_is_there(sim: ProviderSimulator, ask: A
 async def test_a_stream_that_breaks_begins_again_and_adds_up(
     sim: ProviderSimulator, kind: str, way: str
 ) -> None:
-    chain, _ = chain_for(sim)
+    # a sync stream has one socket timeout, the longer of the two
+    waits = {"first_token_timeout_s": 1.0, "idle_timeout_s": 0.3} if kind == "stall" else {}
+    chain, _ = chain_for(sim, openai=waits)
     sim.script([Reply("One two three four five six.")], provider="openai")
     sim.script([Reply("Seven eight.")], provider="ollama")
     sim.faults.add(kind, provider="openai", after_tokens=3)
@@ -315,6 +320,37 @@ async def test_a_tool_call_that_misses_its_schema(sim: ProviderSimulator, ask: A
     assert stamp(message)["attempts"] == 2
 
 
+@pytest.mark.parametrize("provider", ["openai", "ollama"])
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ("malformed_json", None),  # the client's JSONDecodeError: the model isn't to blame
+        ("broken_tool_call", "called a tool with arguments that are not valid JSON"),
+        ("empty", "Your last reply was empty"),
+    ],
+)
+async def test_a_reply_nobody_can_use_is_asked_for_once_more_then_given_up(
+    sim: ProviderSimulator, ask: Ask, provider: str, fault: str, told: str | None
+) -> None:
+    chain, circuits = chain_for(sim, openai={"enabled": provider == "openai"})
+    sim.script([Reply("Well.")], provider=provider)
+    sim.faults.add(fault, provider=provider, times=1)
+    assert stamp(await ask(chain.bind_tools([weather])))["attempts"] == 2
+    first, second = (r.body["messages"] for r in sim.chats(provider))
+    assert len(second) - len(first) == (told is not None)
+    assert told is None or told in str(second[-1])
+    assert all(circuits.look(name).consecutive == 0 for name in circuits.names())
+
+    sim.faults.add(fault, provider=provider)
+    if provider == "openai":
+        assert stamp(await ask(chain.bind_tools([weather])))["provider"] == "ollama"
+    else:
+        with pytest.raises(ours.AllProvidersFailedError) as failed:
+            await ask(chain.bind_tools([weather]))
+        assert isinstance(failed.value.causes[0], ours.MalformedReplyError)
+    assert asked(sim, provider) == 4
+
+
 class City(BaseModel):
     """A city."""
 
@@ -322,15 +358,30 @@ class City(BaseModel):
     country: str
 
 
-def test_structured_output_that_misses_its_schema(sim: ProviderSimulator) -> None:
+async def test_structured_output_that_misses_its_schema(sim: ProviderSimulator, ask: Ask) -> None:
     chain, _ = chain_for(sim)
-    sim.script(
-        [Reply('{"name": "Rome"}'), Reply('{"name": "Rome", "country": "Italy"}')],
-        provider="openai",
-    )
+    whole = {"name": "Rome", "country": "Italy"}
     schema = {**City.model_json_schema(), "title": "City"}
-    structured = chain.with_structured_output(schema, method="json_schema")
-    assert structured.invoke("Which city?") == {"name": "Rome", "country": "Italy"}
+    structured: Any = chain.with_structured_output(schema, method="json_schema")
+
+    async def city() -> Any:
+        if ask.way == "invoke":
+            return structured.invoke("Which city?")
+        if ask.way == "ainvoke":
+            return await structured.ainvoke("Which city?")
+        if ask.way == "stream":
+            return list(structured.stream("Which city?"))[-1]
+        return [part async for part in structured.astream("Which city?")][-1]
+
+    sim.script([Reply('{"name": "Rome"}'), Reply(json.dumps(whole))], provider="openai")
+    sim.script([Reply(json.dumps(whole))], provider="ollama")
+    assert await city() == whole
+    if "stream" in ask.way:  # the wrong one was seen already: it begins anew, with the next model
+        assert (asked(sim, "openai"), asked(sim, "ollama")) == (1, 1)
+        assert counters.counts()["allotrope_stream_restarts_total"]
+    else:
+        last = sim.chats("openai")[-1].body["messages"][-1]
+        assert "did not fit the required schema" in str(last)
 
 
 async def test_openai_only_arguments_and_content_stay_with_openai(

@@ -127,7 +127,7 @@ async def test_calls_under_way_go_to_the_fallback_long_before_their_timeout(
     for answer in answers:
         told = answer.response_metadata["allotrope"]
         assert told["provider"] == "ollama"
-        assert told["failover"][0]["error"] == "ProviderTimeoutError"
+        assert told["failover"][0]["error"] in ("ProviderTimeoutError", "CircuitOpenError")
         assert "doesn't answer in time" in told["degraded"]["message"]
     name = next(n for n in circuits.names() if n.endswith("/o3"))
     assert (circuits.look(name).state, circuits.look(name).reason) == ("open", "overdue")
@@ -141,7 +141,7 @@ async def test_off_by_setting_and_never_for_two_calls(sim: ProviderSimulator) ->
             await chain.ainvoke("hi")
         sim.faults.add("hang", provider="openai")
         tasks = [asyncio.create_task(chain.ainvoke("hi")) for _ in range(calls)]
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(0.6)  # twice the limit
         assert not any(task.done() for task in tasks)
         assert all(circuits.look(name).state == "closed" for name in circuits.names())
         for task in tasks:
@@ -153,13 +153,13 @@ async def test_calls_in_threads_open_it_for_the_next_caller(sim: ProviderSimulat
     chain, circuits = chain_for(sim)
     for _ in range(10):
         chain.invoke("hi")
-    fault = sim.faults.add("slow", provider="openai", seconds=3.0)
+    fault = sim.faults.add("slow", provider="openai", seconds=1.8)
     waiting = [asyncio.create_task(asyncio.to_thread(chain.invoke, "hi")) for _ in range(3)]
     name = next(n for n in circuits.names() if n.endswith("/o3"))
     async with asyncio.timeout(10):
         while len(sim.chats("openai")) < 13:  # noqa: ASYNC110  # the server has no event of ours
             await asyncio.sleep(0.05)
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(0.7)
         message = await asyncio.to_thread(chain.invoke, "hi")
     assert message.response_metadata["allotrope"]["provider"] == "ollama"
     assert circuits.look(name).reason == "overdue"
