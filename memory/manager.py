@@ -343,9 +343,10 @@ class ConversationMemory:
 
     def _mark_corrected(self, later: Archived, *, thread: str, tenant: str) -> None:
         """Marks the newest earlier statement of the same speaker that a correction replaces."""
+        found = self.recall.find(tenant, thread, later.text)[:20]
         earlier = [
             message
-            for message in self.archive.search(tenant, thread, later.text, limit=20)
+            for message in (item.message for item in found)
             if message.seq < later.seq
             and message.speaker == later.speaker
             and message.superseded_by is None

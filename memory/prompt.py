@@ -20,7 +20,8 @@ from allotrope.settings.memory import MemorySettings
 _ALWAYS_RECENT = 2
 _RECENT_SHARE = 0.15
 _SUMMARY_SHARE = 0.10
-_UNSURE_SHARE = 0.5
+_SUMMARY_SHARE_WHEN_SURE = 0.05
+_UNSURE_SHARE = 0.75
 _LONGEST_SHARE = 0.25
 
 
@@ -184,9 +185,12 @@ def _block(
 ) -> tuple[BaseMessage | None, str, list[Chosen]]:
     """The memory message within `left` tokens, its notes (pinned and summary) and its lines."""
     frame = counter.message(build("x", ()) or ToolMessage("", tool_call_id=""))
-    notes = _notes(remembered, max(0, left - frame), whole, counter, settings)
+    sure = _sure(remembered)
+    # a question that finds its own messages needs the summary less
+    part = int(whole * (_SUMMARY_SHARE_WHEN_SURE if sure else _SUMMARY_SHARE))
+    notes = _notes(remembered, max(0, left - frame), part, counter, settings)
     room = left - frame - (counter.text(notes) if notes else 0)
-    share = 1.0 if _sure(remembered) else _UNSURE_SHARE
+    share = 1.0 if sure else _UNSURE_SHARE
     shown = {str(message.id) for piece in recent for message in piece.messages}
     found = [item for item in remembered.found if item.message.message_id not in shown]
     room = min(int(room * share), settings.recall_tokens)
@@ -211,7 +215,7 @@ def _block(
 
 
 def _notes(
-    remembered: Remembered, left: int, whole: int, counter: TokenCounter, settings: MemorySettings
+    remembered: Remembered, left: int, part: int, counter: TokenCounter, settings: MemorySettings
 ) -> str:
     parts: list[str] = []
     used = 0
@@ -223,7 +227,7 @@ def _notes(
     pinned = "Pinned:\n" + "\n".join(parts) if parts else ""
     summary = ""
     if remembered.summary is not None and settings.summary_tokens:
-        most = min(settings.summary_tokens, int(whole * _SUMMARY_SHARE), left - used)
+        most = min(settings.summary_tokens, part, left - used)
         summary = render_summary(remembered.summary, tokens=max(0, most), counter=counter)
     return "\n".join(part for part in (pinned, summary) if part)
 

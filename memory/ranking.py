@@ -120,10 +120,7 @@ def score(
 
     if not candidates or not question.words:
         return {candidate.row: 0.0 for candidate in candidates}
-    counts = np.array(
-        [[candidate.words.get(word, 0) for candidate in candidates] for word in question.words],
-        dtype=np.float64,
-    )
+    counts = _counts(candidates, question)
     weight = np.array(list(question.words.values()))
     rarity = np.array([corpus.rarity(word) for word in question.words])
     lengths = np.array([max(1, candidate.length) for candidate in candidates], dtype=np.float64)
@@ -141,6 +138,16 @@ def score(
     spread = np.maximum(_shifted(value, before), _shifted(value, after))
     value = np.maximum(value, weights.spread * spread)
     return {candidate.row: float(value[i]) for i, candidate in enumerate(candidates)}
+
+
+def _counts(candidates: Sequence[Candidate], question: Question) -> Floats:
+    """How often each word of the question (rows) occurs in each candidate (columns)."""
+    place = {word: index for index, word in enumerate(question.words)}
+    counts = np.zeros((len(place), len(candidates)))
+    for column, candidate in enumerate(candidates):
+        for word in place.keys() & candidate.words.keys():
+            counts[place[word], column] = candidate.words[word]
+    return counts
 
 
 def _neighbours(candidates: Sequence[Candidate]) -> tuple[Ints, Ints]:

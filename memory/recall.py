@@ -1,20 +1,20 @@
 """Recall: which archived messages bear on what is being talked about now."""
 
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
-from threading import Lock
 
 from allotrope.memory.archive import Archive, Archived, ThreadFacts
-from allotrope.memory.dates import Span, asks_when, spans, speaks_of_time
-from allotrope.memory.ranking import Candidate, Corpus, Question, Weights, score, with_feedback
+from allotrope.memory.dates import Span, asks_when, spans
+from allotrope.memory.known import Known, KnownMessages
+from allotrope.memory.ranking import Corpus, Question, Weights, score, with_feedback
 from allotrope.memory.words import bag, words
 
-_POSTINGS = 200
-_FEEDBACK_POSTINGS = 60
-_POOL = 200
-_BEST = 60
+_POSTINGS = 400
+_FEEDBACK_POSTINGS = 120
+_POOL = 300
+_BEST = 100
 _BEFORE = 0.2
 """Bounds of one recall, whatever the thread's length: rows read per word, rows scored, rows
 whose neighbours are read too; and the weight of words from the turn before."""
@@ -53,8 +53,7 @@ class Recall:
         self._archive = archive
         self._weights = weights or Weights()
         self._embed = embed
-        self._seen: OrderedDict[int, Candidate] = OrderedDict()
-        self._lock = Lock()
+        self._known = KnownMessages(archive)
 
     def find(self, tenant: str, thread: str, text: str, *, before: str = "") -> list[Recalled]:
         """Messages that bear on a text, best first.
@@ -74,26 +73,24 @@ class Recall:
         if not pool:
             return []
         corpus = Corpus(facts.messages, facts.words / facts.messages, frequency)
-        loaded: dict[int, Archived] = {}
-        messages = self._load(facts, pool, loaded)
-        candidates = [self._candidate(message) for message in messages]
-        scores = score(candidates, question, corpus, self._weights)
+        found = self._load(facts, pool)
+        scores = score([one.candidate for one in found], question, corpus, self._weights)
+        candidates = [one.candidate for one in found]
         wider = with_feedback(question, candidates, scores, corpus, self._weights)
         if wider is not question:
             more = self._pool(facts, wider, frequency, _FEEDBACK_POSTINGS)
-            messages = self._load(
-                facts, list(dict.fromkeys([*pool[:_BEST], *more]))[:_POOL], loaded
-            )
-            candidates = [self._candidate(message) for message in messages]
-            scores = score(candidates, wider, corpus, self._weights)
+            rows = list(dict.fromkeys([*pool[:_BEST], *more]))[:_POOL]
+            found = self._load(facts, rows)
+            scores = score([one.candidate for one in found], wider, corpus, self._weights)
+        messages = [one.message for one in found]
         if self._embed is not None:
             scores = self._fused(text, messages, scores)
-        found = [
+        recalled = [
             Recalled(message, scores[message.row])
             for message in messages
             if scores[message.row] > 0
         ]
-        return sorted(found, key=lambda item: (-item.score, -item.message.seq))
+        return sorted(recalled, key=lambda item: (-item.score, -item.message.seq))
 
     def _question(self, text: str, before: str, facts: ThreadFacts) -> Question:
         folded = text.casefold()
@@ -136,48 +133,19 @@ class Recall:
         last = datetime.combine(span.last, time.max, UTC)
         return self._archive.between(facts, first, last, limit=100)
 
-    def _load(
-        self, facts: ThreadFacts, rows: Sequence[int], loaded: dict[int, Archived]
-    ) -> list[Archived]:
-        """The rows and the neighbours of the best ones; what was loaded before isn't read again."""
-        for message in self._archive.rows(facts, [row for row in rows if row not in loaded]):
-            loaded[message.row] = message
-        messages = [loaded[row] for row in rows if row in loaded]
-        here = {message.seq for message in messages}
+    def _load(self, facts: ThreadFacts, rows: Sequence[int]) -> list[Known]:
+        """The rows, and the neighbours of the best ones, in the order of the thread."""
+        found = self._known.rows(facts, rows)
+        here = {one.message.seq for one in found}
         best = set(rows[:_BEST])
         wanted = {
             seq
-            for message in messages
-            for seq in (message.seq - 1, message.seq + 1)
-            if message.row in best and seq not in here and 0 <= seq < facts.messages
+            for one in found
+            for seq in (one.message.seq - 1, one.message.seq + 1)
+            if one.message.row in best and seq not in here and 0 <= seq < facts.messages
         }
-        around = [message for message in loaded.values() if message.seq in wanted]
-        wanted -= {message.seq for message in around}
-        for message in self._archive.at_positions(facts, sorted(wanted)):
-            loaded[message.row] = message
-            around.append(message)
-        return sorted([*messages, *around], key=lambda message: message.seq)
-
-    def _candidate(self, message: Archived) -> Candidate:
-        with self._lock:
-            known = self._seen.get(message.row)
-            if known is not None:
-                return known
-        candidate = Candidate(
-            row=message.row,
-            seq=message.seq,
-            session=message.session,
-            speaker=message.speaker.casefold(),
-            day=message.at.date(),
-            words=Counter(message.words),
-            tells_time=speaks_of_time(message.text),
-            length=len(message.words),
-        )
-        with self._lock:
-            self._seen[message.row] = candidate
-            if len(self._seen) > 4096:
-                self._seen.popitem(last=False)
-        return candidate
+        around = self._known.positions(facts, sorted(wanted))
+        return sorted([*found, *around], key=lambda one: one.message.seq)
 
     def _fused(
         self, text: str, messages: Sequence[Archived], scores: dict[int, float]
