@@ -188,7 +188,7 @@ def analyse(experiment: Experiment, run: Run) -> Analysis:
     judged: dict[str, tuple[float, float | None]] = {}
     warnings: list[str] = []
     for name, metric in wanted.items():
-        if metric.scorer and metric.scorer["kind"] == JUDGE:
+        if _judges(metric):
             scores = _judged(run, name, others, experiment.control_name)
             judged[name] = agreement(_judgements(run, name))
         else:
@@ -204,12 +204,23 @@ def analyse(experiment: Experiment, run: Run) -> Analysis:
     running = [name for name in names if name not in stopped]
     planned = [(i, v, r) for i in order for v in running for r in range(repeats)]
     complete = bool(planned) and all(key in run.results for key in planned)
+    if primary_judge := [m for m in experiment.metrics if m is experiment.primary and _judges(m)]:
+        verdicts = {(c["item"], c["variant"], c["repeat"]) for c in run.comparisons
+                    if c["metric"] == primary_judge[0].name}  # fmt: skip
+        unjudged = sum(k not in verdicts for k in planned if k[1] != experiment.control_name)
+        if unjudged:
+            warnings.append(f"{unjudged} pairs of answers are not judged.")
+            complete = False
     pairs = sum(all((i, v, 0) in run.results for v in running) for i in order)
     warnings += _warnings(run, complete, planned, stopped)
     winner, verdict = _decide(experiment, comparisons, complete, pairs, stopped)
     return Analysis(
         estimates, comparisons, complete, pairs, winner, verdict, warnings, stopped, judged
     )  # fmt: skip
+
+
+def _judges(metric: Metric) -> bool:
+    return metric.scorer is not None and metric.scorer["kind"] == JUDGE
 
 
 def _estimate(values: list[float], experiment: Experiment, metric: Metric) -> Estimate:

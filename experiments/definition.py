@@ -138,6 +138,15 @@ class StopRule(Part):
     max_cost_usd: float | None = Field(default=None, gt=0)
     early: bool = False
 
+    @model_validator(mode="after")
+    def _most(self) -> Self:
+        if self.max_units is not None and self.max_units < self.min_units:
+            raise ValueError(
+                f"max_units ({self.max_units}) is below min_units ({self.min_units}), so nothing "
+                "could ever be decided"
+            )
+        return self
+
 
 class Dataset(Part):
     """What an offline experiment runs over.
@@ -168,6 +177,8 @@ class Experiment(Part):
         control: The variant the others are compared with; default: the first.
         variants: Two or more.
         dataset: For offline experiments.
+        embeddings: For the scorer `embedding`: `provider:model`, such as
+            `openai:text-embedding-3-small`; default: those of the semantic cache.
         metrics: One of them primary; a single one is primary by itself.
         guard_rails: Limits that stop a variant.
         stop: When it ends.
@@ -184,6 +195,7 @@ class Experiment(Part):
     control: str | None = None
     variants: tuple[Variant, ...] = Field(min_length=2, max_length=20)
     dataset: Dataset | None = None
+    embeddings: str | None = None
     metrics: tuple[Metric, ...] = Field(min_length=1)
     guard_rails: tuple[GuardRail, ...] = ()
     stop: StopRule = StopRule()
@@ -268,9 +280,10 @@ class Experiment(Part):
 
         The runner compares the dataset's items by themselves.
         """
-        content = self.model_dump_json(
-            exclude={"description": True, "stop": True, "dataset": {"path"}}
-        )
+        leave: dict[str, Any] = {"description": True, "stop": True, "dataset": {"path"}}
+        if self.embeddings is None:
+            leave["embeddings"] = True
+        content = self.model_dump_json(exclude=leave)
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 

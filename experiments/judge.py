@@ -3,14 +3,30 @@
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Literal
 
 from allotrope.experiments.dataset import Item
 from allotrope.experiments.statistics import kappa
 
 Verdict = Literal["first", "second", "tie"]
-Ask = Callable[[str], Awaitable[str]]
-"""Sends a prompt to the judging model and gives its text."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a judging model said.
+
+    Args:
+        text: Its reply.
+        cost_usd: USD; None where no price is known.
+    """
+
+    text: str
+    cost_usd: Decimal | None = Decimal(0)
+
+
+Ask = Callable[[str], Awaitable["Said | str"]]
+"""Sends a prompt to the judging model; a plain text counts as free."""
 
 RUBRIC = "Prefer the answer that is correct, then the one that is complete, then the shorter one."
 
@@ -26,11 +42,13 @@ class Judgement:
         score: 1 where the variant's answer is better, 0 where the control's is, else 0.5.
         first: The verdict when the variant's answer stood first: variant, control or tie.
         second: The verdict when it stood second.
+        cost_usd: USD for both rounds; None where a price is unknown.
     """
 
     score: float
     first: str
     second: str
+    cost_usd: Decimal | None = Decimal(0)
 
     @property
     def agreed(self) -> bool:
@@ -64,12 +82,17 @@ class PairwiseJudge:
         """
         if variant.strip() == control.strip():
             return Judgement(0.5, "tie", "tie")
-        one = parse_verdict(await self.ask(self.prompt(item, variant, control)))
-        two = parse_verdict(await self.ask(self.prompt(item, control, variant)))
+        said = [
+            _said(await self.ask(self.prompt(item, *pair)))
+            for pair in ((variant, control), (control, variant))
+        ]
+        one, two = (parse_verdict(each.text) for each in said)
+        costs = [each.cost_usd for each in said if each.cost_usd is not None]
+        cost = sum(costs, Decimal(0)) if len(costs) == len(said) else None
         first = {"first": "variant", "second": "control", "tie": "tie"}[one]
         second = {"first": "control", "second": "variant", "tie": "tie"}[two]
         score = {"variant": 1.0, "control": 0.0, "tie": 0.5}[first] if first == second else 0.5
-        return Judgement(score, first, second)
+        return Judgement(score, first, second, cost)
 
     def prompt(self, item: Item, first: str, second: str) -> str:
         """The text that the judging model gets; answers are fenced as data."""
@@ -81,6 +104,10 @@ class PairwiseJudge:
             f"<answer_a>\n{_data(first)}\n</answer_a>\n<answer_b>\n{_data(second)}\n</answer_b>\n"
             "End with exactly one of [[A]], [[B]] or [[TIE]]."
         )
+
+
+def _said(reply: "Said | str") -> Said:
+    return Said(reply) if isinstance(reply, str) else reply
 
 
 def parse_verdict(text: str) -> Verdict:

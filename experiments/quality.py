@@ -110,6 +110,7 @@ def as_experiment(
     # One variant alone is measured, not compared; `Experiment` itself asks for two.
     return Experiment.model_construct(
         name="bench", description="", kind="offline", agent=agent, unit="user", layer=None,
+        embeddings=None,
         layer_slot=(0.0, 1.0), salt=None, control=None, variants=built,
         dataset=Dataset(path=path, repeats=repeats), guard_rails=(), stop=StopRule(),
         metrics=(Metric(name="quality", scorer=scorer, primary=True),),

@@ -79,7 +79,8 @@ class Run:
     def spent(self) -> Decimal:
         """USD so far; judging included."""
         costs = [result.outcome.cost_usd or Decimal(0) for result in self.results.values()]
-        return sum(costs, Decimal(0))
+        judged = [Decimal(fact.get("cost_usd") or 0) for fact in self.comparisons]
+        return sum((*costs, *judged), Decimal(0))
 
     @property
     def stopped_variants(self) -> dict[str, str]:

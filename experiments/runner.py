@@ -100,7 +100,7 @@ class OfflineRunner:
                     group.create_task(self._worker(queue, evaluator, file))
             if evaluator.judged and self._end is None:
                 await self._judge(evaluator.judged, file)
-            self._event(file, "end", reason=self._end or "complete")
+            self._event(file, "end", reason=self._end or self._finished())
         return self._run
 
     def _begin(self, file: ResultsFile) -> None:
@@ -128,13 +128,19 @@ class OfflineRunner:
         assert self.experiment.dataset is not None
         repeats = self.experiment.dataset.repeats
         work = []
-        for item in self.items:
+        for item in self.items[: self.experiment.stop.max_units]:
             for repeat in range(repeats):
                 for variant in self.experiment.variants:
                     old = self._run.results.get((item.id, variant.name, repeat))
                     if old is None or (self.retry_errors and old.outcome.error):
                         work.append((item, variant, repeat))
         return work
+
+    def _finished(self) -> str:
+        limit = self.experiment.stop.max_units
+        if limit is None or limit >= len(self.items):
+            return "complete"
+        return f"{limit} of {len(self.items)} items are answered, which is stop.max_units"
 
     async def _worker(self, queue: Any, evaluator: Evaluator, file: ResultsFile) -> None:
         for task in queue:
@@ -233,6 +239,9 @@ class OfflineRunner:
         assert self.judge is not None
         control = self.experiment.control_name
         done = {(c["metric"], c["item"], c["variant"], c["repeat"]) for c in self._run.comparisons}
+        cap = self.experiment.stop.max_cost_usd
+        costs = [Decimal(c.get("cost_usd") or 0) for c in self._run.comparisons]
+        dearest = max(costs, default=Decimal(0))
         for metric in metrics:
             rubric = (metric.scorer or {}).get("rubric")
             judge = PairwiseJudge(self.judge, rubric) if rubric else PairwiseJudge(self.judge)
@@ -242,6 +251,9 @@ class OfflineRunner:
                     place = (metric.name, *key)
                     if key[0] != item.id or key[1] == control or base is None or place in done:
                         continue
+                    if cap is not None and self._spent + dearest > Decimal(str(cap)):
+                        self._end = f"the cost cap of {cap:g} USD is reached while judging"
+                        return
                     found = await judge.compare(
                         item, variant=result.outcome.answer, control=base.outcome.answer
                     )
@@ -249,9 +261,16 @@ class OfflineRunner:
                         "type": "comparison", "metric": metric.name, "item": item.id,
                         "variant": key[1], "repeat": key[2], "score": found.score,
                         "first": found.first, "second": found.second,
+                        "cost_usd": None if found.cost_usd is None else str(found.cost_usd),
                     }  # fmt: skip
                     file.append(fact)
                     self._run.comparisons.append(fact)
+                    if found.cost_usd is None and cap is not None:
+                        self._end = "the judge has no known price, so the cost cap can't be kept"
+                        return
+                    self._spent += found.cost_usd or Decimal(0)
+                    dearest = max(dearest, found.cost_usd or Decimal(0))
+                    self._report()
 
     def _event(self, file: ResultsFile, event: str, **details: str) -> None:
         fact = {"type": "event", "event": event, "at": _now(), **details}

@@ -1,13 +1,14 @@
 """Scorers: how right an answer is, from 0 to 1, and the registry by which files name them."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from allotrope.exceptions import InputError
 from allotrope.experiments import text_scorers
 from allotrope.experiments.dataset import Item
+from allotrope.experiments.definition import Experiment
 from allotrope.experiments.outcome import Outcome
 
 ENTRY_POINTS = "allotrope.scorers"
@@ -118,6 +119,27 @@ def _deferred(point: Any) -> ScorerFactory:
     return factory
 
 
+def check_scorers(experiment: Experiment) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Finds scorers that don't exist or that can't be made: fields and complaints.
+
+    Args:
+        experiment: Its metrics count; the scorer `judge` needs no check.
+    """
+    for index, metric in enumerate(experiment.metrics):
+        if metric.scorer is None or metric.scorer["kind"] == "judge":
+            continue
+        try:
+            build_scorer(metric.scorer, embeddings=_Nowhere())
+        except InputError as exc:
+            yield ("metrics", index, "scorer"), str(exc).rstrip(".")
+
+
+class _Nowhere:
+    """Stands for embeddings where scorers are only checked."""
+
+    aembed_documents = None
+
+
 def build_scorer(spec: Mapping[str, Any], *, embeddings: Any = None) -> Scorer:
     """The scorer that a file asks for.
 
@@ -139,7 +161,9 @@ def build_scorer(spec: Mapping[str, Any], *, embeddings: Any = None) -> Scorer:
         if embeddings is None:
             raise InputError(
                 f"The scorer {kind} needs embeddings.",
-                hint="Hand a LangChain Embeddings object to the runner (embeddings=…).",
+                hint="Name them in the file (embeddings: openai:text-embedding-3-small) or in "
+                "ALLOTROPE_CACHE__SEMANTIC__EMBEDDINGS, or hand a LangChain Embeddings object to "
+                "the runner (embeddings=…).",
             )
         options["embeddings"] = embeddings
     open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in names.values())

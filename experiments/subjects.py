@@ -3,15 +3,20 @@
 import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
+from decimal import Decimal
 from typing import Any, Protocol, Self
+
+from langchain_core.messages import AIMessage
 
 from allotrope.agents.registry import find
 from allotrope.exceptions import AllotropeError
 from allotrope.experiments.dataset import Item
 from allotrope.experiments.definition import Experiment, Variant
-from allotrope.experiments.judge import Ask
+from allotrope.experiments.judge import Ask, Said
 from allotrope.experiments.outcome import Outcome
 from allotrope.settings import Settings
+from allotrope.usage.prices import PriceBook
+from allotrope.usage.tokens import from_usage_metadata
 
 FRESH = "no-store, no-cache"
 """The run's cache policy: repeats must be answers of their own."""
@@ -62,7 +67,7 @@ class AgentSubject:
         cache: str = FRESH,
     ) -> None:
         self._agent = agent
-        self._settings = settings
+        self.settings = settings
         self._build = build
         self._experiment = experiment
         self._cache = cache
@@ -110,7 +115,7 @@ class AgentSubject:
     def _version(self, label: str) -> int:
         from allotrope.prompts import open_library
 
-        library = open_library(self._settings)
+        library = open_library(self.settings)
         try:
             return library.get(find(self._agent).prompt, label).version
         finally:
@@ -122,27 +127,28 @@ class AgentSubject:
         Nobody stands in for it: verdicts of different models can't be counted together.
         """
         if self._judge is None:
+            from allotrope.graphs.parts import Parts
             from allotrope.models.chat import build_chain
-            from allotrope.models.parameters import arguments_for
-            from allotrope.models.profile_library import open_profiles, with_profile
+            from allotrope.models.parameters import chain_arguments
+            from allotrope.models.profile_library import with_profile
 
-            profiles = open_profiles(self._settings)
-            profile = profiles.get("precise")
-            profiles.close()
-            settings = with_profile(self._settings, profile)
-            arguments = {
-                "openai": arguments_for(profile, settings.openai.model, "openai"),
-                "ollama": arguments_for(profile, settings.ollama.model, "ollama"),
-                "embedded": arguments_for(profile, "embedded", "embedded"),
-            }
-            self._judge = build_chain(settings, arguments=arguments, function="judge")
+            parts = Parts(self.settings)
+            self._stack.callback(parts.close)
+            profile = parts.profiles.get("precise")
+            settings = with_profile(self.settings, profile)
+            self._judge = build_chain(
+                settings,
+                arguments=chain_arguments(profile, settings),
+                callbacks=parts.callbacks,
+                function="judge",
+            )
         return self._judge
 
     async def _of(self, variant: Variant) -> Askable:
         if variant.name not in self._ready:
             from langgraph.checkpoint.memory import InMemorySaver
 
-            settings = with_parameters(self._settings, variant, self._agent)
+            settings = with_parameters(self.settings, variant, self._agent)
             agent = self._build(self._agent, settings=settings, checkpointer=InMemorySaver())
             # A label may be moved while a run lasts; all its answers get the same version.
             label = context_of(variant, "").get("prompt_label", settings.prompts.label)
@@ -203,7 +209,7 @@ class VariantCheck:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self.settings = settings
 
     def __call__(self, experiment: Experiment) -> Iterator[tuple[tuple[str | int, ...], str]]:
         """Fields and complaints."""
@@ -214,7 +220,7 @@ class VariantCheck:
             return
         from allotrope.prompts import open_library
 
-        library = open_library(self._settings)
+        library = open_library(self.settings)
         try:
             for index, variant in enumerate(experiment.variants):
                 where = ("variants", index)
@@ -238,7 +244,7 @@ class VariantCheck:
         from allotrope.models.parameters import plan_for
         from allotrope.models.profile_library import open_profiles, with_profile
 
-        settings = with_parameters(self._settings, variant, agent)
+        settings = with_parameters(self.settings, variant, agent)
         profiles = open_profiles(settings)
         field = "parameters" if variant.parameters else "profile"
         try:
@@ -268,9 +274,29 @@ def agent_judge(subject: AgentSubject) -> Ask:
     Args:
         subject: Whose settings are used.
     """
+    prices = PriceBook(subject.settings.usage.prices)
+    config = {"metadata": {"allotrope_agent": "judge", "allotrope_cache": FRESH}}
 
-    async def ask(prompt: str) -> str:
-        reply = await subject.judge().ainvoke(prompt)
-        return str(reply.text)
+    async def ask(prompt: str) -> Said:
+        model = await asyncio.to_thread(subject.judge)
+        reply = await model.ainvoke(prompt, config)
+        return Said(reply.text, cost_of(reply, prices))
 
     return ask
+
+
+def cost_of(reply: AIMessage, prices: PriceBook) -> Decimal | None:
+    """What a model's reply cost, in USD; None where no price is known.
+
+    Args:
+        reply: With its usage and provenance (docs/contracts.md).
+        prices: What models cost.
+    """
+    provenance = reply.response_metadata.get("allotrope") or {}
+    if provenance.get("cached"):
+        return Decimal(0)
+    tokens = from_usage_metadata(reply.usage_metadata or {})
+    if tokens is None or "model" not in provenance:
+        return None
+    tier = str(reply.response_metadata.get("service_tier") or "default")
+    return prices.cost(provenance["provider"], provenance["model"], tokens, tier=tier)

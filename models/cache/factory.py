@@ -144,25 +144,39 @@ def _provider(settings: Settings, name: str) -> dict[str, Any]:
     return more
 
 
-def open_embeddings(settings: Settings) -> Embeddings:
-    """The embeddings that the settings name.
+def open_embeddings(
+    settings: Settings,
+    name: str | None = None,
+    *,
+    where: str = "ALLOTROPE_CACHE__SEMANTIC__EMBEDDINGS",
+) -> Embeddings:
+    """The embeddings of a name, with key and address from the settings.
+
+    Args:
+        settings: Key and address of the provider.
+        name: `provider:model`, as `init_embeddings` takes it; default: the semantic cache's.
+        where: Where the name stands, for the complaint.
 
     Raises:
         SettingsError: None are named, or they can't be made.
     """
     from langchain.embeddings import init_embeddings
 
-    name = settings.cache.semantic.embeddings
+    name = name or settings.cache.semantic.embeddings
     if not name:
         raise SettingsError(
             "No embeddings are set.",
             hint="Set ALLOTROPE_CACHE__SEMANTIC__EMBEDDINGS, or give --vectors.",
         )
+    more = _provider(settings, name)
+    if name.startswith("openai:"):
+        # plain text: else langchain-openai sends token numbers, by a vocabulary that it downloads
+        more["check_embedding_ctx_length"] = False
     try:
-        made = init_embeddings(name, **_provider(settings, name))
+        made = init_embeddings(name, **more)
     except Exception as exc:
         raise SettingsError(
-            f"ALLOTROPE_CACHE__SEMANTIC__EMBEDDINGS is {name!r}, which can't be used: {exc}.",
+            f"{where} is {name!r}, which can't be used: {exc}.",
             hint="Write provider:model, such as openai:text-embedding-3-small.",
         ) from exc
     if not isinstance(made, Embeddings):

@@ -12,6 +12,7 @@ from allotrope.exceptions import BudgetExceededError, InputError, ProviderTimeou
 from allotrope.experiments.analysis import analyse
 from allotrope.experiments.dataset import Item
 from allotrope.experiments.definition import Experiment, Variant
+from allotrope.experiments.judge import Said
 from allotrope.experiments.outcome import Outcome
 from allotrope.experiments.report import as_document, html_page, markdown
 from allotrope.experiments.results import ResultsFile, read_run
@@ -277,3 +278,45 @@ async def test_reports(tmp_path: Path) -> None:
     assert "<link" not in page
     document = json.loads(json.dumps(as_document(experiment(), analysis, run), allow_nan=False))
     assert document["winner"] == "new"
+
+
+async def test_the_judges_cost_counts_in_the_cap(tmp_path: Path) -> None:
+    capped = experiment(
+        metrics=[{"name": "preferred", "scorer": {"kind": "judge"}}],
+        dataset={"path": "d.jsonl"},
+        stop={"max_cost_usd": 0.70, "min_units": 5},
+    )
+    asked = 0
+
+    async def dear(prompt: str) -> Said:
+        nonlocal asked
+        asked += 1
+        return Said("[[A]]", Decimal("0.005"))
+
+    path = tmp_path / "r.jsonl"
+    run = await OfflineRunner(capped, ITEMS, Subject(), path, judge=dear).run()
+    # 60 answers cost 0.60; a pair of different answers is judged twice, for 0.01
+    assert run.events[-1]["reason"] == "the cost cap of 0.7 USD is reached while judging"
+    assert run.spent == Decimal("0.70") == read_run(path).spent
+    assert asked == 20
+    analysis = analyse(capped, run)
+    assert not analysis.complete
+    assert any("pairs of answers are not judged" in said for said in analysis.warnings)
+
+    async def unpriced(prompt: str) -> Said:
+        return Said("[[A]]", None)
+
+    run = await OfflineRunner(capped, ITEMS, Subject(), tmp_path / "u.jsonl", judge=unpriced).run()
+    assert run.events[-1]["reason"].startswith("the judge has no known price")
+
+
+async def test_max_units_ends_an_offline_run(tmp_path: Path) -> None:
+    limited = experiment(stop={"max_units": 6, "min_units": 5})
+    subject = Subject()
+    run = await OfflineRunner(limited, ITEMS, subject, tmp_path / "r.jsonl").run()
+    assert {call[0] for call in subject.calls} == {f"i{n}" for n in range(6)}
+    assert run.events[-1]["reason"] == "6 of 30 items are answered, which is stop.max_units"
+    assert not analyse(limited, run).complete  # whoever raises the limit has looked on the way
+    more = experiment(stop={"max_units": 8, "min_units": 5})
+    run = await OfflineRunner(more, ITEMS, subject, tmp_path / "r.jsonl").run()
+    assert len(run.results) == 8 * 4

@@ -65,9 +65,13 @@ def test_the_life_of_an_offline_experiment(cli, simulator: ProviderSimulator, fo
 def test_mistakes_get_one_sentence(cli, folder: Path) -> None:
     (folder / "bad.yaml").write_text(FILE.replace("share: 0.5, ", "share: 0.4, ", 1))
     (folder / "gone.yaml").write_text(FILE.replace("economical", "thrifty"))
+    (folder / "odd.yaml").write_text(FILE.replace("kind: numeric", "kind: vibes"))
+    (folder / "few.yaml").write_text(FILE.replace("min_units: 2", "min_units: 3, max_units: 2"))
     for words, said in (
         (("run", "bad.yaml"), "bad.yaml:2: variants: the shares sum to"),
         (("run", "gone.yaml"), "gone.yaml:4: variants[1].profile: There is no profile 'thrifty'"),
+        (("run", "odd.yaml"), "odd.yaml:7: metrics[0].scorer: There is no scorer 'vibes'"),
+        (("run", "few.yaml"), "few.yaml:8: stop: max_units (2) is below min_units (3)"),
         (("run", "none.yaml"), "There is no experiment file at none.yaml"),
         (("status", "nope"), "There is no experiment 'nope'"),
         (("stop", "../etc"), "There is no experiment '../etc'"),
@@ -120,3 +124,44 @@ def test_our_own_datasets_can_be_scored(name: str) -> None:
     assert len(items) >= 6
     metric = Metric(name="quality", scorer={"kind": "contains-all"}, primary=True)
     Evaluator([metric]).check(items)
+
+
+def test_the_embedding_scorer_by_the_files_embeddings(
+    cli, simulator: ProviderSimulator, folder: Path
+) -> None:
+    text = FILE.replace("kind: numeric", "kind: embedding")
+    (folder / "near.yaml").write_text(text.replace("name: sums", "name: near"))
+    ran = cli("experiment", "run", "near.yaml", "--json")
+    assert ran.code == 2
+    assert "Name them in the file" in ran.err.replace("\n", " ")
+    named = text.replace("name: sums", "name: near2\nembeddings: openai:text-embedding-3-small")
+    (folder / "near2.yaml").write_text(named)
+    simulator.script(["1", "2", "3", "four", "5", "6"])
+    ran = cli("experiment", "run", "near2.yaml", "--json")
+    assert ran.code == 0, ran.err
+    assert 0 < json.loads(ran.out)["estimates"]["right"]["plain"]["mean"] <= 1
+    wrong = named.replace("openai:text-embedding", "nobody:text-embedding")
+    (folder / "near2.yaml").write_text(wrong.replace("near2", "near3"))
+    ran = cli("experiment", "run", "near2.yaml")
+    assert ran.code == 2
+    assert "embeddings is 'nobody:text-embedding-3-small'" in ran.err.replace("\n", " ")
+
+
+def test_feedback_keeps_to_its_range(cli) -> None:
+    assert cli("feedback", "run-1", "0.8").code == 0
+    assert cli("feedback", "run-1", "1", "--metric", "tone").code == 0
+    stars = {"ALLOTROPE_EXPERIMENTS__FEEDBACK": '{"stars": [1, 5]}'}
+    assert cli("feedback", "run-1", "5", "--metric", "stars", **stars).code == 0
+    for words, said in (
+        (("1.2",), "The score 1.2 of 'score' isn't between 0 and 1"),
+        (("-1",), "The score -1 of 'score' isn't between 0 and 1"),
+        (("nan",), "The score nan of 'score' isn't between 0 and 1"),
+        (("0", "--metric", "stars"), "The score 0 of 'stars' isn't between 1 and 5"),
+        (("1", "--metric", "to ne"), "'to ne' can't be a metric"),
+    ):
+        ran = cli("feedback", "run-1", *words, **stars)
+        assert ran.code == 2, (words, ran)
+        assert said in ran.err.replace("\n", " "), (words, ran.err)
+    ran = cli("feedback", "r", "1", ALLOTROPE_EXPERIMENTS__FEEDBACK='{"score": [1, 5]}')
+    assert ran.code == 2
+    assert "goes from 0 to 1" in ran.err.replace("\n", " ")

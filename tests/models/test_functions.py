@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from allotrope import exceptions as ours
+from allotrope.experiments.judge import Said
 from allotrope.experiments.subjects import AgentSubject, agent_judge
 from allotrope.models.cache.factory import open_verifier
 from allotrope.models.chat import build_chain
@@ -93,7 +94,10 @@ async def test_an_experiments_judge_is_never_replaced(
     sim: ProviderSimulator, settings: Settings
 ) -> None:
     subject = AgentSubject("assistant", settings, build=build_agent)
-    assert (await agent_judge(subject)("A or B?")).strip()
+    said = await agent_judge(subject)("A or B?")
+    assert isinstance(said, Said)
+    assert said.text.strip()
+    assert said.cost_usd
     sim.faults.add("quota", provider="openai")
     with pytest.raises(ours.AllProvidersFailedError, match="Judging answers isn't available"):
         await agent_judge(subject)("A or B?")

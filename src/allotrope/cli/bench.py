@@ -43,6 +43,7 @@ def quality(
     from allotrope.experiments.store import open_store
     from allotrope.experiments.subjects import VariantCheck
     from allotrope.settings import load_settings
+    from allotrope.trials import answers
 
     settings = load_settings()
     items = load_dataset(dataset, limit=limit, salt="bench")
@@ -54,7 +55,17 @@ def quality(
         raise InputError(f"{place}: {said}.")
     folder = open_store(settings).folder.parent / "bench"
     results = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}.jsonl"
-    run = asyncio.run(_run(experiment, items, settings, results, concurrency, as_json))
+    run = asyncio.run(
+        answers(
+            experiment,
+            items,
+            settings,
+            results,
+            name="bench",
+            concurrency=concurrency,
+            quiet=as_json,
+        )
+    )
     analysis = analyse(experiment, run)
     new = entries(experiment, analysis, run)
     old = append_history(folder / "history.jsonl", new)
@@ -72,24 +83,6 @@ def quality(
                 f"{row.variant}: {row.fixed.estimate:+.3f} against default, p = {row.p_fixed:.3g}"
             )
     print(f"answers: {results}")
-
-
-async def _run(
-    experiment: Any, items: Any, settings: Any, path: Path, concurrency: int | None, quiet: bool
-) -> Any:
-    from allotrope.cli.experiment import progress_bar
-    from allotrope.experiments.runner import OfflineRunner
-    from allotrope.experiments.subjects import AgentSubject
-    from allotrope.runtime import build_agent
-
-    async with AgentSubject(
-        experiment.agent, settings, build=build_agent, experiment="bench"
-    ) as subject:
-        with progress_bar(quiet) as on_progress:
-            return await OfflineRunner(
-                experiment, items, subject, path, on_progress=on_progress,
-                concurrency=concurrency or settings.experiments.concurrency,
-            ).run()  # fmt: skip
 
 
 def _show(title: str, entries: Any) -> None:

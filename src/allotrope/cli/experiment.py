@@ -97,13 +97,15 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run an offline experiment (or go on with it), or start an online one."""
-    from allotrope.experiments.definition import load_experiment
+    from allotrope.experiments.definition import Check, load_experiment
+    from allotrope.experiments.scorers import check_scorers
     from allotrope.experiments.store import open_store
     from allotrope.experiments.subjects import VariantCheck
     from allotrope.settings import load_settings
 
     settings = load_settings()
-    experiment = load_experiment(file, checks=[VariantCheck(settings)])
+    checks: list[Check] = [VariantCheck(settings), check_scorers]
+    experiment = load_experiment(file, checks=checks)
     store = open_store(settings)
     if fresh:
         store.forget_results(experiment.name)
@@ -114,76 +116,13 @@ def run(
         store.start(experiment, by=_who(by))
         print(json.dumps({"started": experiment.name}) if as_json else f"{experiment.name} runs.")
         return
-    work = _run_offline(
+    from allotrope.trials import run_offline
+
+    work = run_offline(
         experiment, store, settings, concurrency=concurrency, retry_errors=retry_errors,
         by=_who(by), quiet=as_json,
     )  # fmt: skip
     _print_analysis(experiment, asyncio.run(work), as_json=as_json)
-
-
-async def _run_offline(
-    experiment: "Experiment",
-    store: "ExperimentStore",
-    settings: "Settings",
-    *,
-    concurrency: int | None,
-    retry_errors: bool,
-    by: str,
-    quiet: bool,
-) -> "Run":
-    from allotrope.experiments.dataset import load_dataset
-    from allotrope.experiments.runner import OfflineRunner
-    from allotrope.experiments.subjects import AgentSubject, agent_judge
-    from allotrope.runtime import build_agent
-
-    dataset = experiment.dataset
-    assert dataset is not None
-    items = load_dataset(dataset.path, limit=dataset.limit, salt=experiment.name)
-    store.start(experiment, by=by)
-    async with AgentSubject(
-        experiment.agent, settings, build=build_agent, experiment=experiment.name
-    ) as subject:
-        with progress_bar(quiet) as on_progress:
-            results = await OfflineRunner(
-                experiment, items, subject, store.results_path(experiment.name),
-                concurrency=concurrency or settings.experiments.concurrency,
-                judge=agent_judge(subject), on_progress=on_progress, retry_errors=retry_errors,
-            ).run()  # fmt: skip
-    store.end(experiment.name, by="rule", what=results.events[-1]["reason"])
-    return results
-
-
-def progress_bar(quiet: bool) -> Any:
-    """A bar on stderr, as a context manager that gives the runner's callback.
-
-    Args:
-        quiet: Whether to show nothing.
-    """
-    from contextlib import contextmanager
-
-    @contextmanager
-    def bar() -> Any:
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
-
-        with Progress(
-            TextColumn("answers"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-            TimeRemainingColumn(), TextColumn("{task.fields[spent]} USD"),
-            console=Console(stderr=True), disable=quiet,
-        ) as shown:  # fmt: skip
-            task = shown.add_task("answers", total=None, spent="0")
-            yield lambda p: shown.update(
-                task, completed=p.done, total=p.total, spent=f"{p.spent:.4f}"
-            )
-
-    return bar()
 
 
 @app.command()
