@@ -13,7 +13,7 @@ from langchain_core.messages import BaseMessage, HumanMessage
 from allotrope.exceptions import InputTooLongError
 from allotrope.graphs.context import RunContext
 from allotrope.graphs.injection import blanks, open_slots, request_of, told
-from allotrope.graphs.packing import PackedPrompt, room_counter, room_of
+from allotrope.graphs.packing import PackedPrompt, room_counter, room_of, without_tokens
 from allotrope.graphs.window import UNKNOWN_RATIO
 from allotrope.memory.fit import fit
 from allotrope.memory.shorten import middle_out
@@ -151,7 +151,7 @@ def _said(
     except InputTooLongError:  # the turn fills the window; it stands in the template, shortened
         return [], nothing
     at = max((i for i, m in enumerate(packed) if isinstance(m, HumanMessage)), default=len(packed))
-    return packed[:at], audit
+    return without_tokens(packed[:at]), audit
 
 
 def joined(
