@@ -186,11 +186,27 @@ class Parts:
             return self._memory
 
     def close(self, *, timeout_s: float = 2.0) -> None:
-        """Ends what runs in the background, waiting at most so many seconds."""
+        """Ends what runs in the background and closes connections; a later use opens them anew.
+
+        Args:
+            timeout_s: How long to wait for what runs, seconds.
+        """
         with self._lock:
             memory, self._memory = self._memory, None
         if memory is not None:
             memory.close(timeout_s=timeout_s)
+        close = getattr(self._cache, "close", None)  # ours has one; LangChain's own have none
+        if close is not None:
+            close()
+
+    async def aclose(self, *, timeout_s: float = 2.0) -> None:
+        """As `close`, with the cache's connections of the running event loop."""
+        import asyncio
+
+        aclose = getattr(self._cache, "aclose", None)
+        if aclose is not None:
+            await aclose()
+        await asyncio.to_thread(self.close, timeout_s=timeout_s)
 
     def _summarise(self, previous: str, transcript: str) -> str:
         """Asks the cheap model for a summary, with the template `summariser`."""

@@ -112,6 +112,14 @@ class RedisCache(BaseCache):
         """Removes everything under our prefix, and nothing else."""
         self.answers.clear()
 
+    async def aclose(self) -> None:
+        """Closes the connections of the running loop and of the process; a call opens them anew."""
+        await self.answers.aclose()
+
+    def close(self) -> None:
+        """Closes the connections of the process; a call opens them anew."""
+        self.answers.close()
+
     def _call(self, prompt: str, llm_string: str) -> Call | None:
         """LangChain's two strings in canonical form; None when they don't say everything."""
         if OBJECT.search(llm_string):

@@ -136,6 +136,8 @@ class Agent:
         """Closes what the async calls opened, and what the sync calls opened."""
         self._agraph = None
         await self._astack.aclose()
+        if self._own_parts:
+            await self.parts.aclose()
         await asyncio.to_thread(self.close)
 
     @property

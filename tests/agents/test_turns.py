@@ -32,6 +32,17 @@ def agent(simulator_settings: Settings, tmp_path: Path, monkeypatch: pytest.Monk
         one.close()
 
 
+async def test_an_agent_that_is_closed_leaves_no_connection_to_redis(
+    simulator_settings: Settings, simulator: ProviderSimulator
+) -> None:
+    async with Agent(registry.find("assistant"), simulator_settings) as one:
+        await one.aask("Are you there?")
+        cache: Any = one.parts.cache
+        pool = cache.answers._aclients.get().connection_pool
+        assert any(found.is_connected for found in pool._available_connections)
+    assert not any(found.is_connected for found in pool._available_connections)
+
+
 def test_the_coder_asks_and_the_next_text_answers(agent, simulator: ProviderSimulator) -> None:
     coder = agent("coder")
     simulator.script([SOLUTION + TESTS])

@@ -1,14 +1,18 @@
 """The embedded Redis and the clients: shared, private, self-healing, and honest when absent."""
 
+import asyncio
+import gc
 import multiprocessing
 import os
 import signal
 import stat
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
+import redis.asyncio
 
 from allotrope.exceptions import SettingsError
 from allotrope.settings import Settings, load_settings
@@ -113,6 +117,44 @@ async def test_async_clients_one_per_loop(redis_settings: Settings) -> None:
     assert client is clients.get()
     assert await client.ping()
     await clients.aclose()
+    assert not _connected(client)
+    assert clients.get() is not client
+
+
+def _connected(client: redis.asyncio.Redis) -> bool:
+    pool: Any = client.connection_pool
+    return any(one.is_connected for one in pool._available_connections)
+
+
+def test_async_clients_are_closed_with_their_loop(redis_settings: Settings) -> None:
+    clients = PerLoop(lambda: open_async_redis(redis_settings))
+
+    async def use() -> redis.asyncio.Redis:
+        client = clients.get()
+        assert client is not None
+        await client.ping()
+        assert _connected(client)
+        return client
+
+    with asyncio.Runner() as runner:
+        client = runner.run(use())
+    assert not _connected(client)
+
+
+async def test_async_clients_that_nobody_closes_are_closed_when_they_are_collected(
+    redis_settings: Settings,
+) -> None:
+    clients = PerLoop(lambda: open_async_redis(redis_settings))
+    client = clients.get()
+    assert client is not None
+    await client.ping()
+    del clients
+    gc.collect()
+    for _ in range(100):
+        if not _connected(client):
+            break
+        await asyncio.sleep(0.01)
+    assert not _connected(client)
 
 
 def test_a_dead_server_fails_at_once_without_retries(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ Clients speak bytes, never retry by themselves (redis-py 8 would retry ten times
 import asyncio
 import contextlib
 import weakref
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -146,7 +146,7 @@ def open_async_redis(settings: Settings) -> redis.asyncio.Redis | None:
 
 
 class PerLoop:
-    """Async clients, one per event loop, made when a loop first asks.
+    """Async clients, one per event loop, made when a loop first asks and closed with it.
 
     Args:
         factory: Makes a client; `lambda: open_async_redis(settings)`.
@@ -154,22 +154,52 @@ class PerLoop:
 
     def __init__(self, factory: Callable[[], redis.asyncio.Redis | None]) -> None:
         self._factory = factory
-        self._clients: weakref.WeakKeyDictionary[
-            asyncio.AbstractEventLoop, redis.asyncio.Redis | None
-        ] = weakref.WeakKeyDictionary()
+        self._clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Kept | None] = (
+            weakref.WeakKeyDictionary()
+        )
 
     def get(self) -> redis.asyncio.Redis | None:
         """The client of the running loop."""
         loop = asyncio.get_running_loop()
         if loop not in self._clients:
-            self._clients[loop] = self._factory()
-        return self._clients[loop]
+            client = self._factory()
+            self._clients[loop] = None if client is None else _Kept(client, _closing(client))
+        kept = self._clients[loop]
+        return None if kept is None else kept.client
 
     async def aclose(self) -> None:
         """Closes the client of the running loop."""
-        client = self._clients.pop(asyncio.get_running_loop(), None)
-        if client is not None:
-            await client.aclose()
+        kept = self._clients.pop(asyncio.get_running_loop(), None)
+        if kept is not None:
+            await kept.keeper.aclose()
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A client, and what closes it."""
+
+    client: redis.asyncio.Redis
+    keeper: AsyncGenerator[None, None]
+
+
+def _closing(client: redis.asyncio.Redis) -> AsyncGenerator[None, None]:
+    """A generator of the running loop that closes the client when it ends.
+
+    A loop ends the generators it began: when it ends itself (`asyncio.run`), and when one is
+    collected, so that no connection is left to be found open by the garbage collector.
+    """
+
+    async def keep() -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            with contextlib.suppress(redis.RedisError, OSError):
+                await client.aclose()
+
+    keeper = keep()
+    with contextlib.suppress(StopIteration):
+        anext(keeper).__await__().send(None)  # to the yield; nothing on the way waits
+    return keeper
 
 
 def describe(settings: Settings) -> RedisReport:

@@ -250,7 +250,7 @@ class Service:
             await agent.aclose()
         self._agents.clear()
         if self._parts is not None:
-            await asyncio.to_thread(self._parts.close)
+            await self._parts.aclose()
             self._parts = None
         await self.sharing.aclose()
         await self._stack.aclose()
