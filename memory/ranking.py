@@ -142,6 +142,8 @@ def score(
 
 def _counts(candidates: Sequence[Candidate], question: Question) -> Floats:
     """How often each word of the question (rows) occurs in each candidate (columns)."""
+    import numpy as np
+
     place = {word: index for index, word in enumerate(question.words)}
     counts = np.zeros((len(place), len(candidates)))
     for column, candidate in enumerate(candidates):
