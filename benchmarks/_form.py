@@ -4,8 +4,10 @@ import argparse
 import json
 import platform
 import statistics
+import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -70,3 +72,24 @@ def write_json(path: Path | None, name: str, results: Any) -> None:
         "results": results,
     }
     path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def provider_process() -> Iterator[dict[str, str]]:
+    """The provider simulator in a process of its own, so that its work isn't counted as ours.
+
+    Yields:
+        The variables that point clients to it.
+    """
+    command = [sys.executable, "-m", "allotrope.testing", "--until-stdin-closes"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(3)]
+        try:
+            yield dict(line.removeprefix("export ").strip().split("=", 1) for line in lines)
+        finally:
+            process.stdin.close()
+            process.wait(10)

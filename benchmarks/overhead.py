@@ -1,8 +1,8 @@
 """What our path adds to a bare `ChatOpenAI.ainvoke`: the chain alone, and a whole turn with SQLite.
 
-Peers and ours ask the provider simulator on loopback, interleaved in one run: sequentially and with
-1, 10 and 100 at once. The numbers are milliseconds added at the median against the bare call in the
-same round; the start-up times are those of whole processes.
+Peers and ours ask the provider simulator, a process of its own, on loopback, interleaved in one
+run: with 1, 10 and 100 at once. The numbers are milliseconds, and those added against the bare
+call; the start-up times are those of whole processes.
 """
 
 import asyncio
@@ -12,12 +12,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-from _form import arguments, show, spread, write_json
+from _form import arguments, provider_process, show, spread, write_json
+from langchain_core.messages import HumanMessage
 
 Ask = Callable[[str], Awaitable[Any]]
+BARE = "bare ChatOpenAI"
 
 
 async def timed(ask: Ask, text: str) -> float:
@@ -40,34 +43,34 @@ async def together(ask: Ask, label: str, *, total: int, at_once: int) -> list[fl
 
 async def measure(quick: bool) -> list[dict[str, Any]]:
     """The table's rows."""
-    from langchain_core.messages import HumanMessage
-    from langchain_openai import ChatOpenAI
     from langgraph.checkpoint.memory import InMemorySaver
 
     from allotrope import build_agent, load_settings
     from allotrope.graphs.parts import Parts
     from allotrope.models.chat import build_chain
-    from allotrope.testing import ProviderSimulator
 
     rounds, calls = (3, 20) if quick else (7, 60)
-    with ProviderSimulator() as simulator, tempfile.TemporaryDirectory() as folder:
-        environ = {**simulator.environment, "ALLOTROPE_DATA_DIR": folder}
+    async with AsyncExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        provider = stack.enter_context(provider_process())
+        environ = {**provider, "ALLOTROPE_DATA_DIR": folder}
         environ |= {"ALLOTROPE_EMBEDDED__ENABLED": "false"}
         settings = load_settings(environ=environ, env_file=None)
         uncached = load_settings(
             environ={**environ, "ALLOTROPE_CACHE__ENABLED": "false"}, env_file=None
-        )
-        bare = ChatOpenAI(
-            model="o3", base_url=simulator.openai_url, api_key="sk-test", max_retries=0, timeout=60
         )
         chain = build_chain(settings)
         parts = Parts(uncached)
         sqlite = build_agent(settings=uncached, parts=parts)
         memory = build_agent(settings=uncached, parts=parts, checkpointer=InMemorySaver())
         cached = build_agent(settings=settings)
+        for agent in (sqlite, memory, cached):
+            stack.push_async_callback(agent.aclose)
+        bare, plain = await peers(provider["OPENAI_BASE_URL"], folder, stack)
         asks: dict[str, Ask] = {
-            "bare ChatOpenAI": lambda text: bare.ainvoke([HumanMessage(text)]),
+            BARE: bare,
             "our chain": lambda text: chain.ainvoke([HumanMessage(text)]),
+            "plain LangGraph, SQLite": plain,
             "turn, in memory": memory.aask,
             "turn, SQLite": sqlite.aask,
             "turn, SQLite, cache hit": lambda _: cached.aask("the same question"),
@@ -83,8 +86,7 @@ async def measure(quick: bool) -> list[dict[str, Any]]:
                     total = calls if at_once == 1 else max(calls, at_once)
                     label = f"{name} {at_once} {round_number}"
                     samples[name] += await together(ask, label, total=total, at_once=at_once)
-                    simulator.reset()
-            base = spread(samples["bare ChatOpenAI"])
+            base = spread(samples[BARE])
             for name, values in samples.items():
                 found = spread(values)
                 rows.append(
@@ -94,39 +96,97 @@ async def measure(quick: bool) -> list[dict[str, Any]]:
                         **found,
                         "added_p50": found["p50"] - base["p50"],
                         "added_p95": found["p95"] - base["p95"],
+                        "added_p99": found["p99"] - base["p99"],
                         "times_bare": found["p50"] / base["p50"],
                     }
                 )
-        for agent in (sqlite, memory, cached):
-            await agent.aclose()
         return rows
 
 
+async def peers(url: str, folder: str, stack: AsyncExitStack) -> tuple[Ask, Ask]:
+    """A bare `ChatOpenAI`, and a graph of three nodes around it with LangGraph's own SQLite saver.
+
+    The graph's other two nodes do nothing: it has no prompt, tools, memory, breaker or ledger.
+    """
+    import uuid
+
+    from langchain_openai import ChatOpenAI
+    from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+    from langgraph.graph import END, START, MessagesState, StateGraph
+    from pydantic import SecretStr
+
+    key = SecretStr("sk-test")
+    model = ChatOpenAI(model="o3", base_url=url, api_key=key, max_retries=0, timeout=60)
+
+    async def nothing(state: MessagesState) -> dict[str, Any]:
+        return {}
+
+    async def respond(state: MessagesState) -> dict[str, Any]:
+        return {"messages": [await model.ainvoke(state["messages"])]}
+
+    graph = StateGraph(MessagesState)
+    graph.add_node("fit", nothing)
+    graph.add_node("respond", respond)
+    graph.add_node("finish", nothing)
+    graph.add_edge(START, "fit")
+    graph.add_edge("fit", "respond")
+    graph.add_edge("respond", "finish")
+    graph.add_edge("finish", END)
+    saver = await stack.enter_async_context(
+        AsyncSqliteSaver.from_conn_string(str(Path(folder) / "peer.sqlite"))
+    )
+    await saver.conn.execute("PRAGMA synchronous=NORMAL")
+    compiled = graph.compile(checkpointer=saver)
+
+    def turn(text: str) -> Awaitable[Any]:
+        config: Any = {"configurable": {"thread_id": uuid.uuid4().hex}}
+        return compiled.ainvoke({"messages": [HumanMessage(text)]}, config)
+
+    return lambda text: model.ainvoke([HumanMessage(text)]), turn
+
+
+PEER_START = """
+from langchain_openai import ChatOpenAI
+from langgraph.graph import StateGraph
+ChatOpenAI(model="o3", max_retries=0).invoke("hello")
+"""
+"""The least a program on LangChain and LangGraph must do before its first request."""
+
+
 def start_up(quick: bool) -> dict[str, float]:
-    """Seconds from the shell to the help, and to the first request of `ask`."""
+    """Seconds from the shell to the help, and to the first request of a plain program and ours."""
     from allotrope.testing import ProviderSimulator
 
     tool = str(Path(sys.executable).parent / "allotrope")
-    helps, asks = [], []
+    helps: list[float] = []
+    firsts: dict[str, list[float]] = {"plain": [], "ask": []}
     with ProviderSimulator() as simulator, tempfile.TemporaryDirectory() as folder:
         environ = {**os.environ, **simulator.environment, "ALLOTROPE_DATA_DIR": folder}
-        for _ in range(2 if quick else 5):
+        # as on a user's machine, where the second start finds compiled modules
+        environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        subprocess.run([tool, "ask", "assistant", "hi"], env=environ, capture_output=True)
+        for number in range(3 if quick else 7):
             started = time.perf_counter()
-            subprocess.run([tool, "--help"], check=True, capture_output=True)
+            subprocess.run([tool, "--help"], check=True, capture_output=True, env=environ)
             helps.append(time.perf_counter() - started)
-            simulator.reset()
-            started = time.perf_counter()
-            process = subprocess.Popen(
-                [tool, "ask", "assistant", f"hello {started}"],
-                env=environ,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-            while not simulator.requests:
-                time.sleep(0.005)
-            asks.append(time.perf_counter() - started)
-            process.wait()
-    return {"help_s": spread(helps)["p50"], "ask_to_first_request_s": spread(asks)["p50"]}
+            for name, command in (
+                ("plain", [sys.executable, "-c", PEER_START]),
+                ("ask", [tool, "ask", "assistant", f"hello {number}"]),
+            ):
+                simulator.reset()
+                started = time.perf_counter()
+                process = subprocess.Popen(
+                    command, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+                )
+                while not simulator.requests and process.poll() is None:
+                    time.sleep(0.005)
+                firsts[name].append(time.perf_counter() - started)
+                process.wait()
+    return {
+        "help_s": spread(helps)["p50"],
+        "plain_to_first_request_s": spread(firsts["plain"])["p50"],
+        "ask_to_first_request_s": spread(firsts["ask"])["p50"],
+    }
 
 
 def main() -> None:
@@ -150,6 +210,7 @@ def main() -> None:
         ("command", "s"),
         [
             ("allotrope --help", starts["help_s"]),
+            ("ChatOpenAI and LangGraph: to the first request", starts["plain_to_first_request_s"]),
             ("allotrope ask: to its first request", starts["ask_to_first_request_s"]),
         ],
     )
