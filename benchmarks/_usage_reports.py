@@ -67,13 +67,21 @@ def _questions(ledger: Ledger) -> dict[str, Callable[[], object]]:
     }
 
 
+CALLS_OF_A_THREAD = 20
+
+
 def _fill(ledger: Ledger, size: int) -> None:
+    """Sixty days of calls; a thread has twenty, over up to two days."""
     chance = random.Random(size)
     batch = []
     start = microseconds(NOW - timedelta(days=60))
     span = 60 * 86_400 * 1_000_000
+    alive = max(5, size // CALLS_OF_A_THREAD // 30)  # threads begun within two days
     for number in range(size):
         cached = chance.choice(["", "", "", "exact", "semantic"])
+        thread = number // CALLS_OF_A_THREAD + chance.randrange(alive)
+        output = int(chance.lognormvariate(5.5, 0.8))
+        cost = Decimal(1200 * 2 + output * 8) / 1_000_000
         batch.append(
             CallRow(
                 id=f"{number:08x}",
@@ -83,13 +91,13 @@ def _fill(ledger: Ledger, size: int) -> None:
                 agent=chance.choice(["assistant", "analyst", "researcher", "support"]),
                 profile=chance.choice(["default", "deep"]),
                 tenant=chance.choice(["acme", "globex", "initech"]),
-                user_name=f"u{chance.randrange(200)}",
-                thread=f"t{chance.randrange(max(10, size // 20))}",
+                user_name=f"u{thread % 200}",
+                thread=f"t{thread}",
                 cached=cached,
                 input_tokens=0 if cached else 1200,
-                output_tokens=0 if cached else 300,
-                cost=Decimal(0) if cached else Decimal("0.0048"),
-                saved_cost=Decimal("0.0048") if cached else Decimal(0),
+                output_tokens=0 if cached else output,
+                cost=Decimal(0) if cached else cost,
+                saved_cost=cost if cached else Decimal(0),
                 latency_ms=chance.lognormvariate(7, 1),
                 prompt_hash=f"{chance.randrange(max(10, size // 2)):024x}",
                 prefix_hash=f"{chance.randrange(50):024x}",
@@ -99,7 +107,7 @@ def _fill(ledger: Ledger, size: int) -> None:
                 tools_tokens=300,
             )
         )
-        if len(batch) == 50_000:
+        if len(batch) == 20_000:
             ledger.write(batch)
             batch = []
     ledger.write(batch)

@@ -121,6 +121,9 @@ class ConversationMemory:
                 if not read_only:
                     self._archive_all(history, thread=thread, tenant=tenant)
                 remembered = self._remember(history, thread=thread, tenant=tenant)
+                # The archive counts by the vocabulary alone, a prompt by what providers report.
+                whole = round(remembered.thread_tokens * ratio) + counter.priming()
+                remembered = replace(remembered, thread_tokens=whole)
         except StoreError as exc:
             logger.warning("memory works without its archive: %s", type(exc).__name__)
             plain = fit(history, budget=budget, counter=counter)
