@@ -23,7 +23,7 @@ NOW = datetime.now(UTC)
 
 
 def report_times(folder: Path, sizes: list[int]) -> list[dict[str, Any]]:
-    """Milliseconds (wall and CPU) of reports and of the dashboard's queries, by the ledger's size."""
+    """Milliseconds (wall and CPU) of reports and the dashboard's queries, by the ledger's size."""
     results = []
     for size in sizes:
         with Ledger(f"sqlite:///{folder}/rows-{size}.db") as ledger:

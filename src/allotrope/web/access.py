@@ -7,7 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection, Request
@@ -143,7 +143,8 @@ class Access:
         who = self.authenticated(request)
         if who is None:
             if "text/html" in request.headers.get("accept", ""):
-                return RedirectResponse(f"/login?next={local_path(path)}", 303)
+                query = f"?{request.url.query}" if request.url.query else ""
+                return RedirectResponse(f"/login?next={quote(local_path(path + query))}", 303)
             response = Problem(
                 401,
                 "The token is missing or wrong: send it as Authorization: Bearer TOKEN.",

@@ -38,7 +38,7 @@
           marker: { color }, hovertemplate: `%{y}: ${unit.across}<extra></extra>` };
       }
       const drawn = { ...common, x: spec.axis, y: values,
-        hovertemplate: `${unit.hover}<extra>%{fullData.name}</extra>` };
+        hovertemplate: `%{fullData.name}, %{x|%-d %b %H:%M}: ${unit.hover}<extra></extra>` };
       return spec.kind === "bars"
         ? { ...drawn, type: "bar", marker: { color } }
         : { ...drawn, type: "scatter", mode: "lines+markers", connectgaps: false,
@@ -55,7 +55,7 @@
       rangemode: "tozero", nticks: 6 };
     const across = spec.kind === "across";
     return {
-      barmode: "stack", bargap: 0.2, dragmode: false, hovermode: across ? "closest" : "x unified",
+      barmode: "stack", bargap: 0.2, dragmode: false, hovermode: "closest",
       height: across ? 60 + 34 * spec.axis.length : 280,
       margin: { l: 8, r: 8, t: 8, b: 8 },
       font: { family: "system-ui, sans-serif", size: 12, color: theme.quiet },
