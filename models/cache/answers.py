@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-import redis
 from langchain_core.outputs import Generation
 
 from allotrope.models.cache import policy, store
@@ -63,7 +62,7 @@ class AnswerCache:
     """Answers by key, in Redis or in this process.
 
     Args:
-        client: A `redis.Redis`, a `RedisCluster`, or a `MemoryRedis`.
+        client: A `redis.Redis`, a cluster's client, or a `MemoryRedis`.
         aclients: Async clients of the same Redis, one per event loop.
         settings: Lifetimes, limits, compression, encryption, breaker.
         prefix: Before every key.
@@ -276,8 +275,7 @@ class AnswerCache:
 
     def close(self) -> None:
         """Closes the client of the process."""
-        if isinstance(self.client, redis.Redis):
-            self.client.close()
+        self.client.close()
 
 
 def _literal(text: str) -> str:

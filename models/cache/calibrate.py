@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from allotrope.models.cache.features import FEATURES, features
+from allotrope.models.cache.features import FEATURES, LINEAR, features
 from allotrope.models.cache.gate import refusal
 from allotrope.models.cache.parse import parse
-from allotrope.models.cache.score import Scorer
+from allotrope.models.cache.score import Scorer, standardised
 
 Rows = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.float64]
@@ -50,6 +50,7 @@ class Fit:
         shrink: L2 penalty on leaf values.
         rows: Share of the pairs each tree sees.
         columns: Share of the features each tree sees.
+        ridge: L2 penalty on the standardised coefficients of the linear part.
         seed: Of the random choices.
     """
 
@@ -60,6 +61,7 @@ class Fit:
     shrink: float = 8.0
     rows: float = 0.7
     columns: float = 0.3
+    ridge: float = 20.0
     seed: int = 7
 
 
@@ -115,7 +117,8 @@ def fit(pairs: Sequence[Pair], how: Fit | None = None) -> Scorer:
     weights, rows = _encoded(pairs, rarity, how)
     labels = np.array([float(pair.same) for pair in pairs])
     base, split, cut, leaf = _boost(rows, labels, how)
-    return Scorer(base, split, cut, leaf, weights, rarity, {"strict": 1.0}, {})
+    linear = _regress(rows, labels, how)
+    return Scorer(base, split, cut, leaf, linear, weights, rarity, {"strict": 1.0}, {})
 
 
 def _encoded(
@@ -130,6 +133,25 @@ def _encoded(
         outside = [pairs[i] for i in np.flatnonzero(part != number).tolist()]
         rows[inside] = table([pairs[i] for i in inside.tolist()], word_weights(outside), rarity)
     return word_weights(pairs), rows
+
+
+def _regress(rows: Rows, labels: Labels, how: Fit) -> Rows:
+    """Logistic regression with an L2 penalty, by Newton's method; see `Scorer.linear`."""
+    mean, scale = rows[:, :LINEAR].mean(0), rows[:, :LINEAR].std(0)
+    scale[scale < 1e-9] = 1.0
+    ready = np.hstack([np.ones((len(rows), 1)), standardised(rows, mean, scale)])
+    penalty = np.full(ready.shape[1], how.ridge)
+    penalty[0] = 1e-6
+    slope = np.zeros(ready.shape[1])
+    for _ in range(25):
+        chance = 1 / (1 + np.exp(-np.clip(ready @ slope, -30, 30)))
+        grad = ready.T @ (labels - chance) - penalty * slope
+        curve = (ready.T * (chance * (1 - chance))) @ ready + np.diag(penalty)
+        step = np.linalg.solve(curve, grad)
+        slope += step
+        if float(np.abs(step).max()) < 1e-6:
+            break
+    return np.stack([np.append(0.0, mean), np.append(1.0, scale), slope])
 
 
 def _boost(rows: Rows, labels: Labels, how: Fit) -> tuple[float, Any, Any, Any]:
@@ -280,6 +302,6 @@ def calibrate(pairs: Sequence[Pair], how: Fit | None = None, *, folds: int = 5) 
         "refused_same": round(float((labels * (scores < 0)).sum() / max(1, labels.sum())), 4),
     }
     return Scorer(
-        scorer.base, scorer.split, scorer.cut, scorer.leaf, scorer.weights, scorer.rarity,
-        thresholds(scores, labels), measured,
+        scorer.base, scorer.split, scorer.cut, scorer.leaf, scorer.linear, scorer.weights,
+        scorer.rarity, thresholds(scores, labels), measured,
     )  # fmt: skip

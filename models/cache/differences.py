@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 from allotrope.models.cache.parse import Question
@@ -26,6 +27,40 @@ for _group in EXCLUSIVE:
         _GROUPS.setdefault(_word, []).append(_group)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Differences:
+    """What the hard rules and the score both look at; made once for a pair by `differences`.
+
+    Args:
+        names: Names of the one question that the other doesn't mention, either way.
+        weighty: Those that are more than a first name before a shared last name.
+        kinds: Whether one kind of question is never asked in the other's form.
+        opposed: Whether a word of one excludes a word of the other.
+        blocks: Whether two arguments changed places.
+        roles: Whether objects of prepositions changed their roles.
+    """
+
+    names: tuple[set[str], set[str]]
+    weighty: tuple[set[str], set[str]]
+    kinds: bool
+    opposed: bool
+    blocks: bool
+    roles: bool
+
+
+def differences(a: Question, b: Question) -> Differences:
+    """What two questions differ in by rule."""
+    ours, theirs = missing_names(a, b), missing_names(b, a)
+    return Differences(
+        names=(ours, theirs),
+        weighty=(weighty_names(a, b, ours), weighty_names(b, a, theirs)),
+        kinds=kinds_differ(a.kind, b.kind),
+        opposed=opposed(a.words, b.words),
+        blocks=blocks_swapped(a, b),
+        roles=roles_swapped(a, b),
+    )
+
+
 def kinds_differ(a: str, b: str) -> bool:
     """Whether one kind of question is never asked in the other's form."""
     if a == b:
@@ -42,7 +77,9 @@ def kinds_differ(a: str, b: str) -> bool:
 
 def missing_names(a: Question, b: Question) -> set[str]:
     """Names of `a` that `b` doesn't mention, in one word or two (`You Tube`, `YouTube`)."""
-    words, joined = set(b.words), {first + second for first, second in pairwise(b.words)}
+    if not a.names:
+        return set()
+    words, joined = b.word_set, {first + second for first, second in pairwise(b.words)}
     covered = {
         stem
         for (first, second), stems in zip(pairwise(a.words), pairwise(a.stems), strict=True)

@@ -1,23 +1,15 @@
 """What the score looks at: the features of a pair of questions."""
 
-from collections import Counter
 from collections.abc import Mapping
 from difflib import SequenceMatcher
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from allotrope.models.cache.differences import (
-    blocks_swapped,
-    kinds_differ,
-    missing_names,
-    opposed,
-    roles_swapped,
-    weighty_names,
-)
+from allotrope.models.cache.differences import Differences, differences
 from allotrope.models.cache.parse import KINDS, Question
+from allotrope.models.cache.phrasing import PHRASING, alike, phrasing
 
 Words = Mapping[str, float]
 """A number per stem; of unknown stems under the empty string."""
@@ -37,12 +29,20 @@ FEATURES = (
     "numbers_both", "negations_differ", "negated_most", "kinds_differ", "opposed",
     "blocks_swapped", "roles_swapped", "same_first", "same_first_two", "same_last_content",
     "same_first_content", "letters_differ", "site_named", "cosine_by_rare", "distance_by_rare",
-    "distance_by_length",
+    "distance_by_length", *PHRASING,
 )  # fmt: skip
+
+LINEAR = FEATURES.index("frame_same")
+"""So many features, from the first, are those of the linear part of the score."""
 
 
 def features(
-    a: Question, b: Question, cosine: float, weights: Words, rarity: Words
+    a: Question,
+    b: Question,
+    cosine: float,
+    weights: Words,
+    rarity: Words,
+    found: Differences | None = None,
 ) -> npt.NDArray[np.float64]:
     """The features of a pair, the same whichever comes first; see `FEATURES`.
 
@@ -52,9 +52,10 @@ def features(
         cosine: Similarity of their vectors.
         weights: What a differing word says, in log-odds; of unknown words under `""`.
         rarity: Inverse document frequency of stems; of unknown ones under `""`.
+        found: What they differ in by rule, where it is known already.
     """
-    stems_a, stems_b = set(a.stems), set(b.stems)
-    content_a, content_b = set(a.content), set(b.content)
+    stems_a, stems_b = a.stem_set, b.stem_set
+    content_a, content_b = a.content_set, b.content_set
     both = content_a & content_b
     extra_a, extra_b = content_a - content_b, content_b - content_a
     few, many = sorted((extra_a, extra_b), key=lambda extra: (len(extra), sum(map(len, extra))))
@@ -62,10 +63,11 @@ def features(
     kinds = sorted((KINDS.index(a.kind), KINDS.index(b.kind)))
     shared = [stem for stem in a.content if stem in both]
     shared_b = [stem for stem in b.content if stem in both]
-    order = SequenceMatcher(None, shared, shared_b, autojunk=False).ratio() if shared else 0.0
+    order = float(shared == shared_b) if shared else 0.0
+    if shared and not order:
+        order = SequenceMatcher(None, shared, shared_b, autojunk=False).ratio()
+    matched = SequenceMatcher(None, a.stems, b.stems, autojunk=False)
     functions = (stems_a ^ stems_b) - content_a - content_b
-    pairs_a = set(zip(a.stems, a.stems[1:], strict=False))
-    pairs_b = set(zip(b.stems, b.stems[1:], strict=False))
     words_a = sum(weights.get(word, weights.get("", 0.0)) for word in stems_a - stems_b)
     words_b = sum(weights.get(word, weights.get("", 0.0)) for word in stems_b - stems_a)
     differing = max(1, len(stems_a ^ stems_b))
@@ -97,7 +99,7 @@ def features(
             len(functions),
             _inversions(shared, shared_b),
             min(a.text.count("?"), b.text.count("?")),
-            _share(pairs_a & pairs_b, pairs_a | pairs_b),
+            _share(a.pairs & b.pairs, a.pairs | b.pairs),
             max(_first(a, extra_a), _first(b, extra_b)),
             _last_extra(a, extra_a) + _last_extra(b, extra_b),
             min(words_a, words_b),
@@ -106,11 +108,11 @@ def features(
             (words_a + words_b) / differing,
             (1 - cosine) * short,
             len(a.numbers ^ b.numbers),
-            SequenceMatcher(None, a.stems, b.stems, autojunk=False).ratio(),
+            matched.ratio(),
             sorted(a.content) == sorted(b.content),
             *_by_rarity(a, b, rarity),
             *_by_letters(a, b),
-            *_by_rule(a, b),
+            *_by_rule(a, b, found or differences(a, b)),
             a.words[:1] == b.words[:1],
             a.stems[:2] == b.stems[:2],
             a.content[-1:] == b.content[-1:],
@@ -118,6 +120,7 @@ def features(
             abs(len(a.text) - len(b.text)),
             ("quora" in a.words) + ("quora" in b.words),
             *_by_distance(a, b, cosine, rarity),
+            *phrasing(a, b, rarity, matched),
         ],
         dtype=np.float64,
     )  # fmt: skip
@@ -136,16 +139,13 @@ def _prefix(a: tuple[str, ...], b: tuple[str, ...]) -> int:
     return count
 
 
-def _closest(few: set[str], many: set[str]) -> float:
+def _closest(few: frozenset[str], many: frozenset[str]) -> float:
     """How alike the differing words are spelled: typos and other forms come near 1."""
     if not many:
         return 1.0
     if not few:
         return 0.0
-    best = [
-        max(SequenceMatcher(None, word, other, autojunk=False).ratio() for other in list(many)[:8])
-        for word in list(few)[:8]
-    ]
+    best = [max(alike(word, other) for other in sorted(many)[:8]) for word in sorted(few)[:8]]
     return sum(best) / len(best)
 
 
@@ -158,11 +158,11 @@ def _inversions(shared: list[str], other: list[str]) -> float:
     return turned / count if count else 0.0
 
 
-def _last_extra(question: Question, extra: set[str]) -> int:
+def _last_extra(question: Question, extra: frozenset[str]) -> int:
     return int(bool(question.content) and question.content[-1] in extra)
 
 
-def _first(question: Question, extra: set[str]) -> float:
+def _first(question: Question, extra: frozenset[str]) -> float:
     """How early the first differing word stands, 1 at the start, 0 when there is none."""
     for index, stem in enumerate(question.content):
         if stem in extra:
@@ -173,7 +173,7 @@ def _first(question: Question, extra: set[str]) -> float:
 def _by_rarity(a: Question, b: Question, rarity: Words) -> list[float]:
     """How much of what is rare both say, and how rare the words are that only one says."""
     usual = rarity.get("", 1.0)
-    ours, theirs = set(a.content), set(b.content)
+    ours, theirs = a.content_set, b.content_set
     weigh = {stem: rarity.get(stem, usual) for stem in ours | theirs}
     common = [weigh[stem] for stem in ours & theirs]
     extra_a = [weigh[stem] for stem in ours - theirs]
@@ -193,7 +193,7 @@ def _by_rarity(a: Question, b: Question, rarity: Words) -> list[float]:
 
 def _by_distance(a: Question, b: Question, cosine: float, rarity: Words) -> list[float]:
     usual = rarity.get("", 1.0)
-    ours, theirs = set(a.content), set(b.content)
+    ours, theirs = a.content_set, b.content_set
     both = sum(rarity.get(stem, usual) for stem in ours & theirs)
     one = sum(rarity.get(stem, usual) for stem in ours - theirs)
     two = sum(rarity.get(stem, usual) for stem in theirs - ours)
@@ -206,29 +206,18 @@ def _by_distance(a: Question, b: Question, cosine: float, rarity: Words) -> list
 
 
 def _by_letters(a: Question, b: Question) -> list[float]:
-    one, two = " ".join(a.words), " ".join(b.words)
-    joined = "".join(a.words), "".join(b.words)
-    return [_dice(one, two, 4), _dice(one, two, 2), _dice(*joined, 3)]
+    return [
+        2 * len(ours & theirs) / max(1, len(ours) + len(theirs))
+        for ours, theirs in zip(a.pieces, b.pieces, strict=True)
+    ]
 
 
-def _dice(a: str, b: str, size: int) -> float:
-    ours, theirs = _pieces(a, size), _pieces(b, size)
-    return 2 * (ours & theirs).total() / max(1, ours.total() + theirs.total())
-
-
-@lru_cache(maxsize=4096)
-def _pieces(text: str, size: int) -> Counter[str]:
-    return Counter(text[i : i + size] for i in range(len(text) - size + 1))
-
-
-def _by_rule(a: Question, b: Question) -> list[float]:
+def _by_rule(a: Question, b: Question, found: Differences) -> list[float]:
     """What the hard rules look at, in numbers."""
-    ours, theirs = missing_names(a, b), missing_names(b, a)
-    names = sorted((len(ours), len(theirs)))
-    weighty = sorted((len(weighty_names(a, b, ours)), len(weighty_names(b, a, theirs))))
+    names = sorted(map(len, found.names))
+    weighty = sorted(map(len, found.weighty))
     numbers = sorted((len(a.numbers - b.numbers), len(b.numbers - a.numbers)))
     return [
         *names, *weighty, *numbers, len(a.numbers & b.numbers), abs(a.negations - b.negations),
-        max(a.negations, b.negations), kinds_differ(a.kind, b.kind),
-        opposed(a.words, b.words), blocks_swapped(a, b), roles_swapped(a, b),
+        max(a.negations, b.negations), found.kinds, found.opposed, found.blocks, found.roles,
     ]  # fmt: skip

@@ -4,14 +4,7 @@ Hard rules first — numbers, names, units, negation, opposites, question type, 
 whatever the score says. Then the calibrated score must reach its threshold.
 """
 
-from allotrope.models.cache.differences import (
-    blocks_swapped,
-    kinds_differ,
-    missing_names,
-    opposed,
-    roles_swapped,
-    weighty_names,
-)
+from allotrope.models.cache.differences import Differences, differences
 from allotrope.models.cache.parse import Question, parse
 from allotrope.models.cache.score import Scorer
 
@@ -42,21 +35,28 @@ class SafetyGate:
         a, b = parse(asked), parse(kept)
         if a.words == b.words:
             return True
-        if refusal(a, b) is not None:
+        found = differences(a, b)
+        if refusal(a, b, found) is not None:
             return False
-        return self._scorer.score(a, b, cosine) >= self._threshold
+        return self._scorer.score(a, b, cosine, found) >= self._threshold
 
 
-def refusal(a: Question, b: Question) -> str | None:
+def refusal(a: Question, b: Question, found: Differences | None = None) -> str | None:
     """Why two questions can't have the same answer, by rule; None when no rule speaks against it.
 
     Other numbers, opposites and changed places always speak against it. A number or a name of one
     side only, other names, negation and the kind of question do so where the questions are nearly
     the same otherwise; in freer rewordings they are features of the score.
 
+    Args:
+        a: One question.
+        b: The other.
+        found: What they differ in, where it is known already.
+
     Returns:
         `numbers`, `names`, `negation`, `opposites`, `kind`, `order`, or None.
     """
+    found = found or differences(a, b)
     near = _near(a, b)
     if a.numbers - b.numbers and b.numbers - a.numbers:
         return "numbers"
@@ -64,28 +64,25 @@ def refusal(a: Question, b: Question) -> str | None:
         return "numbers"
     if near and (a.negations % 2 != b.negations % 2 or (a.negations == 0) != (b.negations == 0)):
         return "negation"
-    if near and kinds_differ(a.kind, b.kind):
+    if near and found.kinds:
         return "kind"
-    if near and _names_differ(a, b):
+    if near and _names_differ(found):
         return "names"
-    if opposed(a.words, b.words):
+    if found.opposed:
         return "opposites"
-    if blocks_swapped(a, b) or roles_swapped(a, b):
+    if found.blocks or found.roles:
         return "order"
     return None
 
 
 def _near(a: Question, b: Question) -> bool:
     """Whether hardly a word differs but the numbers and names."""
-    ours, theirs = set(a.content), set(b.content)
+    ours, theirs = a.content_set, b.content_set
     named = a.names | b.names | a.numbers | b.numbers
     few, many = sorted((len(ours - theirs - named), len(theirs - ours - named)))
     return few <= FEW and many <= MANY
 
 
-def _names_differ(a: Question, b: Question) -> bool:
+def _names_differ(found: Differences) -> bool:
     """A name that the other question doesn't mention at all, in whatever case."""
-    ours, theirs = missing_names(a, b), missing_names(b, a)
-    if ours and theirs:
-        return True
-    return bool(weighty_names(a, b, ours) or weighty_names(b, a, theirs))
+    return all(found.names) or any(found.weighty)

@@ -1,8 +1,9 @@
 """What a question says, taken apart for the safety gate: numbers, names, negation, order."""
 
 import re
+from collections import Counter
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from snowballstemmer import stemmer
 
@@ -48,7 +49,21 @@ YES_NO = frozenset(
 _stem = lru_cache(maxsize=50_000)(stemmer("english").stemWord)
 
 
-@dataclass(frozen=True)
+Pieces = frozenset[tuple[str, int]]
+"""Runs of letters, each with how many times it came before."""
+
+
+def _pieces(text: str, size: int) -> Pieces:
+    seen: Counter[str] = Counter()
+    found = []
+    for start in range(len(text) - size + 1):
+        piece = text[start : start + size]
+        found.append((piece, seen[piece]))
+        seen[piece] += 1
+    return frozenset(found)
+
+
+@dataclass(frozen=True, eq=False)
 class Question:
     """A question taken apart.
 
@@ -73,6 +88,32 @@ class Question:
     negations: int
     kind: str
     grams: frozenset[str]
+
+    @cached_property
+    def word_set(self) -> frozenset[str]:
+        """The words without order."""
+        return frozenset(self.words)
+
+    @cached_property
+    def stem_set(self) -> frozenset[str]:
+        """The stems without order."""
+        return frozenset(self.stems)
+
+    @cached_property
+    def content_set(self) -> frozenset[str]:
+        """The stems that are no stopwords, without order."""
+        return frozenset(self.content)
+
+    @cached_property
+    def pieces(self) -> tuple[Pieces, Pieces, Pieces]:
+        """Runs of four and of two letters, and of three without the gaps between words."""
+        spaced = " ".join(self.words)
+        return _pieces(spaced, 4), _pieces(spaced, 2), _pieces("".join(self.words), 3)
+
+    @cached_property
+    def pairs(self) -> frozenset[tuple[str, str]]:
+        """The stems that stand next to each other."""
+        return frozenset(zip(self.stems, self.stems[1:], strict=False))
 
 
 @lru_cache(maxsize=20_000)

@@ -1,6 +1,7 @@
-"""The calibrated score: how likely two questions ask the same, by boosted trees over features.
+"""The calibrated score: how likely two questions ask the same, by features of both.
 
-The trees are evaluated with NumPy from a JSON file; `allotrope cache calibrate` fits another.
+It is a mean of two judges that err differently, boosted trees and a logistic regression. They are
+evaluated with NumPy from a JSON file; `allotrope cache calibrate` fits another.
 """
 
 import json
@@ -13,10 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from allotrope.exceptions import InputError
-from allotrope.models.cache.features import FEATURES, features
+from allotrope.models.cache.differences import Differences
+from allotrope.models.cache.features import FEATURES, LINEAR, features
 from allotrope.models.cache.parse import Question
 
-FORMAT = "allotrope-gate-2"
+FORMAT = "allotrope-gate-3"
+
+LINEAR_SHARE = 1 / 3
+"""How much of the score the linear part has; the trees have the rest."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,7 @@ class Scorer:
         split: Feature of each inner node, trees × nodes.
         cut: The value above which a node goes right.
         leaf: Log-odds of each leaf, trees × leaves.
+        linear: A row of means, of scales, and of coefficients, the first the intercept.
         weights: Log-odds of single words that one question has and the other hasn't.
         rarity: Inverse document frequency of stems in the questions it was fitted on.
         thresholds: Score to reach, by name of the precision.
@@ -38,14 +44,17 @@ class Scorer:
     split: npt.NDArray[np.int64]
     cut: npt.NDArray[np.float64]
     leaf: npt.NDArray[np.float64]
+    linear: npt.NDArray[np.float64]
     weights: dict[str, float]
     rarity: dict[str, float]
     thresholds: dict[str, float]
     measured: dict[str, Any]
 
-    def score(self, a: Question, b: Question, cosine: float) -> float:
+    def score(
+        self, a: Question, b: Question, cosine: float, found: Differences | None = None
+    ) -> float:
         """The probability that both ask the same, 0 to 1."""
-        row = features(a, b, cosine, self.weights, self.rarity)
+        row = features(a, b, cosine, self.weights, self.rarity, found)
         return float(self.scores(row[None, :])[0])
 
     def scores(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -59,7 +68,15 @@ class Scorer:
                 right = row[self.split[trees, node]] > self.cut[trees, node]
                 node = 2 * node + 1 + right
             total[index] += self.leaf[trees, node - self.split.shape[1]].sum()
+        total += LINEAR_SHARE * (self._line(rows) - total)
         result: npt.NDArray[np.float64] = 1 / (1 + np.exp(-total))
+        return result
+
+    def _line(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """The log-odds of the linear part."""
+        mean, scale, slope = self.linear
+        ready = standardised(rows, mean[1:], scale[1:])
+        result: npt.NDArray[np.float64] = slope[0] + ready @ slope[1:]
         return result
 
     def dump(self) -> str:
@@ -72,6 +89,7 @@ class Scorer:
                 "split": self.split.tolist(),
                 "cut": [[round(value, 5) for value in tree] for tree in self.cut.tolist()],
                 "leaf": [[round(value, 5) for value in tree] for tree in self.leaf.tolist()],
+                "linear": [[round(value, 5) for value in row] for row in self.linear.tolist()],
                 "weights": {word: round(value, 3) for word, value in sorted(self.weights.items())},
                 "rarity": {word: round(value, 2) for word, value in sorted(self.rarity.items())},
                 "thresholds": self.thresholds,
@@ -79,6 +97,14 @@ class Scorer:
             },
             separators=(",", ":"),
         )
+
+
+def standardised(
+    rows: npt.NDArray[np.float64], mean: npt.NDArray[np.float64], scale: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """The features of the linear part around 0, none farther than six deviations away."""
+    result: npt.NDArray[np.float64] = np.clip((rows[:, :LINEAR] - mean) / scale, -6, 6)
+    return result
 
 
 def load_scorer(path: Path | None = None) -> Scorer:
@@ -104,6 +130,7 @@ def load_scorer(path: Path | None = None) -> Scorer:
             split=np.array(body["split"], dtype=np.int64),
             cut=np.array(body["cut"], dtype=np.float64),
             leaf=np.array(body["leaf"], dtype=np.float64),
+            linear=np.array(body["linear"], dtype=np.float64),
             weights={str(k): float(v) for k, v in body["weights"].items()},
             rarity={str(k): float(v) for k, v in body["rarity"].items()},
             thresholds={str(k): float(v) for k, v in body["thresholds"].items()},

@@ -119,3 +119,159 @@ NARROWING = _set(
     """
 )  # fmt: skip
 """Stems of words that make another name of the next: `North Korea`, `Vice President`."""
+
+PREPOSITIONS = _set(
+    """
+    in for at from with without by during on of after before near inside outside against among
+    between under over within through using via like as about
+    """
+)
+"""Words that bring in what a question is restricted to."""
+
+FILLING = _set(
+    """
+    really actually quickly easily effectively successfully exactly currently today right now
+    possible possibly ever also still even quora please tell explain know want need like get go
+    good best great better way ways method methods thing things some any many much more most
+    someone somebody anyone people person one myself yourself own ok able
+    """
+)
+"""Words that hardly change what is asked."""
+
+SYNONYMS = (
+    "start begin",
+    "improve enhance boost better increase",
+    "buy purchase",
+    "large big huge",
+    "job career employment work",
+    "phone mobile cellphone smartphone cell",
+    "movie film",
+    "car automobile vehicle",
+    "fast quick rapid",
+    "easy simple",
+    "delete remove erase",
+    "fix repair solve resolve",
+    "company firm business",
+    "reduce lose decrease lower",
+    "weight fat",
+    "child kid",
+    "mother mom",
+    "father dad",
+    "photo picture image pic",
+    "answer reply response",
+    "use utilize",
+    "happen occur",
+    "kind type sort",
+    "choose select pick",
+    "end finish",
+    "beautiful pretty",
+    "smart intelligent",
+    "laptop notebook",
+    "website site web",
+    "app application",
+    "software program",
+    "recover retrieve restore",
+    "make create build develop",
+    "money cash",
+    "stop quit avoid",
+    "think believe opinion",
+    "man guy",
+    "woman lady girl",
+    "cheap inexpensive affordable",
+    "expensive costly",
+    "scared afraid fear",
+    "marijuana weed cannabis",
+    "country nation",
+    "university college",
+    "exam test",
+    "learn study",
+    "usa us america american",
+    "uk britain",
+    "india indian",
+    "meaning mean definition",
+    "famous popular",
+    "earn make",
+    "language tongue",
+    "overcome control handle",
+    "remember memorize",
+    "speak talk",
+    "sad unhappy",
+    "happy happiness",
+    "important importance",
+    "advantage benefit pro",
+    "disadvantage drawback con",
+    "different difference differ",
+    "reason cause",
+    "prepare preparation",
+    "doctor physician",
+    "illness disease sickness",
+    "house home",
+    "salary pay wage income",
+    "euro eur",
+    "dollar usd",
+    "rupee inr rs",
+    "hide conceal",
+    "ask inquire",
+    "find locate search",
+    "install setup",
+    "password passcode pin",
+    "wife spouse",
+    "trip travel visit tour journey",
+    "hotel lodging",
+    "food meal",
+    "gift present",
+    "shop store",
+    "hair hairs",
+    "ban demonetize scrap",
+    "presidential election",
+    "anger angry",
+    "concentrate concentration focus",
+    "stupid dumb",
+    "crazy insane",
+    "rich wealthy",
+    "kill murder",
+    "dead die death",
+    "sleep asleep",
+    "bad poor",
+    "awesome amazing",
+    "error mistake",
+    "hack trick",
+    "guide tutorial",
+    "book textbook",
+    "suggest recommend suggestion recommendation",
+    "essential necessary require",
+    "strange weird odd",
+    "ill sick",
+    "true real",
+    "fake false",
+    "wonderful awesome",
+    "convert change turn",
+    "join enter",
+    "increase grow raise",
+    "programming coding code program",
+    "become be",
+)
+"""Other words for the same; the first of each group stands for all."""
+
+PERSONS = (
+    _set("i me my mine myself"),
+    _set("you your yours yourself"),
+    _set("we us our ours"),
+    _set("he him his she her they them their"),
+)
+"""Who is meant: the asker, the asked, both, others."""
+
+PAST = _set("did was were had been")
+
+MODES = (
+    _set("should must shall ought supposed need"),
+    _set("can could may might able possible"),
+    _set("will would going"),
+    PAST,
+    _set("if when while unless"),
+    _set("really actually truly"),
+    _set("only just even still already ever"),
+    _set("some any few many"),
+    _set("all every each always whole entire"),
+)
+"""Words that say how a thing is meant: duty, ability, future, past, condition, stress, measure."""

@@ -6,6 +6,7 @@ Clients speak bytes, never retry by themselves (redis-py 8 would retry ten times
 
 import asyncio
 import contextlib
+import threading
 import weakref
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
@@ -16,8 +17,10 @@ from urllib.parse import unquote, urlsplit
 import redis
 import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
+from redis.asyncio.sentinel import SentinelConnectionPool as AsyncSentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+from redis.sentinel import SentinelConnectionPool
 
 from allotrope.exceptions import SettingsError, StoreError
 from allotrope.settings import Settings
@@ -101,7 +104,7 @@ def open_redis(settings: Settings) -> redis.Redis | None:
     A server named by URL is not contacted before the first command.
 
     Returns:
-        The client (for a cluster a `RedisCluster`), or None where there is no Redis to use.
+        The client (for a cluster a `LazyCluster`), or None where there is no Redis to use.
 
     Raises:
         SettingsError: The URL is malformed.
@@ -143,6 +146,53 @@ def open_async_redis(settings: Settings) -> redis.asyncio.Redis | None:
         url.get_secret_value(), settings, redis.asyncio, AsyncRetry(NoBackoff(), 0)
     )
     return client
+
+
+class _SentinelPool(SentinelConnectionPool):
+    """Closes its connections to the sentinels too."""
+
+    def disconnect(self, inuse_connections: bool = True) -> None:
+        """Closes the connections; they are opened again when they are needed."""
+        super().disconnect(inuse_connections)
+        for sentinel in self.sentinel_manager.sentinels:
+            sentinel.close()
+
+
+class _AsyncSentinelPool(AsyncSentinelConnectionPool):
+    """The same for asyncio."""
+
+    async def disconnect(self, inuse_connections: bool = True) -> None:
+        """Closes the connections; they are opened again when they are needed."""
+        await super().disconnect(inuse_connections)
+        for sentinel in self.sentinel_manager.sentinels:
+            await sentinel.aclose()
+
+
+class LazyCluster:
+    """A `redis.RedisCluster` that contacts its nodes with the first command, not when it is made.
+
+    Args:
+        factory: Makes the client; whatever it raises comes as a `redis.ConnectionError`.
+    """
+
+    def __init__(self, factory: Callable[[], Any]) -> None:
+        self._factory = factory
+        self._lock = threading.Lock()
+        self._client: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        with self._lock:
+            if self._client is None:
+                try:
+                    self._client = self._factory()
+                except (redis.RedisError, redis.RedisClusterException) as exc:
+                    raise redis.ConnectionError(str(exc)) from exc
+        return getattr(self._client, name)
+
+    def close(self) -> None:
+        """Closes the connections, if there are any."""
+        if self._client is not None:
+            self._client.close()
 
 
 class PerLoop:
@@ -268,6 +318,8 @@ def _from_url(url: str, settings: Settings, kit: Any, retry: Any) -> Any:
             return _from_sentinel(url, kit, options)
         if kind == "cluster":
             plain = url.replace("+cluster", "", 1)
+            if kit is redis:
+                return LazyCluster(lambda: kit.RedisCluster.from_url(plain, **options))
             return kit.RedisCluster.from_url(plain, **options)
         return kit.Redis.from_url(url, **options)
     except redis.RedisError as exc:
@@ -310,6 +362,7 @@ def _from_sentinel(url: str, kit: Any, options: dict[str, Any]) -> Any:
     )
     return sentinel.master_for(
         path[0],
+        connection_pool_class=_SentinelPool if kit is redis else _AsyncSentinelPool,
         db=int(database),
         username=unquote(user) or None,
         password=unquote(password) or None,
