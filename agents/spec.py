@@ -1,5 +1,6 @@
 """What an agent type is."""
 
+import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,8 @@ class AgentSpec:
         summary: What it does, one sentence.
         graph: Its builder, `package.module:function`, called with `parts`, `checkpointer`, `store`.
         prompt: Its prompt template.
-        profile: Its parameter profile.
+        profile: Its parameter profile, where neither run, settings nor a promotion name one;
+            default: that of the settings.
         tools: Names of the tools it may call.
         asks: Whether a turn may stop to ask a person; the next text of the thread is the answer.
     """
@@ -25,7 +27,7 @@ class AgentSpec:
     summary: str
     graph: str
     prompt: str
-    profile: str = "balanced"
+    profile: str | None = None
     tools: tuple[str, ...] = ()
     asks: bool = False
 
@@ -33,5 +35,14 @@ class AgentSpec:
         """Builds the graph with the collaborators given; imports it now."""
         from allotrope.graphs.parts import named
 
-        graph: CompiledStateGraph[Any, Any, Any, Any] = named(self.graph)(**collaborators)
+        builder = named(self.graph)
+        if "profile" not in collaborators and self.takes_profile():
+            collaborators["profile"] = self.profile
+        graph: CompiledStateGraph[Any, Any, Any, Any] = builder(**collaborators)
         return graph
+
+    def takes_profile(self) -> bool:
+        """Whether the graph's builder is told the agent's profile; others get it by each run."""
+        from allotrope.graphs.parts import named
+
+        return "profile" in inspect.signature(named(self.graph)).parameters

@@ -12,7 +12,7 @@ from allotrope.exceptions import AllotropeError, InputError
 from allotrope.experiments.assignment import assign, overlapping
 from allotrope.experiments.definition import Experiment
 from allotrope.experiments.results import ResultsFile, Run
-from allotrope.experiments.store import ExperimentStore, Promotion, State, open_store
+from allotrope.experiments.store import ExperimentStore, State, open_store
 from allotrope.experiments.subjects import context_of
 from allotrope.settings import Settings
 
@@ -42,7 +42,6 @@ class Choice:
 @dataclass(frozen=True)
 class _Live:
     experiments: tuple[tuple[Experiment, State], ...] = ()
-    promoted: Mapping[str, Promotion] = field(default_factory=dict)
 
 
 class OnlineExperiments:
@@ -100,15 +99,7 @@ class OnlineExperiments:
                 context.pop("variant")
                 return Choice(context)
             return Choice(context, experiment.name, unit, variant.name)
-        return _default(live, agent)
-
-    def promoted(self, agent: str) -> Choice:
-        """What a run gets that takes part in no experiment: the promoted variant, if any.
-
-        Args:
-            agent: The agent type.
-        """
-        return _default(self._look(), agent)
+        return Choice()
 
     def expose(self, choice: Choice, *, run_id: str) -> None:
         """Records that a run saw its variant; never raises, never loses one.
@@ -181,15 +172,7 @@ class OnlineExperiments:
                 continue
             if experiment.kind == "online" and state.status == "running":
                 found.append((experiment, state))
-        return _Live(tuple(found), self._store.promoted())
-
-
-def _default(live: _Live, agent: str) -> Choice:
-    promotion = live.promoted.get(agent)
-    if promotion is None:
-        return Choice()
-    given = {"profile": promotion.profile, "prompt_label": promotion.prompt}
-    return Choice({name: value for name, value in given.items() if value is not None})
+        return _Live(tuple(found))
 
 
 def unit_of(

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,23 +34,29 @@ class State:
 
 @dataclass(frozen=True)
 class Promotion:
-    """What a person made an agent's default.
+    """What a person made an agent's own.
 
     Args:
         experiment: Where it won.
         variant: Its name there.
-        profile: Profile, if it names one.
-        prompt: Prompt label or version, if it names one.
+        agent: The agent type.
+        profile: The profile it names, which the agent has by choice from then on.
+        prompt: The prompt label or version it names.
         by: Who did it.
         at: When, ISO.
+        profile_was: The agent's choice before.
+        prompts: Versions that the prompts' label pointed to, before and since, by name.
     """
 
     experiment: str
     variant: str
+    agent: str
     profile: str | None
     prompt: str | None
     by: str
     at: str
+    profile_was: str | None = None
+    prompts: Mapping[str, tuple[int | None, int]] = field(default_factory=dict)
 
 
 class ExperimentStore:
@@ -156,35 +162,46 @@ class ExperimentStore:
         status = self.state(name).status
         self._note(name, status, by="guard-rail", what=f"{variant}: {reason}", stopped=stopped)
 
-    def promote(self, experiment: Experiment, variant: str, *, by: str) -> Promotion:
-        """Makes a variant the default of the experiment's agent. Only a person's command does this.
+    def note_promotion(self, promotion: Promotion) -> None:
+        """Notes what a person promoted, for reports and for taking it back.
 
         Args:
-            experiment: The experiment.
-            variant: Its variant; the control undoes an earlier promotion.
-            by: Who.
-
-        Raises:
-            InputError: The variant has single parameters, which no default can carry.
+            promotion: What was done.
         """
-        chosen = experiment.variant(variant)
-        if chosen.parameters:
-            raise InputError(
-                f"{variant} sets single parameters ({', '.join(chosen.parameters)}).",
-                hint="Write them into a profile, and promote a variant that names it.",
-            )
-        promotion = Promotion(
-            experiment.name, variant, chosen.profile, chosen.prompt, by, _now()
-        )  # fmt: skip
-        path = self.folder / "promoted.json"
-        _write(path, {**_read(path), experiment.agent: asdict(promotion)})
-        self._note(experiment.name, "ended", by=by, what=f"promoted {variant}")
-        return promotion
+        self._write_promotions([*self._promotions(), promotion])
+        what = f"promoted {promotion.variant}"
+        self._note(promotion.experiment, "ended", by=promotion.by, what=what)
+
+    def drop_promotion(self, promotion: Promotion, *, by: str) -> None:
+        """Notes that a promotion was taken back.
+
+        Args:
+            promotion: Which.
+            by: Who did it.
+        """
+        self._write_promotions([each for each in self._promotions() if each != promotion])
+        what = f"took the promotion of {promotion.variant} back"
+        self._note(promotion.experiment, "ended", by=by, what=what)
 
     def promoted(self) -> dict[str, Promotion]:
-        """What was promoted, by agent."""
-        found = _read(self.folder / "promoted.json")
-        return {agent: Promotion(**entry) for agent, entry in found.items()}
+        """What was promoted last, by agent."""
+        return {promotion.agent: promotion for promotion in self._promotions()}
+
+    def _promotions(self) -> list[Promotion]:
+        path = self.folder / "promoted.json"
+        try:
+            return [
+                Promotion(
+                    **{**entry, "prompts": {n: tuple(v) for n, v in entry["prompts"].items()}}
+                )
+                for entry in _read(path).get("promotions", [])
+            ]
+        except (TypeError, KeyError, AttributeError) as exc:
+            raise StoreError(f"{path} can't be read: it isn't ours.") from exc
+
+    def _write_promotions(self, promotions: Sequence[Promotion]) -> None:
+        found = [asdict(promotion) for promotion in promotions]
+        _write(self.folder / "promoted.json", {"promotions": found})
 
     def _note(
         self,
@@ -197,7 +214,7 @@ class ExperimentStore:
     ) -> None:
         path = self.folder / name / "state.json"
         old = self.state(name) if path.exists() else State("running")
-        entry = {"at": _now(), "by": by, "what": what}
+        entry = {"at": now(), "by": by, "what": what}
         kept = old.stopped_variants if stopped is None else stopped
         _write(
             path,
@@ -240,5 +257,6 @@ def _write(path: Path, document: Any) -> None:
         ) from exc
 
 
-def _now() -> str:
+def now() -> str:
+    """The time as ISO, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")

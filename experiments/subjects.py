@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
 from decimal import Decimal
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from langchain_core.messages import AIMessage
 
@@ -17,6 +17,9 @@ from allotrope.experiments.outcome import Outcome
 from allotrope.settings import Settings
 from allotrope.usage.prices import PriceBook
 from allotrope.usage.tokens import from_usage_metadata
+
+if TYPE_CHECKING:
+    from allotrope.prompts.library import PromptLibrary
 
 FRESH = "no-store, no-cache"
 """The run's cache policy: repeats must be answers of their own."""
@@ -73,6 +76,7 @@ class AgentSubject:
         self._cache = cache
         self._ready: dict[str, Askable] = {}
         self._prompts: dict[str, int] = {}
+        self._pins: dict[str, str] = {}
         self._opening = asyncio.Lock()
         self._stack = AsyncExitStack()
         self._judge: Any = None
@@ -92,7 +96,7 @@ class AgentSubject:
             item.question,
             context={
                 **context_of(variant, self._experiment),
-                "prompt_label": str(self._prompts[variant.name]),
+                "prompt_label": self._pins[variant.name],
                 "cache": self._cache,
             },
         )
@@ -112,12 +116,12 @@ class AgentSubject:
             },
         )
 
-    def _version(self, label: str) -> int:
+    def _pinned(self, label: str) -> dict[str, int]:
         from allotrope.prompts import open_library
 
         library = open_library(self.settings)
         try:
-            return library.get(find(self._agent).prompt, label).version
+            return pins_of(library, self._agent, label)
         finally:
             library.close()
 
@@ -148,11 +152,13 @@ class AgentSubject:
         if variant.name not in self._ready:
             from langgraph.checkpoint.memory import InMemorySaver
 
-            settings = with_parameters(self.settings, variant, self._agent)
+            settings = await asyncio.to_thread(with_parameters, self.settings, variant, self._agent)
             agent = self._build(self._agent, settings=settings, checkpointer=InMemorySaver())
             # A label may be moved while a run lasts; all its answers get the same version.
             label = context_of(variant, "").get("prompt_label", settings.prompts.label)
-            self._prompts[variant.name] = await asyncio.to_thread(self._version, label)
+            pins = await asyncio.to_thread(self._pinned, label)
+            self._prompts[variant.name] = pins[find(self._agent).prompt]
+            self._pins[variant.name] = ", ".join(f"{name}@{v}" for name, v in pins.items())
             self._ready[variant.name] = await self._stack.enter_async_context(agent)
         return self._ready[variant.name]
 
@@ -168,8 +174,31 @@ def context_of(variant: Variant, experiment: str) -> dict[str, Any]:
     if variant.profile is not None:
         context["profile"] = variant.profile
     if variant.prompt is not None:
-        context["prompt_label"] = variant.prompt.partition("@")[2] or variant.prompt
+        context["prompt_label"] = variant.prompt
     return context
+
+
+def pins_of(library: "PromptLibrary", agent: str, prompt: str) -> dict[str, int]:
+    """The versions of an agent's prompts under a label, to hold on to while labels may move.
+
+    Args:
+        library: The prompts.
+        agent: The agent type.
+        prompt: A label, a number or `name@version`, as a variant names it.
+
+    Raises:
+        PromptError: There is no such label or version.
+    """
+    own = find(agent).prompt
+    if "@" in prompt or prompt.isdecimal():
+        version = library.get(own, prompt).version
+        if "@" not in prompt:
+            return {own: version}
+        pins = (pin.strip().partition("@")[::2] for pin in prompt.split(","))
+        return {own: version} | {name: int(number) for name, number in pins}
+    templates = library.snapshot.templates.values()
+    names = {own} | {each.name for each in templates if each.meta.agent == agent}
+    return {name: library.get(name, prompt).version for name in sorted(names)}
 
 
 def profile_name(variant: Variant, settings: Settings, agent: str) -> str:
@@ -180,7 +209,13 @@ def profile_name(variant: Variant, settings: Settings, agent: str) -> str:
         settings: For the defaults.
         agent: The agent type.
     """
-    return variant.profile or find(agent).profile or settings.profiles.default
+    from allotrope.models.profile_library import open_profiles
+
+    profiles = open_profiles(settings)
+    try:
+        return profiles.get(variant.profile, agent=agent, own=find(agent).profile).name
+    finally:
+        profiles.close()
 
 
 def with_parameters(settings: Settings, variant: Variant, agent: str) -> Settings:
@@ -248,7 +283,7 @@ class VariantCheck:
         profiles = open_profiles(settings)
         field = "parameters" if variant.parameters else "profile"
         try:
-            profile = profiles.get(profile_name(variant, settings, agent), agent=agent)
+            profile = profiles.get(variant.profile, agent=agent, own=find(agent).profile)
             laid = with_profile(settings, profile)
             plans = []
             if laid.openai.enabled and laid.openai.api_key is not None:

@@ -104,7 +104,7 @@ def profile_for(
     advised = parts.advised_profile(
         agent=agent, tenant=context.tenant, user=context.user, thread=thread
     )
-    return parts.profiles.get(advised or context.profile or own, agent=agent)
+    return parts.profiles.get(advised or context.profile, agent=agent, own=own)
 
 
 def prepared(

@@ -20,7 +20,8 @@ class RunContext:
         default=None, metadata=_about("Named parameter set; empty: the agent's own.")
     )
     prompt_label: str = field(
-        default="production", metadata=_about("Which version of the prompt: a label or a number.")
+        default="",
+        metadata=_about("Which version of the prompt: a label or a number; empty: production."),
     )
     budget_tokens: int | None = field(
         default=None,

@@ -128,7 +128,7 @@ class AgentNodes:
     ) -> dict[str, Any]:
         if not state["messages"]:
             raise InputError("There is no message to answer.")
-        profile = parts.profiles.get(context.profile or self.profile, agent=self.agent)
+        profile = parts.profiles.get(context.profile, agent=self.agent, own=self.profile)
         window = parts.window(profile)
         if window is not None:
             check_length(state["messages"][-1], window)

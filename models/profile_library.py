@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from pydantic import ValidationError
 
 from allotrope.exceptions import ProfileError
 from allotrope.models.profile import Profile
+from allotrope.models.profile_choices import FILE as CHOICES
+from allotrope.models.profile_choices import ProfileChoices, open_choices
 from allotrope.settings import Settings
 from allotrope.stores.watching import Watcher
 
@@ -55,6 +57,7 @@ class _Loaded:
     profiles: Mapping[tuple[str, str | None], Profile] = field(default_factory=dict)
     problems: Mapping[str, str] = field(default_factory=dict)
     seen: Mapping[Path, Signature] = field(default_factory=dict)
+    choices: Mapping[str, str] = field(default_factory=dict)
 
 
 class ProfileLibrary:
@@ -67,6 +70,7 @@ class ProfileLibrary:
         agents: Profile by agent type.
         overrides: Fields by profile that win over the files.
         reload_s: Seconds between two looks for changes; None: never look again.
+        choices: What people chose for agents; wins over the agents' own, not over `agents`.
         settle_s: Seconds a changed file must be old before it is read, so that a file that an
             editor is still writing is not taken.
     """
@@ -80,6 +84,7 @@ class ProfileLibrary:
         agents: Mapping[str, str] | None = None,
         overrides: Mapping[str, Mapping[str, Any]] | None = None,
         reload_s: float | None = None,
+        choices: ProfileChoices | None = None,
         settle_s: float = 0.0,
     ) -> None:
         self._folders = tuple(folders)
@@ -87,24 +92,30 @@ class ProfileLibrary:
         self._default = default
         self._agents = dict(agents or {})
         self._overrides = dict(overrides or {})
+        self._choices = choices
         self._reload_s = reload_s
         self._settle_s = settle_s
         self._loaded: _Loaded | None = None
         self._lock = threading.Lock()
         self._watcher: Watcher | None = None
 
-    def get(self, name: str | None = None, *, agent: str | None = None) -> Profile:
+    def get(
+        self, name: str | None = None, *, agent: str | None = None, own: str | None = None
+    ) -> Profile:
         """A profile; the first call reads the files, later ones touch none.
 
         Args:
-            name: Which one; default: the agent's, else the default.
+            name: Which one; default: what settings, then a person's choice, name for the agent,
+                then the agent's own, then the default.
             agent: The agent type it is for.
+            own: The profile that the agent names for itself.
 
         Raises:
             ProfileError: There is no such profile, or its file is broken.
         """
         loaded = self._state()
-        name = name or self._agents.get(agent or "") or self._default
+        named = self._agents.get(agent or "") or loaded.choices.get(agent or "")
+        name = name or named or own or self._default
         found = loaded.profiles.get((name, agent)) or loaded.profiles.get((name, None))
         if found is not None:
             return found
@@ -136,6 +147,8 @@ class ProfileLibrary:
             found = self._list()
             found = self._settled(found, before)
             seen = dict(found.values())
+            if self._choices is not None:
+                seen |= _stamp(self._choices.path)
             if self._loaded is not None and seen == before.seen:
                 return False
             files: dict[str, _File] = {}
@@ -151,12 +164,18 @@ class ProfileLibrary:
                     problems[name] = str(exc)
                     if old is not None:
                         files[name] = old
-            self._loaded = self._resolve(files, problems, before, seen)
+            chosen = before.choices
+            try:
+                chosen = self._choices.current() if self._choices is not None else {}
+            except ProfileError as exc:
+                problems[CHOICES] = str(exc)
+            self._loaded = replace(self._resolve(files, problems, before, seen), choices=chosen)
             first = self._watcher is None and self._reload_s is not None
             if first and self._reload_s is not None:
                 self._watcher = Watcher(self, self._reload_s, name="allotrope-profiles")
                 self._watcher.start()
-            return self._loaded.profiles != before.profiles
+            now = self._loaded
+            return (now.profiles, now.choices) != (before.profiles, before.choices)
 
     def close(self) -> None:
         """Stops looking for changes; what is loaded stays usable."""
@@ -248,6 +267,14 @@ class ProfileLibrary:
         if agent is not None:
             data = merge(data, (file.data.get("agents") or {}).get(agent) or {})
         return merge(data, self._overrides.get(name) or {})
+
+
+def _stamp(path: Path) -> dict[Path, Signature]:
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return {}
+    return {path: (stat.st_mtime_ns, stat.st_size, stat.st_ino)}
 
 
 def merge(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
@@ -345,6 +372,7 @@ def open_profiles(settings: Settings) -> ProfileLibrary:
         agents=section.agents,
         overrides=section.overrides,
         reload_s=section.reload_s,
+        choices=open_choices(settings),
         settle_s=0.2,
     )
 

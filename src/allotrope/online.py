@@ -50,7 +50,7 @@ class TurnExperiments:
     def join(
         self, agent: str, context: RunContext, *, pinned: frozenset[str], thread: str, run_id: str
     ) -> RunContext:
-        """The context of a run with what its variant, or a promotion, sets; records the exposure.
+        """The context of a run with what its variant sets; records the exposure.
 
         Args:
             agent: The agent type.
@@ -64,11 +64,8 @@ class TurnExperiments:
         online = self._opened()
         # a run that carries a variant belongs to an experiment already (an offline one)
         if "variant" in pinned or pinned & PINS:
-            choice = online.promoted(agent)
-        else:
-            choice = online.choose(
-                agent, tenant=context.tenant, user=context.user, thread=thread
-            )  # fmt: skip
+            return context
+        choice = online.choose(agent, tenant=context.tenant, user=context.user, thread=thread)
         online.expose(choice, run_id=run_id)
         changes = {name: value for name, value in choice.context.items() if name not in pinned}
         return replace(context, **changes) if changes else context

@@ -106,6 +106,7 @@ class Agent:
         self._given = checkpointer
         self._prices = PriceBook(settings.usage.prices)
         self._experiments = TurnExperiments(settings)
+        self._needs_profile: bool | None = None
         self._graph: CompiledStateGraph[Any, Any, Any, Any] | None = None
         self._agraph: CompiledStateGraph[Any, Any, Any, Any] | None = None
         self._stack = ExitStack()
@@ -382,27 +383,38 @@ class Agent:
     def _joined(
         self, turn: TurnStart, given: RunContext | Mapping[str, Any] | None
     ) -> TurnStart:  # fmt: skip
-        """The turn with what its variant of a running experiment, or a promotion, sets."""
+        """The turn with what its variant of a running experiment sets."""
+        if self._needs_profile is None:
+            self._needs_profile = bool(self.spec.profile) and not self.spec.takes_profile()
         context = self._experiments.join(
             self.spec.name, turn.context, pinned=pinned_by(given), thread=turn.thread_id,
             run_id=turn.run_id,
         )  # fmt: skip
-        return replace(turn, context=context)
+        return replace(turn, context=self._with_own(context))
 
     async def _ajoined(
         self, turn: TurnStart, given: RunContext | Mapping[str, Any] | None
     ) -> TurnStart:
         """As `_joined`, asynchronously."""
+        if self._needs_profile is None:  # imports the graph
+            needs = await asyncio.to_thread(self.spec.takes_profile)
+            self._needs_profile = bool(self.spec.profile) and not needs
         context = await self._experiments.ajoin(
             self.spec.name, turn.context, pinned=pinned_by(given), thread=turn.thread_id,
             run_id=turn.run_id,
         )  # fmt: skip
-        return replace(turn, context=context)
+        return replace(turn, context=self._with_own(context))
+
+    def _with_own(self, context: RunContext) -> RunContext:
+        """The context with the agent's own profile, where its graph can't be told of it."""
+        if context.profile is None and self._needs_profile:
+            return replace(context, profile=self.spec.profile)
+        return context
 
     def _context(self, given: RunContext | Mapping[str, Any] | None) -> RunContext:
         if isinstance(given, RunContext):
             return given
-        base = RunContext(tenant=self.settings.tenant, profile=self.spec.profile)
+        base = RunContext(tenant=self.settings.tenant)
         if not given:
             return base
         try:

@@ -88,8 +88,6 @@ def test_a_broken_file_leaves_the_last_form_in_force(settings: Settings) -> None
     before = choose(experiments, "u1")
     (store.folder / "tone" / "experiment.json").write_text("{")
     assert choose(experiments, "u1") == before
-    (store.folder / "promoted.json").write_text("{")
-    assert choose(experiments, "u1") == before
 
 
 def test_exposures_survive_a_ledger_that_fails(settings: Settings) -> None:
@@ -226,7 +224,7 @@ def test_a_look_stops_what_breaks_its_guard_rail(settings: Settings) -> None:
     assert store.state("tone").status == "ended"
 
 
-def test_layers_and_promotion(settings: Settings) -> None:
+def test_layers(settings: Settings) -> None:
     store = open_store(settings)
     store.start(tone(layer="style", layer_slot=(0, 0.5)), by="ann")
     with pytest.raises(InputError, match="claim the same units"):
@@ -237,19 +235,6 @@ def test_layers_and_promotion(settings: Settings) -> None:
     check_layers(tone(name="late", agent="coder"), store)
     with pytest.raises(InputError, match="another form already"):
         store.start(tone(salt="other"), by="ann")
-    store.promote(store.load("tone"), "warm", by="ann")
-    experiments = online(settings)
-    assert choose(experiments, None).context == {"profile": "creative"}
-    assert store.state("tone").history[-1]["what"] == "promoted warm"
-    store.promote(store.load("tone"), "plain", by="ann")
-    assert choose(experiments, None).context == {}
-    sampled = {"name": "p", "share": 0.5, "parameters": {"temperature": 0.2}}
-    offline = tone(
-        kind="offline", dataset={"path": "x"}, metrics=[{"name": "latency_ms"}],
-        variants=[{"name": "plain", "share": 0.5}, sampled],
-    )  # fmt: skip
-    with pytest.raises(InputError, match="single parameters"):
-        store.promote(offline, "p", by="ann")
     with pytest.raises(InputError, match="no experiment 'x'"):
         ExperimentStore(store.folder).load("x")
 

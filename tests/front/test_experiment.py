@@ -57,9 +57,12 @@ def test_the_life_of_an_offline_experiment(cli, simulator: ProviderSimulator, fo
     refused = cli("experiment", "promote", "sums", "quick", "--yes")
     assert "isn't shown to be better" in refused.err
     ran = cli("experiment", "promote", "sums", "quick", "--yes", "--force", "--by", "ann")
-    assert "assistant uses quick from now on (by ann)" in ran.out
+    assert ran.out == "assistant uses quick from now on (by ann): profile economical.\n"
     promoted = json.loads(cli("experiment", "status", "--json").out)["promoted"]
     assert promoted["assistant"]["profile"] == "economical"
+    ran = cli("experiment", "promote", "sums", "--undo", "--by", "bob")
+    assert ran.out == "assistant is as it was before quick of sums: profile of its own.\n"
+    assert "nothing was promoted" in cli("experiment", "promote", "sums", "--undo").err
 
 
 def test_mistakes_get_one_sentence(cli, folder: Path) -> None:

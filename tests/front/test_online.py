@@ -3,16 +3,20 @@
 import asyncio
 import subprocess
 import sys
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
-from allotrope import Agent, build_agent
+from allotrope import Agent, build_agent, promotion
+from allotrope.exceptions import InputError, PromptError
 from allotrope.experiments.definition import Experiment
 from allotrope.experiments.online import read_traffic
 from allotrope.experiments.store import ExperimentStore, open_store
 from allotrope.graphs.context import RunContext
+from allotrope.models.profile_choices import open_choices
 from allotrope.settings import Settings
 from allotrope.testing import ProviderSimulator
 from allotrope.usage.ledger import open_ledger
@@ -115,18 +119,106 @@ def test_who_pins_a_profile_takes_no_part(settings: Settings, store: ExperimentS
     assert {row["unit"] for row in rows(settings, exposures)} == {f"default/t{n}" for n in range(8)}
 
 
-def test_a_promotion_holds_for_everybody_who_pins_nothing(
-    settings: Settings, store: ExperimentStore
+def test_a_promotion_moves_label_and_profile_and_one_command_takes_it_back(
+    settings: Settings, simulator: ProviderSimulator, tmp_path: Path
 ) -> None:
+    """In processes that run already, for everybody who pins nothing, and in Studio's graphs."""
+    prompts = settings.prompts.model_copy(
+        update={"folder": tmp_path / "own", "reload_s": 0.05, "settle_s": 0.0}
+    )
+    profiles = settings.profiles.model_copy(update={"reload_s": 0.05})
+    settings = settings.model_copy(update={"prompts": prompts, "profiles": profiles})
+    (tmp_path / "own").mkdir()
+    store = open_store(settings)
+    brief = TONE.model_copy(
+        update={
+            "variants": (
+                TONE.variants[0],
+                TONE.variants[1].model_copy(update={"prompt": "brief"}),
+            )
+        }
+    )
+    store.start(brief, by="ann")
+
+    def answered(agent: Agent, context: Any = None) -> tuple[str, str]:
+        before = {row["id"] for row in rows(settings, calls)}
+        agent.ask("How are you?", context=context)
+        [recorder] = [one for one in agent.parts.callbacks if isinstance(one, UsageRecorder)]
+        assert recorder.flush()
+        [row] = [row for row in rows(settings, calls) if row["id"] not in before]
+        return row["prompt"], row["profile"]
+
+    def soon(agent: Agent, wanted: tuple[str, str]) -> None:
+        deadline = time.monotonic() + 20
+        while answered(agent) != wanted:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+    simulator.answer_with(lambda request: "Fine.")
     with build_agent(settings=settings) as agent:
-        assert joined(agent).profile == "balanced"
-        store.start(TONE, by="ann")
-        store.promote(TONE, "warm", by="ann")
-        assert joined(agent).profile == "creative"
-        assert joined(agent, {"tenant": "acme"}).profile == "creative"
-        assert joined(agent, {"profile": "precise"}).profile == "precise"
-        store.promote(TONE, "plain", by="ann")
-        assert joined(agent).profile == "balanced"
+        store.end("tone", by="ann", what="enough")
+        assert answered(agent) == ("assistant@3", "balanced")
+        done = promotion.promote(brief, "warm", settings, store, by="ann")
+        assert (done.prompts, done.profile) == ({"assistant": (3, 4)}, "creative")
+        soon(agent, ("assistant@4", "creative"))
+        assert answered(agent, {"profile": "precise"}) == ("assistant@4", "precise")
+        promotion.undo(brief, settings, store, by="bob")
+        soon(agent, ("assistant@3", "balanced"))
+    assert store.promoted() == {}
+    assert [entry["what"] for entry in store.state("tone").history][-2:] == [
+        "promoted warm",
+        "took the promotion of warm back",
+    ]
+    with pytest.raises(InputError, match="nothing was promoted"):
+        promotion.undo(brief, settings, store, by="bob")
+
+
+def test_a_promotion_that_cannot_hold_changes_nothing(
+    settings: Settings, store: ExperimentStore, tmp_path: Path
+) -> None:
+    both = TONE.model_copy(
+        update={"variants": (
+            TONE.variants[0], TONE.variants[1].model_copy(update={"prompt": "brief"})
+        )}
+    )  # fmt: skip
+    store.start(both, by="ann")
+    with pytest.raises(PromptError, match="no place for own prompts"):
+        promotion.promote(both, "warm", settings, store, by="ann")
+    sampled = TONE.variants[1].model_copy(update={"parameters": {"temperature": 0.2}})
+    with pytest.raises(InputError, match="single parameters"):
+        promotion.promote(
+            TONE.model_copy(update={"variants": (TONE.variants[0], sampled)}), "warm", settings,
+            store, by="ann",
+        )  # fmt: skip
+    with pytest.raises(InputError, match="names neither a prompt nor a profile"):
+        promotion.promote(both, "plain", settings, store, by="ann")
+    fixed = settings.profiles.model_copy(update={"agents": {"assistant": "precise"}})
+    with pytest.raises(InputError, match="ALLOTROPE_PROFILES__AGENTS gives assistant"):
+        promotion.promote(
+            TONE, "warm", settings.model_copy(update={"profiles": fixed}), store, by="ann"
+        )
+    assert open_choices(settings).current() == {}
+    assert store.promoted() == {}
+    promotion.promote(TONE, "warm", settings, store, by="ann")
+    open_choices(settings).choose("assistant", "economical", by="eve")
+    with pytest.raises(InputError, match="changed to economical since"):
+        promotion.undo(TONE, settings, store, by="bob")
+
+
+def test_the_profile_that_settings_name_for_an_agent_holds(
+    settings: Settings, simulator: ProviderSimulator
+) -> None:
+    simulator.script(["Fine."] * 2)
+    for chosen, profile in (
+        ({"agents": {"assistant": "precise"}}, "precise"),
+        ({"default": "creative"}, "creative"),
+    ):
+        section = settings.profiles.model_copy(update=chosen)
+        with build_agent(settings=settings.model_copy(update={"profiles": section})) as agent:
+            run = agent.ask("How are you?").run_id
+            [recorder] = [one for one in agent.parts.callbacks if isinstance(one, UsageRecorder)]
+            assert recorder.flush()
+        assert [row["profile"] for row in rows(settings, calls) if row["run"] == run] == [profile]
 
 
 def test_without_experiments_nothing_of_them_is_loaded(settings: Settings) -> None:

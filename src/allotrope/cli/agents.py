@@ -72,7 +72,7 @@ def about(spec: "AgentSpec", *, whole: bool) -> dict[str, Any]:
         "name": spec.name,
         "summary": spec.summary,
         "prompt": spec.prompt,
-        "profile": spec.profile,
+        "profile": spec.profile or "default",
     }
     if not whole:
         return facts
@@ -84,7 +84,7 @@ def about(spec: "AgentSpec", *, whole: bool) -> dict[str, Any]:
     from allotrope.usage.tokens import Tokens
 
     settings = load_settings()
-    profile = open_profiles(settings).get(spec.profile, agent=spec.name)
+    profile = open_profiles(settings).get(agent=spec.name, own=spec.profile)
     model = with_profile(settings, profile).openai.model
     template = open_library(settings).get(spec.prompt)
     tokens = Tokens(input=exact(template.text) + QUESTION_TOKENS, output=ANSWER_TOKENS)
@@ -92,6 +92,7 @@ def about(spec: "AgentSpec", *, whole: bool) -> dict[str, Any]:
     picture = spec.build().get_graph()
     return facts | {
         "prompt": template.ref,
+        "profile": profile.name,
         "model": model,
         "nodes": [node for node in picture.nodes if not node.startswith("__")],
         "edges": [(edge.source, edge.target, edge.conditional) for edge in picture.edges],

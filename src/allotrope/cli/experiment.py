@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from allotrope.experiments.definition import Experiment
     from allotrope.experiments.results import Run
-    from allotrope.experiments.store import ExperimentStore
+    from allotrope.experiments.store import ExperimentStore, Promotion
     from allotrope.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
@@ -217,9 +217,11 @@ def promote(
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Although it isn't the winner.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Take the promotion back.")] = False,
     by: By = None,
 ) -> None:
-    """Make a variant the agent's default. Nothing else ever does; the control undoes it."""
+    """Make a variant's prompt and profile the agent's own. Nothing else ever does."""
+    from allotrope import promotion
     from allotrope.exceptions import InputError
     from allotrope.experiments.store import open_store
     from allotrope.settings import load_settings
@@ -227,6 +229,10 @@ def promote(
     settings = load_settings()
     store = open_store(settings)
     experiment = store.load(name)
+    if undo:
+        done = promotion.undo(experiment, settings, store, by=_who(by))
+        print(f"{done.agent} is as it was before {done.variant} of {name}: {_told(done, 0)}.")
+        return
     analysis = _analysis(experiment, _results(experiment, store, settings))
     chosen = variant or analysis.winner
     if chosen is None:
@@ -237,8 +243,17 @@ def promote(
     print(analysis.verdict, file=sys.stderr)
     if not yes and not typer.confirm(f"Make {chosen} the default of {experiment.agent}?", err=True):
         raise InputError("Nothing was changed.")
-    promotion = store.promote(experiment, chosen, by=_who(by))
-    print(f"{experiment.agent} uses {promotion.variant} from now on (by {promotion.by}).")
+    done = promotion.promote(experiment, chosen, settings, store, by=_who(by))
+    print(f"{done.agent} uses {chosen} from now on (by {done.by}): {_told(done, 1)}.")
+
+
+def _told(promotion: "Promotion", side: int) -> str:
+    """What a promotion changed, before (0) or after (1) it."""
+    parts = [f"{name}@{versions[side]}" for name, versions in promotion.prompts.items()]
+    if promotion.profile is not None:
+        profile = (promotion.profile_was, promotion.profile)[side]
+        parts.append(f"profile {profile or 'of its own'}")
+    return ", ".join(parts) or "nothing had to change"
 
 
 @app.command()

@@ -25,7 +25,7 @@ async def warm(parts: "Parts", specs: "Iterable[AgentSpec]") -> None:
 
 def _one(parts: "Parts", spec: "AgentSpec") -> None:
     spec.build(parts=parts, checkpointer=None)
-    profile = parts.profiles.get(spec.profile, agent=spec.name)
+    profile = parts.profiles.get(agent=spec.name, own=spec.profile)
     parts.window(profile)  # makes the chain: the provider's libraries, clients and the cache
     parts.memory.counter.text("The vocabulary is read at the first count.")
     parts.memory.archive.threads(parts.settings.tenant)

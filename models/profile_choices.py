@@ -1,0 +1,120 @@
+"""Which profile an agent has by a person's choice: a file that outlives the process, with history.
+
+It stands beside own profiles (`ALLOTROPE_PROFILES__FOLDER`), else in the data folder. A running
+process follows it as it follows profiles.
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from allotrope.exceptions import ProfileError
+from allotrope.settings import Settings
+from allotrope.stores.folders import data_folder
+
+FILE = "profile-choices.json"
+
+
+class Change(BaseModel):
+    """One choice.
+
+    Attributes:
+        at: When.
+        agent: The agent type.
+        profile: Its profile from then on; None gives it back its own.
+        was: Its choice before.
+        by: Who chose.
+        why: What for, such as the experiment.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    at: datetime
+    agent: str
+    profile: str | None
+    was: str | None
+    by: str = ""
+    why: str = ""
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    agents: Mapping[str, str] = {}
+    history: tuple[Change, ...] = ()
+
+
+class ProfileChoices:
+    """Reads and writes the choices; opens nothing before use.
+
+    Args:
+        path: The file; it is made at the first choice.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def current(self) -> Mapping[str, str]:
+        """The chosen profile by agent.
+
+        Raises:
+            ProfileError: The file is broken.
+        """
+        return self._read().agents
+
+    def choose(self, agent: str, profile: str | None, *, by: str, why: str = "") -> Change:
+        """Makes a profile an agent's own, in one step.
+
+        Args:
+            agent: The agent type.
+            profile: The profile; None takes the choice away.
+            by: Who chooses.
+            why: What for.
+
+        Raises:
+            ProfileError: The file is broken, or can't be written.
+        """
+        document = self._read()
+        agents = dict(document.agents)
+        now = datetime.now(UTC).replace(microsecond=0)
+        change = Change(
+            at=now, agent=agent, profile=profile, was=agents.pop(agent, None), by=by, why=why
+        )
+        if profile is not None:
+            agents[agent] = profile
+        self._write(_Document(agents=agents, history=(*document.history, change)))
+        return change
+
+    def _read(self) -> _Document:
+        try:
+            return _Document.model_validate_json(self.path.read_bytes())
+        except FileNotFoundError:
+            return _Document()
+        except (OSError, ValidationError) as exc:
+            said = str(exc).split("\n", 1)[0]
+            raise ProfileError(
+                f"{self.path} can't be read: {said}.", hint="Repair it, or take it away."
+            ) from exc
+
+    def _write(self, document: _Document) -> None:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            handle, draft = tempfile.mkstemp(dir=self.path.parent, prefix=".", suffix=".tmp")
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump(document.model_dump(mode="json"), file, indent=2)
+            os.replace(draft, self.path)
+        except OSError as exc:
+            raise ProfileError(f"{self.path} can't be written: {exc.strerror}.") from exc
+
+
+def open_choices(settings: Settings) -> ProfileChoices:
+    """The choices of these settings; reads nothing yet.
+
+    Args:
+        settings: The folder of own profiles, else the data folder.
+    """
+    folder = settings.profiles.folder
+    return ProfileChoices((folder.expanduser() if folder else data_folder(settings)) / FILE)
