@@ -94,8 +94,8 @@ class Parts:
         return self._is_ready
 
     def make_ready(self) -> None:
-        """Reads prompts and profiles; from then on they follow changes by themselves."""
-        _ = self.library.snapshot, self.profiles.names()
+        """Reads prompts and profiles, which then follow changes by themselves; opens the memory."""
+        _ = self.library.snapshot, self.profiles.names(), self.memory
         self._is_ready = True
 
     @property

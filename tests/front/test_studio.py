@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from allotrope.agents import registry
-from allotrope.testing import ProviderSimulator
+from allotrope.testing import ProviderSimulator, SimRequest
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.slow, pytest.mark.studio]
@@ -23,15 +23,18 @@ pytest.importorskip("langgraph_api", reason="the extra `studio` isn't installed"
 
 
 @pytest.fixture(scope="module")
-def studio(
-    simulator_server: ProviderSimulator, redis_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the server works."""
+    return tmp_path_factory.mktemp("studio")
+
+
+@pytest.fixture(scope="module")
+def studio(simulator_server: ProviderSimulator, redis_url: str, folder: Path) -> Iterator[str]:
     """A running `langgraph dev` that talks to the simulator."""
     simulator_server.reset()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    folder = tmp_path_factory.mktemp("studio")
     log = (folder / "log").open("w")
     process = subprocess.Popen(
         [
@@ -48,6 +51,8 @@ def studio(
             "ALLOTROPE_REDIS__PREFIX": f"studio{port}:",
             "ALLOTROPE_DATA_DIR": str(folder / "data"),
             "ALLOTROPE_EMBEDDED__ENABLED": "false",
+            "ALLOTROPE_AGENTS__FILE_ROOTS": f'["{folder}"]',
+            "ALLOTROPE_AGENTS__OUTPUT_DIR": str(folder / "out"),
             "LANGGRAPH_CLI_NO_ANALYTICS": "1",
         },
         stdout=log,
@@ -111,6 +116,105 @@ async def test_a_thread_runs_streams_and_hits_the_cache(
     assert state["messages"][-1]["content"] == events["values"][-1]["messages"][-1]["content"]
     assert len(simulator_server.requests) == asked, "the repeated question was asked again"
     assert state["provenance"]["cached"] == "exact"
+
+
+TALL = "The tower is 330 metres tall [1]."
+SOLUTION = """```python
+# solution.py
+def double(n):
+    return 2 * n
+```
+```python
+# test_solution.py
+from solution import double
+
+def test_it():
+    assert double(2) == 4
+```"""
+TASKS = {
+    "assistant": ("How many cm are 3 inches?", {"": "7.62 cm"}, "7.62 cm", {"fit", "respond"}),
+    "analyst": (
+        "Which region sold most in {folder}/sales.csv?",
+        {
+            "You plan": "- total per region",
+            "You write SQL": "```sql\nSELECT region, sum(amount) AS total FROM sales GROUP BY 1 "
+            "ORDER BY 2 DESC\n```",
+            "You are a data": "North leads with 1,500.5.",
+            "You choose": '{"kind": "bar", "x": "region", "y": "total"}',
+        },
+        "North leads with 1,500.5.",
+        {"plan", "write_sql", "run_sql", "answer", "check", "chart", "report"},
+    ),
+    "creative": (
+        "Write a slogan of exactly three words for a bakery.",
+        {
+            "You are a writer. Write": "Fresh bread daily",
+            "You are an editor": '{"score": 9, "problems": []}',
+        },
+        "Fresh bread daily",
+        {"draft", "critique", "report"},
+    ),
+    "coder": (
+        "Write double(n).",
+        {"You are a Python engineer. Write": SOLUTION},
+        "The tests pass (1 passed",
+        {"write", "approve", "run", "report"},
+    ),
+    "researcher": (
+        "How tall is the tower? {folder}/tower.md",
+        {
+            "You plan": "- How tall is the tower?",
+            "You take notes": f"[1] {TALL[:-5]}",
+            "You write a report": TALL,
+        },
+        TALL,
+        {"plan", "report", "verify"},
+    ),
+}
+"""Question, what the model says by the beginning of a step's prompt, the answer, nodes passed."""
+
+
+def test_no_agent_is_forgotten() -> None:
+    assert set(TASKS) == set(registry.names())
+
+
+@pytest.mark.parametrize("agent", sorted(TASKS))
+async def test_each_agent_does_its_work_and_streams_it(
+    client: Any, simulator_server: ProviderSimulator, folder: Path, agent: str
+) -> None:
+    question, steps, begins, nodes = TASKS[agent]
+    (folder / "sales.csv").write_text("region,amount\nNorth,1500.5\nSouth,200\n")
+    (folder / "tower.md").write_text("# Tower\n\nThe tower is 330 metres tall.\n")
+
+    def answer(request: SimRequest) -> str:
+        system = request.asked.turns[0].text
+        return next((said for mark, said in steps.items() if system.startswith(mark)), "Nothing.")
+
+    simulator_server.reset()
+    simulator_server.answer_with(answer)
+    thread = (await client.threads.create())["thread_id"]
+    asked = {"messages": [{"role": "user", "content": question.format(folder=folder)}]}
+    more: dict[str, Any] = {"input": asked, "context": {"cache": "no-store", "user": "ann"}}
+    passed: list[str] = []
+    streamed = ""
+    while more:
+        interrupted = False
+        async for part in client.runs.stream(
+            thread, agent, stream_mode=["updates", "messages-tuple", "custom"], **more
+        ):
+            assert part.event != "error", part.data
+            if part.event == "updates":
+                passed += part.data
+                interrupted |= "__interrupt__" in part.data
+            elif part.event == "messages" and part.data[0]["type"] in ("ai", "AIMessageChunk"):
+                streamed += str(part.data[0]["content"])
+        more = {"command": {"resume": "yes"}} if interrupted else {}
+    state = (await client.threads.get_state(thread))["values"]
+    assert state["messages"][-1]["content"].startswith(begins)
+    assert begins in streamed
+    assert nodes <= set(passed)
+    assert ("__interrupt__" in passed) == registry.find(agent).asks
+    assert state["provenance"]["provider"] == "openai"
 
 
 async def test_a_wrong_question_ends_in_a_sentence(client: Any) -> None:

@@ -217,7 +217,7 @@ def _circuits(settings: Settings) -> list[Sample]:
 
 
 async def metrics(request: Request) -> Response:
-    """`GET /metrics`."""
+    """The metrics, at `GET /metrics`."""
     from allotrope.counters import prometheus_text
 
     settings = await settings_of(request)
