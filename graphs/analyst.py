@@ -6,6 +6,7 @@ back, and is never shown: after the last try the result itself is the answer.
 
 import hashlib
 import re
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NotRequired
 
@@ -184,7 +185,8 @@ def run_sql(state: AnalystState, settings: Settings) -> Step:
     try:
         if not state["sql"]:
             raise QueryError("There was no SQL code block in the answer.")
-        result = yield Work(lambda: engine.query(state["sql"]))
+        stop = threading.Event()
+        result = yield Work(lambda: engine.query(state["sql"], cancel=stop), stop)
     except QueryError as exc:
         return {"error": str(exc)[:1500], "repairs": state["repairs"] + 1}
     except AllotropeError as exc:

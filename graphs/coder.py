@@ -8,6 +8,7 @@ passed.
 import difflib
 import hashlib
 import re
+import threading
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NotRequired
@@ -164,7 +165,8 @@ def run(state: CoderState, settings: Settings) -> Step:
     )
     try:
         check_files(files)
-        outcome: Outcome = yield Work(lambda: run_tests(files, limits=limits))
+        stop = threading.Event()
+        outcome: Outcome = yield Work(lambda: run_tests(files, limits=limits, cancel=stop), stop)
     except AllotropeError as exc:
         if files and "file name" in str(exc):
             return {"outcome": _nothing(str(exc)), "repairs": state["repairs"] + 1}

@@ -11,6 +11,7 @@ the async side awaits it and sends blocking work to a thread:
 
 import asyncio
 import re
+import threading
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
@@ -62,9 +63,12 @@ class Work:
 
     Args:
         function: Called with no arguments.
+        stop: Set when the run is cancelled, for functions that look at it: a thread can't be ended
+            from outside.
     """
 
     function: Callable[[], Any]
+    stop: threading.Event | None = None
 
 
 Step = Generator["Ask | Work", Any, "dict[str, Any] | Any"]
@@ -147,7 +151,11 @@ class StepNodes:
 
     async def _ado(self, need: Any, turn: "_Turn", parts: Parts) -> Any:
         if isinstance(need, Work):
-            return await asyncio.to_thread(need.function)
+            try:
+                return await asyncio.to_thread(need.function)
+            finally:
+                if need.stop is not None:
+                    need.stop.set()
         template = parts.library.get(need.template, turn.context.prompt_label)
         found = await gathered(
             template, turn.context, parts=parts, agent=self.agent, thread=thread_of(turn.config),

@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,18 +57,19 @@ class Engine:
     settings: AgentsSettings = field(default_factory=AgentsSettings)
     isolate: bool = True
 
-    def query(self, sql: str) -> Result:
+    def query(self, sql: str, *, cancel: threading.Event | None = None) -> Result:
         """Runs one SELECT.
 
         Args:
             sql: The statement.
+            cancel: When set, the query ends.
 
         Raises:
             QueryError: It isn't a single SELECT, is wrong, or takes too long or too much memory.
         """
         if not sql.strip() or len(sql) > MAX_SQL_CHARS:
             raise QueryError("There is no query, or it is too long.")
-        answer = self._run(sql)
+        answer = self._run(sql, cancel)
         return Result(sql, answer["columns"], answer["rows"], answer["more"])
 
     def profile(self) -> dict[str, Any]:
@@ -79,7 +81,7 @@ class Engine:
         tables: dict[str, Any] = self._run(None)["tables"]
         return tables
 
-    def _run(self, sql: str | None) -> dict[str, Any]:
+    def _run(self, sql: str | None, cancel: threading.Event | None = None) -> dict[str, Any]:
         limits, mark = self.settings, secrets.token_hex(16)
         job = {
             "tables": {name: str(path) for name, path in self.tables.items()},
@@ -101,6 +103,7 @@ class Engine:
             ),
             readable=sorted(set(self.tables.values())),
             isolate=self.isolate,
+            cancel=cancel,
         )
         if outcome.status == "timeout":
             raise QueryError(f"The query took longer than {limits.sql_timeout_s:g} seconds.")
