@@ -61,7 +61,7 @@ def _questions(ledger: Ledger) -> dict[str, Callable[[], object]]:
         "percentiles": partial(queries.percentiles, ledger, month),
         "costliest threads": partial(queries.top, ledger, "thread", month),
         "costliest users": partial(queries.top, ledger, "user", month),
-        "recommendations": partial(recommend, rule_data(settings, ledger)),
+        "recommendations, asked anew": lambda: recommend(rule_data(settings, ledger)),
         "one thread's calls": partial(queries.rows, ledger, month, {"thread": "t7"}),
         "last 100 calls": partial(queries.rows, ledger, month),
     }

@@ -19,6 +19,7 @@ HISTORY = timedelta(days=14)
 """What an hour is compared with."""
 
 WATCH_EVERY_S = 60.0
+ADVISE_EVERY_S = 1_800.0
 
 
 class AlertCenter:
@@ -84,6 +85,7 @@ class Watch:
         center: Raises alerts.
         settings: Factors and limits.
         budgets: For forecasts; None where no budgets are set.
+        advise: Renews what the rules recommend, where it is kept; asked about once an hour.
         clock: Seconds, monotonic.
         now: The moment, aware.
     """
@@ -95,6 +97,7 @@ class Watch:
         settings: UsageSettings,
         *,
         budgets: "Budgets | None" = None,
+        advise: "Callable[[Ledger], object] | None" = None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -102,9 +105,11 @@ class Watch:
         self._center = center
         self._settings = settings
         self._budgets = budgets
+        self._advise = advise
         self._clock = clock
         self._now = now
         self._due = clock() + WATCH_EVERY_S
+        self._advise_due = clock() + ADVISE_EVERY_S
         self._pruned_on = ""
 
     def tick(self) -> None:
@@ -138,6 +143,9 @@ class Watch:
                         )
                     )
         self._anomaly(now)
+        if self._advise is not None and self._clock() >= self._advise_due:
+            self._advise_due = self._clock() + ADVISE_EVERY_S
+            self._advise(self._ledger())
         today = now.date().isoformat()
         if self._settings.retention_days is not None and self._pruned_on != today:
             self._pruned_on = today

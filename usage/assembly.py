@@ -140,7 +140,13 @@ class Accounting(UsageRecorder):
         self.budgets: Budgets | None = None
         if usage.budgets:
             self.budgets = make_budgets(settings, self.reading, center=self._center)
-        watch = Watch(self.reading, self._center, usage, budgets=self.budgets)
+        watch = Watch(
+            self.reading,
+            self._center,
+            usage,
+            budgets=self.budgets,
+            advise=lambda ledger: _renew_advice(settings, ledger),
+        )
         super().__init__(
             ledger_url(settings),
             prices=PriceBook(usage.prices),
@@ -159,6 +165,12 @@ class Accounting(UsageRecorder):
         self.dispatcher.drain(min(timeout_s, 5.0))
         self.reading.close()
         return done
+
+
+def _renew_advice(settings: Settings, ledger: "Ledger") -> None:
+    from allotrope.usage.advice import advise
+
+    advise(settings, ledger)
 
 
 def assemble(settings: Settings) -> list[BaseCallbackHandler]:

@@ -190,6 +190,16 @@ class Ledger(Database):
             schema.shadows, [values | {"correct": int(correct)}], ("similarity", "correct")
         )
 
+    def note(self, name: str) -> str | None:
+        """A small fact that was kept under a name."""
+        query = select(schema.meta.c.value).where(schema.meta.c.name == name)
+        with self.engine.connect() as connection:
+            return connection.scalar(query)
+
+    def set_note(self, name: str, value: str) -> None:
+        """Keeps a small fact under a name."""
+        self.replace(schema.meta, [{"name": name, "value": value}], ("value",))
+
     def raise_alert(
         self, key: str, *, kind: str, severity: str, title: str, message: str, at: datetime
     ) -> bool:

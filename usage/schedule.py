@@ -8,11 +8,10 @@ from typing import Any
 from allotrope.exceptions import InputError
 from allotrope.settings import Settings
 from allotrope.usage import render, reports
-from allotrope.usage.assembly import rule_data
+from allotrope.usage.advice import advise
 from allotrope.usage.budgets import span
 from allotrope.usage.ledger import Ledger, open_ledger
 from allotrope.usage.notifiers import Alert, deliver, make_notifier
-from allotrope.usage.rules import recommend
 
 TIMES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "daily": ("5 7 * * *", "*-*-* 07:05:00 UTC", {"hour": 7, "minute": 5}),
@@ -43,7 +42,7 @@ def full_report(
     now: datetime | None = None,
 ) -> reports.Report:
     """A report with its recommendations."""
-    found = recommend(rule_data(settings, ledger))
+    found = advise(settings, ledger, now=now)
     return reports.build(ledger, kind, on=on, now=now, recommendations=found[:10])
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from allotrope.settings import load_settings
+from allotrope.usage.advice import advise
 from allotrope.usage.ledger import Ledger
 from allotrope.usage.prices import PriceBook
 from allotrope.usage.queries import Window
@@ -213,6 +215,60 @@ def test_the_largest_saving_comes_first(ledger: Ledger) -> None:
     assert savings == sorted(savings, reverse=True)
     assert found[0].rule == "reasoning_heavy"
     assert all(one.to_json()["setting"] for one in found)
+
+
+def test_of_many_calls_the_latest_are_read_and_stand_for_all(ledger: Ledger) -> None:
+    ledger.write(calls(400, user_name=""))
+    whole = RuleData(ledger, Window(START, END))
+    part = RuleData(ledger, Window(START, END), most_calls=100)
+    assert (whole.sampled, part.sampled) == (False, True)
+    (all_,), (some,) = RULES["flex_tier"](whole), RULES["flex_tier"](part)
+    assert (all_.numbers["calls"], some.numbers["calls"]) == (400, 100)
+    assert some.saving_usd_month == all_.saving_usd_month
+    assert recommend(part)[0].evidence.endswith("Seen in the latest 100 calls.")
+
+
+def test_advice_is_kept_for_an_hour_where_there_is_much_to_read(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = datetime.now(UTC)
+    recent = calls(100, user_name="", at=lambda n: now - timedelta(minutes=n))
+    ledger.write(recent)
+    settings = load_settings(environ={}, env_file=None)
+    fresh = advise(settings, ledger, now=now)
+    assert [one.rule for one in fresh] == ["flex_tier"]
+    assert ledger.note("advice") is None
+    monkeypatch.setattr("allotrope.usage.rules.base.RuleData.sampled", True)
+    kept = advise(settings, ledger, now=now)
+    ledger.write(calls(200, id="more", user_name="", at=now))
+    assert advise(settings, ledger, now=now + timedelta(minutes=59)) == kept
+    later = advise(settings, ledger, now=now + timedelta(minutes=61))
+    assert later[0].saving_usd_month > kept[0].saving_usd_month
+    ledger.set_note("advice", "{}")  # of another version, or broken
+    assert advise(settings, ledger, now=now) == later
+
+
+LITTLE: dict[str, dict[str, Any]] = {
+    "cheaper_model": {},
+    "flex_tier": {"user_name": ""},
+    "output_limit": {"output_limit": 9_000},
+    "reasoning_heavy": {"output_tokens": 1_000, "reasoning_tokens": 990},
+    "repeated_prompts": {"prompt_hash": "same"},
+    "semantic_threshold": {},
+    "short_ttl": {"prompt_hash": lambda n: f"h{n // 2}"},
+    "unused_tools": {"tools_offered": "stocks", "tools_tokens": 300},
+    "volatile_prefix": {"prefix_hash": lambda n: f"p{n}", "input_tokens": 2_000},
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_rule_is_silent_when_the_data_is_too_little(
+    ledger: Ledger, ask: Ask, rule: str
+) -> None:
+    facts: dict[str, Any] = {"model": "o4-mini", "agent": "assistant", "baseline_model": "o3"}
+    ledger.record_finding("tiny", equal=rule != "cheaper_model", samples=3, **facts)
+    hits = calls(1, id="hit", cached="exact") if rule == "short_ttl" else []
+    assert ask(rule, calls(19, **LITTLE[rule]) + hits, cache_ttl_s=6 * 3600) == []
 
 
 def test_there_is_a_rule_for_every_file() -> None:

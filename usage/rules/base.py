@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, select
@@ -11,7 +12,7 @@ from sqlalchemy import ColumnElement, func, select
 from allotrope.usage import schema
 from allotrope.usage.ledger import Ledger
 from allotrope.usage.prices import PriceBook
-from allotrope.usage.queries import Window
+from allotrope.usage.queries import Window, scope_sum
 from allotrope.usage.rows import microseconds, moment
 
 ENOUGH_CALLS = 50
@@ -56,8 +57,17 @@ class Recommendation:
             },
         }
 
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Recommendation":
+        """It back from `to_json`."""
+        return cls(**{**values, "saving_usd_month": Decimal(values["saving_usd_month"])})
 
-@dataclass(frozen=True, slots=True)
+
+MOST_CALLS = 50_000
+"""Rules read rows, not sums: of more calls than this they look at the latest."""
+
+
+@dataclass(frozen=True)
 class RuleData:
     """What rules look at.
 
@@ -67,6 +77,7 @@ class RuleData:
         prices: For what-if costs.
         cache_ttl_s: How long answers are cached, seconds.
         semantic_threshold: The score a semantic hit needs.
+        most_calls: Most calls that are read.
     """
 
     ledger: Ledger
@@ -74,12 +85,38 @@ class RuleData:
     prices: PriceBook = field(default_factory=PriceBook)
     cache_ttl_s: float = 7 * 86_400.0
     semantic_threshold: float = 0.92
+    most_calls: int = MOST_CALLS
+
+    @cached_property
+    def sample(self) -> Window:
+        """The end of the window with at most `most_calls` calls."""
+        at = schema.calls.c.at
+        whole = [at >= microseconds(self.window.start), at < microseconds(self.window.end)]
+        query = select(at).where(*whole).order_by(at.desc()).offset(self.most_calls).limit(1)
+        with self.ledger.engine.connect() as connection:
+            beyond = connection.scalar(query)
+        if beyond is None:
+            return self.window
+        return Window(moment(beyond + 1), self.window.end)
+
+    @cached_property
+    def sampled(self) -> bool:
+        """Whether there were more calls than are read."""
+        return self.sample != self.window
+
+    @cached_property
+    def weight(self) -> Decimal:
+        """Calls of the window for each one that is read."""
+        if not self.sampled:
+            return Decimal(1)
+        calls = scope_sum(self.ledger, "all", "", self.window).calls
+        return max(Decimal(1), Decimal(calls) / self.most_calls)
 
     @property
     def bounds(self) -> list[ColumnElement[bool]]:
-        """Conditions on `calls` for the window."""
+        """Conditions on `calls` for what is read."""
         at = schema.calls.c.at
-        return [at >= microseconds(self.window.start), at < microseconds(self.window.end)]
+        return [at >= microseconds(self.sample.start), at < microseconds(self.sample.end)]
 
     @property
     def paid(self) -> list[ColumnElement[bool]]:
@@ -88,16 +125,21 @@ class RuleData:
         return [*self.bounds, calls.c.status == "ok", calls.c.cached == ""]
 
     def monthly(self, usd: Decimal) -> Decimal:
-        """USD in the window, extended to 30 days; the window counts from its first call on."""
-        begin = self._first() or self.window.start
+        """USD in what was read, for all calls of 30 days; they count from the first call on."""
+        begin = self._first or self.window.start
         seen = max(self.window.end - begin, timedelta(days=1))
         factor = Decimal(MONTH.total_seconds()) / Decimal(seen.total_seconds())
-        return (usd * min(factor, Decimal(30))).quantize(Decimal("0.0001"))
+        return (usd * self.weight * min(factor, Decimal(30))).quantize(Decimal("0.0001"))
 
+    @cached_property
     def _first(self) -> datetime | None:
+        at = schema.calls.c.at
+        query = select(func.min(at)).where(
+            at >= microseconds(self.window.start), at < microseconds(self.window.end)
+        )
         with self.ledger.engine.connect() as connection:
-            at = connection.scalar(select(func.min(schema.calls.c.at)).where(*self.bounds))
-        return None if at is None else moment(at)
+            first = connection.scalar(query)
+        return None if first is None else moment(first)
 
     def select(self, query: Any) -> list[Any]:
         """The rows of a query."""

@@ -1,6 +1,7 @@
 """All rules, and asking them."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from allotrope.usage.rules import (
     cheaper_model,
@@ -32,4 +33,7 @@ RULES: Mapping[str, Callable[[RuleData], list[Recommendation]]] = {
 def recommend(data: RuleData) -> list[Recommendation]:
     """What every rule recommends, the largest saving first."""
     found = [one for check in RULES.values() for one in check(data)]
+    if data.sampled:
+        note = f" Seen in the latest {data.most_calls:,} calls."
+        found = [replace(one, evidence=one.evidence + note) for one in found]
     return sorted(found, key=lambda one: (-one.saving_usd_month, one.rule, one.title))

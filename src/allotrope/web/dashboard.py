@@ -177,11 +177,10 @@ async def advice(request: Request) -> Response:
 
 
 def _recommended(settings: Settings) -> Any:
-    from allotrope.usage.assembly import rule_data
-    from allotrope.usage.rules import recommend
+    from allotrope.usage.advice import advise
 
     with open_ledger(settings) as ledger:
-        return recommend(rule_data(settings, ledger))
+        return advise(settings, ledger)
 
 
 async def home(request: Request) -> Response:
