@@ -28,12 +28,14 @@ class Caller:
         context: Tenant, user, labels and limits of the run.
         template: The prompt's version.
         profile: The parameters.
+        documents: What the agent has read (`documents.documents_of`).
     """
 
     agent: str
     context: RunContext
     template: "PromptTemplateVersion"
     profile: "Profile"
+    documents: Sequence[str] = ()
 
     def metadata(self, packed: PackedPrompt) -> dict[str, Any]:
         """The run metadata of a call (docs/contracts.md), without what isn't known.
@@ -54,7 +56,7 @@ class Caller:
             "allotrope_context_full_tokens": packed.audit.get("thread_tokens"),
             "allotrope_context_tokens": packed.audit.get("tokens"),
             "allotrope_context_window": packed.window,
-            "allotrope_docs": sources_of(context, self.template) or None,
+            "allotrope_docs": [*sources_of(context, self.template), *self.documents] or None,
         }
         return {name: value for name, value in metadata.items() if value is not None}
 

@@ -17,6 +17,7 @@ from langgraph.runtime import get_runtime
 from allotrope.exceptions import InputError, InputTooLongError
 from allotrope.graphs.calls import Caller, PreparedCall, prepared, profile_for
 from allotrope.graphs.context import RunContext, allowed, context_of
+from allotrope.graphs.documents import documents_of
 from allotrope.graphs.injection import gathered
 from allotrope.graphs.node import Node
 from allotrope.graphs.packing import pack_prompt
@@ -191,7 +192,7 @@ class AgentNodes:
         )
         return prepared(
             config,
-            caller=Caller(self.agent, context, template, profile),
+            caller=Caller(self.agent, context, template, profile, documents_of(state)),
             packed=packed,
             repack=repack_with(parts.memory.counter, tools=packed.tools),
             tools=tools,

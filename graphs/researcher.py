@@ -222,6 +222,7 @@ def spread(state: ResearcherState) -> list[Send]:
                 "question": question,
                 "asked": question_of(state),
                 "sources": state["sources"],
+                "read": state["read"],
                 "calibration": state.get("calibration"),
             },
         )

@@ -23,6 +23,7 @@ from langgraph.config import get_stream_writer
 from allotrope.graphs.answers import without_thoughts
 from allotrope.graphs.calls import Caller, PreparedCall, prepared, profile_for
 from allotrope.graphs.context import RunContext
+from allotrope.graphs.documents import documents_of
 from allotrope.graphs.injection import gathered
 from allotrope.graphs.node import Node
 from allotrope.graphs.nodes import run_context, thread_of
@@ -194,7 +195,7 @@ class StepNodes:
             found=found,
         )
         turn.writer({"type": "context", **packed.audit})
-        caller = Caller(self.agent, context, template, profile)
+        caller = Caller(self.agent, context, template, profile, documents_of(turn.state))
         return prepared(turn.config, caller=caller, packed=packed, repack=repack, tags=(NOSTREAM,))
 
 

@@ -191,6 +191,10 @@ def invalidate(
         list[str] | None,
         typer.Option("--tag", help="model=o3, prompt=NAME@VERSION, profile=…, run=…, doc=…"),
     ] = None,
+    doc: Annotated[
+        list[str] | None,
+        typer.Option("--doc", help="A source document, as the agent read it: docs/handbook.pdf"),
+    ] = None,
     key: Annotated[str | None, typer.Option("--key", help="Start of an entry's key.")] = None,
     older_than: Annotated[
         float | None, typer.Option("--older-than", min=0, help="Hours.", metavar="HOURS")
@@ -202,13 +206,15 @@ def invalidate(
     """Take answers out by tag, key, age, tenant or agent; what is given must all match."""
     from allotrope.exceptions import InputError
 
-    if not (tag or key or older_than is not None or tenant or agent):
+    tags = [*(tag or ()), *(f"doc={name}" for name in doc or ())]
+    if not (tags or key or older_than is not None or tenant or agent):
         raise InputError(
-            "Nothing says what to take out.", hint="Give --tag, --key, --older-than, --agent …"
+            "Nothing says what to take out.",
+            hint="Give --doc, --tag, --key, --older-than or --agent.",
         )
     with _admin() as (admin, _):
         gone = admin.invalidate(
-            tags=tag or (),
+            tags=tags,
             key=key,
             older_than_s=None if older_than is None else older_than * 3600,
             tenant=tenant,
