@@ -1,7 +1,8 @@
 """One attempt at a reply: its parts, its limits, and its clean end."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,11 +91,42 @@ def in_time(call: Call, since: float) -> None:
         raise call.too_slow(code)
 
 
+def first_chunks(
+    source: Iterator[ChatGenerationChunk],
+    clean: CleanStream,
+    call: Call,
+    since: float,
+    left: Callable[[], bool],
+) -> list[ChatGenerationChunk]:
+    """What a stream says first; all of it where it says nothing before its end.
+
+    Args:
+        source: The stream.
+        clean: Holds back what isn't to be seen yet.
+        call: Whose stream it is.
+        since: `time.perf_counter()` when it was asked for.
+        left: Whether nobody waits for it any more.
+    """
+    for chunk in source:
+        if left():
+            return []
+        in_time(call, since)
+        noticed(call, chunk)
+        head = clean.take(chunk)
+        if head:
+            return head
+    return [] if left() else clean.end()
+
+
 def close(source: Iterator[ChatGenerationChunk] | None) -> None:
-    """Ends a stream early, where there is one."""
+    """Ends a stream early, where there is one.
+
+    One that a thread left behind still reads can't be closed from here; that thread does it.
+    """
     end = getattr(source, "close", None)
     if end is not None:
-        end()
+        with contextlib.suppress(ValueError):  # generator already executing
+            end()
 
 
 async def aclose(source: AsyncIterator[ChatGenerationChunk] | None) -> None:

@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables.config import ensure_config
@@ -22,6 +22,7 @@ from allotrope.exceptions import (
     UnexpectedProviderError,
 )
 from allotrope.models.admission import Admission
+from allotrope.models.blocking import GivenUpError
 from allotrope.models.caution import CautionRules
 from allotrope.models.circuits import Circuits
 from allotrope.models.degraded import degraded
@@ -34,6 +35,8 @@ from allotrope.models.replies import correction
 from allotrope.models.retry import Retries, RetryRules
 from allotrope.models.watch import REASON, Watch, Watched
 from allotrope.run_keys import TRAIL
+
+T = TypeVar("T")
 
 log = logging.getLogger("allotrope.models")
 
@@ -171,6 +174,17 @@ class Call:
         self.watch.spoke()
         if self._permit is not None:
             self._permit.spoke()
+
+    def block(self, work: Callable[[Callable[[], bool]], T], *, drop: Callable[[T], object]) -> T:
+        """Does the blocking part of an attempt (`Watch.block`).
+
+        Raises:
+            ProviderTimeoutError: It was given up.
+        """
+        try:
+            return self.watch.block(work, drop=drop)
+        except GivenUpError as exc:
+            raise self.too_slow(REASON) from exc
 
     def request(self) -> list[BaseMessage]:
         """The prompt of this attempt: packed for this model, with a correction where it erred."""

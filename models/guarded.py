@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -20,6 +21,7 @@ from allotrope.models.attempts import (
     aclose,
     announce,
     close,
+    first_chunks,
     in_time,
     linked,
     next_chunk,
@@ -98,7 +100,10 @@ class GuardedChatModel(BaseChatModel):
             try:
                 self.ensure_ready()
                 ready, arguments = self.prepare(call.request(), dict(kwargs))
-                result: ChatResult = inner(ready, stop=stop, run_manager=run_manager, **arguments)
+                result: ChatResult = call.block(
+                    lambda left: inner(ready, stop=stop, run_manager=run_manager, **arguments),
+                    drop=lambda late: None,
+                )
                 call.heard()
                 self._check(result, arguments)
             except BaseException as exc:  # noqa: BLE001 - the breaker hears of every end
@@ -169,15 +174,11 @@ class GuardedChatModel(BaseChatModel):
                 ready, arguments = self.prepare(call.request(), dict(kwargs))
                 source = inner(ready, stop=stop, **{**self.stream_arguments(), **arguments})
                 clean = CleanStream(self, call, arguments)
-                head: list[ChatGenerationChunk] = []
-                for chunk in source:
-                    in_time(call, since)
-                    noticed(call, chunk)
-                    head = clean.take(chunk)
-                    if head:
-                        break
-                else:
-                    head = clean.end()
+                head = call.block(
+                    partial(first_chunks, source, clean, call, since),
+                    drop=lambda late: close(source),
+                )
+                if clean.ended:
                     source = None
             except BaseException as exc:  # noqa: BLE001 - the breaker hears of every end
                 call.watch.end()

@@ -7,6 +7,7 @@ long as others are answered. Calls are compared with their like only: same circu
 effort, streamed or not.
 """
 
+import itertools
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -19,6 +20,7 @@ class OverdueRules:
 
     Attributes:
         share: Share of the first-token timeout that no limit is below.
+        most: Share of the first-token timeout that no limit is above.
         factor: Times the usual time to the first token (`usual_s`).
         calls: Overdue calls at once that it takes.
         samples: First tokens that must have been seen before anything is called unusual.
@@ -26,6 +28,7 @@ class OverdueRules:
     """
 
     share: float = 0.25
+    most: float = 0.75
     factor: float = 3.0
     calls: int = 3
     samples: int = 10
@@ -51,13 +54,21 @@ class Flight:
 
 @dataclass
 class _Kind:
-    flights: set[Flight] = field(default_factory=set)
+    """Flights in the order they began, first tokens, and how long several waited for one."""
+
+    flights: dict[Flight, None] = field(default_factory=dict)
     tokens: deque[float] = field(default_factory=deque)
+    gaps: deque[float] = field(default_factory=deque)
     last_token: float = float("-inf")
+
+    def silence_s(self, now: float) -> float:
+        """Seconds since somebody waits and nobody has got a token."""
+        oldest = next(iter(self.flights), None)
+        return now - max(self.last_token, oldest.started) if oldest is not None else 0.0
 
 
 def usual_s(tokens: list[float]) -> float:
-    """The time to the first token that nine of ten calls keep.
+    """The time that nine of ten keep.
 
     Rounded down, so that of the first dozen the two slowest don't count: connections that are yet
     to be made, code that is yet to be loaded.
@@ -78,7 +89,8 @@ def limit_s(tokens: list[float], timeout_s: float, rules: OverdueRules) -> float
     """
     if len(tokens) < rules.samples:
         return None
-    return max(rules.factor * usual_s(tokens), rules.share * timeout_s)
+    limit = max(rules.factor * usual_s(tokens), rules.share * timeout_s)
+    return min(limit, max(rules.most, rules.share) * timeout_s)
 
 
 class Overdue:
@@ -99,7 +111,7 @@ class Overdue:
         """A call went out."""
         flight = Flight(kind, self._clock(), timeout_s, abandon)
         with self._lock:
-            self._kinds.setdefault(kind, _Kind()).flights.add(flight)
+            self._kinds.setdefault(kind, _Kind()).flights[flight] = None
         return flight
 
     def spoke(self, flight: Flight, rules: OverdueRules) -> None:
@@ -108,16 +120,19 @@ class Overdue:
         with self._lock:
             kind = self._kinds[flight.kind]
             if flight in kind.flights:
-                kind.flights.discard(flight)
+                if len(kind.flights) >= rules.calls:
+                    kind.gaps.append(kind.silence_s(now))
+                del kind.flights[flight]
                 kind.last_token = now
                 kind.tokens.append(now - flight.started)
-                while len(kind.tokens) > rules.memory:
-                    kind.tokens.popleft()
+                for seen in (kind.tokens, kind.gaps):
+                    while len(seen) > rules.memory:
+                        seen.popleft()
 
     def end(self, flight: Flight) -> None:
         """It ended, however; without a token nothing is learnt of what is usual."""
         with self._lock:
-            self._kinds[flight.kind].flights.discard(flight)
+            self._kinds[flight.kind].flights.pop(flight, None)
 
     def limit_s(self, kind: str, timeout_s: float, rules: OverdueRules) -> float | None:
         """Seconds after which a call of that kind is overdue now; None: can't be said."""
@@ -129,8 +144,9 @@ class Overdue:
     def hushed(self, kind: str, rules: OverdueRules) -> bool:
         """Whether the calls of that kind under way are worth waiting for before more are sent.
 
-        So it is when there are enough of them to tell, none has got a token, and no call got one
-        for longer than usual. That is less than `silent`: nobody is given up for it.
+        So it is when there are enough of them to tell, and none has got a token for longer than
+        nine of ten first tokens take, or for twice as long as so many ever wait for the next one.
+        That is less than `silent`: nobody is given up for it.
         """
         now = self._clock()
         with self._lock:
@@ -139,8 +155,10 @@ class Overdue:
                 return False
             if len(found.tokens) < rules.samples:
                 return False
-            since = max(found.last_token, min(flight.started for flight in found.flights))
-            return now - since > usual_s(list(found.tokens))
+            unusual = usual_s(list(found.tokens))
+            if len(found.gaps) >= rules.samples:
+                unusual = min(unusual, 2 * usual_s(list(found.gaps)))
+            return found.silence_s(now) > unusual
 
     def silent(self, kind: str, timeout_s: float, rules: OverdueRules) -> bool:
         """Whether so many calls of that kind are overdue, and none got a token meanwhile."""
@@ -150,8 +168,9 @@ class Overdue:
         now = self._clock()
         with self._lock:
             found = self._kinds[kind]
-            overdue = [f for f in found.flights if now - f.started >= limit]
-            return len(overdue) >= rules.calls and now - found.last_token >= limit
+            oldest = list(itertools.islice(found.flights, rules.calls))
+            overdue = len(oldest) == rules.calls and now - oldest[-1].started >= limit
+            return overdue and now - found.last_token >= limit
 
     def abandon(self, kind: str, limit: float) -> None:
         """Lets the calls of that kind give up as soon as each of them is overdue."""

@@ -54,6 +54,7 @@ class CleanStream:
         self._reported: str | None = None
         self._last: ChatGenerationChunk | None = None
         self._begun = False
+        self.ended = False
 
     def take(self, chunk: ChatGenerationChunk) -> list[ChatGenerationChunk]:
         """What may be passed on now that this chunk came."""
@@ -87,6 +88,7 @@ class CleanStream:
             MalformedReplyError: What came can't be used.
             ContentRefusedError: The provider's filter cut it.
         """
+        self.ended = True
         whole = self._together()
         provider, name = self._model.provider, self._model.name_of_model()
         for part in getattr(whole, "tool_call_chunks", None) or ():

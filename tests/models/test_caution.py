@@ -122,6 +122,21 @@ def test_unusual_silence_holds_the_next_call() -> None:
     assert not overdue.hushed("k", rules)
 
 
+def test_a_crowd_that_is_answered_all_the_time_is_silent_sooner() -> None:
+    now = 0.0
+    overdue, rules = Overdue(clock=lambda: now), OverdueRules()
+    flights = []
+    for _ in range(60):  # each call takes 4 s, but ten are always under way
+        flights.append(overdue.begin("k", 60.0))
+        if len(flights) > 10:
+            overdue.spoke(flights.pop(0), rules)
+        now += 0.4
+        assert not overdue.hushed("k", rules)
+    now += 0.5
+    assert overdue.hushed("k", rules)
+    assert not overdue.silent("k", 60.0, rules)
+
+
 def test_the_usual_time_leaves_the_cold_start_out() -> None:
     now = 0.0
     overdue, rules = Overdue(clock=lambda: now), OverdueRules()
