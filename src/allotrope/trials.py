@@ -1,5 +1,6 @@
 """Running offline experiments from a terminal: the agent, the judge, the embeddings, the bar."""
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -12,6 +13,8 @@ from allotrope.experiments.runner import OfflineRunner, Progress
 from allotrope.experiments.store import ExperimentStore
 from allotrope.experiments.subjects import AgentSubject, agent_judge
 from allotrope.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 
 async def run_offline(
@@ -44,7 +47,22 @@ async def run_offline(
         concurrency=concurrency, retry_errors=retry_errors, quiet=quiet,
     )  # fmt: skip
     store.end(experiment.name, by="rule", what=results.events[-1]["reason"])
+    _tell_the_ledger(experiment, results, settings)
     return results
+
+
+def _tell_the_ledger(experiment: Experiment, results: Run, settings: Settings) -> None:
+    """Keeps what was found about models; without a ledger the results are there all the same."""
+    from allotrope.exceptions import StoreError
+    from allotrope.experiments.analysis import analyse
+    from allotrope.experiments.findings import record
+    from allotrope.usage.ledger import open_ledger
+
+    try:
+        with open_ledger(settings) as ledger:
+            record(experiment, results, analyse(experiment, results), ledger)
+    except StoreError as exc:
+        logger.warning("What %s found is not in the ledger: %s", experiment.name, exc)
 
 
 async def answers(
