@@ -10,7 +10,7 @@ import numpy as np
 from allotrope.experiments.definition import Experiment, GuardRail, Metric
 from allotrope.experiments.evaluator import JUDGE
 from allotrope.experiments.judge import Judgement, agreement
-from allotrope.experiments.results import Run
+from allotrope.experiments.results import Result, Run
 from allotrope.experiments.sequential import Betting, Interval, log_wealth, normal_mixture
 from allotrope.experiments.statistics import holm, mean_interval, paired_test
 
@@ -91,9 +91,14 @@ def item_scores(run: Run, metric: str, variant: str, *, repeats: int) -> dict[st
     """
     gathered: dict[str, list[float]] = {}
     for (item, name, _), result in run.results.items():
-        if name == variant and metric in result.scores:
+        if name == variant and metric in result.scores and not _switched(result):
             gathered.setdefault(item, []).append(result.scores[metric])
     return {item: float(np.mean(v)) for item, v in gathered.items() if len(v) >= repeats}
+
+
+def _switched(result: Result) -> bool:
+    """Whether another profile than the variant's answered; such an answer isn't the variant's."""
+    return bool(result.outcome.provenance.get("switched"))
 
 
 def ordered_pairs(
@@ -204,6 +209,13 @@ def analyse(experiment: Experiment, run: Run) -> Analysis:
     running = [name for name in names if name not in stopped]
     planned = [(i, v, r) for i in order for v in running for r in range(repeats)]
     complete = bool(planned) and all(key in run.results for key in planned)
+    switched = sum(map(_switched, run.results.values()))
+    if switched:
+        complete = False
+        warnings.append(
+            f"{switched} answers came with another profile than their variant's (a budget switched "
+            "it) and don't count."
+        )
     if primary_judge := [m for m in experiment.metrics if m is experiment.primary and _judges(m)]:
         verdicts = {(c["item"], c["variant"], c["repeat"]) for c in run.comparisons
                     if c["metric"] == primary_judge[0].name}  # fmt: skip

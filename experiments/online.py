@@ -1,19 +1,20 @@
 """Online experiments: which variant a run gets, and that it saw it."""
 
-import json
 import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from allotrope.exceptions import AllotropeError, InputError
+from allotrope.experiments import aside
 from allotrope.experiments.assignment import assign, overlapping
 from allotrope.experiments.definition import Experiment
-from allotrope.experiments.results import ResultsFile, Run
+from allotrope.experiments.results import Run
 from allotrope.experiments.store import ExperimentStore, State, open_store
-from allotrope.experiments.subjects import context_of
+from allotrope.experiments.subjects import context_of, profile_name
 from allotrope.settings import Settings
 
 if TYPE_CHECKING:
@@ -138,11 +139,12 @@ class OnlineExperiments:
 
     def _keep_aside(self, choice: Choice, run_id: str) -> None:
         assert choice.experiment is not None
-        path = self._store.folder / choice.experiment / "exposures.jsonl"
-        fact = {"unit": choice.unit, "variant": choice.variant, "run": run_id}
+        fact = {
+            "unit": choice.unit, "variant": choice.variant, "run": run_id,
+            "at": datetime.now(UTC).isoformat(),
+        }  # fmt: skip
         try:
-            with self._lock, ResultsFile(path) as file:
-                file.append(fact)
+            aside.keep(self._store.folder / choice.experiment, fact)
         except AllotropeError:
             logger.error("an exposure of %s could not be kept: %s", choice.experiment, fact)
 
@@ -278,13 +280,16 @@ def read_traffic(experiment: Experiment, store: ExperimentStore, settings: Setti
     from allotrope.usage.ledger import open_ledger
 
     with open_ledger(settings) as ledger:
-        aside = store.folder / experiment.name / "exposures.jsonl"
-        if aside.exists():
-            with ResultsFile(aside):  # the lock keeps writers out while the file is moved
-                for line in aside.read_bytes().splitlines():
-                    fact = json.loads(line)
-                    ledger.record_exposure(
-                        experiment.name, fact["unit"], fact["variant"], run_id=fact["run"]
-                    )
-                aside.rename(aside.with_suffix(".entered"))
-        return rows_to_run(experiment, ledger, store.state(experiment.name))
+
+        def record(fact: Mapping[str, Any]) -> None:
+            at = datetime.fromisoformat(fact["at"]) if fact.get("at") else None
+            ledger.record_exposure(
+                experiment.name, fact["unit"], fact["variant"], run_id=fact["run"], at=at
+            )
+
+        aside.enter(store.folder / experiment.name, record)
+        profiles = {
+            variant.name: profile_name(variant, settings, experiment.agent)
+            for variant in experiment.variants
+        }
+        return rows_to_run(experiment, ledger, store.state(experiment.name), profiles=profiles)

@@ -1,11 +1,13 @@
 """Agents as subjects of an experiment: one agent per variant, with the variant's settings."""
 
 import asyncio
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage
 
 from allotrope.agents.registry import find
@@ -77,6 +79,8 @@ class AgentSubject:
         self._ready: dict[str, Askable] = {}
         self._prompts: dict[str, int] = {}
         self._pins: dict[str, str] = {}
+        self._expected: dict[str, str] = {}
+        self._profiles = ProfilesUsed()
         self._opening = asyncio.Lock()
         self._stack = AsyncExitStack()
         self._judge: Any = None
@@ -113,6 +117,7 @@ class AgentSubject:
                 "degraded": degraded,
                 "run_id": reply.run_id,
                 "prompt": self._prompts[variant.name],
+                **self._profiles.told(reply.run_id, expected=self._expected[variant.name]),
             },
         )
 
@@ -159,8 +164,48 @@ class AgentSubject:
             pins = await asyncio.to_thread(self._pinned, label)
             self._prompts[variant.name] = pins[find(self._agent).prompt]
             self._pins[variant.name] = ", ".join(f"{name}@{v}" for name, v in pins.items())
+            self._expected[variant.name] = await asyncio.to_thread(
+                profile_name, variant, settings, self._agent
+            )
+            callbacks = getattr(getattr(agent, "parts", None), "callbacks", None)
+            if isinstance(callbacks, list):
+                callbacks.append(self._profiles)
             self._ready[variant.name] = await self._stack.enter_async_context(agent)
         return self._ready[variant.name]
+
+
+class ProfilesUsed(BaseCallbackHandler):
+    """Notes with which profile each run was answered: a budget may switch it."""
+
+    run_inline = True
+
+    def __init__(self) -> None:
+        self._seen: dict[str, set[str]] = {}
+        self._lock = threading.Lock()
+
+    def on_chat_model_start(
+        self, serialized: Any, messages: Any, *, metadata: Any = None, **kwargs: Any
+    ) -> None:
+        """Notes the profile of one call of a variant."""
+        given = metadata or {}
+        run, profile = given.get("allotrope_run_id"), given.get("allotrope_profile")
+        if run and profile and given.get("allotrope_variant"):
+            with self._lock:
+                self._seen.setdefault(run, set()).add(profile)
+
+    def told(self, run_id: str, *, expected: str) -> dict[str, Any]:
+        """What to keep of a run: its profile, and whether another one than expected answered.
+
+        Args:
+            run_id: The run; it is forgotten.
+            expected: The variant's profile.
+        """
+        with self._lock:
+            used = self._seen.pop(run_id, set())
+        if not used:
+            return {}
+        told: dict[str, Any] = {"profile": ", ".join(sorted(used))}
+        return told | ({"switched": sorted(used)} if used != {expected} else {})
 
 
 def context_of(variant: Variant, experiment: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -32,13 +33,21 @@ FEEDBACK = ("score", "feedback")
 else."""
 
 
-def rows_to_run(experiment: Experiment, ledger: "Ledger", state: State) -> Run:
+def rows_to_run(
+    experiment: Experiment,
+    ledger: "Ledger",
+    state: State,
+    *,
+    profiles: Mapping[str, str] | None = None,
+) -> Run:
     """The exposures of an experiment in order of arrival, with what their first runs gave.
 
     Args:
         experiment: The experiment.
         ledger: Open.
         state: For variants that were stopped.
+        profiles: The profile with which each variant answers; runs in which another one answered
+            (a budget switched it) are marked, and don't count.
     """
     from sqlalchemy import func, select
 
@@ -93,14 +102,39 @@ def rows_to_run(experiment: Experiment, ledger: "Ledger", state: State) -> Run:
                 select(calls.c.run).where(calls.c.run.in_(wanted), calls.c.status == "ok")
             )
         }
+        answers = {}
+        if profiles is not None:
+            answers = _profiles(connection, experiment.name, wanted)
     run = Run(header={"type": "header", "items": [row.unit for row in seen]})
     run.header["outside"] = len(given) - len(scores)
     for variant, reason in state.stopped_variants.items():
         run.events.append({"event": "guard-rail", "variant": variant, "reason": reason})
     for row in seen:
         result = _result(row, sums.get(row.run), scores.get(row.run), row.run in failed - answered)
+        used = answers.get(row.run, set())
+        if profiles is not None and used - {profiles.get(row.variant, "")}:
+            outcome = replace(result.outcome, provenance={"switched": sorted(used)})
+            result = replace(result, outcome=outcome, scores={})
         run.results[result.key] = result
     return run
+
+
+def _profiles(connection: Any, experiment: str, runs: Any) -> dict[str, set[str]]:
+    """The profiles that answered, by run; only calls that carry the variant count."""
+    from sqlalchemy import select
+
+    from allotrope.usage.schema import calls
+
+    found: dict[str, set[str]] = {}
+    rows = connection.execute(
+        select(calls.c.run, calls.c.profile)
+        .where(calls.c.run.in_(runs), calls.c.variant.startswith(f"{experiment}/"))
+        .distinct()
+    )
+    for row in rows:
+        if row.profile:
+            found.setdefault(row.run, set()).add(row.profile)
+    return found
 
 
 def _result(exposure: Any, sums: Any, score: float | None, failed: bool) -> Result:
@@ -197,15 +231,34 @@ def analyse_traffic(experiment: Experiment, run: Run) -> Analysis:
         )
     stopped = run.stopped_variants
     warnings += [f"{name} was stopped: {reason}." for name, reason in stopped.items()]
-    counts = [sum(r.variant == name for r in run.results.values()) for name in names]
-    mismatch = mismatch_p(counts, [variant.share for variant in experiment.variants])
-    broken = mismatch <= MISMATCH and not stopped
-    if broken:
-        warnings.append(
-            f"Sample ratio mismatch (p = {mismatch:.2g}): "
-            + ", ".join(f"{n} {c}" for n, c in zip(names, counts, strict=True))
-            + ". Something loses or adds units; no result may be used until it is found."
+    broken = False
+    switched = {
+        name: sum(
+            bool(r.outcome.provenance.get("switched"))
+            for r in run.results.values() if r.variant == name
         )
+        for name in names
+    }  # fmt: skip
+    if any(switched.values()):
+        told = ", ".join(f"{n} of {name}" for name, n in switched.items() if n)
+        warnings.append(
+            f"{told} were answered with another profile than their variant's (a budget switched "
+            "it); these units don't count."
+        )
+    counts = [sum(r.variant == name for r in run.results.values()) for name in names]
+    kept = [count - switched[name] for name, count in zip(names, counts, strict=True)]
+    for numbers, why in (
+        (counts, "Something loses or adds units; no result may be used until it is found."),
+        (kept, "The budget switched one variant's profile more often; what is left isn't alike."),
+    ):
+        mismatch = mismatch_p(numbers, [variant.share for variant in experiment.variants])
+        if mismatch <= MISMATCH and not stopped and not broken:
+            broken = True
+            warnings.append(
+                f"Sample ratio mismatch (p = {mismatch:.2g}): "
+                + ", ".join(f"{n} {c}" for n, c in zip(names, numbers, strict=True))
+                + f". {why}"
+            )
     winner, verdict = _decide(experiment, comparisons, stopped, reported, broken)
     return Analysis(
         estimates, comparisons, False, len(run.results), winner, verdict, warnings, stopped

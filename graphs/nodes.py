@@ -70,7 +70,7 @@ class AgentNodes:
             if not parts.ready:
                 await asyncio.to_thread(parts.make_ready)
             context = run_context()
-            profile = parts.profiles.get(context.profile or self.profile, agent=self.agent)
+            profile = parts.profiles.get(context.profile, agent=self.agent, own=self.profile)
             opens = parts.bound(profile) is None  # its chain is made now, which blocks
             if opens or (thread_of(config) and parts.memory.overflows(state["messages"])):
                 return await asyncio.to_thread(self._fitted, state, config, parts, context)

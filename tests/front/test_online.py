@@ -12,8 +12,9 @@ from sqlalchemy import select
 
 from allotrope import Agent, build_agent, promotion
 from allotrope.exceptions import InputError, PromptError
+from allotrope.experiments.dataset import Item
 from allotrope.experiments.definition import Experiment
-from allotrope.experiments.online import read_traffic
+from allotrope.experiments.online import open_online, read_traffic
 from allotrope.experiments.store import ExperimentStore, open_store
 from allotrope.graphs.context import RunContext
 from allotrope.models.profile_choices import open_choices
@@ -21,6 +22,7 @@ from allotrope.settings import Settings
 from allotrope.testing import ProviderSimulator
 from allotrope.usage.ledger import open_ledger
 from allotrope.usage.recorder import UsageRecorder
+from allotrope.usage.rows import CallRow
 from allotrope.usage.schema import calls, exposures
 
 TONE = Experiment.model_validate(
@@ -239,3 +241,65 @@ def test_without_experiments_nothing_of_them_is_loaded(settings: Settings) -> No
         text=True,
     )
     assert ran.stdout == "True False\n"
+
+
+def test_serve_stops_a_bad_variant_without_anybody_looking(
+    settings: Settings, store: ExperimentStore
+) -> None:
+    from allotrope.web.apps import serve_app
+
+    guarded = Experiment.model_validate(
+        {**TONE.model_dump(mode="json"), "guard_rails": [{"metric": "error_rate", "max": 0.1}]}
+    )
+    store.start(guarded, by="ann")
+    online = open_online(settings)
+    found: list[CallRow] = []
+    with open_ledger(settings) as ledger:
+        for n in range(120):
+            choice = online.choose("assistant", tenant="default", user=None, thread=f"t{n}")
+            online.expose(choice, run_id=f"r{n}")
+            bad = choice.variant == "warm"
+            found.append(CallRow(id=f"c{n}", at=n, run=f"r{n}", status="error" if bad else "ok"))
+        ledger.write(found)
+    online.close()
+    section = settings.experiments.model_copy(update={"watch_s": 0.05})
+    app = serve_app(settings.model_copy(update={"experiments": section}), host="127.0.0.1")
+
+    async def served() -> None:
+        async with app.router.lifespan_context(app):
+            deadline = time.monotonic() + 30
+            while not (await asyncio.to_thread(store.state, "tone")).stopped_variants:
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.02)
+
+    asyncio.run(served())
+    assert list(store.state("tone").stopped_variants) == ["warm"]
+    assert len(rows(settings, exposures)) == 120
+
+
+def test_an_offline_answer_with_a_switched_profile_does_not_count(
+    settings: Settings, simulator: ProviderSimulator
+) -> None:
+    from allotrope.experiments.definition import Variant
+    from allotrope.experiments.subjects import AgentSubject
+    from allotrope.settings.usage import BudgetSettings, ThresholdSettings
+
+    switch = ThresholdSettings(percent=1, action="switch_profile", profile="economical")
+    budget = BudgetSettings(name="b", tokens=1000, thresholds=(switch,))
+    usage = settings.usage.model_copy(update={"budgets": (budget,)})
+    settings = settings.model_copy(update={"usage": usage})
+    simulator.script(["Fine."] * 8)
+    variant = Variant(name="v", share=1.0, profile="precise")
+
+    async def asked() -> list[Any]:
+        async with AgentSubject("assistant", settings, build=build_agent, experiment="e") as ask:
+            outcomes = []
+            for n in range(4):
+                outcomes.append(await ask(Item(f"i{n}", f"How are you, {n}?"), variant, repeat=0))
+                await asyncio.sleep(0.3)  # the recorder counts in the background
+            return outcomes
+
+    first, *_, last = asyncio.run(asked())
+    assert first.provenance["profile"] == "precise"
+    assert "switched" not in first.provenance
+    assert last.provenance["switched"] == ["economical"]

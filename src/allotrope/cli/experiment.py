@@ -257,6 +257,32 @@ def _told(promotion: "Promotion", side: int) -> str:
 
 
 @app.command()
+def watch(
+    every: Annotated[
+        float | None,
+        typer.Option("--every", min=1, help="Look again every so many seconds.", metavar="S"),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Enforce the guard-rails of running online experiments, once or every S seconds."""
+    import time
+
+    from allotrope.experiments.watch import watch_once
+    from allotrope.settings import load_settings
+
+    settings = load_settings()
+    while True:
+        done = watch_once(settings)
+        if as_json:
+            print(json.dumps({"done": done}), flush=True)
+        elif done or every is None:
+            print("\n".join(done) or "Nothing had to be stopped.", flush=True)
+        if every is None:
+            return
+        time.sleep(every)
+
+
+@app.command()
 def stop(
     name: ExperimentName,
     reason: Annotated[str, typer.Option("--reason", help="Why.")] = "stopped",

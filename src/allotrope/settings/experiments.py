@@ -22,6 +22,13 @@ class ExperimentsSettings(Section):
     reload_s: float = Field(
         default=5.0, ge=0, description="Seconds between looks for started or stopped experiments."
     )
+    watch_s: float | None = Field(
+        default=60.0,
+        gt=0,
+        le=86_400,
+        description="Seconds between two looks of `serve` at running experiments' guard-rails; "
+        "null: it never looks (`allotrope experiment watch` does).",
+    )
     feedback: Mapping[str, tuple[float, float]] = Field(
         default={},
         description="Lowest and highest score by metric of `allotrope feedback`, such as "

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator
 
 from starlette.applications import Starlette
@@ -31,6 +32,9 @@ def serve_app(settings: Settings, *, host: str) -> Starlette:
             stack.push_async_callback(service.aclose)
             warming = asyncio.create_task(service.warm())  # requests may come meanwhile, and wait
             stack.push_async_callback(_ended, warming)
+            if settings.experiments.watch_s is not None:
+                watching = asyncio.create_task(_watched(settings, settings.experiments.watch_s))
+                stack.push_async_callback(_ended, watching)
             if settings.serve.reports:
                 stack.enter_context(_scheduled(settings))
             yield
@@ -43,6 +47,27 @@ def serve_app(settings: Settings, *, host: str) -> Starlette:
     app.state.settings = settings
     app.state.service = service
     return app
+
+
+async def _watched(settings: Settings, every_s: float) -> None:
+    """Enforces the guard-rails of online experiments for as long as the server runs."""
+    while True:
+        await asyncio.sleep(every_s)
+        await asyncio.to_thread(_watch, settings)
+
+
+def _watch(settings: Settings) -> None:
+    """One look; nothing is imported where there is no folder of experiments."""
+    from allotrope.online import TurnExperiments
+
+    if not TurnExperiments(settings).present:
+        return
+    from allotrope.experiments.watch import watch_once
+
+    try:
+        watch_once(settings)
+    except Exception:  # the next look must come, whatever this one met
+        logging.getLogger("allotrope.experiments").exception("Watching experiments failed.")
 
 
 def dashboard_app(settings: Settings, *, host: str) -> Starlette:
