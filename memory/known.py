@@ -34,17 +34,14 @@ class KnownMessages:
         self._kept: OrderedDict[int, Known] = OrderedDict()
         self._lock = Lock()
 
-    def rows(self, thread: ThreadFacts, rows: Sequence[int]) -> list[Known]:
-        """Messages of a thread by their number in the archive; those that are gone are left out."""
-        return self._read(thread, "row", rows)
+    def reader(self, thread: ThreadFacts) -> "Reader":
+        """Reads messages of one thread during one recall."""
+        return Reader(self, thread)
 
-    def positions(self, thread: ThreadFacts, positions: Sequence[int]) -> list[Known]:
-        """Messages of a thread by their position in it."""
-        return self._read(thread, "seq", positions)
-
-    def _read(
+    def read(
         self, thread: ThreadFacts, column: Literal["row", "seq"], values: Sequence[int]
     ) -> list[Known]:
+        """Messages of a thread by number or position; those that are gone are left out."""
         found: list[Known] = []
         missing: dict[int, str] = {}
         heads = self._archive.heads(thread, column, values)
@@ -68,6 +65,36 @@ class KnownMessages:
                 if len(self._kept) > _KEEP:
                     self._kept.popitem(last=False)
         return found
+
+
+class Reader:
+    """What one recall reads of one thread; nothing is asked for twice.
+
+    Args:
+        known: Remembers between recalls.
+        thread: Whose messages.
+    """
+
+    def __init__(self, known: KnownMessages, thread: ThreadFacts) -> None:
+        self._known = known
+        self._thread = thread
+        self._by_row: dict[int, Known] = {}
+        self._by_seq: dict[int, Known] = {}
+
+    def rows(self, rows: Sequence[int]) -> list[Known]:
+        """Messages by their number in the archive; those that are gone are left out."""
+        self._add("row", [row for row in rows if row not in self._by_row])
+        return [self._by_row[row] for row in dict.fromkeys(rows) if row in self._by_row]
+
+    def positions(self, positions: Sequence[int]) -> list[Known]:
+        """Messages by their position in the thread."""
+        self._add("seq", [seq for seq in positions if seq not in self._by_seq])
+        return [self._by_seq[seq] for seq in positions if seq in self._by_seq]
+
+    def _add(self, column: Literal["row", "seq"], values: Sequence[int]) -> None:
+        for one in self._known.read(self._thread, column, values) if values else ():
+            self._by_row[one.message.row] = one
+            self._by_seq[one.message.seq] = one
 
 
 def _candidate(message: Archived) -> Candidate:

@@ -1,36 +1,33 @@
 """The memory of conversations: archive, recall, summary and packing, behind `fit`."""
 
 import asyncio
-import hashlib
 import logging
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from langchain_core.messages import BaseMessage, HumanMessage, RemoveMessage, SystemMessage
+from langchain_core.messages import BaseMessage, RemoveMessage, SystemMessage
 
 from allotrope.exceptions import StoreError
-from allotrope.memory.archive import Archive, Archived, ThreadFacts, message_text
+from allotrope.memory.archive import Archive, Archived
 from allotrope.memory.corrections import is_correction, replaces
 from allotrope.memory.facts import LongTermFacts
 from allotrope.memory.fit import fit
+from allotrope.memory.history import question_of, with_ids
 from allotrope.memory.later import Later
 from allotrope.memory.live import surplus
 from allotrope.memory.pieces import is_ours, latest_user_at
 from allotrope.memory.prompt import Remembered, assemble
-from allotrope.memory.recall import Recall, Recalled
+from allotrope.memory.recall import Recall, Recalled, with_corrections
 from allotrope.memory.summariser import Summariser
 from allotrope.memory.tokens import TokenCounter
-from allotrope.memory.words import words
 from allotrope.settings.memory import MemorySettings
 
 logger = logging.getLogger(__name__)
 
 _JOIN_S = 0.25
 _WRITE_S = 10.0
-_LONGEST_QUESTION = 2_000
 
 
 @dataclass(frozen=True)
@@ -330,7 +327,7 @@ class ConversationMemory:
             ids = [str(message.id) for message in history]
             if facts.messages > len(self.archive.rows_of(facts, ids)):
                 return None
-        question, _ = _question(history)
+        question, _ = question_of(history)
         live = sum(not isinstance(message, SystemMessage) for message in history)
         return Remembered(question=question, archived=live, thread_tokens=tokens)
 
@@ -362,13 +359,13 @@ class ConversationMemory:
         if self.summariser is not None:
             self.summariser.join(tenant, thread, timeout_s=_JOIN_S)
         facts = self.archive.thread(tenant, thread)
-        question, before = _question(history)
+        question, before = question_of(history)
         if facts is None:
             return Remembered(question=question)
         found: list[Recalled] = []
         if self.settings.recall and question and self.settings.recall_tokens:
-            found = self._with_corrections(
-                facts, self.recall.find(tenant, thread, question, before=before)
+            found = with_corrections(
+                self.archive, facts, self.recall.find(tenant, thread, question, before=before)
             )
         summary = self.summariser.read(facts) if self.summariser is not None else None
         ids = [str(message.id) for message in history if message.type == "tool"]
@@ -380,59 +377,6 @@ class ConversationMemory:
             archived=facts.messages,
             thread_tokens=facts.tokens,
         )
-
-    def _with_corrections(self, facts: ThreadFacts, found: Sequence[Recalled]) -> list[Recalled]:
-        """A corrected statement never comes without what corrected it, and after it."""
-        best = found[:80]
-        by_row = {item.message.row: item for item in found}
-        wanted = {
-            item.message.superseded_by: item.score
-            for item in best
-            if item.message.superseded_by is not None
-        }
-        if not wanted:
-            return list(found)
-        for message in self.archive.rows(facts, [row for row in wanted if row not in by_row]):
-            by_row[message.row] = Recalled(message, 0.0)
-        raised = []
-        for item in by_row.values():
-            score = item.score
-            if item.message.row in wanted:
-                score = max(score, wanted[item.message.row] * 1.01)
-            if item.message.superseded_by is not None:
-                score *= 0.5
-            raised.append(Recalled(item.message, score))
-        return sorted(raised, key=lambda item: (-item.score, -item.message.seq))
-
-
-def with_ids(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
-    """Messages that all have ids; one without gets an id from its content and its occurrence."""
-    seen: Counter[str] = Counter()
-    result: list[BaseMessage] = []
-    for message in messages:
-        if isinstance(message, RemoveMessage):
-            continue
-        if not message.id:
-            mark = hashlib.sha256(f"{message.type}\0{message_text(message)}".encode()).hexdigest()
-            seen[mark] += 1
-            message = message.model_copy(update={"id": f"h{seen[mark]}-{mark[:24]}"})
-        result.append(message)
-    return result
-
-
-def _question(history: Sequence[BaseMessage]) -> tuple[str, str]:
-    """The latest user turn, and the one before where it says little by itself ("and why?")."""
-    at = latest_user_at(history)
-    if at is None:
-        return "", ""
-    text, before = message_text(history[at]), ""
-    if len(set(words(text))) < 2:
-        earlier = [m for m in history[:at] if isinstance(m, HumanMessage)]
-        before = message_text(earlier[-1])[:_LONGEST_QUESTION] if earlier else ""
-    if len(text) > _LONGEST_QUESTION:
-        half = _LONGEST_QUESTION // 2
-        text = f"{text[:half]} {text[-half:]}"
-    return text, before
 
 
 def _shown(message: Archived, limit: int | None) -> str:

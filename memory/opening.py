@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 
 from allotrope.memory.archive import Archive
 from allotrope.memory.dialects import Database, PostgresDatabase, SqliteDatabase
+from allotrope.memory.embeddings import Embed, open_embed
 from allotrope.memory.facts import LongTermFacts
 from allotrope.memory.manager import ConversationMemory
-from allotrope.memory.recall import Embed, Recall
+from allotrope.memory.recall import Recall
 from allotrope.memory.summariser import Summarise, Summariser
 from allotrope.memory.tokens import TokenCounter
 from allotrope.settings import Settings
@@ -46,7 +47,7 @@ def open_memory(
     Args:
         settings: Sizes and places.
         summarise: Asks a cheap model for a summary; used where `memory.summary` is `model`.
-        embed: Texts to vectors, where embeddings are configured.
+        embed: Texts to vectors; default: the embeddings that `memory.embeddings` names, if any.
         counter: Counts; default: exact o200k_base for the OpenAI model of the settings.
         archive: Another archive than that of the settings.
         clock: The time of day.
@@ -68,7 +69,7 @@ def open_memory(
         archive,
         settings=options,
         counter=counter,
-        recall=Recall(archive, embed=embed),
+        recall=Recall(archive, embed=embed or open_embed(settings)),
         summariser=summariser,
         facts=open_facts(settings) if options.facts else None,
         clock=clock or (lambda: datetime.now(UTC)),

@@ -1,13 +1,14 @@
 """Recall: which archived messages bear on what is being talked about now."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
 
 from allotrope.memory.archive import Archive, Archived, ThreadFacts
 from allotrope.memory.dates import Span, asks_when, spans
-from allotrope.memory.known import Known, KnownMessages
+from allotrope.memory.embeddings import Embed, Vectors
+from allotrope.memory.known import Known, KnownMessages, Reader
 from allotrope.memory.ranking import Corpus, Question, Weights, score, with_feedback
 from allotrope.memory.words import bag, words
 
@@ -15,6 +16,7 @@ _POSTINGS = 400
 _FEEDBACK_POSTINGS = 120
 _POOL = 300
 _BEST = 100
+_NEWEST_EMBEDDED = 300
 _BEFORE = 0.2
 """Bounds of one recall, whatever the thread's length: rows read per word, rows scored, rows
 whose neighbours are read too; and the weight of words from the turn before."""
@@ -33,10 +35,6 @@ class Recalled:
     score: float
 
 
-Embed = Callable[[Sequence[str]], Sequence[Sequence[float]]]
-"""Texts to vectors, one each; where embeddings are configured."""
-
-
 class Recall:
     """Finds messages of one thread by their words, and by embeddings where given.
 
@@ -52,7 +50,7 @@ class Recall:
     ) -> None:
         self._archive = archive
         self._weights = weights or Weights()
-        self._embed = embed
+        self._vectors = Vectors(embed) if embed is not None else None
         self._known = KnownMessages(archive)
 
     def find(self, tenant: str, thread: str, text: str, *, before: str = "") -> list[Recalled]:
@@ -70,21 +68,22 @@ class Recall:
         question = self._question(text, before, facts)
         frequency: dict[str, int] = {}
         pool = self._pool(facts, question, frequency, _POSTINGS)
-        if not pool:
+        if not pool and self._vectors is None:
             return []
         corpus = Corpus(facts.messages, facts.words / facts.messages, frequency)
-        found = self._load(facts, pool)
+        reader = self._known.reader(facts)
+        found = self._load(facts, pool, reader)
         scores = score([one.candidate for one in found], question, corpus, self._weights)
         candidates = [one.candidate for one in found]
         wider = with_feedback(question, candidates, scores, corpus, self._weights)
         if wider is not question:
             more = self._pool(facts, wider, frequency, _FEEDBACK_POSTINGS)
             rows = list(dict.fromkeys([*pool[:_BEST], *more]))[:_POOL]
-            found = self._load(facts, rows)
+            found = self._load(facts, rows, reader)
             scores = score([one.candidate for one in found], wider, corpus, self._weights)
+        if self._vectors is not None:
+            found, scores = self._fused(text, facts, found, scores, reader)
         messages = [one.message for one in found]
-        if self._embed is not None:
-            scores = self._fused(text, messages, scores)
         recalled = [
             Recalled(message, scores[message.row])
             for message in messages
@@ -133,9 +132,9 @@ class Recall:
         last = datetime.combine(span.last, time.max, UTC)
         return self._archive.between(facts, first, last, limit=100)
 
-    def _load(self, facts: ThreadFacts, rows: Sequence[int]) -> list[Known]:
+    def _load(self, facts: ThreadFacts, rows: Sequence[int], reader: Reader) -> list[Known]:
         """The rows, and the neighbours of the best ones, in the order of the thread."""
-        found = self._known.rows(facts, rows)
+        found = reader.rows(rows)
         here = {one.message.seq for one in found}
         best = set(rows[:_BEST])
         wanted = {
@@ -144,20 +143,65 @@ class Recall:
             for seq in (one.message.seq - 1, one.message.seq + 1)
             if one.message.row in best and seq not in here and 0 <= seq < facts.messages
         }
-        around = self._known.positions(facts, sorted(wanted))
+        around = reader.positions(sorted(wanted))
         return sorted([*found, *around], key=lambda one: one.message.seq)
 
     def _fused(
-        self, text: str, messages: Sequence[Archived], scores: dict[int, float]
-    ) -> dict[int, float]:
-        """Our order and the embeddings' order of the best candidates, by reciprocal rank."""
-        assert self._embed is not None
-        best = sorted(messages, key=lambda message: -scores[message.row])[:_POOL]
-        vectors = self._embed([text, *(message.text for message in best)])
-        asked, others = vectors[0], vectors[1:]
-        near = [sum(a * b for a, b in zip(asked, other, strict=True)) for other in others]
-        by_vector = sorted(range(len(best)), key=lambda place: -near[place])
-        fused = {message.row: 1 / (60 + place) for place, message in enumerate(best)}
-        for place, index in enumerate(by_vector):
-            fused[best[index].row] += 1 / (60 + place)
-        return {message.row: fused.get(message.row, 0.0) for message in messages}
+        self,
+        text: str,
+        facts: ThreadFacts,
+        found: list[Known],
+        scores: dict[int, float],
+        reader: Reader,
+    ) -> tuple[list[Known], dict[int, float]]:
+        """Our order and the embeddings' order, by reciprocal rank; ours alone without vectors.
+
+        The embeddings order what words found and the newest messages, which may share no word.
+        """
+        assert self._vectors is not None
+        newest = range(max(0, facts.messages - _NEWEST_EMBEDDED), facts.messages)
+        all_here = {one.message.row: one for one in reader.positions(newest)}
+        all_here |= {one.message.row: one for one in found}
+        best = sorted(all_here.values(), key=lambda one: -scores.get(one.message.row, 0.0))
+        vectors = self._vectors.of([text, *(one.message.text for one in best)])
+        if vectors is None:
+            return found, scores
+        import numpy as np
+
+        asked, others = np.asarray(vectors[0]), np.asarray(vectors[1:])
+        length = np.linalg.norm(others, axis=1) * np.linalg.norm(asked)
+        near = (others @ asked) / np.maximum(length, 1e-12)
+        fused: dict[int, float] = {}
+        for place, one in enumerate(best):
+            if scores.get(one.message.row, 0.0) > 0:
+                fused[one.message.row] = 1 / (60 + place)
+        for place, index in enumerate(np.argsort(-near, kind="stable")[:_POOL]):
+            row = best[int(index)].message.row
+            fused[row] = fused.get(row, 0.0) + 1 / (60 + place)
+        return [one for one in best if one.message.row in fused], fused
+
+
+def with_corrections(
+    archive: Archive, facts: ThreadFacts, found: Sequence[Recalled]
+) -> list[Recalled]:
+    """A corrected statement never comes without what corrected it, and after it."""
+    best = found[:80]
+    by_row = {item.message.row: item for item in found}
+    wanted = {
+        item.message.superseded_by: item.score
+        for item in best
+        if item.message.superseded_by is not None
+    }
+    if not wanted:
+        return list(found)
+    for message in archive.rows(facts, [row for row in wanted if row not in by_row]):
+        by_row[message.row] = Recalled(message, 0.0)
+    raised = []
+    for item in by_row.values():
+        score = item.score
+        if item.message.row in wanted:
+            score = max(score, wanted[item.message.row] * 1.01)
+        if item.message.superseded_by is not None:
+            score *= 0.5
+        raised.append(Recalled(item.message, score))
+    return sorted(raised, key=lambda item: (-item.score, -item.message.seq))

@@ -29,6 +29,11 @@ class MemorySettings(Section):
     recall_tokens: int = Field(
         default=4_000, ge=0, description="Most tokens of recalled messages in one prompt."
     )
+    embeddings: str | None = Field(
+        default=None,
+        pattern=r"^[a-z_]+:.+",
+        description="Embeddings for recall: openai:…, ollama:…, huggingface:…; default: none.",
+    )
     summary: Literal["model", "extract", "off"] = Field(
         default="model",
         description="Who writes the running summary: a model, deterministic rules, nobody.",
