@@ -5,9 +5,9 @@ PIP := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -
 ROOMS := src agents graphs prompts memory models usage experiments
 UV_VERSION := $(shell sed -n 's/^uv==//p' constraints.txt)
 
-.PHONY: run test lint bench studio clean help
+.PHONY: run test lint bench studio dashboard clean help
 help:
-	@echo "make run | test | lint | bench | studio | clean"
+	@echo "make run | test | lint | bench | studio | dashboard | clean"
 
 $(BIN)/uv: constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=python3.x"; exit 2; }
@@ -45,6 +45,9 @@ bench: .venv/.dev
 
 studio: .venv/.dev
 	@$(BIN)/langgraph dev --no-browser
+
+dashboard: .venv/.dev
+	@$(BIN)/allotrope dashboard --open
 
 clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from allotrope.agents import registry
@@ -234,3 +235,26 @@ def test_the_example_with_remote_graph(
     main = runpy.run_path(str(ROOT / "examples" / "remote_graph.py"))["main"]
     main(studio, "Which city is far away?")
     assert capsys.readouterr().out.startswith("Paris, from afar\nfrom openai, o3")
+
+
+async def test_the_dashboard_stands_beside_the_servers_own_pages(studio: str) -> None:
+    async with httpx.AsyncClient(base_url=studio, timeout=60) as browser:
+        pages = {
+            "/dashboard?period=30d": "<h1>Usage</h1>",
+            "/dashboard/rows": "<h1>Calls</h1>",
+            "/dashboard/rows.csv": "provider,model,agent",
+            "/dashboard/live": "sentence",
+            "/dashboard/advice": "<h1>Advice</h1>",
+            "/status": "answers_now",
+            "/healthz": "ok",
+            "/allotrope/metrics": "allotrope_ledger_up 1",
+            "/static/plotly.min.js": "plotly.js",
+        }
+        for path, words in pages.items():
+            answer = await browser.get(path)
+            assert answer.status_code == 200, (path, answer.text[:500])
+            assert words in answer.text[:20_000], path
+            assert "default-src 'none'" in answer.headers["content-security-policy"], path
+        assert "content-security-policy" not in (await browser.get("/ok")).headers
+        foreign = {"host": "evil.example"}
+        assert (await browser.get("/dashboard", headers=foreign)).status_code == 421
