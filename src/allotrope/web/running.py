@@ -10,6 +10,8 @@ from allotrope.exceptions import StoreError
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
+    from allotrope.web.service import Service
+
 CLEAN_UP_S = 3
 """What requests and turns that were cut off may take to say so, seconds."""
 
@@ -48,12 +50,14 @@ def run(app: "Starlette", listening: socket.socket, *, drain_s: float, level: st
     signal ends at once.
 
     Args:
-        app: With a `Service` in its state.
+        app: With a `Service` in its state, if it runs turns.
         listening: Where.
         drain_s: Seconds.
         level: Of uvicorn's log.
     """
     import uvicorn
+
+    service: Service | None = getattr(app.state, "service", None)
 
     class Draining(uvicorn.Server):
         """A server that goes on answering while its turns end."""
@@ -63,19 +67,21 @@ def run(app: "Starlette", listening: socket.socket, *, drain_s: float, level: st
 
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
             # not kept for uvicorn to raise again: who drained has ended well, with exit code 0
-            if self._until is None:
+            if service is None:
+                self.should_exit = True  # pages alone have no turns to wait for
+            elif self._until is None:
                 self._until = time.monotonic() + drain_s
-                app.state.service.stopping = True
+                service.stopping = True
             else:
                 self.should_exit = self.force_exit = True
 
         async def on_tick(self, counter: int) -> bool:
-            if self._until is not None:
+            if service is not None and self._until is not None:
                 late = time.monotonic() - self._until
                 if late >= 0 and not self._cut:
                     self._cut = True
-                    app.state.service.cut()
-                if not app.state.service.running or late > CLEAN_UP_S:
+                    service.cut()
+                if not service.running or late > CLEAN_UP_S:
                     self.should_exit = True
             return await super().on_tick(counter)
 
