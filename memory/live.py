@@ -7,6 +7,9 @@ from langchain_core.messages import BaseMessage, HumanMessage
 from allotrope.memory.pieces import latest_user_at
 from allotrope.memory.tokens import TokenCounter
 
+_MOST_FRAME_TOKENS = 32
+"""More than any message without tool calls costs beside its text (see `memory.tokens`)."""
+
 
 def surplus(
     history: Sequence[BaseMessage], *, messages: int, tokens: int, counter: TokenCounter
@@ -35,3 +38,22 @@ def surplus(
     if current is not None:
         cut = min(cut, current)
     return [message for message in history[:cut] if message.type != "system"]
+
+
+def surely_fits(history: Sequence[BaseMessage], *, messages: int, tokens: int) -> bool:
+    """Whether nothing needs to leave, without counting: a token is at least a byte of UTF-8.
+
+    Args:
+        history: The live messages.
+        messages: Most that may stay.
+        tokens: Most tokens that may stay.
+    """
+    if len(history) > messages:
+        return False
+    bytes_ = 0
+    for message in history:
+        if not isinstance(message.content, str) or getattr(message, "tool_calls", None):
+            return False
+        text = message.content + (message.name or "")
+        bytes_ += len(text.encode("utf-8", "replace")) + _MOST_FRAME_TOKENS
+    return bytes_ <= tokens

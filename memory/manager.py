@@ -16,7 +16,7 @@ from allotrope.memory.facts import LongTermFacts
 from allotrope.memory.fit import fit
 from allotrope.memory.history import question_of, with_ids
 from allotrope.memory.later import Later
-from allotrope.memory.live import surplus
+from allotrope.memory.live import surely_fits, surplus
 from allotrope.memory.pieces import is_ours, latest_user_at
 from allotrope.memory.prompt import Remembered, assemble
 from allotrope.memory.recall import Recall, Recalled, with_corrections
@@ -158,8 +158,11 @@ class ConversationMemory:
 
     def overflows(self, messages: Sequence[BaseMessage]) -> bool:
         """Whether some of the live messages must leave the state; it doesn't block."""
-        live = with_ids([message for message in messages if not is_ours(message)])
-        return bool(self._surplus(live, self.counter))
+        live = [message for message in messages if not is_ours(message)]
+        most, tokens = self.settings.live_messages, self.settings.live_tokens
+        if surely_fits(live, messages=most, tokens=tokens):
+            return False
+        return bool(self._surplus(with_ids(live), self.counter))
 
     def reaches_back(self, live: int, *, thread: str, tenant: str = "default") -> bool:
         """Whether the archive has more of a thread than so many live messages."""

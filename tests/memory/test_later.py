@@ -3,10 +3,14 @@
 import threading
 from collections.abc import Callable
 
+from hypothesis import given
+from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage
 
 from allotrope.memory.later import Later
+from allotrope.memory.live import surely_fits, surplus
 from allotrope.memory.manager import ConversationMemory
+from allotrope.memory.tokens import TokenCounter
 
 MakeMemory = Callable[..., ConversationMemory]
 
@@ -65,3 +69,14 @@ def test_a_thread_with_more_in_the_archive_than_is_live_is_recalled(
     memory.after_turn([HumanMessage("The vault code is 4711.", id="0")], thread="t")
     pack = memory.fit([HumanMessage("What is the vault code?", id="1")], budget=1_000, thread="t")
     assert any("4711" in message.text for message in pack.messages)
+
+
+@given(
+    st.lists(st.text(max_size=30), min_size=1, max_size=12),
+    st.integers(1, 12),
+    st.integers(10, 400),
+)
+def test_what_surely_fits_leaves_nothing_over(texts: list[str], most: int, tokens: int) -> None:
+    history = [HumanMessage(text, id=str(i)) for i, text in enumerate(texts)]
+    if surely_fits(history, messages=most, tokens=tokens):
+        assert not surplus(history, messages=most, tokens=tokens, counter=TokenCounter())
