@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
     from allotrope.web.service import Service
 
+BACKLOG = 2048
+"""Connections that may wait to be accepted."""
+
 CLEAN_UP_S = 3
 """What requests and turns that were cut off may take to say so, seconds."""
 
@@ -27,6 +30,7 @@ def bind(host: str, port: int) -> socket.socket:
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         made.bind((host, port))
+        made.listen(BACKLOG)  # who comes before the server runs waits, and isn't refused
     except OSError as exc:
         made.close()
         raise StoreError(
