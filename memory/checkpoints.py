@@ -13,7 +13,7 @@ from typing import Any
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
 from allotrope.exceptions import StoreError
-from allotrope.memory.sqlite_saver import AsyncPrunedSqliteSaver, PrunedSqliteSaver, serializer
+from allotrope.memory.sqlite_saver import AsyncPrunedSqliteSaver, PrunedSqliteSaver
 from allotrope.settings import Settings
 from allotrope.stores.folders import data_folder
 
@@ -32,7 +32,7 @@ def open_checkpoints(settings: Settings) -> Iterator[BaseCheckpointSaver[Any]]:
         StoreError: It can't be opened, or a newer version wrote it.
     """
     if settings.checkpoint_url is not None:
-        with _postgres(settings.checkpoint_url) as saver:
+        with _postgres(settings.checkpoint_url, settings.memory.keep_checkpoints) as saver:
             yield saver
         return
     connection = _connect(settings)
@@ -48,7 +48,8 @@ def open_checkpoints(settings: Settings) -> Iterator[BaseCheckpointSaver[Any]]:
 async def open_async_checkpoints(settings: Settings) -> AsyncIterator[BaseCheckpointSaver[Any]]:
     """The store of threads for async calls; see `open_checkpoints`."""
     if settings.checkpoint_url is not None:
-        async with _async_postgres(settings.checkpoint_url) as saver:
+        keep = settings.memory.keep_checkpoints
+        async with _async_postgres(settings.checkpoint_url, keep) as saver:
             yield saver
         return
     connection = await asyncio.to_thread(_connect, settings)
@@ -80,9 +81,9 @@ def _connect(settings: Settings) -> sqlite3.Connection:
 
 
 @contextmanager
-def _postgres(url: str) -> Iterator[BaseCheckpointSaver[Any]]:
+def _postgres(url: str, keep: int) -> Iterator[BaseCheckpointSaver[Any]]:
     psycopg, rows = _driver()
-    from langgraph.checkpoint.postgres import PostgresSaver
+    from allotrope.memory.postgres_saver import PrunedPostgresSaver
 
     try:
         connection = psycopg.connect(
@@ -91,15 +92,15 @@ def _postgres(url: str) -> Iterator[BaseCheckpointSaver[Any]]:
     except psycopg.Error as exc:
         raise _broken("in PostgreSQL", exc) from exc
     with connection:
-        saver = PostgresSaver(connection, serde=serializer())
+        saver = PrunedPostgresSaver(connection, keep=keep)
         saver.setup()
         yield saver
 
 
 @asynccontextmanager
-async def _async_postgres(url: str) -> AsyncIterator[BaseCheckpointSaver[Any]]:
+async def _async_postgres(url: str, keep: int) -> AsyncIterator[BaseCheckpointSaver[Any]]:
     psycopg, rows = _driver()
-    from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
+    from allotrope.memory.postgres_saver import AsyncPrunedPostgresSaver
 
     try:
         connection = await psycopg.AsyncConnection.connect(
@@ -108,7 +109,7 @@ async def _async_postgres(url: str) -> AsyncIterator[BaseCheckpointSaver[Any]]:
     except psycopg.Error as exc:
         raise _broken("in PostgreSQL", exc) from exc
     async with connection:
-        saver = AsyncPostgresSaver(connection, serde=serializer())
+        saver = AsyncPrunedPostgresSaver(connection, keep=keep)
         await saver.setup()
         yield saver
 

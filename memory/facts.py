@@ -70,8 +70,13 @@ class LongTermFacts:
                 raise InputError(
                     f"There is no fact {key!r}.", hint="`allotrope memory list` shows the keys."
                 )
-            for found in known if key == "all" else (key,):
-                self._open().delete(_place(tenant, user), found)
+            if key != "all":
+                self._open().delete(_place(tenant, user), key)
+                return
+            while known:  # a store gives so many at a time
+                for found in known:
+                    self._open().delete(_place(tenant, user), found)
+                known = dict(self._all(tenant, user))
 
     def close(self) -> None:
         """Ends the connection."""

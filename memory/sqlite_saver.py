@@ -36,7 +36,7 @@ def serializer() -> JsonPlusSerializer:
     return JsonPlusSerializer(allowed_msgpack_modules=None)
 
 
-class _Pruning:
+class Pruning:
     """When a thread's oldest checkpoints go: they hold nothing that the newest doesn't.
 
     Args:
@@ -73,7 +73,7 @@ class PrunedSqliteSaver(SqliteSaver):
 
     def __init__(self, connection: sqlite3.Connection, *, keep: int) -> None:
         super().__init__(connection, serde=serializer())
-        self._pruning = _Pruning(keep)
+        self._pruning = Pruning(keep)
 
     def put(
         self,

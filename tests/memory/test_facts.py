@@ -62,8 +62,25 @@ def test_commands_list_and_forget(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert result.exit_code == 0
         return result.output
 
+    exported = json.loads(run("export"))
     known = json.loads(run("list", "--json"))["facts"]
+    assert exported == {"user": "w", "key": next(iter(known)), "fact": "I live in Utrecht."}
+    assert run("export", "--tenant", "acme") == ""
+    both = CliRunner().invoke(app, ["memory", "export", "t", "--user", "w"])
+    assert isinstance(both.exception, InputError)
+    assert isinstance(CliRunner().invoke(app, ["memory", "export"]).exception, InputError)
     assert list(known.values()) == ["I live in Utrecht."]
     assert "Nothing is kept" in run("list", "--tenant", "acme")
     assert run("forget", next(iter(known))) == "Forgotten.\n"
     assert "Nothing is kept" in run("list")
+
+
+def test_forgetting_all_leaves_none_of_many(tmp_path: Path) -> None:
+    facts = open_facts(load_settings(environ={}, env_file=None, data_dir=tmp_path))
+    try:
+        for number in range(230):
+            facts.remember(f"I own boat {number}.", tenant="acme", user="w")
+        facts.forget("all", tenant="acme", user="w")
+        assert facts.known(tenant="acme", user="w") == {}
+    finally:
+        facts.close()

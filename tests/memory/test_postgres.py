@@ -128,6 +128,59 @@ def test_checkpoints_go_on_sync_and_async(settings: Settings) -> None:
         assert saver.get_tuple(config) is None
 
 
+def _kept(settings: Settings, thread: str) -> tuple[int, int, int]:
+    """Checkpoints, writes without one, and values of the messages, of a thread."""
+    import psycopg
+
+    assert settings.checkpoint_url is not None
+    with psycopg.connect(settings.checkpoint_url) as connection:
+        [kept] = connection.execute(
+            "SELECT count(*) FROM checkpoints WHERE thread_id = %s", (thread,)
+        ).fetchall()
+        [orphans] = connection.execute(
+            "SELECT count(*) FROM checkpoint_writes WHERE thread_id = %s AND checkpoint_id NOT IN"
+            " (SELECT checkpoint_id FROM checkpoints WHERE thread_id = %s)",
+            (thread, thread),
+        ).fetchall()
+        [values] = connection.execute(
+            "SELECT count(*) FROM checkpoint_blobs WHERE thread_id = %s AND channel = 'messages'",
+            (thread,),
+        ).fetchall()
+    return int(kept[0]), int(orphans[0]), int(values[0])
+
+
+@pytest.mark.parametrize("way", ["sync", "async"])
+def test_the_oldest_checkpoints_go_and_nothing_is_lost(settings: Settings, way: str) -> None:
+    settings = settings.model_copy(
+        update={"memory": settings.memory.model_copy(update={"keep_checkpoints": 5})}
+    )
+    thread = uuid.uuid4().hex
+    config: Any = {"configurable": {"thread_id": thread}}
+    turns = 14  # three checkpoints each: twice the twenty after which the oldest go
+
+    async def play() -> None:
+        async with open_async_checkpoints(settings) as saver:
+            for number in range(turns):
+                await _graph(saver).ainvoke({"messages": [HumanMessage(f"{number}?")]}, config)
+
+    if way == "async":
+        asyncio.run(play())
+    with open_checkpoints(settings) as saver:
+        for number in range(turns if way == "sync" else 0):
+            _graph(saver).invoke({"messages": [HumanMessage(f"{number}?")]}, config)
+        kept, orphans, values = _kept(settings, thread)
+        assert 5 <= kept < 25
+        assert orphans == 0
+        assert values < 25, "old versions of the messages go with their checkpoints"
+        state = _graph(saver).get_state(config)
+        assert len(state.values["messages"]) == 2 * turns
+        past = [
+            len(s.values["messages"]) for s in _graph(saver).get_state_history(config) if s.values
+        ]
+        assert len(past) == kept
+        assert past[0] == 2 * turns
+
+
 def test_a_server_that_is_gone_is_one_sentence_without_the_password(tmp_path: Path) -> None:
     url = "postgresql://me:hunter2@127.0.0.1:1/x"
     settings = load_settings(environ={}, env_file=None, data_dir=tmp_path, checkpoint_url=url)

@@ -121,3 +121,26 @@ def test_commands_see_only_the_named_tenant(
     assert run("context", "t", "--tenant", "acme")[0] != 0
     code, text = run("context", "t", "--json")
     assert (code, json.loads(text)["live_messages"]) == (0, 2)
+
+
+def test_a_thread_with_checkpoints_only_is_shown_and_deleted(
+    simulator_environ: dict[str, str],
+    simulator_settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with build_agent(settings=simulator_settings) as agent:
+        agent.ask("Hello.", thread_id="t")
+    for file in (tmp_path / "data").glob("archive.sqlite*"):
+        file.unlink()
+    for name, value in simulator_environ.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    shown = CliRunner().invoke(app, ["context", "t", "--json", "--search", "hello"])
+    assert shown.exit_code == 0, shown.output
+    found = json.loads(shown.output)
+    assert (found["archived_messages"], found["live_messages"], found["search"]) == (0, 2, [])
+    assert found["audit"]["budget"] > 0
+    assert CliRunner().invoke(app, ["context", "t"]).exit_code == 0
+    assert CliRunner().invoke(app, ["memory", "delete", "t", "--yes"]).exit_code == 0
+    assert CliRunner().invoke(app, ["context", "t"]).exit_code != 0

@@ -64,21 +64,26 @@ def gather(
     from allotrope.memory.threads import thread_config
 
     facts = memory.archive.thread(tenant, thread)
-    if facts is None:
+    with open_checkpoints(settings) as saver:
+        kept = saver.get_tuple({"configurable": thread_config(tenant, thread)})
+    # a thread may have checkpoints only: its first turn is under way, or its archive is elsewhere
+    if facts is None and kept is None:
         known = memory.archive.threads(tenant)[:5]
         raise InputError(
             f"There is no thread {thread!r}.",
             hint="Known threads: " + ", ".join(known) if known else "No thread was kept yet.",
         )
-    with open_checkpoints(settings) as saver:
-        kept = saver.get_tuple({"configurable": thread_config(tenant, thread)})
     state = kept.checkpoint["channel_values"] if kept is not None else {}
-    summary = memory.summariser.read(facts) if memory.summariser is not None else None
+    summary = (
+        memory.summariser.read(facts)
+        if memory.summariser is not None and facts is not None
+        else None
+    )
     hits = memory.archive.search(tenant, thread, search) if search else []
     return {
         "thread": thread,
-        "archived_messages": facts.messages,
-        "thread_tokens": facts.tokens,
+        "archived_messages": 0 if facts is None else facts.messages,
+        "thread_tokens": 0 if facts is None else facts.tokens,
         "live_messages": len(state.get("messages", ())),
         "audit": state.get("audit"),
         "summary": summary.to_dict() if summary is not None else None,

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -61,10 +61,34 @@ def forget(
 
 @app.command()
 def export(
-    thread: Annotated[str, typer.Argument(help="The conversation.", metavar="THREAD")],
+    thread: Annotated[
+        str | None, typer.Argument(help="The conversation.", metavar="THREAD")
+    ] = None,
+    user: Annotated[
+        str | None, typer.Option("--user", help="The facts of a user instead.", metavar="ID")
+    ] = None,
     tenant: Tenant = None,
 ) -> None:
-    """Print every message of a thread as JSON lines, from the archive."""
+    """Print every message of a thread, or every fact about a user, as JSON lines."""
+    from allotrope.exceptions import InputError
+
+    if (thread is None) == (user is None):
+        raise InputError(
+            "Export takes a thread or a user.",
+            hint="allotrope memory export THREAD, or allotrope memory export --user ID",
+        )
+    rows = _messages(str(thread), tenant) if user is None else _facts_of(user, tenant)
+    for row in rows:
+        print(json.dumps(row, ensure_ascii=False))
+
+
+def _facts_of(user: str, tenant: str | None) -> "list[dict[str, Any]]":
+    with _facts() as (settings, facts):
+        known = facts.known(tenant=tenant or settings.tenant, user=user)
+    return [{"user": user, "key": key, "fact": fact} for key, fact in known.items()]
+
+
+def _messages(thread: str, tenant: str | None) -> "list[dict[str, Any]]":
     from allotrope.exceptions import InputError
     from allotrope.memory.opening import open_archive
     from allotrope.settings import load_settings
@@ -77,8 +101,7 @@ def export(
         archive.close()
     if not rows:
         raise InputError(f"There is no thread {thread!r}.")
-    for row in rows:
-        print(json.dumps(row, ensure_ascii=False))
+    return rows
 
 
 @app.command()

@@ -44,7 +44,7 @@ class MemorySettings(Section):
     )
     summary_timeout_s: Seconds = Field(default=60.0, description="Seconds for one summary.")
     keep_checkpoints: int = Field(
-        default=50, ge=5, description="Newest checkpoints kept per thread (SQLite)."
+        default=50, ge=5, description="Newest checkpoints kept per thread."
     )
     margin: float = Field(
         default=0.02, ge=0, le=0.5, description="Share of the window kept free for count errors."
