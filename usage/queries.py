@@ -5,7 +5,7 @@ or a list of texts. Windows that begin at midnight (UTC) read the daily roll-up,
 one, so a window is rounded outwards to whole hours.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -44,6 +44,7 @@ __all__ = [
     "Window",
     "alerts",
     "breakdown",
+    "breakdowns",
     "choices",
     "exposures",
     "feedback_scores",
@@ -85,13 +86,31 @@ def breakdown(
     Raises:
         InputError: `by` is no dimension.
     """
-    found: dict[str, Totals] = {}
+    return breakdowns(ledger, window, (by,), where)[by]
+
+
+def breakdowns(
+    ledger: Ledger, window: Window, by: Sequence[str], where: Where | None = None
+) -> dict[str, list[tuple[str, Totals]]]:
+    """As `breakdown`, of several dimensions in one pass over the roll-up.
+
+    Raises:
+        InputError: One of `by` is no dimension.
+    """
+    found: dict[str, dict[str, Totals]] = {name: {} for name in by}
     with ledger.engine.connect() as connection:
         for table, bounds in _sources(window):
-            column = table.c[known_dimension(by)]
-            query = select(column, *sums_of(table)).where(*bounds, *filters(table, where))
-            for row in connection.execute(query.group_by(column)):
-                found[row[0]] = added(found.get(row[0], Totals()), totals_from(row[1:]))
+            keys = [table.c[known_dimension(name)] for name in by]
+            query = select(*keys, *sums_of(table)).where(*bounds, *filters(table, where))
+            for row in connection.execute(query.group_by(*keys)):
+                sums = totals_from(row[len(by) :])
+                for name, value in zip(by, row, strict=False):
+                    before = found[name].get(value)
+                    found[name][value] = sums if before is None else added(before, sums)
+    return {name: _costliest_first(parts) for name, parts in found.items()}
+
+
+def _costliest_first(found: Mapping[str, Totals]) -> list[tuple[str, Totals]]:
     return sorted(found.items(), key=lambda pair: (-pair[1].cost, -pair[1].calls, pair[0]))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import reduce
 from typing import Any
 
 from allotrope.exceptions import InputError
@@ -11,6 +12,7 @@ from allotrope.usage import queries
 from allotrope.usage.budgets import Span, span
 from allotrope.usage.ledger import Ledger
 from allotrope.usage.queries import ScopeSum, Totals, Window
+from allotrope.usage.totals import added
 
 PERIODS = {"daily": "day", "weekly": "week", "monthly": "month"}
 
@@ -151,15 +153,16 @@ def build(
     before = Window(earlier.start, earlier.end if whole else earlier.start + stretch)
     bucket = "hour" if kind == "daily" else "day"
     form = "%H:00" if kind == "daily" else "%a %d %b"
+    parts = queries.breakdowns(ledger, window, ("agent", "model", "tenant"))
     return Report(
         kind=kind,
         period=period,
         until=until,
-        now=queries.totals(ledger, window),
+        now=reduce(added, (sums for _, sums in parts["agent"]), Totals()),
         before=queries.totals(ledger, before),
-        agents=_parts(ledger, window, "agent"),
-        models=_parts(ledger, window, "model"),
-        tenants=_parts(ledger, window, "tenant"),
+        agents=_parts(parts["agent"]),
+        models=_parts(parts["model"]),
+        tenants=_parts(parts["tenant"]),
         days=[
             Part(point.at.strftime(form), point.totals)
             for point in queries.series(ledger, window, bucket=bucket)
@@ -170,9 +173,8 @@ def build(
     )
 
 
-def _parts(ledger: Ledger, window: Window, by: str, most: int = 12) -> list[Part]:
-    parts = [Part(name or "–", sums) for name, sums in queries.breakdown(ledger, window, by)]
-    return parts[:most]
+def _parts(found: Sequence[tuple[str, Totals]], most: int = 12) -> list[Part]:
+    return [Part(name or "–", sums) for name, sums in found[:most]]
 
 
 def money(usd: Decimal) -> str:

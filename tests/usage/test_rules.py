@@ -238,7 +238,7 @@ def test_advice_is_kept_for_an_hour_where_there_is_much_to_read(
     fresh = advise(settings, ledger, now=now)
     assert [one.rule for one in fresh] == ["flex_tier"]
     assert ledger.note("advice") is None
-    monkeypatch.setattr("allotrope.usage.rules.base.RuleData.sampled", True)
+    monkeypatch.setattr("allotrope.usage.advice.FEW_CALLS", 50)
     kept = advise(settings, ledger, now=now)
     ledger.write(calls(200, id="more", user_name="", at=now))
     assert advise(settings, ledger, now=now + timedelta(minutes=59)) == kept

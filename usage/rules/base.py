@@ -105,12 +105,16 @@ class RuleData:
         return self.sample != self.window
 
     @cached_property
+    def calls(self) -> int:
+        """Calls of the whole window, by the roll-up."""
+        return scope_sum(self.ledger, "all", "", self.window).calls
+
+    @cached_property
     def weight(self) -> Decimal:
         """Calls of the window for each one that is read."""
         if not self.sampled:
             return Decimal(1)
-        calls = scope_sum(self.ledger, "all", "", self.window).calls
-        return max(Decimal(1), Decimal(calls) / self.most_calls)
+        return max(Decimal(1), Decimal(self.calls) / self.most_calls)
 
     @property
     def bounds(self) -> list[ColumnElement[bool]]:
