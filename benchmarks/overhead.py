@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from _form import arguments, provider_process, show, spread, write_json
+from _overhead_agents import per_agent
 from langchain_core.messages import HumanMessage
 
 Ask = Callable[[str], Awaitable[Any]]
@@ -204,6 +205,18 @@ def main() -> None:
             for row in rows
         ],
     )
+    agents = asyncio.run(per_agent(options.quick))
+    show(
+        "Milliseconds of a turn outside the model (goal for the assistant: 20)",
+        ("agent", "calls", "turn p50", "in the sandbox", "outside p50", "outside p95"),
+        [
+            (
+                *(row["agent"], row["calls"], row["turn"]["p50"], row["sandbox_p50"]),
+                *(row["outside"]["p50"], row["outside"]["p95"]),
+            )
+            for row in agents
+        ],
+    )
     starts = start_up(options.quick)
     show(
         "Start-up, median seconds",
@@ -214,7 +227,7 @@ def main() -> None:
             ("allotrope ask: to its first request", starts["ask_to_first_request_s"]),
         ],
     )
-    write_json(options.json, "overhead", {"calls": rows, "start_up": starts})
+    write_json(options.json, "overhead", {"calls": rows, "agents": agents, "start_up": starts})
 
 
 if __name__ == "__main__":
