@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from _form import spread
+from langchain_core.callbacks import BaseCallbackHandler
 
 CODE = (
     "```python\n# solution.py\ndef double(n):\n    return 2 * n\n```\n"
@@ -32,13 +33,45 @@ STEPS = {
 """What the model answers, by what a step's prompt begins with."""
 
 TASKS = {
-    "assistant": ("Say hello.", 1),
-    "analyst": ("Which region sold most in sales.csv?", 4),
-    "creative": ("Write a slogan of exactly three words for a bakery.", 2),
-    "coder": ("Write double(n).", 1),
-    "researcher": ("How tall is the tower? tower.md", 3),
+    "assistant": "Say hello.",
+    "analyst": "Which region sold most in sales.csv?",
+    "creative": "Write a slogan of exactly three words for a bakery.",
+    "coder": "Write double(n).",
+    "researcher": "How tall is the tower? tower.md",
 }
-"""The question, and the model calls that follow one another (parallel ones count once)."""
+"""What is asked."""
+
+
+class InModel(BaseCallbackHandler):
+    """Milliseconds in which at least one model call was under way."""
+
+    run_inline = True
+
+    def __init__(self) -> None:
+        self.total = 0.0
+        self._open = 0
+        self._since = 0.0
+        self._lock = threading.Lock()
+
+    def on_chat_model_start(self, *given: Any, **more: Any) -> None:
+        """A call begins."""
+        with self._lock:
+            if self._open == 0:
+                self._since = time.perf_counter()
+            self._open += 1
+
+    def on_llm_end(self, *given: Any, **more: Any) -> None:
+        """A call ends."""
+        with self._lock:
+            self._open -= 1
+            if self._open == 0:
+                self.total += (time.perf_counter() - self._since) * 1000
+
+    def taken(self) -> float:
+        """What was counted since the last look."""
+        with self._lock:
+            total, self.total = self.total, 0.0
+        return total
 
 
 class Sandboxed:
@@ -83,16 +116,13 @@ def write_files(folder: Path) -> None:
 
 
 async def per_agent(quick: bool) -> list[dict[str, Any]]:
-    """A row per agent: its turn, and what of it is neither the model's nor the sandbox's.
+    """A row per agent: its turn, and what of it is neither a model call nor the sandbox.
 
-    The model's part is what a bare `ChatOpenAI.ainvoke` takes on the same simulator in the same
-    round, times the calls that follow one another; all else is ours, the second and third of
-    parallel calls included.
+    A model call is timed from LangChain's start to its end, so what the chain itself adds to a call
+    is not in here but in the other table ("our chain").
     """
-    from langchain_core.messages import HumanMessage
-    from langchain_openai import ChatOpenAI
-
     from allotrope import build_agent, load_settings
+    from allotrope.graphs.parts import Parts
     from allotrope.testing import ProviderSimulator, SimRequest
 
     def played(request: SimRequest) -> str:
@@ -118,47 +148,41 @@ async def per_agent(quick: bool) -> list[dict[str, Any]]:
                     "output_dir": Path(folder) / "out",
                 },
             )
-            bare = ChatOpenAI(
-                model="o3", base_url=simulator.openai_url, api_key="sk-test", max_retries=0
-            )
-            agents = {name: build_agent(name, settings=settings) for name in TASKS}
+            parts = Parts(settings)
+            model = InModel()
+            parts.callbacks.append(model)
+            agents = {name: build_agent(name, settings=settings, parts=parts) for name in TASKS}
             turns: dict[str, list[float]] = {name: [] for name in TASKS}
             apart: dict[str, list[float]] = {name: [] for name in TASKS}
-            calls: list[float] = []
+            asked: dict[str, list[float]] = {name: [] for name in TASKS}
             sandbox = Sandboxed()
             with sandbox.watching():
                 for number in range(rounds + 2):
                     for name, agent in agents.items():
+                        model.taken(), sandbox.taken()
                         started = time.perf_counter()
-                        await bare.ainvoke([HumanMessage(f"hello {number}")])
-                        model = (time.perf_counter() - started) * 1000
-                        sandbox.taken()
-                        started = time.perf_counter()
-                        await agent.aask(TASKS[name][0])
+                        await agent.aask(TASKS[name])
                         turn = (time.perf_counter() - started) * 1000
                         if number < 2:  # the first turns open stores and read files
                             continue
-                        calls.append(model)
                         turns[name].append(turn)
+                        asked[name].append(model.taken())
                         apart[name].append(sandbox.taken())
             for agent in agents.values():
                 await agent.aclose()
+            parts.close()
         finally:
             os.chdir(before)
-    model = spread(calls)["p50"]
     rows = []
-    for name, (_, following) in TASKS.items():
-        outside = [
-            turn - run - following * model
-            for turn, run in zip(turns[name], apart[name], strict=True)
-        ]
+    for name in TASKS:
+        parted = zip(turns[name], asked[name], apart[name], strict=True)
         rows.append(
             {
                 "agent": name,
-                "calls": following,
                 "turn": spread(turns[name]),
+                "model_p50": spread(asked[name])["p50"],
                 "sandbox_p50": spread(apart[name])["p50"],
-                "outside": spread(outside),
+                "outside": spread([turn - call - run for turn, call, run in parted]),
             }
         )
     return rows

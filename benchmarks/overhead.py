@@ -208,10 +208,10 @@ def main() -> None:
     agents = asyncio.run(per_agent(options.quick))
     show(
         "Milliseconds of a turn outside the model (goal for the assistant: 20)",
-        ("agent", "calls", "turn p50", "in the sandbox", "outside p50", "outside p95"),
+        ("agent", "turn p50", "in the model", "in the sandbox", "outside p50", "outside p95"),
         [
             (
-                *(row["agent"], row["calls"], row["turn"]["p50"], row["sandbox_p50"]),
+                *(row["agent"], row["turn"]["p50"], row["model_p50"], row["sandbox_p50"]),
                 *(row["outside"]["p50"], row["outside"]["p95"]),
             )
             for row in agents

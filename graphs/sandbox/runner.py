@@ -210,11 +210,17 @@ def walls() -> Isolation:
         return Isolation()
 
 
+def _python() -> str:
+    """Our interpreter, without the `..` that a start as `../.venv/bin/python` leaves in its path:
+    the folder it goes through isn't there inside the walls."""
+    return os.path.abspath(sys.executable)
+
+
 def _readable() -> list[str]:
     """What code may read: the interpreter, installed packages, the system's libraries."""
     paths = sysconfig.get_paths()
     own = {sys.base_prefix, sys.prefix, paths["purelib"], paths["platlib"], paths["stdlib"]}
-    own = {str(Path(path).absolute()) for path in own} - {"/"}
+    own = {os.path.abspath(path) for path in own} - {"/"}
     system = ["/usr", "/bin", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/alternatives"]
     chosen: list[str] = []
     for path in sorted([*own, *system], key=len):
@@ -240,7 +246,7 @@ def _run(
     try:
         job = {
             "files": dict(files),
-            "argv": [sys.executable, "-I", "-B", "-c", program, str(writer), secret, name],
+            "argv": [_python(), "-I", "-B", "-c", program, str(writer), secret, name],
             "env": {
                 "PATH": "/usr/bin:/bin",
                 "LANG": "C.UTF-8",
@@ -258,7 +264,7 @@ def _run(
         started = time.monotonic()
         # Our own interpreter on our own launcher; the model's text is only data of the job.
         process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-I", "-S", launcher.__file__],
+            [_python(), "-I", "-S", launcher.__file__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -136,3 +136,11 @@ def test_the_launcher_needs_only_the_standard_library():
         [sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_an_interpreter_called_by_a_roundabout_path(tmp_path, monkeypatch):
+    """As `cd docs && ../.venv/bin/python` does: the folder on the way isn't there inside."""
+    around = f"{tmp_path}/{'../' * (len(tmp_path.parts) - 1)}{sys.executable[1:]}"
+    monkeypatch.setattr(sys, "executable", around)
+    outcome = run_tests({"test_a.py": "def test_a(): pass\n"})
+    assert (outcome.status, outcome.passed) == ("ok", 1)
