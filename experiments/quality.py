@@ -1,6 +1,7 @@
 """The quality benchmark: an agent over a dataset, with a history to compare with."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from allotrope.experiments.results import Run
 from allotrope.experiments.text_scorers import number_in
 
 BASELINE = "default"
+COLUMNS = ("variant", "model", "n", "quality", "95 %", "failed", "USD", "USD per right", "s each")
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Entry:
         cost_usd: USD, as text.
         cost_per_correct_usd: USD for each right answer, as text; None without one.
         latency_ms: Mean milliseconds of an answer.
+        failed: Answers that failed; they score 0.
     """
 
     at: str
@@ -48,6 +51,16 @@ class Entry:
     cost_usd: str
     cost_per_correct_usd: str | None
     latency_ms: float
+    failed: int = 0
+
+    def cells(self) -> tuple[str, ...]:
+        """The entry for people, in the order of `COLUMNS`."""
+        models = [model for model in self.models if model != "?"]
+        return (
+            self.variant, ", ".join(models) or "–", str(self.n), f"{self.quality:.3f}",
+            f"{self.low:.3f} to {self.high:.3f}", str(self.failed), self.cost_usd,
+            self.cost_per_correct_usd or "–", f"{self.latency_ms / 1000:.1f}",
+        )  # fmt: skip
 
 
 def parse_variant(text: str) -> dict[str, Any]:
@@ -139,6 +152,7 @@ def entries(experiment: Experiment, analysis: Analysis, run: Run) -> list[Entry]
                 variant.name, sorted(models), quality.n, quality.mean, quality.low, quality.high,
                 f"{sum(costs):.6f}", None if each is None else f"{each:.6f}",
                 analysis.estimates["latency_ms"][variant.name].mean,
+                sum(result.outcome.error is not None for result in results),
             )
         )  # fmt: skip
     return rows
@@ -163,3 +177,44 @@ def append_history(path: Path, new: Sequence[Entry]) -> list[Entry]:
         for entry in new:
             file.write(json.dumps(asdict(entry)) + "\n")
     return old
+
+
+def markdown(title: str, new: Sequence[Entry], old: Sequence[Entry], said: Sequence[str]) -> str:
+    """The report of a run.
+
+    Args:
+        title: Agent and dataset.
+        new: What was measured now.
+        old: Earlier runs to compare with.
+        said: Sentences below the table.
+    """
+
+    def table(entries: Sequence[Entry]) -> list[str]:
+        rows = [COLUMNS, ("---",) * len(COLUMNS), *(entry.cells() for entry in entries)]
+        return [f"| {' | '.join(row)} |" for row in rows]
+
+    lines = [f"## {title}", "", *table(new), "", *(f"- {sentence}" for sentence in said)]
+    if old:
+        lines += ["", "Earlier:", "", *table(old)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def sentences(experiment: Experiment, analysis: Analysis, run: Run) -> list[str]:
+    """What there is to say below the table: differences to the baseline, and why answers failed.
+
+    Args:
+        experiment: From `as_experiment`.
+        analysis: Of its run.
+        run: The results.
+    """
+    said = [
+        f"{row.variant}: {row.fixed.estimate:+.3f} against {BASELINE}, p = {row.p_fixed:.3g}"
+        for row in analysis.comparisons
+        if row.metric == "quality"
+    ]
+    errors = Counter(
+        (result.variant, result.outcome.error) for result in run.results.values()
+        if result.outcome.error
+    )  # fmt: skip
+    said += [f"{name}: {n} answers failed: {why}" for (name, why), n in errors.most_common(5)]
+    return said

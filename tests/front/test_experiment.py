@@ -1,6 +1,7 @@
 """`allotrope experiment` and `allotrope bench quality`, against the provider simulator."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,14 @@ def test_bench_quality_keeps_a_history(cli, simulator: ProviderSimulator, folder
     second = json.loads(cli(*words).out)
     assert len(second["earlier"]) == 2
     assert "can't be read" in cli(*words, "--variants", "x:temperature").err
+    simulator.faults.add("quota", provider="openai")
+    simulator.faults.add("quota", provider="ollama")
+    failed = cli(*words[:-1], "--out", "report.md")
+    assert failed.code == 0, failed.err
+    assert "answers failed: AllProvidersFailedError" in failed.out.replace("\n", " ")
+    report = (folder / "report.md").read_text()
+    assert re.search(r"\| default \| – \| 3 \| 0\.000 \| [^|]+ \| 3 \|", report), report
+    assert "Earlier:" in report
     assert "There is no profile 'nope'" in cli(*words, "--variants", "nope").err
 
 

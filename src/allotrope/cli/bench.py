@@ -33,13 +33,22 @@ def quality(
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only that many.")] = None,
     repeats: Annotated[int, typer.Option("--repeats", min=1, help="Answers per item.")] = 1,
     concurrency: Annotated[int | None, typer.Option("--concurrency", min=1)] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write the report to it too.", metavar="FILE.md")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Ask an agent every question of a dataset, score the answers, compare with earlier runs."""
     from allotrope.exceptions import InputError
     from allotrope.experiments.analysis import analyse
     from allotrope.experiments.dataset import load_dataset
-    from allotrope.experiments.quality import append_history, as_experiment, entries
+    from allotrope.experiments.quality import (
+        append_history,
+        as_experiment,
+        entries,
+        markdown,
+        sentences,
+    )
     from allotrope.experiments.store import open_store
     from allotrope.experiments.subjects import VariantCheck
     from allotrope.settings import load_settings
@@ -74,14 +83,17 @@ def quality(
         rows = [{k: _finite(v) for k, v in asdict(entry).items()} for entry in new]
         print(json.dumps({"results": rows, "earlier": [asdict(e) for e in alike]}))
         return
+    below = sentences(experiment, analysis, run)
     _show(f"{agent} on {dataset.name}", new)
     if alike:
         _show("Earlier", alike)
-    for row in analysis.comparisons:
-        if row.metric == "quality":
-            print(
-                f"{row.variant}: {row.fixed.estimate:+.3f} against default, p = {row.p_fixed:.3g}"
-            )
+    for sentence in below:
+        print(sentence)
+    if out is not None:
+        try:
+            out.write_text(markdown(f"{agent} on {dataset.name}", new, alike, below), "utf-8")
+        except OSError as exc:
+            raise InputError(f"{out} can't be written: {exc.strerror}.") from exc
     print(f"answers: {results}")
 
 
@@ -89,15 +101,11 @@ def _show(title: str, entries: Any) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left")
-    for name in ("variant", "model", "n", "quality", "95 %", "USD", "USD per right", "s each"):
-        table.add_column(name)
-    for e in entries:
-        each = e.cost_per_correct_usd or "–"
-        table.add_row(
-            e.variant, ", ".join(e.models), str(e.n), f"{e.quality:.3f}",
-            f"{e.low:.3f} to {e.high:.3f}", e.cost_usd, each, f"{e.latency_ms / 1000:.1f}",
-        )  # fmt: skip
+    from allotrope.experiments.quality import COLUMNS
+
+    table = Table(*COLUMNS, title=title, title_justify="left")
+    for entry in entries:
+        table.add_row(*entry.cells())
     Console().print(table)
 
 
