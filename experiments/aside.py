@@ -4,7 +4,6 @@ Writers and the reader wait for each other by a lock on the file, in all process
 file that was entered is moved away under the lock, so no line is ever written to it afterwards.
 """
 
-import fcntl
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from allotrope.exceptions import StoreError
+from allotrope.stores.locks import lock
 
 FILE = "exposures.jsonl"
 
@@ -31,7 +31,7 @@ def keep(folder: Path, fact: Mapping[str, Any]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         while True:
             with path.open("ab") as file:
-                fcntl.flock(file, fcntl.LOCK_EX)
+                lock(file)
                 if not _still_there(file, path):  # it was entered while we waited
                     continue
                 file.write(json.dumps(dict(fact)).encode() + b"\n")
@@ -63,7 +63,7 @@ def enter(folder: Path, record: Callable[[Mapping[str, Any]], Any]) -> int:
     except OSError as exc:
         raise StoreError(f"{path} can't be read: {exc.strerror}.") from exc
     with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        lock(file)
         if not _still_there(file, path):
             return 0
         count = 0

@@ -1,6 +1,5 @@
 """The results file of a run: one JSON line per fact, written at once, readable after any crash."""
 
-import fcntl
 import json
 import os
 import time
@@ -12,6 +11,7 @@ from typing import IO, Any, Self
 
 from allotrope.exceptions import InputError, StoreError
 from allotrope.experiments.outcome import Outcome
+from allotrope.stores.locks import lock
 
 FORMAT = 1
 SYNC_S = 1.0
@@ -124,7 +124,7 @@ class ResultsFile:
         except OSError as exc:
             raise StoreError(f"The results {self.path} can't be written: {exc.strerror}.") from exc
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(file, wait=False)
         except OSError as exc:
             file.close()
             raise StoreError(

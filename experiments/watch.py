@@ -1,6 +1,5 @@
 """Watching online experiments: guard-rails are enforced without anybody looking."""
 
-import fcntl
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from allotrope.exceptions import AllotropeError
 from allotrope.experiments.online import enforce, read_traffic
 from allotrope.experiments.store import open_store
 from allotrope.settings import Settings
+from allotrope.stores.locks import lock
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def _alone(path: Path) -> Iterator[bool]:
         return
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(file, wait=False)
         except OSError:
             yield False
             return

@@ -4,20 +4,13 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from allotrope.stores.locks import lock
 from allotrope.usage.rows import CallRow
 
 logger = logging.getLogger(__name__)
-
-
-def _lock(file: IO[bytes]) -> None:
-    with suppress(ImportError):  # Windows has no fcntl; a process alone needs no lock
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX)
 
 
 class Spill:
@@ -40,7 +33,7 @@ class Spill:
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         while True:
             with open(self.path, "ab", opener=lambda p, f: os.open(p, f, 0o600)) as file:
-                _lock(file)
+                lock(file)
                 if not self._is_current(file):
                     continue  # picked up between opening and locking; take the new file
                 file.write(lines.encode())
@@ -62,7 +55,7 @@ class Spill:
         except FileNotFoundError:
             return 0
         with file:
-            _lock(file)
+            lock(file)
             if not self._is_current(file):
                 return 0
             rows, broken = [], 0

@@ -155,9 +155,12 @@ async def run_batch(
 async def _answer(agent: Agent, item: Item, tally: Tally) -> dict[str, Any]:
     try:
         reply = await agent.aask(item.text, thread_id=item.thread, context=item.context)
-    except AllotropeError as exc:
+    except Exception as exc:  # noqa: BLE001  # one item's error, whatever it is, ends that item only
         tally.failed += 1
-        return {"id": item.id, "error": {"type": type(exc).__name__, "message": str(exc)}}
+        message = (
+            str(exc) if isinstance(exc, AllotropeError) else "Something unforeseen went wrong."
+        )
+        return {"id": item.id, "error": {"type": type(exc).__name__, "message": message}}
     tally.answered += 1
     tally.cost_usd += reply.cost_usd or Decimal(0)
     return {"id": item.id, **reply.as_dict()}

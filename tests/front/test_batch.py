@@ -1,11 +1,15 @@
 """`allotrope batch`: every item once, whatever happens in between; and `allotrope agents`."""
 
+import asyncio
 import json
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from allotrope.agents import registry
+from allotrope.batch import Item, run_batch
+from allotrope.reply import Reply
 from allotrope.testing import ProviderSimulator
 
 
@@ -64,6 +68,55 @@ def test_the_cost_cap_stops_asking(cli, simulator: ProviderSimulator, tmp_path: 
     assert tally["answered"] + tally["left"] == 10
     assert tally["answered"] <= 2
     assert len(simulator.requests) == tally["answered"]
+
+
+class Busy:
+    """Stands in for an agent: counts who is being answered at once; one item breaks."""
+
+    def __init__(self) -> None:
+        self.now = self.most = 0
+
+    async def aask(self, text: str, **_: object) -> Reply:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        await asyncio.sleep(0.01)
+        self.now -= 1
+        if text == "7":
+            raise RuntimeError("the database said postgresql://user:password@host")
+        return Reply(
+            answer=text, agent="busy", thread_id="t", run_id=text, provider="openai", model="o3",
+            cached=None, degraded=None, usage={}, cost_usd=Decimal(1), latency_ms=1.0,
+        )  # fmt: skip
+
+
+async def test_as_many_at_once_as_said_and_an_unforeseen_error_ends_one_item(
+    tmp_path: Path,
+) -> None:
+    agent, out, told = Busy(), tmp_path / "out", []
+    items = [Item(id=str(n), text=str(n)) for n in range(20)]
+    tally = await run_batch(
+        agent, items, out, at_once=4, told=lambda tally: told.append(tally.answered + tally.failed)
+    )
+    assert agent.most == 4
+    assert told == list(range(1, 21))
+    assert (tally.answered, tally.failed, tally.cost_usd) == (19, 1, Decimal(19))
+    broken = next(row for row in rows(out) if row["id"] == "7")
+    assert broken["error"] == {
+        "type": "RuntimeError",
+        "message": "Something unforeseen went wrong.",
+    }
+    again = await run_batch(agent, items, out, at_once=4, max_cost_usd=Decimal(0))
+    assert (again.skipped, again.left, agent.most) == (19, 1, 4)
+
+
+def test_people_see_how_far_it_is(cli, simulator: ProviderSimulator, tmp_path: Path) -> None:
+    source = write(tmp_path / "in", "one", "two", {"text": "bad", "thread": "../x"})
+    words = ("batch", "assistant", str(source), str(tmp_path / "out"))
+    seen = cli(*words, TTY_COMPATIBLE="1", TERM="xterm")
+    assert "3/3" in seen.err
+    assert "1 failed, 0.0" in seen.err
+    assert seen.out.startswith("2 answered, 0 had an answer, 1 failed, 0 left at the cost cap;")
+    assert cli(*words, TTY_COMPATIBLE="0").err == ""
 
 
 @pytest.mark.parametrize(
