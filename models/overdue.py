@@ -2,7 +2,7 @@
 
 A provider that goes silent would otherwise be noticed by its first timeouts, when everybody is
 already waiting. Silence is judged by what is usual: `limit_s`. It takes several overdue calls at
-once and no first token from any call meanwhile, so one long thought never counts, nor do many as
+once and no first token from any younger call, so one long thought never counts, nor do many as
 long as others are answered. Calls are compared with their like only: same circuit, same reasoning
 effort, streamed or not.
 """
@@ -54,12 +54,25 @@ class Flight:
 
 @dataclass
 class _Kind:
-    """Flights in the order they began, first tokens, and how long several waited for one."""
+    """Flights in the order they began, first tokens, and how long several waited for one.
+
+    `youngest` is when the youngest call began that got a token.
+    """
 
     flights: dict[Flight, None] = field(default_factory=dict)
     tokens: deque[float] = field(default_factory=deque)
     gaps: deque[float] = field(default_factory=deque)
     last_token: float = float("-inf")
+    youngest: float = float("-inf")
+
+    def unanswered(self, calls: int) -> float | None:
+        """When the last of so many began that began after every call that got a token.
+
+        The answers to older calls say nothing of a provider that has gone silent since.
+        """
+        younger = (f.started for f in self.flights if f.started > self.youngest)
+        began = list(itertools.islice(younger, calls))
+        return began[-1] if len(began) == calls else None
 
     def silence_s(self, now: float) -> float:
         """Seconds since somebody waits and nobody has got a token."""
@@ -124,6 +137,7 @@ class Overdue:
                     kind.gaps.append(kind.silence_s(now))
                 del kind.flights[flight]
                 kind.last_token = now
+                kind.youngest = max(kind.youngest, flight.started)
                 kind.tokens.append(now - flight.started)
                 for seen in (kind.tokens, kind.gaps):
                     while len(seen) > rules.memory:
@@ -155,19 +169,27 @@ class Overdue:
                 return False
             if len(found.tokens) < rules.samples:
                 return False
-            unusual = usual_s(list(found.tokens))
+            unusual = usual = usual_s(list(found.tokens))
             if len(found.gaps) >= rules.samples:
                 unusual = min(unusual, 2 * usual_s(list(found.gaps)))
-            return found.silence_s(now) > unusual
+            began = found.unanswered(rules.calls)
+            passed_over = began is not None and now - began > usual
+            return passed_over or found.silence_s(now) > unusual
 
     def silent(self, kind: str, timeout_s: float, rules: OverdueRules) -> bool:
-        """Whether so many calls of that kind are overdue, and none got a token meanwhile."""
+        """Whether so many calls of that kind are overdue, and none got a token meanwhile.
+
+        Tokens of calls that began before those are no sign of life.
+        """
         limit = self.limit_s(kind, timeout_s, rules)
         if limit is None:
             return False
         now = self._clock()
         with self._lock:
             found = self._kinds[kind]
+            began = found.unanswered(rules.calls)
+            if began is not None and now - began >= limit:
+                return True
             oldest = list(itertools.islice(found.flights, rules.calls))
             overdue = len(oldest) == rules.calls and now - oldest[-1].started >= limit
             return overdue and now - found.last_token >= limit

@@ -70,6 +70,17 @@ def test_one_answer_meanwhile_is_a_sign_of_life() -> None:
     assert world.silent()
 
 
+def test_answers_to_older_calls_are_no_sign_of_life() -> None:
+    world = World()
+    older = world.wait(2, 1)
+    world.wait(3, 10)
+    world.overdue.spoke(older[0], RULES)
+    world.now += 4.9
+    assert not world.silent()
+    world.now += 0.2
+    assert world.silent()
+
+
 def test_calls_are_evidence_once() -> None:
     world = World()
     told: list[float] = []
