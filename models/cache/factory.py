@@ -2,6 +2,7 @@
 
 import importlib
 import logging
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.caches import BaseCache
@@ -12,10 +13,11 @@ from allotrope.models.cache.answers import AnswerCache
 from allotrope.models.cache.memory import MemoryRedis
 from allotrope.models.cache.redis_cache import RedisCache
 from allotrope.settings import Settings
-from allotrope.stores.redis import PerLoop, open_async_redis, open_redis
+from allotrope.stores.redis import LazyCluster, PerLoop, open_async_redis, open_redis
 
 if TYPE_CHECKING:
     from allotrope.models.cache.semantic import SemanticTier
+    from allotrope.models.cache.vectors import VectorIndex
     from allotrope.models.cache.verify import Verifier
     from allotrope.models.chat import FailoverChain
 
@@ -78,7 +80,41 @@ def open_semantic(
         gate=gate,
         name=name,
         verify=None if semantic.verify is None else open_verifier(settings, semantic.verify),
+        index=_index(answers),
     )
+
+
+def _index(answers: AnswerCache) -> "VectorIndex":
+    """Who keeps and searches the vectors; nothing is asked yet."""
+    from allotrope.models.cache.vectors import ChosenIndex, MirrorIndex
+
+    semantic = answers.settings.semantic
+    mirror = MirrorIndex(answers.codec, limit=semantic.max_entries)
+    why = ""
+    if not answers.shared:
+        why = "there is no Redis"
+    elif isinstance(answers.client, LazyCluster):
+        why = "in a cluster the vectors stay with their answers"
+    elif answers.settings.encryption_key is not None:
+        why = "Redis can't search what is encrypted"
+    elif find_spec("redisvl") is None:
+        why = "redisvl is missing: pip install 'allotrope[redisearch]'"
+    if semantic.index == "redis":
+        if why:
+            raise SettingsError(
+                f"ALLOTROPE_CACHE__SEMANTIC__INDEX is redis, but {why}.",
+                hint="Set it to auto or process.",
+            )
+        return _in_redis(answers)
+    if why or semantic.index == "process":
+        return mirror
+    return ChosenIndex(mirror, lambda: _in_redis(answers))
+
+
+def _in_redis(answers: AnswerCache) -> "VectorIndex":
+    from allotrope.models.cache.redisearch import RedisSearchIndex
+
+    return RedisSearchIndex(answers.prefix)
 
 
 def open_verifier(settings: Settings, name: str) -> "Verifier":

@@ -6,38 +6,29 @@ only, so a follow-up is matched with its context or not at all.
 """
 
 import hashlib
-import json
 import logging
-import threading
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
 from langchain_core.embeddings import Embeddings
 
 from allotrope.models.cache import store
 from allotrope.models.cache.answers import AnswerCache, Call, Hit
 from allotrope.models.cache.breaker import StoreBreaker
 from allotrope.models.cache.codec import Entry, UnreadableEntryError
-from allotrope.models.cache.mirror import Candidate, Mirror, Vector, unit
+from allotrope.models.cache.mirror import Candidate, Vector, unit
 from allotrope.models.cache.store import Steps
+from allotrope.models.cache.vectors import MirrorIndex, Space, VectorIndex
 from allotrope.models.cache.verify import Verifier
 
 logger = logging.getLogger("allotrope.cache")
-
-PAGE = 1000
-"""Questions read at once when a mirror catches up."""
 
 MAX_QUESTION = 2000
 """Characters; longer questions are left to the exact tier."""
 
 LEAST_COSINE = 0.5
 """Below this no gate admits a question; it isn't asked."""
-
-SPACES = 64
-"""Mirrors kept in a process; the least recently used go first."""
 
 
 class Gate(Protocol):
@@ -65,6 +56,7 @@ class SemanticTier:
         name: The embedding model; vectors of different models never meet.
         verify: Optional last word of a cheap model; asked between the steps on the store, so that
             neither the store nor an event loop waits for it.
+        index: Who keeps and searches the vectors; default: a mirror in this process.
     """
 
     def __init__(
@@ -75,6 +67,7 @@ class SemanticTier:
         gate: Gate,
         name: str = "",
         verify: Verifier | None = None,
+        index: VectorIndex | None = None,
     ) -> None:
         self._answers = answers
         self._embeddings = embeddings
@@ -83,8 +76,7 @@ class SemanticTier:
         self._verify = verify
         self._settings = answers.settings.semantic
         self._breaker = StoreBreaker(failures=1, open_s=answers.settings.breaker_open_s)
-        self._lock = threading.Lock()
-        self._mirrors: OrderedDict[str, Mirror] = OrderedDict()
+        self._index = index or MirrorIndex(answers.codec, limit=self._settings.max_entries)
 
     def find(self, call: Call) -> Hit | None:
         """The answer to a question that asks the same, or None."""
@@ -158,38 +150,14 @@ class SemanticTier:
         call.scratch["vector"] = vector
         return vector
 
-    def _space(self, call: Call) -> str:
-        return call.part.key("v", f"{call.space}{self._name}")
-
-    def _mirror(self, key: str) -> Mirror:
-        with self._lock:
-            mirror = self._mirrors.get(key)
-            if mirror is None:
-                mirror = self._mirrors[key] = Mirror(limit=self._settings.max_entries)
-                if len(self._mirrors) > SPACES:
-                    self._mirrors.popitem(last=False)
-            self._mirrors.move_to_end(key)
-            return mirror
+    def _space(self, call: Call, vector: Vector) -> Space:
+        return Space(call.part, f"{call.space}{self._name}", len(vector))
 
     def _search(self, call: Call, vector: Vector) -> Steps[Iterator[Candidate] | None]:
-        key = self._space(call)
-        mirror = self._mirror(key)
-        while True:
-            start = "-" if mirror.cursor == "-" else f"({mirror.cursor}"
-            (page,) = yield [("XRANGE", key, start, "+", "COUNT", PAGE)]
-            if isinstance(page, Exception):
-                if "WRONGTYPE" in str(page):
-                    yield [("UNLINK", key)]
-                return None
-            with self._lock:
-                for name, fields in page:
-                    self._take(mirror, fields)
-                    mirror.cursor = name.decode()
-            if len(page) < PAGE:
-                break
-        with self._lock:
-            candidates = mirror.search(vector, self._settings.candidates)
-        return self._admitted(call, candidates)
+        candidates = yield from self._index.search(
+            self._space(call, vector), vector, self._settings.candidates
+        )
+        return None if candidates is None else self._admitted(call, candidates)
 
     def _admitted(self, call: Call, candidates: Sequence[Candidate]) -> Iterator[Candidate]:
         """The candidates that may answer, nearest first; the gate looks at one when it is asked."""
@@ -205,9 +173,8 @@ class SemanticTier:
         (data,) = yield [("GET", call.part.key("e", candidate.digest))]
         entry = self._entry(data, candidate)
         if entry is None:
-            mirror = self._mirror(self._space(call))
-            with self._lock:
-                mirror.remove(candidate.digest)
+            vector = call.scratch["vector"]
+            yield from self._index.forget(self._space(call, vector), candidate.digest)
             return None
         if now - entry.created > min(self._lifetime(call), call.request.max_age_s or float("inf")):
             return None
@@ -234,25 +201,6 @@ class SemanticTier:
         return entry if entry.question == candidate.question else None
 
     def _append(self, call: Call, vector: Vector) -> Steps[None]:
-        body = json.dumps([call.digest, call.question]).encode()
-        packed = self._answers.codec.seal(
-            len(body).to_bytes(4, "big") + body + vector.astype(np.float16).tobytes()
+        yield from self._index.add(
+            self._space(call, vector), call.digest, call.question, vector, call.ttl_s
         )
-        key = self._space(call)
-        yield [
-            ("XADD", key, "MAXLEN", "~", self._settings.max_entries, "*", "p", packed),
-            ("EXPIRE", key, store.AUX_TTL_S),
-        ]
-
-    def _take(self, mirror: Mirror, fields: Any) -> None:
-        """Puts one item of the space's log into the mirror; garbage is passed over."""
-        parts = list(fields.values()) if isinstance(fields, dict) else fields[1::2]
-        try:
-            data = self._answers.codec.unseal(parts[0])
-            size = int.from_bytes(data[:4], "big")
-            digest, question = json.loads(data[4 : 4 + size])
-            vector = unit(np.frombuffer(data[4 + size :], dtype=np.float16))
-        except (UnreadableEntryError, ValueError, IndexError, TypeError):
-            return
-        if vector is not None and isinstance(digest, str) and isinstance(question, str):
-            mirror.add(digest, question, vector)

@@ -40,6 +40,10 @@ class SemanticSettings(Section):
         default=None,
         description="init_chat_model name of a cheap model that must agree, `openai:gpt-4o-mini`.",
     )
+    index: Literal["auto", "process", "redis"] = Field(
+        default="auto",
+        description="Who searches the vectors; auto: Redis where it can, else this process.",
+    )
     candidates: int = Field(default=5, ge=1, le=50, description="Neighbours put to the gate.")
 
 
