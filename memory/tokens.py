@@ -52,10 +52,14 @@ class Calibration:
     samples: int = 0
 
     def updated(self, *, counted: int, reported: int) -> "Calibration":
-        """With one more report; nonsense (nothing counted or reported) changes nothing."""
-        if counted <= 0 or reported <= 0:
+        """With one more report; nonsense changes nothing.
+
+        Nothing counted or reported is nonsense, and so is less than half of what was counted: an
+        Ollama that reuses its cache may report as `prompt_eval_count` only what it read anew.
+        """
+        if counted <= 0 or reported < 0.5 * counted:
             return self
-        seen = min(4.0, max(0.5, reported / counted))
+        seen = min(4.0, reported / counted)
         weight = 1.0 if self.samples == 0 else 0.3
         return Calibration(self.ratio + weight * (seen - self.ratio), self.samples + 1)
 

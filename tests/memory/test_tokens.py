@@ -90,6 +90,7 @@ def test_calibration_follows_reports_and_ignores_nonsense() -> None:
     assert first.ratio == pytest.approx(1.2)
     assert first.updated(counted=100, reported=100).ratio == pytest.approx(1.14)
     assert first.updated(counted=0, reported=9) is first
+    assert first.updated(counted=1_000, reported=26) is first, "a cached prefix isn't counted"
     assert start.updated(counted=1, reported=10_000).ratio == 4.0
 
 
