@@ -3,7 +3,7 @@
 The data are of a real run: some thousand calls and turns go through the chain and the agents to the
 provider simulator, with repeated questions, streams, two outages and an experiment, and the
 recorder writes them into a ledger. The run takes a minute or two; so that the charts show more
-than one bar, its moments are then stretched over the last two weeks. Nothing else is changed.
+than one bar, its moments are then stretched over the last four weeks. Nothing else is changed.
 """
 
 import argparse
@@ -36,7 +36,7 @@ from allotrope.usage.rows import COLUMNS, CallRow, microseconds
 from allotrope.web.apps import dashboard_app
 from allotrope.web.running import address, bind
 
-DAYS = 14
+DAYS = 29
 AGENTS = ("assistant", "analyst", "coder", "researcher")
 WORDS = ("invoice", "delivery", "refund", "contract", "warranty", "price", "battery", "window")
 EXPERIMENT = Experiment.model_validate(
@@ -242,9 +242,13 @@ def main() -> None:
         if not (folder / "shown").exists():
             run = settings("run")
             begin = time.monotonic()
-            asyncio.run(calls(run, simulator, options.calls))
-            simulator.faults.clear()
-            asyncio.run(turns(run, options.turns))
+
+            async def both() -> None:
+                await asyncio.gather(
+                    calls(run, simulator, options.calls), turns(run, options.turns)
+                )
+
+            asyncio.run(both())
             for handler in recorder.from_settings(run):
                 handler.close()  # type: ignore[attr-defined]  # the recorder: flushes
             print(f"{stretch(run, shown)} rows in {time.monotonic() - begin:.0f} s")

@@ -7,6 +7,7 @@ import random
 import shutil
 import threading
 import time
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import uvicorn
 
-from allotrope.settings import Settings
+from allotrope.settings import Settings, load_settings
 from allotrope.usage.ledger import open_ledger
 from allotrope.usage.rows import CallRow, microseconds
 from allotrope.web.apps import dashboard_app, serve_app
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 Serve = Callable[..., str]
 OpenPage = Callable[..., Awaitable["Page"]]
-Accessible = Callable[["Page"], Awaitable[list[str]]]
+Accessible = Callable[..., Awaitable[list[str]]]
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -74,30 +75,45 @@ def serve(simulator_settings: Settings) -> Iterator[Serve]:
 
 
 @pytest.fixture
-def dashboard_settings(simulator_settings: Settings) -> Settings:
-    """Settings of a dashboard; its ledger is empty unless `seeded` is asked for too."""
-    return simulator_settings
-
-
-@pytest.fixture
 def serve_pages() -> Iterator[Callable[[Settings], str]]:
-    """Starts `allotrope dashboard` with other settings."""
+    """Starts `allotrope dashboard` with settings; gives its address."""
     with contextlib.ExitStack() as stack:
         yield lambda settings: stack.enter_context(
             running(dashboard_app(settings, host="127.0.0.1"))
         )
 
 
-@pytest.fixture
-def dashboard(dashboard_settings: Settings) -> Iterator[str]:
-    """`allotrope dashboard` on loopback; its address."""
-    with running(dashboard_app(dashboard_settings, host="127.0.0.1")) as base:
+@pytest.fixture(scope="module")
+def seeded_settings(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Settings of a ledger with `seeded`; the tests of a file share it, and only read."""
+    return load_settings(
+        environ={},
+        env_file=None,
+        data_dir=tmp_path_factory.mktemp("seeded"),
+        redis={"url": redis_url, "prefix": f"t{uuid.uuid4().hex[:12]}:"},
+        openai={"api_key": "sk-test", "base_url": "http://127.0.0.1:9/v1"},
+        embedded={"enabled": False},
+    )
+
+
+@pytest.fixture(scope="module")
+def seeded(seeded_settings: Settings) -> list[CallRow]:
+    """130 calls of the last six days in the ledger, with something of everything."""
+    rows = calls_of_six_days()
+    with open_ledger(seeded_settings) as ledger:
+        ledger.write(rows)
+    return rows
+
+
+@pytest.fixture(scope="module")
+def dashboard(seeded_settings: Settings, seeded: list[CallRow]) -> Iterator[str]:
+    """`allotrope dashboard` of the seeded ledger; its address."""
+    with running(dashboard_app(seeded_settings, host="127.0.0.1")) as base:
         yield base
 
 
-@pytest.fixture
-def seeded(dashboard_settings: Settings) -> list[CallRow]:
-    """130 calls of the last six days in the ledger, with something of everything."""
+def calls_of_six_days() -> list[CallRow]:
+    """A call an hour, backwards from an hour ago."""
     chance = random.Random(20)
     now = datetime.now(UTC)
     rows = []
@@ -130,8 +146,6 @@ def seeded(dashboard_settings: Settings) -> list[CallRow]:
                 context_window=8000,
             )
         )
-    with open_ledger(dashboard_settings) as ledger:
-        ledger.write(rows)
     return rows
 
 
@@ -192,12 +206,18 @@ async def open_page(browser: "Browser") -> AsyncIterator[OpenPage]:
 
 @pytest.fixture(scope="session")
 def accessible() -> Accessible:
-    """Asks axe-core what bars people from a page: `assert await accessible(page) == []`."""
+    """Asks axe-core what bars people from a page: `assert await accessible(page) == []`.
+
+    Names of rules ask only those: `await accessible(page, "color-contrast")`.
+    """
     script = (importlib.resources.files("axe_playwright_python") / "axe.min.js").read_text()
 
-    async def violations(page: "Page") -> list[str]:
-        await page.evaluate(script)
-        found = await page.evaluate("axe.run()")
+    async def violations(page: "Page", *rules: str) -> list[str]:
+        if not await page.evaluate("'axe' in window"):
+            await page.evaluate(script)
+        found = await page.evaluate(
+            "rules => axe.run(rules.length ? {runOnly: rules} : {})", list(rules)
+        )
         return [
             f"{one['id']}: {one['help']}: {' '.join(map(str, node['target']))}: "
             f"{node.get('failureSummary', '')}"

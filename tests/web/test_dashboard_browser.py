@@ -192,17 +192,11 @@ async def test_a_phone_never_scrolls_sideways(
     assert widths[1] == 360
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("path", ["", "/rows", "/advice", "?period=decade"])
 async def test_nothing_bars_people(
-    dashboard: str,
-    seeded: list[CallRow],
-    open_page: Any,
-    accessible: Any,
-    scheme: str,
-    path: str,
+    dashboard: str, seeded: list[CallRow], open_page: Any, accessible: Any, path: str
 ) -> None:
-    page = await open_page(color_scheme=scheme)
+    page = await open_page(color_scheme="light")
     await page.goto(f"{dashboard}/dashboard{path}")
     if not path:
         await page.wait_for_selector(DRAWN, state="attached")
@@ -211,33 +205,41 @@ async def test_nothing_bars_people(
     if path.startswith("?"):
         page.complaints.clear()  # the console notes the status 400
     assert await accessible(page) == []
+    await page.emulate_media(color_scheme="dark")
+    assert await accessible(page, "color-contrast") == []
 
 
-async def test_what_is_live_changes_by_itself(page: Any, dashboard_settings: Settings) -> None:
+async def test_what_is_live_changes_by_itself(
+    serve_pages: Any, simulator_settings: Settings, open_page: Any
+) -> None:
+    page = await open_page()
+    await page.goto(f"{serve_pages(simulator_settings)}/dashboard")
     assert (await page.locator("#sentence").inner_text()).startswith("All is well")
     assert await page.locator("#sentence").get_attribute("role") == "status"
-    circuits = circuits_of(dashboard_settings)
-    circuits.isolate(circuits_in_settings(dashboard_settings)["openai"])
+    circuits = circuits_of(simulator_settings)
+    circuits.isolate(circuits_in_settings(simulator_settings)["openai"])
     await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     await page.wait_for_selector("#circuits .state.isolated")
     assert await page.locator("#sentence").get_attribute("class") == "notice"
     assert "switched off by an operator" in await page.locator("#sentence").inner_text()
 
 
-async def test_an_empty_ledger_is_friendly(dashboard: str, open_page: Any, accessible: Any) -> None:
+async def test_an_empty_ledger_is_friendly(
+    serve_pages: Any, simulator_settings: Settings, open_page: Any, accessible: Any
+) -> None:
     page = await open_page()
-    await page.goto(f"{dashboard}/dashboard")
+    await page.goto(f"{serve_pages(simulator_settings)}/dashboard")
     assert await page.locator("section.empty pre").count() == 1
     await page.wait_for_selector("#recommendations")
     assert await accessible(page) == []
 
 
 async def test_with_a_token_the_login_leads_back(
-    serve_pages: Any, dashboard_settings: Settings, open_page: Any, accessible: Any
+    serve_pages: Any, simulator_settings: Settings, open_page: Any, accessible: Any
 ) -> None:
     token = "a-token-of-enough-characters"
-    section = dashboard_settings.serve.model_validate({"token": token})
-    base = serve_pages(dashboard_settings.model_copy(update={"serve": section}))
+    section = simulator_settings.serve.model_validate({"token": token})
+    base = serve_pages(simulator_settings.model_copy(update={"serve": section}))
     page = await open_page()
     await page.goto(f"{base}/dashboard?period=30d")
     assert "/login" in page.url

@@ -26,11 +26,11 @@ def expressions() -> list[str]:
     ]
 
 
-@pytest.fixture
-def exported(dashboard_settings: Settings, seeded: list[CallRow]) -> dict[str, set[str]]:
+@pytest.fixture(scope="module")
+def exported(seeded_settings: Settings, seeded: list[CallRow]) -> dict[str, set[str]]:
     """Metric to its labels, as Prometheus itself reads our page."""
     usage = UsageSettings.model_validate({"budgets": [{"name": "all", "usd": 5, "period": "day"}]})
-    settings = dashboard_settings.model_copy(update={"usage": usage})
+    settings = seeded_settings.model_copy(update={"usage": usage})
     circuits_of(settings)
     text = render(gather(settings, now=datetime.now(UTC)))
     found: dict[str, set[str]] = {}

@@ -115,7 +115,7 @@ def _latency(ledger: Ledger, view: View, slots: Sequence[Window]) -> Chart:
         ("first token, median", "ttft", 0.5, {"only": "first-token"}),
         ("first token, 95 %", "ttft", 0.95, {"only": "first-token"}),
     ]
-    summary = "Of answers that no cache of ours gave, to ±5 %."
+    summary = "Of answers that no cache of ours gave, to ±5 %."
     if set(view.where) - set(KNOWN):
         summary += " Of all tenants: latencies aren't kept per tenant."
     return side_by_side(

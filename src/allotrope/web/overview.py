@@ -136,7 +136,7 @@ def _tiles(ledger: Ledger, view: View, whole: Totals, now: datetime) -> list[Til
         Tile("ttft", "First token, median", said(first.get(0.5), "ms"),
              f"95 % within {said(first.get(0.95), 'ms')}", view.rows(only="first-token")),
         Tile("failovers", "Failovers", f"{whole.failovers:,}",
-             f"{whole.retries:,} repeated requests", view.rows(only="failovers")),
+             f"and {whole.retries:,} retries", view.rows(only="failovers")),
         Tile("errors", "Errors", f"{whole.errors:,}",
              f"{said(share(whole.errors, whole.calls), 'percent')} of the calls",
              view.rows({"status": "error"})),

@@ -38,7 +38,7 @@
           marker: { color }, hovertemplate: `%{y}: ${unit.across}<extra></extra>` };
       }
       const drawn = { ...common, x: spec.axis, y: values,
-        hovertemplate: `%{fullData.name}, %{x|%-d %b %H:%M}: ${unit.hover}<extra></extra>` };
+        hovertemplate: `%{fullData.name}, %{x}: ${unit.hover}<extra></extra>` };
       return spec.kind === "bars"
         ? { ...drawn, type: "bar", marker: { color } }
         : { ...drawn, type: "scatter", mode: "lines+markers", connectgaps: false,
@@ -54,13 +54,14 @@
     const numbers = { ...axis, tickprefix: unit.tickprefix || "", ticksuffix: unit.ticksuffix || "",
       rangemode: "tozero", nticks: 6 };
     const across = spec.kind === "across";
+    const daily = spec.axis.every((at) => at.endsWith("00:00"));
     return {
       barmode: "stack", bargap: 0.2, dragmode: false, hovermode: "closest",
       height: across ? 60 + 34 * spec.axis.length : 280,
       margin: { l: 8, r: 8, t: 8, b: 8 },
       font: { family: "system-ui, sans-serif", size: 12, color: theme.quiet },
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-      xaxis: across ? numbers : { ...axis, type: "date", nticks: 8 },
+      xaxis: across ? numbers : { ...axis, type: "date", nticks: 7, tickformat: daily ? "%-d %b" : "%-d %b %H:%M" },
       yaxis: across ? { ...axis, autorange: "reversed" } : numbers,
       showlegend: !across && spec.lines.length > 1,
       legend: { orientation: "h", y: -0.16, yanchor: "top", x: 0, traceorder: "normal" },
