@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph
 
+    from allotrope.settings.agents import AgentsSettings
+
 
 @dataclass(frozen=True)
 class AgentSpec:
@@ -46,3 +48,15 @@ class AgentSpec:
         from allotrope.graphs.parts import named
 
         return "profile" in inspect.signature(named(self.graph)).parameters
+
+    def model_calls(self, limits: "AgentsSettings") -> tuple[int, int | None]:
+        """Model calls of a turn: the usual number, and the most; None where tools decide.
+
+        Args:
+            limits: How far the agent's loops may go.
+        """
+        import importlib
+
+        module = importlib.import_module(self.graph.partition(":")[0])
+        counted = getattr(module, "model_calls", None)
+        return (1, None) if counted is None else counted(limits)

@@ -35,6 +35,7 @@ from allotrope.graphs.tables.numbers import unsupported
 from allotrope.graphs.tables.reading import SUFFIXES, describe, read_tables
 from allotrope.graphs.tables.saving import save
 from allotrope.settings import Settings
+from allotrope.settings.agents import AgentsSettings
 
 if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph
@@ -318,6 +319,16 @@ def make_after_run(settings_of: LazyParts) -> Any:
         return "answer"
 
     return after_run
+
+
+def model_calls(limits: AgentsSettings) -> tuple[int, int]:
+    """Model calls of a turn: the usual number, and the most with every repair.
+
+    Args:
+        limits: How far the loops may go.
+    """
+    again = 1 + limits.analyst_repairs
+    return 4, 2 + MAX_STEPS * again + again
 
 
 def build_graph(

@@ -34,6 +34,7 @@ from allotrope.graphs.steps import (
     too_late,
 )
 from allotrope.settings import Settings
+from allotrope.settings.agents import AgentsSettings
 
 if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph
@@ -331,6 +332,15 @@ def make_after_run(parts: LazyParts) -> Any:
         return "repair"
 
     return after_run
+
+
+def model_calls(limits: AgentsSettings) -> tuple[int, int]:
+    """Model calls of a turn: the usual number, and the most with every repair.
+
+    Args:
+        limits: How far the loops may go.
+    """
+    return 1, 1 + limits.coder_repairs
 
 
 def build_graph(

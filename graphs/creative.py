@@ -26,6 +26,7 @@ from allotrope.graphs.steps import (
     too_late,
 )
 from allotrope.settings import Settings
+from allotrope.settings.agents import AgentsSettings
 
 if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph
@@ -234,6 +235,16 @@ def make_after_choose(parts: LazyParts) -> Any:
         return "revise"
 
     return after_choose
+
+
+def model_calls(limits: AgentsSettings) -> tuple[int, int]:
+    """Model calls of a turn: the usual number, and the most with every repair.
+
+    Args:
+        limits: How far the loops may go.
+    """
+    first = 2 * limits.creative_drafts
+    return first, first + 2 * limits.creative_revisions
 
 
 def build_graph(

@@ -30,6 +30,7 @@ from allotrope.graphs.steps import (
     tell,
 )
 from allotrope.settings import Settings
+from allotrope.settings.agents import AgentsSettings
 
 if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph
@@ -233,6 +234,16 @@ def spread(state: ResearcherState) -> list[Send]:
 def after_look_up(state: ResearcherState) -> str:
     """With passages to the report's writer, without any to the end."""
     return "write" if any(note["passages"] for note in state["notes"]) else REPORT
+
+
+def model_calls(limits: AgentsSettings) -> tuple[int, int]:
+    """Model calls of a turn: the usual number, and the most with every repair.
+
+    Args:
+        limits: How far the loops may go.
+    """
+    usual = 2 + limits.research_questions
+    return usual, usual + limits.research_repairs
 
 
 def build_graph(

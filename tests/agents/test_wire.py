@@ -179,8 +179,10 @@ def test_right_answers(name: str, build: Any, simulator: ProviderSimulator) -> N
     with build(name) as agent:
         reply = agent.ask(task.question, thread_id="t1")
     assert reply.answer.startswith(task.starts), reply.answer
+    usual, _ = agent.spec.model_calls(agent.settings.agents)
     assert (reply.provider, reply.degraded) == ("openai", None)
     assert len(simulator.requests) == task.requests
+    assert usual == task.requests - (name == "assistant"), "the tool's round is one more"
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -204,6 +206,8 @@ def test_nonsense_ends_in_an_honest_answer(
     simulator.answer_with(played({}))
     with build(name) as agent:
         reply = agent.ask(task.question, thread_id="t1")
+        _, most = agent.spec.model_calls(agent.settings.agents)
+    assert most is None or len(simulator.requests) <= most
     assert task.honest in reply.answer
     assert "tests pass" not in reply.answer
 

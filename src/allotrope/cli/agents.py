@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from allotrope.agents.spec import AgentSpec
 
 app = typer.Typer(pretty_exceptions_enable=False)
@@ -54,11 +56,22 @@ def agents(
     for source, target, conditional in fact["edges"]:
         console.print(f"  {source} {'┄▷' if conditional else '─▶'} {target}", markup=False)
     estimate = fact["estimate"]
-    cost = "no price is known" if estimate["cost_usd"] is None else f"{estimate['cost_usd']} USD"
     console.print(
-        f"a model call: about {cost} ({estimate['input_tokens']} tokens in, "
+        f"a model call: about {_usd(estimate['cost_usd'])} ({estimate['input_tokens']} tokens in, "
         f"{estimate['output_tokens']} out, nothing cached)"
     )
+    usual, most = estimate["calls"], estimate["most_calls"]
+    calls = "1 call" if usual == 1 else f"{usual} calls"
+    more = (
+        "each round of tools is one more"
+        if most is None
+        else f"with every repair {most}, {_usd(estimate['most_cost_usd'])}"
+    )
+    console.print(f"a turn: usually {calls}, about {_usd(estimate['turn_cost_usd'])}; {more}")
+
+
+def _usd(cost: str | None) -> str:
+    return "no price is known" if cost is None else f"{cost} USD"
 
 
 def about(spec: "AgentSpec", *, whole: bool) -> dict[str, Any]:
@@ -90,6 +103,7 @@ def about(spec: "AgentSpec", *, whole: bool) -> dict[str, Any]:
     tokens = Tokens(input=exact(template.text) + QUESTION_TOKENS, output=ANSWER_TOKENS)
     cost = PriceBook(settings.usage.prices).cost("openai", model, tokens)
     picture = spec.build().get_graph()
+    usual, most = spec.model_calls(settings.agents)
     return facts | {
         "prompt": template.ref,
         "profile": profile.name,
@@ -99,6 +113,14 @@ def about(spec: "AgentSpec", *, whole: bool) -> dict[str, Any]:
         "estimate": {
             "input_tokens": tokens.input,
             "output_tokens": tokens.output,
-            "cost_usd": None if cost is None else f"{cost:.6f}",
+            "cost_usd": _text(cost, 1),
+            "calls": usual,
+            "most_calls": most,
+            "turn_cost_usd": _text(cost, usual),
+            "most_cost_usd": _text(cost, most),
         },
     }
+
+
+def _text(cost: "Decimal | None", calls: int | None) -> str | None:
+    return None if cost is None or calls is None else f"{cost * calls:.6f}"
