@@ -4,6 +4,7 @@ A turn begins by assembling these, so what only the writer's thread or a budget 
 above all: a third of a second) is imported where it is used.
 """
 
+import json
 import threading
 from collections.abc import Callable
 from datetime import datetime
@@ -186,8 +187,9 @@ def assemble(settings: Settings) -> list[BaseCallbackHandler]:
     ]
 
 
-SEMANTIC_THRESHOLDS = {"strict": 0.92, "balanced": 0.87, "wide": 0.82}
-"""The score that each setting of the semantic cache's precision asks for."""
+THRESHOLDS_NOTE = "semantic_thresholds"
+"""The note in the ledger that says what score each precision of the semantic cache asks for; it is
+written with the shadow data, whose scores are on the same scale."""
 
 
 def rule_data(settings: Settings, ledger: "Ledger", *, days: int = 30) -> "RuleData":
@@ -195,10 +197,11 @@ def rule_data(settings: Settings, ledger: "Ledger", *, days: int = 30) -> "RuleD
     from allotrope.usage import queries
     from allotrope.usage.rules import RuleData
 
+    noted = json.loads(ledger.note(THRESHOLDS_NOTE) or "{}")
     return RuleData(
         ledger,
         queries.last_days(days),
         PriceBook(settings.usage.prices),
         cache_ttl_s=settings.cache.ttl_s,
-        semantic_threshold=SEMANTIC_THRESHOLDS[settings.cache.semantic.precision],
+        semantic_threshold=noted.get(settings.cache.semantic.precision),
     )

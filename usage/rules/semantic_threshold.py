@@ -15,6 +15,9 @@ UNSAFE = 0.97
 
 def check(data: RuleData) -> list[Recommendation]:
     """Looks at the band of scores just below and all above the threshold."""
+    limit = data.semantic_threshold
+    if limit is None:
+        return []
     shadows = schema.shadows
     points = data.select(
         select(shadows.c.similarity, shadows.c.correct).where(
@@ -22,7 +25,6 @@ def check(data: RuleData) -> list[Recommendation]:
             shadows.c.at < microseconds(data.window.end),
         )
     )
-    limit = data.semantic_threshold
     above = [correct for score, correct in points if score >= limit]
     below = [correct for score, correct in points if limit - BAND <= score < limit]
     setting = "ALLOTROPE_CACHE__SEMANTIC__PRECISION"

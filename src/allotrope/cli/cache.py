@@ -324,6 +324,28 @@ def calibrate(
     print(f"Wrote {out}. Use it with ALLOTROPE_CACHE__SEMANTIC__COEFFICIENTS={out}")
 
 
+@app.command()
+def shadow(
+    pairs: Annotated[
+        Path, typer.Argument(help='JSONL of {"a", "b", "same"}, from your own traffic.')
+    ],
+    vectors: Annotated[
+        Path | None,
+        typer.Option("--vectors", help="npz with `texts` and `vectors`; default: ask the model."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Keep how labelled pairs score, for the advice on the threshold."""
+    from allotrope.settings import load_settings
+    from allotrope.shadows import record_pairs
+    from allotrope.usage.ledger import open_ledger
+
+    labelled, settings = read_pairs(pairs, vectors), load_settings()
+    with open_ledger(settings) as ledger:
+        count = record_pairs(settings, labelled, ledger)
+    print(json.dumps({"recorded": count}) if as_json else f"{count:,} pairs are in the ledger.")
+
+
 def read_pairs(file: Path, vectors: Path | None) -> "list[Pair]":
     """Labelled pairs with the similarity of their vectors.
 
