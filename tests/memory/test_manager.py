@@ -30,12 +30,20 @@ FILLER = [
 ]
 
 
-def turns(memory: ConversationMemory, texts: list[str], *, thread: str = "t") -> list[BaseMessage]:
+def turns(
+    memory: ConversationMemory,
+    texts: list[str],
+    *,
+    thread: str = "t",
+    compactions: list[int] | None = None,
+) -> list[BaseMessage]:
     """Plays user turns with short answers; gives the live messages that are left."""
     live: list[BaseMessage] = []
     for index, text in enumerate(texts):
         live.append(HumanMessage(text, id=f"u{index}"))
         gone = {m.id for m in memory.settle(live, thread=thread)}
+        if gone and compactions is not None:
+            compactions.append(len(gone))
         live = [m for m in live if m.id not in gone]
         live.append(AIMessage(f"Noted, number {index}.", id=f"a{index}"))
         memory.after_turn(live, thread=thread)
@@ -86,7 +94,9 @@ def test_planted_facts_come_back_after_two_hundred_turns(make_memory: MakeMemory
         texts[3 + place * 7] = text
     for place, (_, new, *_) in enumerate(corrections.values()):
         texts[120 + place * 9] = new
-    live = turns(memory, texts)
+    compactions: list[int] = []
+    live = turns(memory, texts, compactions=compactions)
+    assert len(compactions) >= 20
     assert len(live) <= 12
     kept = 0
     for question, (_, value) in facts.items():
