@@ -35,15 +35,16 @@ class DatabaseSource:
     """Templates in a database; drafts are replaced by newer rows, nothing is updated or deleted.
 
     Args:
-        url: SQLAlchemy URL (`sqlite:///…`, `postgresql+psycopg://…`). The tables are made at the
-            first use when they are missing.
+        url: SQLAlchemy URL (`sqlite:///…`, `postgresql://…`, by psycopg where no driver is named).
+            The tables are made at the first use when they are missing.
     """
 
     name = "database"
     writable = True
 
     def __init__(self, url: str) -> None:
-        self._url = url
+        plain = url.startswith(("postgresql://", "postgres://"))
+        self._url = f"postgresql+psycopg://{url.partition('://')[2]}" if plain else url
         self._engine: sa.Engine | None = None
 
     def _open(self) -> sa.Engine:

@@ -267,8 +267,32 @@ variants:
     refused = text.replace("temperature: 9", "top_p: 0.5").replace("profile: nope", "")
     with pytest.raises(InputError, match=r"variants\[2\]\.parameters\.top_p: o3 takes no top_p"):
         parse_experiment(refused, name="bad.yaml", checks=[VariantCheck(o3)])
+    label = text.replace("assistant@99", "stagging")
+    with pytest.raises(InputError, match=r"bad\.yaml:9: variants\[1\]\.prompt: There is no label"):
+        parse_experiment(label, name="bad.yaml", checks=[VariantCheck(settings)])
     with pytest.raises(InputError, match=r"bad\.yaml:2: agent"):
         parse_experiment(
             text.replace("agent: assistant", "agent: butler"), name="bad.yaml",
             checks=[VariantCheck(settings)],
         )  # fmt: skip
+
+
+def test_a_profile_that_the_model_refuses_is_named_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "hot.yaml").write_text("name: hot\ndescription: Hot.\ntemperature: 1.2\n")
+    (tmp_path / "e.yaml").write_text(
+        "name: e\ndataset: {path: x}\nmetrics: [{name: latency_ms}]\nvariants:\n"
+        "  - {name: a, share: 0.5}\n  - {name: b, share: 0.5, profile: hot}\n"
+    )
+    o3 = load_settings(
+        data_dir=tmp_path, openai={"api_key": "sk-x", "model": "o3"}, profiles={"folder": tmp_path}
+    )
+    with pytest.raises(InputError) as caught:
+        load_experiment(tmp_path / "e.yaml", checks=[VariantCheck(o3)])
+    said = str(caught.value)
+    assert "e.yaml:6: variants[1].profile: " in said
+    assert "temperature" in said
+    taken = o3.model_copy(update={"openai": o3.openai.model_copy(update={"model": "gpt-4.1"})})
+    with pytest.raises(InputError) as caught:  # the default profile asks for an effort
+        load_experiment(tmp_path / "e.yaml", checks=[VariantCheck(taken)])
+    assert "variants[0].profile" in str(caught.value)
+    assert "variants[1]" not in str(caught.value)

@@ -10,6 +10,7 @@ from allotrope.exceptions import ProfileError, SettingsError
 from allotrope.models.capabilities import capabilities_of, resolve
 from allotrope.models.parameters import arguments_for, chain_arguments, plan_for
 from allotrope.models.profile import Profile
+from allotrope.models.profile_choices import ProfileChoices
 from allotrope.models.profile_library import PROFILES, ProfileLibrary, open_profiles, with_profile
 from allotrope.settings import load_settings
 
@@ -249,3 +250,24 @@ def test_openai_refuses_only_where_it_is_in_the_chain() -> None:
     assert chain_arguments(fussy, without)["embedded"] == {"stop_sequences": ["END"]}
     with pytest.raises(ProfileError, match="o3 takes no stop"):
         chain_arguments(fussy, load_settings(environ={"OPENAI_API_KEY": "k"}, env_file=None))
+
+
+def test_a_persons_choice_holds_for_the_agent_and_a_broken_file_keeps_the_last(
+    tmp_path: Path,
+) -> None:
+    choices = ProfileChoices(tmp_path / "choices.json")
+    library = ProfileLibrary([PROFILES], choices=choices)
+    assert library.get(agent="analyst", own="analytical").name == "analytical"
+    assert choices.choose("analyst", "creative", by="ann", why="tone/warm").was is None
+    assert library.refresh()
+    assert library.get(agent="analyst", own="analytical").name == "creative"
+    assert library.get("precise", agent="analyst", own="analytical").name == "precise"
+    assert library.get(agent="coder", own="precise").name == "precise"
+    fixed = ProfileLibrary([PROFILES], choices=choices, agents={"analyst": "economical"})
+    assert fixed.get(agent="analyst", own="analytical").name == "economical"
+    (tmp_path / "choices.json").write_text('{"agents": {"analyst"')
+    library.refresh()
+    assert library.get(agent="analyst", own="analytical").name == "creative"
+    assert "choices.json can't be read" in "".join(library.problems().values())
+    with pytest.raises(ProfileError, match="can't be read"):
+        choices.choose("analyst", None, by="ann")

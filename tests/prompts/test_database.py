@@ -1,5 +1,6 @@
 """The database as a source of templates."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from allotrope.exceptions import PromptError
 from allotrope.prompts import open_library
 from allotrope.prompts.database import DatabaseSource
 from allotrope.prompts.library import PromptLibrary
+from allotrope.prompts.manage import new_draft, promote, rollback
 from allotrope.prompts.sources import LabelChange, now
 from allotrope.settings import load_settings
 
@@ -22,8 +24,40 @@ def change(version: int, *, was: int | None = None) -> LabelChange:
     return LabelChange(at=now(), label="production", name="greet", version=version, was=was)
 
 
-def test_versions_labels_and_locks(tmp_path: Path) -> None:
-    source = DatabaseSource(f"sqlite:///{tmp_path / 'p.db'}")
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty database, of both kinds."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'p.db'}"
+        return
+    import psycopg
+
+    server = request.getfixturevalue("postgres_url")
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute("DROP DATABASE IF EXISTS prompts WITH (FORCE)")
+        connection.execute("CREATE DATABASE prompts")
+    yield server.rpartition("/")[0] + "/prompts"
+
+
+def test_own_templates_from_a_database_win(url: str) -> None:
+    """By settings, as a process does it: a draft, live at once, and back."""
+    settings = load_settings(environ={"ALLOTROPE_PROMPTS__DATABASE_URL": url}, env_file=None)
+    library = open_library(settings)
+    packaged = library.get("judge").ref
+    ref, _ = new_draft(library, "judge")
+    library.refresh()
+    promote(library, ref)
+    assert library.get("judge").ref == "judge@1001"
+    other = open_library(settings)
+    assert other.get("judge").ref == "judge@1001"
+    other.close()
+    rollback(library, "judge")
+    assert library.get("judge").ref == packaged
+    library.close()
+
+
+def test_versions_labels_and_locks(url: str) -> None:
+    source = DatabaseSource(url)
     library = PromptLibrary([source])
     source.write("greet@1", TEXT.format(1, "Hello {{who}}."))
     source.write("greet@2", TEXT.format(2, "Hi {{who}}."))
