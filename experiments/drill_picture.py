@@ -14,10 +14,24 @@ COLOURS = {
 }
 """Who answered, in colours that people with colour blindness can tell apart."""
 
+NAMES = {
+    "openai": "OpenAI answered",
+    "ollama": "Ollama answered",
+    "embedded": "the embedded model answered",
+    "nobody": "no answer",
+}
+
 MARKS = {"openai": "o", "ollama": "l", "embedded": "e"}
 
 LINES = {"open": "-", "half_open": ":", "closed": "--", "isolated": "-", "disabled": "-"}
 """How the picture draws a circuit's change: solid when it opens, dashed when it closes."""
+
+CHANGES = {
+    "-": "a circuit opens",
+    ":": "a probe goes out",
+    "--": "it closes",
+}
+"""What the lines say, for the legend."""
 
 DASHES = {"-": "solid", ":": "dot", "--": "dash"}
 
@@ -56,6 +70,11 @@ def _series(drill: Drill) -> dict[str, list[Turn]]:
     return series
 
 
+def _present(drills: Sequence[Drill]) -> list[str]:
+    """Who answered in any of the runs, in the order of the colours."""
+    return [name for name in COLOURS if any(_series(drill)[name] for drill in drills)]
+
+
 def write_png(drills: Sequence[Drill], path: Path) -> None:
     """Draws the runs below one another.
 
@@ -64,11 +83,13 @@ def write_png(drills: Sequence[Drill], path: Path) -> None:
     """
     try:
         from matplotlib.figure import Figure
+        from matplotlib.lines import Line2D
+        from matplotlib.patches import Patch
     except ImportError as exc:
         raise SettingsError(
             "A PNG needs matplotlib.", hint="Run: pip install 'allotrope[analyst]'."
         ) from exc
-    figure = Figure(figsize=(10, 2.4 * len(drills)), layout="constrained")
+    figure = Figure(figsize=(10, 2.4 * len(drills) + 0.6), layout="constrained")
     plots = figure.subplots(len(drills), 1, squeeze=False, sharex=True)
     for plot, drill in zip(plots[:, 0], drills, strict=True):
         for name, turns in _series(drill).items():
@@ -77,7 +98,6 @@ def write_png(drills: Sequence[Drill], path: Path) -> None:
                 [turn.ended_s - turn.started_s for turn in turns],
                 s=12,
                 color=COLOURS[name],
-                label=name,
             )
         begin, end = _window(drill)
         if end > begin:
@@ -86,7 +106,18 @@ def write_png(drills: Sequence[Drill], path: Path) -> None:
             plot.axvline(change.at_s, color="#555555", linewidth=0.7, linestyle=LINES[change.state])
         plot.set_title(f"{drill.scenario.title} ({drill.system})", fontsize=9, loc="left")
         plot.set_ylabel("seconds to answer", fontsize=8)
-    plots[0, 0].legend(fontsize=8, loc="upper right")
+        plot.set_ylim(bottom=0)
+    keys: list[Line2D | Patch] = [
+        Line2D([], [], marker="o", linestyle="", color=COLOURS[name], label=NAMES[name])
+        for name in _present(drills)
+    ]
+    keys.append(Patch(color="#d1495b", alpha=0.08, label="OpenAI fails"))
+    keys += [
+        Line2D([], [], color="#555555", linewidth=0.7, linestyle=line, label=said)
+        for line, said in CHANGES.items()
+        if any(LINES[change.state] == line for drill in drills for change in drill.changes)
+    ]
+    figure.legend(handles=keys, fontsize=8, loc="outside upper center", ncols=4, frameon=False)
     plots[-1, 0].set_xlabel("second of the run")
     figure.savefig(path, format="png", dpi=110)
 
@@ -114,9 +145,9 @@ def write_html(drills: Sequence[Drill], path: Path) -> None:
                     y=[turn.ended_s - turn.started_s for turn in turns],
                     mode="markers",
                     marker={"color": COLOURS[name], "size": 6},
-                    name=name,
+                    name=NAMES[name],
                     legendgroup=name,
-                    showlegend=row == 1,
+                    showlegend=row == 1 and name in _present(drills),
                     text=[f"{turn.thread}: {turn.error or 'answered'}" for turn in turns],
                 ),
                 row=row,
@@ -134,8 +165,15 @@ def write_html(drills: Sequence[Drill], path: Path) -> None:
             figure.add_vrect(
                 x0=begin, x1=end, fillcolor="#d1495b", opacity=0.08, line_width=0, row=row, col=1
             )
-    figure.update_yaxes(title_text="s to answer")
-    figure.update_layout(height=260 * len(drills) + 80, title_text="Outage drill")
+    figure.update_yaxes(title_text="seconds to answer", rangemode="tozero")
+    figure.update_xaxes(title_text="second of the run", row=len(drills), col=1)
+    figure.update_layout(
+        height=260 * len(drills) + 120,
+        title_text="Outage drill: OpenAI fails where it is red; a solid line opens a circuit, "
+        "a dotted one sends a probe, a dashed one closes it",
+        title_font_size=15,
+        template="plotly_white",
+    )
     figure.write_html(path, include_plotlyjs=True)
 
 

@@ -155,6 +155,12 @@ class Overdue:
             tokens = list(found.tokens) if found else []
         return limit_s(tokens, timeout_s, rules)
 
+    def usual_s(self, kind: str) -> float:
+        """The time to the first token that nine of ten calls of that kind keep; 0: none seen."""
+        with self._lock:
+            found = self._kinds.get(kind)
+            return usual_s(list(found.tokens)) if found and found.tokens else 0.0
+
     def hushed(self, kind: str, rules: OverdueRules) -> bool:
         """Whether the calls of that kind under way are worth waiting for before more are sent.
 
@@ -194,12 +200,12 @@ class Overdue:
             overdue = len(oldest) == rules.calls and now - oldest[-1].started >= limit
             return overdue and now - found.last_token >= limit
 
-    def abandon(self, kind: str, limit: float) -> None:
-        """Lets the calls of that kind give up as soon as each of them is overdue."""
+    def abandon(self, kind: str, after_s: float) -> None:
+        """Lets the calls of that kind give up, each so many seconds after it began, or now."""
         now = self._clock()
         with self._lock:
             waiting = list(self._kinds[kind].flights)
             self._kinds[kind].flights.clear()  # they are evidence once, not after a recovery too
         for flight in waiting:
             if flight.abandon is not None:
-                flight.abandon(max(0.0, flight.started + limit - now))
+                flight.abandon(max(0.0, flight.started + after_s - now))

@@ -60,10 +60,9 @@ class Watch:
         found = self._watched
         if found is None or not self.is_silent():
             return
-        limit = self._tracker().limit_s(found.kind, found.timeout_s, found.rules)
         circuit = found.circuits.trip(found.circuit, reason=REASON)
-        if limit is not None and circuit.state in ("open", "half_open", "isolated"):
-            self._tracker().abandon(found.kind, limit)
+        if circuit.state in ("open", "half_open", "isolated"):
+            self._tracker().abandon(found.kind, self._tracker().usual_s(found.kind))
 
     def is_silent(self) -> bool:
         """Whether there is something to open a circuit for."""

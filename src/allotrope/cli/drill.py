@@ -123,16 +123,17 @@ def _print_table(drills: "list[Drill]") -> None:
         title_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
+        padding=(0, 1, 0, 0),
     )
     table.add_column("scenario", no_wrap=True)
     for column in (
         "answered",
-        "fallback",
-        "first after",
+        "by\nfallback",
+        "first\nafter",
         "wasted",
-        "wait p50/p99",
-        "recovered",
-        "lost/double",
+        "wait\np50/p99",
+        "back\nafter",
+        "lost/\ndouble",
     ):
         table.add_column(column, justify="right")
     for one in drills:
