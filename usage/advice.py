@@ -46,7 +46,7 @@ def advise(
 def _asked(settings: Settings) -> str:
     """What the answer depends on, besides the ledger."""
     usage, cache = settings.usage, settings.cache
-    facts = repr((usage.prices, cache.ttl_s, cache.semantic.precision))
+    facts = repr((usage.prices, cache.ttl_s, cache.ttl_by_agent, cache.semantic.precision))
     return blake2b(facts.encode(), digest_size=8).hexdigest()
 
 

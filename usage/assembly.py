@@ -203,5 +203,6 @@ def rule_data(settings: Settings, ledger: "Ledger", *, days: int = 30) -> "RuleD
         queries.last_days(days),
         PriceBook(settings.usage.prices),
         cache_ttl_s=settings.cache.ttl_s,
+        ttl_by_agent=settings.cache.ttl_by_agent,
         semantic_threshold=noted.get(settings.cache.semantic.precision),
     )

@@ -171,6 +171,10 @@ def test_short_ttl(ask: Ask) -> None:
     assert found.numbers["repeats"] == 30
     assert found.numbers["ttl_s"] == 7201
     assert ask("short_ttl", [], cache_ttl_s=86_400) == []
+    own = {"assistant": 3600.0, "other": 60.0}
+    assert ask("short_ttl", [], cache_ttl_s=86_400, ttl_by_agent=own) == [found]
+    longer = {"assistant": 86_400.0}
+    assert ask("short_ttl", [], cache_ttl_s=3600, ttl_by_agent=longer) == []
 
 
 def test_unused_tools(ask: Ask) -> None:

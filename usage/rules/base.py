@@ -76,6 +76,7 @@ class RuleData:
         window: The stretch that is looked at.
         prices: For what-if costs.
         cache_ttl_s: How long answers are cached, seconds.
+        ttl_by_agent: The same for agents that have a time of their own.
         semantic_threshold: The score a semantic hit needs; None where no shadow data tell.
         most_calls: Most calls that are read.
     """
@@ -84,6 +85,7 @@ class RuleData:
     window: Window
     prices: PriceBook = field(default_factory=PriceBook)
     cache_ttl_s: float = 7 * 86_400.0
+    ttl_by_agent: Mapping[str, float] = field(default_factory=dict)
     semantic_threshold: float | None = 0.92
     most_calls: int = MOST_CALLS
 

@@ -25,16 +25,19 @@ def check(data: RuleData) -> list[Recommendation]:
         .where(*data.paid, calls.c.prompt_hash != "")
         .subquery()
     )
-    lifetime = int(data.cache_ttl_s * 1_000_000)
+    lifetimes = [int(ttl * 1_000_000) for ttl in (data.cache_ttl_s, *data.ttl_by_agent.values())]
     late = data.select(
         select(gaps.c.agent, gaps.c.cost, gaps.c.gap).where(
-            gaps.c.gap > lifetime, gaps.c.gap <= REACH * lifetime
+            gaps.c.gap > min(lifetimes), gaps.c.gap <= REACH * max(lifetimes)
         )
     )
     count: dict[str, int] = defaultdict(int)
     cost: dict[str, Decimal] = defaultdict(Decimal)
     longest: dict[str, int] = defaultdict(int)
     for agent, usd, microseconds_ in late:
+        lifetime = data.ttl_by_agent.get(agent, data.cache_ttl_s) * 1_000_000
+        if not lifetime < microseconds_ <= REACH * lifetime:
+            continue
         count[agent] += 1
         cost[agent] += usd or Decimal(0)
         longest[agent] = max(longest[agent], microseconds_)
@@ -42,13 +45,14 @@ def check(data: RuleData) -> list[Recommendation]:
     for agent, repeats in sorted(count.items()):
         if repeats < REPEATS or not data.hits(agent):
             continue
+        kept_s = data.ttl_by_agent.get(agent, data.cache_ttl_s)
         wanted = longest[agent] // 1_000_000 + 1
         found.append(
             Recommendation(
                 rule="short_ttl",
                 title=f"Keep the answers of {called(agent)} longer",
                 evidence=f"{repeats:,} prompts came back after the cached answer's lifetime of "
-                f"{data.cache_ttl_s:,.0f} s, all within {wanted:,} s.",
+                f"{kept_s:,.0f} s, all within {wanted:,} s.",
                 saving_usd_month=data.monthly(cost[agent]),
                 setting="ALLOTROPE_CACHE__TTL_BY_AGENT",
                 change=f"allow {wanted:,} s, if the answers stay true that long.",
