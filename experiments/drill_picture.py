@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from allotrope.exceptions import SettingsError
 from allotrope.experiments.drill_result import Drill, Turn
@@ -26,7 +27,7 @@ MARKS = {"openai": "o", "ollama": "l", "embedded": "e"}
 LINES = {"open": "-", "half_open": ":", "closed": "--", "isolated": "-", "disabled": "-"}
 """How the picture draws a circuit's change: solid when it opens, dashed when it closes."""
 
-CHANGES = {
+CHANGES: dict[Literal["-", ":", "--"], str] = {
     "-": "a circuit opens",
     ":": "a probe goes out",
     "--": "it closes",

@@ -123,7 +123,7 @@ def _print_table(drills: "list[Drill]") -> None:
         title_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
-        padding=(0, 1, 0, 0),
+        padding=0,
     )
     table.add_column("scenario", no_wrap=True)
     for column in (
