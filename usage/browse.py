@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, case, func, select
+from sqlalchemy import ColumnElement, Connection, case, func, select
 
 from allotrope.exceptions import InputError
-from allotrope.usage import schema
-from allotrope.usage.conditions import Where, Window, filters
+from allotrope.usage import queries, schema
+from allotrope.usage.conditions import Window, filters
 from allotrope.usage.ledger import Ledger
 from allotrope.usage.queries import ScopeSum
-from allotrope.usage.rows import microseconds, moment
+from allotrope.usage.rows import DIMENSIONS, HOUR_US, microseconds, moment
 
 _c = schema.calls.c
 ONLY: Mapping[str, ColumnElement[bool]] = {
@@ -33,7 +33,8 @@ ONLY: Mapping[str, ColumnElement[bool]] = {
 """Conditions that a link can name, besides equal names."""
 
 CONTEXT_BINS = 10
-MOST_COUNTED = 100_000
+LOOKED_AT = 100_000
+"""Most calls that sums of single calls look at: the latest of the period."""
 _BATCH = 2_000
 
 
@@ -49,9 +50,17 @@ class Pick:
     """
 
     window: Window
-    where: Where
+    where: Mapping[str, str]
     only: str = ""
     fill: int | None = None
+
+    @property
+    def in_rollups(self) -> bool:
+        """Whether the roll-ups have these calls: whole hours, and filters by their dimensions."""
+        hours = all(microseconds(at) % HOUR_US == 0 for at in (self.window.start, self.window.end))
+        return (
+            hours and not self.only and self.fill is None and self.where.keys() <= set(DIMENSIONS)
+        )
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """The same for SQL.
@@ -98,11 +107,11 @@ class Summary:
 
     Attributes:
         calls: How many.
-        more: There are more than `MOST_COUNTED`; the sums are of the latest so many.
+        partial: There may be more: only the latest `LOOKED_AT` calls of the period were looked at.
     """
 
     calls: int
-    more: bool
+    partial: bool
     input_tokens: int
     output_tokens: int
     cost: Decimal
@@ -144,15 +153,21 @@ def page(ledger: Ledger, pick: Pick, *, limit: int = 50, before: str = "", after
 
 
 def summary(ledger: Ledger, pick: Pick) -> Summary:
-    """What the calls add up to; of very many, the latest."""
-    names = ("input_tokens", "output_tokens", "cost", "saved_cost")
-    some = _latest(pick, MOST_COUNTED + 1, *(_c[name] for name in names)).subquery()
-    query = select(func.count(), *(func.sum(some.c[name]) for name in names)).select_from(some)
+    """What the calls add up to: from the roll-ups where they know it, else of the latest calls."""
+    if pick.in_rollups:
+        whole = queries.totals(ledger, pick.window, pick.where)
+        return Summary(
+            whole.calls, False, whole.input_tokens, whole.output_tokens, whole.cost,
+            whole.saved_cost,
+        )  # fmt: skip
+    sums = [func.sum(_c[name]) for name in ("input_tokens", "output_tokens", "cost", "saved_cost")]
     with ledger.engine.connect() as connection:
+        latest = _latest(connection, pick, LOOKED_AT)
+        query = select(func.count(), *sums).where(*pick.conditions(), *latest)
         calls, input_tokens, output_tokens, cost, saved = connection.execute(query).one()
     return Summary(
-        calls=min(int(calls), MOST_COUNTED),
-        more=calls > MOST_COUNTED,
+        calls=int(calls),
+        partial=bool(latest),
         input_tokens=int(input_tokens or 0),
         output_tokens=int(output_tokens or 0),
         cost=cost or Decimal(0),
@@ -170,11 +185,14 @@ def batches(ledger: Ledger, pick: Pick) -> Iterator[list[dict[str, Any]]]:
 
 
 def context_fill(ledger: Ledger, pick: Pick, *, latest: int = 20_000) -> list[int]:
-    """Calls per tenth of the context window that their prompt filled, of the latest calls."""
-    some = _latest(pick, latest, _bin().label("bin")).subquery()
-    query = select(some.c.bin, func.count()).where(some.c.bin >= 0).group_by(some.c.bin)
+    """Calls per tenth of the context window that their prompt filled, among the latest calls."""
     found = [0] * CONTEXT_BINS
     with ledger.engine.connect() as connection:
+        query = (
+            select(_bin(), func.count())
+            .where(*pick.conditions(), *_latest(connection, pick, latest), _bin() >= 0)
+            .group_by(_bin())
+        )
         for tenth, calls in connection.execute(query):
             found[int(tenth)] += int(calls)
     return found if any(found) else []
@@ -184,26 +202,38 @@ def top_threads(
     ledger: Ledger, pick: Pick, *, limit: int = 10, latest: int = 50_000
 ) -> list[ScopeSum]:
     """The costliest threads among the latest calls; for filters that the roll-up doesn't have."""
-    names = ("thread", "input_tokens", "output_tokens", "cost", "saved_cost")
-    some = _latest(pick, latest, *(_c[name] for name in names)).subquery()
-    cost = func.sum(some.c.cost)
-    tokens = func.sum(some.c.input_tokens + some.c.output_tokens)
-    query = (
-        select(some.c.thread, func.count(), tokens, cost, func.sum(some.c.saved_cost))
-        .where(some.c.thread != "")
-        .group_by(some.c.thread)
-        .order_by(func.coalesce(cost, 0).desc(), tokens.desc())
-        .limit(limit)
-    )
+    cost, tokens = func.sum(_c.cost), func.sum(_c.input_tokens + _c.output_tokens)
     with ledger.engine.connect() as connection:
+        query = (
+            select(_c.thread, func.count(), tokens, cost, func.sum(_c.saved_cost))
+            .where(*pick.conditions(), *_latest(connection, pick, latest), _c.thread != "")
+            .group_by(_c.thread)
+            .order_by(func.coalesce(cost, 0).desc(), tokens.desc())
+            .limit(limit)
+        )
         return [
             ScopeSum(row[0], int(row[1]), int(row[2]), row[3] or Decimal(0), row[4] or Decimal(0))
             for row in connection.execute(query)
         ]
 
 
-def _latest(pick: Pick, limit: int, *columns: Any) -> Select[Any]:
-    return select(*columns).where(*pick.conditions()).order_by(_c.at.desc()).limit(limit)
+def _latest(connection: Connection, pick: Pick, calls: int) -> list[ColumnElement[bool]]:
+    """A condition for the latest so many calls of the period; none where there aren't more.
+
+    The index on `at` finds it, so that a question costs the same however long the period is.
+    """
+    if pick.where.keys() & {"thread", "run"}:
+        return []  # indexes of their own lead to them
+    start, end = microseconds(pick.window.start), microseconds(pick.window.end)
+    query = (
+        select(_c.at)
+        .where(_c.at >= start, _c.at < end)
+        .order_by(_c.at.desc())
+        .offset(calls)
+        .limit(1)
+    )
+    at = connection.scalar(query)
+    return [] if at is None else [_c.at > at]
 
 
 def _bin() -> ColumnElement[int]:
@@ -215,6 +245,6 @@ def _bin() -> ColumnElement[int]:
 
 def _cursor(text: str) -> tuple[int, str]:
     at, _, id_ = text.partition(".")
-    if not at.isdecimal() or not id_:
+    if not at.isdecimal() or len(at) > 18 or not id_:
         raise InputError(f"{text!r} is no place in the list of calls.")
     return int(at), id_

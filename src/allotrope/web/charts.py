@@ -152,7 +152,7 @@ def _fill(view: View, fill: Sequence[int]) -> Chart:
     bars = zip([*names, "over 90 %"], fill, strict=True)
     return across(
         id="fill", title="Context fill", unit="calls", color=4,
-        summary=f"How full the context window was in the latest {sum(fill):,} calls that say so; "
+        summary=f"How full the context window was, in {sum(fill):,} of the latest calls; "
         f"{fill[-1]:,} over 90 %.",
         head=("Of the window", "Calls"),
         bars=[(name, calls, view.rows(fill=tenth)) for tenth, (name, calls) in enumerate(bars)],

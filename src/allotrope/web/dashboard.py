@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -85,7 +85,10 @@ async def overview(request: Request) -> Response:
 async def rows(request: Request) -> Response:
     """`GET /dashboard/rows`: the calls behind a number."""
     settings = await settings_of(request)
-    view = read_view(request.query_params, now=datetime.now(UTC), known=ROW_FILTERS)
+    now = datetime.now(UTC)
+    view = read_view(request.query_params, now=now, known=ROW_FILTERS)
+    kept = settings.usage.retention_days
+    oldest = now - timedelta(days=kept) if kept else None
     before, after = (request.query_params.get(name, "") for name in ("before", "after"))
 
     def with_filter(name: str, value: str) -> str:
@@ -98,7 +101,8 @@ async def rows(request: Request) -> Response:
         return page(
             "rows.html", here="rows", view=view, found=found, sums=sums, said=said, exact=_exact,
             every=replace(view, only="", fill=None).address("/dashboard/rows"),
-            with_filter=with_filter, retention=settings.usage.retention_days,
+            with_filter=with_filter,
+            retention=kept if oldest and view.window.start < oldest else None,
         )  # fmt: skip
 
     return await asyncio.to_thread(rendered)

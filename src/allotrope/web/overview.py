@@ -163,7 +163,7 @@ def _threads(ledger: Ledger, view: View) -> tuple[list[ScopeSum], str]:
     if not view.where and view.bucket == "day":
         found = [one for one in queries.top(ledger, "thread", view.window, limit=11) if one.name]
         return found[:10], ""
-    return browse.top_threads(ledger, view.pick), "Of the latest 50,000 of these calls."
+    return browse.top_threads(ledger, view.pick), "Among the latest 50,000 calls of the period."
 
 
 def _trend(now: Decimal, before: Decimal) -> str:
