@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from allotrope.settings.usage import BudgetSettings, NotifierSettings, UsageSettings
+from allotrope.usage import queries
 from allotrope.usage.alerts import AlertCenter, Watch
 from allotrope.usage.guard import Budgets
 from allotrope.usage.ledger import Ledger
@@ -185,6 +186,18 @@ def test_a_budget_that_will_not_last_is_told_once(tmp_path: Path) -> None:
         watch.look()
     assert [(alert.kind, alert.key) for alert in sent] == [("forecast", "forecast/team//2026-11")]
     assert "ends on the 19th" in sent[0].message
+
+
+def test_single_calls_are_kept_as_long_as_is_set_and_sums_for_ever(tmp_path: Path) -> None:
+    with Ledger(f"sqlite:///{tmp_path}/usage.db") as ledger:
+        ledger.write(hour_rows(NOW - timedelta(days=20), 5, "1.00"))
+        ledger.write(hour_rows(NOW - timedelta(days=2), 3, "1.00"))
+        center = AlertCenter(lambda: ledger, lambda _: None)
+        settings = UsageSettings(retention_days=10)
+        Watch(lambda: ledger, center, settings, now=lambda: NOW).look()
+        month = queries.last_days(30, NOW)
+        assert len(queries.rows(ledger, month)) == 3
+        assert queries.totals(ledger, month).calls == 8
 
 
 def test_the_log_notifier_logs(caplog: pytest.LogCaptureFixture) -> None:

@@ -163,7 +163,10 @@ def run(
     monkeypatch.setenv("ALLOTROPE_REDIS__EMBEDDED", "false")
     monkeypatch.chdir(tmp_path)
     today = microseconds(datetime.now(UTC))
-    ledger.write([CallRow(id="now", at=today, agent="assistant", model="o3", cost=Decimal(3))])
+    now = CallRow(
+        id="now", at=today, agent="assistant", model="o3", thread="[b]t", cost=Decimal(3)
+    )  # fmt: skip
+    ledger.write([now])
 
     def running(app: Any, *words: str) -> Any:
         done = CliRunner().invoke(app, [*words], catch_exceptions=False)
@@ -178,6 +181,9 @@ def test_commands_print_for_people_and_machines(
 ) -> None:
     assert Decimal(run(usage_app, "show", "--days", "1", "--json")["totals"]["cost_usd"]) == 3
     assert "assistant" in run(usage_app, "show", "--by", "agent")
+    (thread,) = run(usage_app, "show", "--by", "thread", "--days", "1", "--json")["by"]["parts"]
+    assert (thread["name"], thread["calls"], Decimal(thread["cost_usd"])) == ("[b]t", 1, 3)
+    assert "[b]t" in run(usage_app, "show", "--by", "thread", "--days", "1")
     assert run(usage_app, "calls", "--json")["calls"][0]["id"] == "now"
     assert "o3" in run(usage_app, "calls")
     assert "now" in run(usage_app, "export", "--format", "csv")

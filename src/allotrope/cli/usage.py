@@ -26,16 +26,19 @@ def usage() -> None:
 @app.command()
 def show(
     days: Days = 7,
-    by: Annotated[str, typer.Option("--by", help="agent, model, tenant, profile, …")] = "agent",
+    by: Annotated[str, typer.Option("--by", help="agent, model, tenant, user, thread …")] = "agent",
     as_json: Json = False,
 ) -> None:
-    """Sums of the last days, by agent, model, tenant …"""
+    """Sums of the last days, by agent, model, tenant …; of users and threads the costliest."""
     from allotrope.settings import load_settings
     from allotrope.usage import queries
     from allotrope.usage.ledger import open_ledger
     from allotrope.usage.reports import money, totals_json
 
     window = queries.last_days(days)
+    if by in ("user", "thread"):
+        _show_costliest(by, window, as_json=as_json)
+        return
     with open_ledger(load_settings()) as ledger:
         parts = queries.breakdown(ledger, window, by)
         whole = queries.totals(ledger, window)
@@ -62,6 +65,40 @@ def show(
         for name, t in [*parts, ("all", whole)]
     ]
     _table(f"Usage from {window.start:%Y-%m-%d} to today (UTC)", columns, rows)
+
+
+def _show_costliest(scope: str, window: "Window", *, as_json: bool) -> None:
+    from allotrope.settings import load_settings
+    from allotrope.usage import queries
+    from allotrope.usage.ledger import open_ledger
+    from allotrope.usage.reports import money
+
+    with open_ledger(load_settings()) as ledger:
+        found = queries.top(ledger, scope, window, limit=20)
+    if as_json:
+        parts = [
+            {
+                "name": one.name,
+                "calls": one.calls,
+                "tokens": one.tokens,
+                "cost_usd": str(one.cost),
+                "saved_by_cache_usd": str(one.saved_cost),
+            }
+            for one in found
+        ]
+        document = {
+            "start": window.start.isoformat(),
+            "end": window.end.isoformat(),
+            "by": {"dimension": scope, "parts": parts},
+        }
+        print(json.dumps(document, ensure_ascii=False))
+        return
+    rows = [
+        (one.name, money(one.cost), money(one.saved_cost), f"{one.calls:,}", f"{one.tokens:,}")
+        for one in found
+    ]
+    title = f"Costliest from {window.start:%Y-%m-%d} to today (UTC)"
+    _table(title, (scope, "USD", "saved", "calls", "tokens"), rows)
 
 
 @app.command()
