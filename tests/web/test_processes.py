@@ -196,6 +196,7 @@ def test_on_sigterm_turns_end_and_new_ones_are_sent_elsewhere(
         assert not any(turn.done() for turn in running), "both were under way all the time"
         assert [turn.result(60).split() for turn in running] == [["word"] * 40] * 2
     assert server.process.wait(20) == 0, server.log()
+    assert "Traceback" not in server.log(), server.log()
     assert len(simulator.chats()) == 2
 
 
@@ -220,6 +221,7 @@ def test_what_outlasts_the_drain_is_cut_and_can_be_resumed(
         assert events[-1]["type"] == "error"
         assert events[-1]["code"] == "server_stopping"
         assert server.process.wait(20) == 0, server.log()
+        assert "Traceback" not in server.log(), server.log()
     finally:
         server.end()
     settings: Settings = load_settings(environ=own, env_file=None)
