@@ -21,6 +21,8 @@ from langgraph.checkpoint.base import (
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite import SqliteSaver
 
+from allotrope.exceptions import StoreError
+
 T = TypeVar("T")
 
 _PRUNE_EVERY = 20
@@ -135,6 +137,7 @@ class AsyncPrunedSqliteSaver(PrunedSqliteSaver):
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="allotrope-checkpoints")
         self._queues: WeakKeyDictionary[asyncio.AbstractEventLoop, _Queue] = WeakKeyDictionary()
         self._grouping: int | None = None
+        self._closed = False
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """As `get_tuple`."""
@@ -182,6 +185,8 @@ class AsyncPrunedSqliteSaver(PrunedSqliteSaver):
 
     async def aclose(self) -> None:
         """Ends the thread and the connection, after what is still to be written."""
+        await self._do(lambda: None)  # a run that was cancelled leaves writes behind it
+        self._closed = True
         await asyncio.get_running_loop().run_in_executor(self._thread, self.conn.close)
         self._thread.shutdown(wait=False)
 
@@ -192,6 +197,8 @@ class AsyncPrunedSqliteSaver(PrunedSqliteSaver):
             yield cursor
 
     async def _do(self, work: Callable[..., T], *args: Any) -> T:
+        if self._closed:
+            raise StoreError("The threads are closed: nothing more is written into them.")
         loop = asyncio.get_running_loop()
         queue = self._queues.get(loop)
         if queue is None:

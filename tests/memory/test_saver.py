@@ -12,6 +12,7 @@ from langchain_core.messages import HumanMessage
 from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.conformance import checkpointer_test, validate
 
+from allotrope.exceptions import StoreError
 from allotrope.memory.sqlite_saver import AsyncPrunedSqliteSaver
 
 
@@ -114,3 +115,20 @@ async def test_a_cancelled_call_is_written_and_disturbs_no_other(
     assert await saver.aget_tuple(thread("a")) is not None
     assert await saver.aget_tuple(thread("b")) is not None
     await saver.aclose()
+
+
+async def test_closing_writes_what_was_asked_for_and_refuses_the_rest(tmp_path: Path) -> None:
+    path = tmp_path / "c.sqlite"
+    saver = opened(path)
+    saver.setup()
+    left = [
+        asyncio.create_task(saver.aput(thread(f"t{i}"), empty_checkpoint(), {}, {}))
+        for i in range(3)
+    ]  # as a run does that was cancelled
+    await saver.aclose()
+    assert all(task.done() and task.exception() is None for task in left)
+    with pytest.raises(StoreError, match="closed"):
+        await saver.aput(thread("late"), empty_checkpoint(), {}, {})
+    with sqlite3.connect(path) as again:
+        assert again.execute("SELECT count(*) FROM checkpoints").fetchone() == (3,)
+    again.close()
