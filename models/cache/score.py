@@ -23,6 +23,11 @@ FORMAT = "allotrope-gate-3"
 LINEAR_SHARE = 1 / 3
 """How much of the score the linear part has; the trees have the rest."""
 
+SAME_CORE = 0.5
+"""Log-odds for the same core in the same frame: nothing is left that could differ but filling."""
+
+_FRAME, _EMPTY, _CORE = (FEATURES.index(n) for n in ("frame_same", "core_empty", "core_order"))
+
 
 @dataclass(frozen=True)
 class Scorer:
@@ -69,6 +74,7 @@ class Scorer:
                 node = 2 * node + 1 + right
             total[index] += self.leaf[trees, node - self.split.shape[1]].sum()
         total += LINEAR_SHARE * (self._line(rows) - total)
+        total += SAME_CORE * (rows[:, _FRAME] * rows[:, _CORE] * (1 - rows[:, _EMPTY]))
         result: npt.NDArray[np.float64] = 1 / (1 + np.exp(-total))
         return result
 

@@ -154,3 +154,53 @@ def test_clear_touches_only_our_prefix(cache: RedisCache, make_chat: MakeChat) -
     assert cache.answers.clear() > 0
     assert client.get("somebody-else") == b"1"
     assert not list(client.scan_iter(match=f"{cache.answers.prefix}*"))
+
+
+def test_another_server_takes_its_place(
+    make_redis: Callable[..., EmbeddedServer],
+    redis_settings: Settings,
+    make_chat: MakeChat,
+    simulator: ProviderSimulator,
+) -> None:
+    """One without our data and without scripts, as some hosted ones are, stands at the address."""
+    server = make_redis()
+    answers = _on(server, redis_settings)
+    model = make_chat()
+    model.asker = RedisCache(answers).asker
+    model.invoke("one")
+    model.invoke("one")
+    assert len(simulator.chats()) == 1
+    pid = server.pid()
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    for data in server.folder.glob("*.aof*"):
+        data.unlink()
+    (server.folder / "more.conf").write_text('rename-command EVAL ""\n')
+    options = {"include": str(server.folder / "more.conf")}
+    other = EmbeddedServer(server.folder, options=options, persist=False)
+    other.ensure()
+    with redis.Redis.from_url(server.url) as admin:
+        assert admin.dbsize() == 0
+        with pytest.raises(redis.ResponseError, match="unknown command"):
+            admin.eval("return 1", 0)
+    time.sleep(0.6)
+    for _ in range(3):
+        assert model.invoke("one").text
+        assert "".join(chunk.text for chunk in model.stream("two"))
+    assert len(simulator.chats()) == 7, "nothing is kept, and nothing is lost"
+    answers.close()
+    other.stop()
+
+
+def test_entries_of_another_version_are_misses(
+    cache: RedisCache, make_chat: MakeChat, simulator: ProviderSimulator
+) -> None:
+    model = make_chat()
+    model.invoke("one")
+    client = cache.answers.client
+    (entry,) = [k for k in client.scan_iter(match=f"{cache.answers.prefix}*") if b":e:" in k]
+    good = client.get(entry)
+    client.set(entry, b"A9" + good[2:])
+    assert model.invoke("one").response_metadata["allotrope"]["cached"] is None
+    assert model.invoke("one").response_metadata["allotrope"]["cached"] == "exact"
+    assert len(simulator.chats()) == 2
