@@ -56,9 +56,9 @@ def prefix_share(version: PromptTemplateVersion) -> float:
         return "".join(json.dumps([m.type, m.content]) for m in messages)
 
     history: list[BaseMessage] = [HumanMessage("Hi"), AIMessage("Hello, how can I help?" * 20)]
-    first = wire(version.render({"messages": history, "today": "Sunday", "recalled": "a"}))
+    first = wire(version.render({"messages": history, "user": "Ann", "documents": "a"}))
     longer = [*history, HumanMessage("What is 17 % of 340?")]
-    second = wire(version.render({"messages": longer, "today": "Monday", "recalled": "b"}))
+    second = wire(version.render({"messages": longer, "user": "Ann, who adds", "documents": "b"}))
     same = next(i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b)
     return same / len(second)
 
@@ -86,7 +86,7 @@ def main() -> int:
     from datetime import UTC, datetime
 
     request = ContextRequest(
-        now=datetime.now(UTC), given={n: values[n] for n in ("user", "summary", "documents")}
+        now=datetime.now(UTC), given={n: values[n] for n in assistant.meta.context}
     )
     others: dict[str, Callable[[], Any]] = {
         "get + render assistant": lambda: library.get("assistant").render(values),
