@@ -22,6 +22,10 @@ def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ALLOTROPE_PROFILES__FOLDER", str(tmp_path))
     assert run("list")["default"] == "balanced"
+    assert run("list")["agents"]["analyst"] == "analytical"
+    monkeypatch.setenv("ALLOTROPE_PROFILES__AGENTS", '{"analyst": "precise"}')
+    assert run("list")["agents"]["analyst"] == "precise"
+    monkeypatch.delenv("ALLOTROPE_PROFILES__AGENTS")
     shown = run("show", "creative")
     assert shown["profile"]["temperature"] == 1.0
     assert [plan["provider"] for plan in shown["plans"]] == ["openai", "ollama", "embedded"]

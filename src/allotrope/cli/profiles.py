@@ -40,14 +40,21 @@ def _profiles() -> "Iterator[tuple[Settings, ProfileLibrary]]":
 
 @app.command("list")
 def list_(as_json: Json = False) -> None:
-    """All profiles in a table."""
+    """All profiles in a table, and which agent uses which."""
+    from allotrope.agents import registry
+
     with _profiles() as (settings, library):
         profiles = [library.get(name) for name in library.names()]
         problems = dict(library.problems())
+        agents = {
+            name: library.get(agent=name, own=registry.find(name).profile).name
+            for name in registry.names()
+        }
     if as_json:
         _json(
             {
                 "default": settings.profiles.default,
+                "agents": agents,
                 "profiles": [p.model_dump(mode="json", exclude_none=True) for p in profiles],
                 "problems": problems,
             }
@@ -68,6 +75,7 @@ def list_(as_json: Json = False) -> None:
             profile.description,
         )
     Console().print(table)
+    typer.echo("Agents: " + ", ".join(f"{name} {profile}" for name, profile in agents.items()))
     for problem in problems.values():
         typer.echo(f"allotrope: {problem}", err=True)
 
