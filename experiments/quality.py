@@ -55,7 +55,7 @@ class Entry:
 
     def cells(self) -> tuple[str, ...]:
         """The entry for people, in the order of `COLUMNS`."""
-        models = [model for model in self.models if model != "?"]
+        models = [model for model in self.models if model not in ("?", "unknown")]
         return (
             self.variant, ", ".join(models) or "–", str(self.n), f"{self.quality:.3f}",
             f"{self.low:.3f} to {self.high:.3f}", str(self.failed), self.cost_usd,
