@@ -188,11 +188,9 @@ def context_fill(ledger: Ledger, pick: Pick, *, latest: int = 20_000) -> list[in
     """Calls per tenth of the context window that their prompt filled, among the latest calls."""
     found = [0] * CONTEXT_BINS
     with ledger.engine.connect() as connection:
-        query = (
-            select(_bin(), func.count())
-            .where(*pick.conditions(), *_latest(connection, pick, latest), _bin() >= 0)
-            .group_by(_bin())
-        )
+        conditions = [*pick.conditions(), *_latest(connection, pick, latest)]
+        some = select(_bin().label("tenth")).where(*conditions).subquery()
+        query = select(some.c.tenth, func.count()).where(some.c.tenth >= 0).group_by(some.c.tenth)
         for tenth, calls in connection.execute(query):
             found[int(tenth)] += int(calls)
     return found if any(found) else []

@@ -172,3 +172,23 @@ def test_percentiles_over_time_are_those_of_each_day(
         assert found == percentiles(ledger, day, where={"agent": "coder"})
     hours = percentile_series(ledger, Window(START, START + timedelta(hours=5)), bucket="hour")
     assert len(hours) == 5
+
+
+@pytest.mark.postgres
+def test_postgresql_says_the_same(filled: tuple[Ledger, list[CallRow]], postgres_url: str) -> None:
+    ledger, rows = filled
+    url = postgres_url.replace("postgresql://", "postgresql+psycopg://")
+    with Ledger(url) as other:
+        other.write(rows)
+        picks = (
+            Pick(WEEK, {"agent": "coder"}),
+            Pick(WEEK, {}, "failovers"),
+            Pick(WEEK, {}, fill=9),
+        )
+        for pick in picks:
+            assert browse.page(other, pick) == browse.page(ledger, pick)
+            assert browse.summary(other, pick) == browse.summary(ledger, pick)
+            assert browse.context_fill(other, pick) == browse.context_fill(ledger, pick)
+            assert browse.top_threads(other, pick) == browse.top_threads(ledger, pick)
+            assert [*browse.batches(other, pick)] == [*browse.batches(ledger, pick)]
+        assert percentile_series(other, WEEK) == percentile_series(ledger, WEEK)

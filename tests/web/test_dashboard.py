@@ -265,3 +265,8 @@ def test_the_app_for_the_agent_server_is_made_when_asked_for() -> None:
 
 def test_alone_the_first_page_is_the_dashboard(dashboard: str) -> None:
     assert httpx.get(dashboard).headers["location"] == "/dashboard"
+
+
+def test_serve_has_the_same_pages_beside_its_chat(served: str) -> None:
+    assert "<h1>Usage</h1>" in text_of(f"{served}/dashboard")
+    assert 'id="form"' in text_of(f"{served}/")
