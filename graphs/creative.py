@@ -260,7 +260,7 @@ def build_graph(
 
     Args:
         agent: The agent's name, for usage and cache.
-        prompt: The agent's template.
+        prompt: The agent's template; each step has one of its own.
         profile: The parameter profile where a run names none.
         parts: What the nodes work with; default: opened from the settings at the first run.
         checkpointer: Keeps threads; leave it out under LangGraph's Agent Server.
