@@ -1,6 +1,6 @@
 """What the score looks at: the features of a pair of questions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from difflib import SequenceMatcher
 from typing import Any
 
@@ -74,11 +74,11 @@ def features(
     return np.array(
         [
             cosine,
-            _share(stems_a & stems_b, stems_a | stems_b),
-            _share(both, content_a | content_b),
+            _jaccard(stems_a, stems_b),
+            _jaccard(content_a, content_b),
             2 * len(both) / max(1, len(content_a) + len(content_b)),
             len(both) / max(1, min(len(content_a), len(content_b))),
-            _share(a.grams & b.grams, a.grams | b.grams),
+            _jaccard(a.grams, b.grams),
             len(few),
             len(many),
             sum(map(len, few)),
@@ -99,7 +99,7 @@ def features(
             len(functions),
             _inversions(shared, shared_b),
             min(a.text.count("?"), b.text.count("?")),
-            _share(a.pairs & b.pairs, a.pairs | b.pairs),
+            _jaccard(a.pairs, b.pairs),
             max(_first(a, extra_a), _first(b, extra_b)),
             _last_extra(a, extra_a) + _last_extra(b, extra_b),
             min(words_a, words_b),
@@ -126,8 +126,10 @@ def features(
     )  # fmt: skip
 
 
-def _share(part: Any, whole: Any) -> float:
-    return len(part) / len(whole) if whole else 1.0
+def _jaccard(a: Set[Any], b: Set[Any]) -> float:
+    both = len(a & b)
+    whole = len(a) + len(b) - both
+    return both / whole if whole else 1.0
 
 
 def _prefix(a: tuple[str, ...], b: tuple[str, ...]) -> int:

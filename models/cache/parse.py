@@ -13,6 +13,10 @@ TOKEN = re.compile(
     r"[$€£¥]?\d[\d,.:/\-]*\d[a-z%°]*|[$€£¥]?\d[a-z%°]*|c\+\+|c\#|\.?[a-z]\w*(?:'[a-z]+)?|\w+|[&/]",
     re.IGNORECASE,
 )
+OPENING = re.compile(r"[.!?:;\"“(]\s*$")
+"""What stands before a word that is capitalised for its place only."""
+
+PLAIN_GAPS = frozenset(("", " ", ", ", "-"))
 KINDS = ("who", "when", "where", "why", "how many", "how much", "how long", "how often", "how old",
          "how far", "how", "what", "which", "yes/no", "other")  # fmt: skip
 YES_NO = frozenset(
@@ -130,7 +134,7 @@ def parse(text: str) -> Question:
     for found in TOKEN.finditer(plain):
         raw = found.group()
         gap = plain[end : found.start()]
-        starts = starts or bool(re.search(r"[.!?:;\"“(]\s*$", gap))
+        starts = starts or (gap not in PLAIN_GAPS and bool(OPENING.search(gap)))
         end = found.end()
         word = raw.lower()
         if word.endswith("'s"):
