@@ -177,8 +177,12 @@ def test_percentiles_over_time_are_those_of_each_day(
 @pytest.mark.postgres
 def test_postgresql_says_the_same(filled: tuple[Ledger, list[CallRow]], postgres_url: str) -> None:
     ledger, rows = filled
+    import psycopg
+
+    with psycopg.connect(postgres_url, autocommit=True) as server:
+        server.execute("CREATE DATABASE browse")
     url = postgres_url.replace("postgresql://", "postgresql+psycopg://")
-    with Ledger(url) as other:
+    with Ledger(url.removesuffix("/postgres") + "/browse") as other:
         other.write(rows)
         picks = (
             Pick(WEEK, {"agent": "coder"}),
