@@ -245,6 +245,10 @@ class AnyHistory(RuleBasedStateMachine):
             assert not ticket.granted
         if before.state in ("closed", "disabled"):
             assert ticket.granted
+        if before.state == "half_open":  # one leased probe, no more, and a lost one is replaced
+            leased = before.probe_owner is not None and self.now < before.probe_until
+            assert ticket.granted == (not leased)
+            assert not ticket.granted or ticket.owner == self.circuit.probe_owner
         if not ticket.granted:
             assert self.circuit == before
             return
