@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import httpx
+import pytest
 
 COMMAND = (sys.executable, "-c", "from allotrope.cli import main; main()", "dashboard")
 
@@ -65,3 +66,27 @@ def test_a_taken_port_is_said(simulator_environ: dict[str, str]) -> None:
 
 def test_grafanas_dashboard_is_printed(simulator_environ: dict[str, str]) -> None:
     assert json.loads(run(simulator_environ, "--grafana").stdout)["title"] == "Allotrope"
+
+
+@pytest.mark.parametrize(
+    ("command", "missing"),
+    [("dashboard", "starlette"), ("dashboard", "uvicorn"), ("serve", "jinja2")],
+)
+def test_without_the_extra_it_says_what_to_install(
+    simulator_environ: dict[str, str], command: str, missing: str
+) -> None:
+    code = (
+        f"import sys; sys.modules['{missing}'] = None; sys.argv = ['allotrope', '{command}'];"
+        "from allotrope.cli import main; main()"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **simulator_environ},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert ended.returncode != 0
+    assert "pip install 'allotrope[web]'" in ended.stderr
+    assert "Traceback" not in ended.stderr

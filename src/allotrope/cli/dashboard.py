@@ -21,9 +21,11 @@ def dashboard(
     """Open the usage dashboard."""
     from allotrope.exceptions import SettingsError
     from allotrope.settings import load_settings
-    from allotrope.web.access import check_exposure
 
     try:
+        import uvicorn  # noqa: F401  # needed later; say so now
+
+        from allotrope.web.access import check_exposure
         from allotrope.web.apps import dashboard_app
         from allotrope.web.pages import FOLDER
         from allotrope.web.running import address, bind, run

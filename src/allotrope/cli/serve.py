@@ -19,9 +19,11 @@ def serve(
     """Serve the agents over an OpenAI-compatible API, with a chat page."""
     from allotrope.exceptions import SettingsError
     from allotrope.settings import load_settings
-    from allotrope.web.access import check_exposure
 
     try:
+        import uvicorn  # noqa: F401  # needed later; say so now
+
+        from allotrope.web.access import check_exposure
         from allotrope.web.apps import serve_app
         from allotrope.web.running import address, bind, run
     except ModuleNotFoundError as exc:
