@@ -164,7 +164,7 @@ def test_another_server_takes_its_place(
 ) -> None:
     """One without our data and without scripts, as some hosted ones are, stands at the address."""
     server = make_redis()
-    answers = _on(server, redis_settings)
+    answers = _on(server, redis_settings, lease_s=60)
     model = make_chat()
     model.asker = RedisCache(answers).asker
     model.invoke("one")
@@ -184,10 +184,12 @@ def test_another_server_takes_its_place(
         with pytest.raises(redis.ResponseError, match="unknown command"):
             admin.eval("return 1", 0)
     time.sleep(0.6)
+    started = time.monotonic()
     for _ in range(3):
         assert model.invoke("one").text
         assert "".join(chunk.text for chunk in model.stream("two"))
     assert len(simulator.chats()) == 7, "nothing is kept, and nothing is lost"
+    assert time.monotonic() - started < answers.settings.lease_s, "nobody waits for a lost lease"
     answers.close()
     other.stop()
 
