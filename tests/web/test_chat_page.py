@@ -153,6 +153,30 @@ async def test_nobody_there_is_a_sentence_and_a_button_that_asks_again(
     assert await page.locator("#notice").is_hidden()
 
 
+async def test_a_connection_that_breaks_says_so_and_the_question_can_be_asked_again(
+    serve: Any, open_page: Any, simulator: ProviderSimulator
+) -> None:
+    base = serve(heartbeat_s=0.2)
+    page = await open_page()
+    await page.goto(base)
+    await say(page, "Are you there?")
+    await answered(page, 1)
+    failed = page.locator(".failed", has_text="The connection broke off.")
+    await page.route("**/api/turns", lambda route: route.abort())
+    await say(page, "And now?")
+    await failed.wait_for()
+    assert await page.get_by_label("Message").input_value() == "And now?", "it never arrived"
+    assert await page.get_by_role("button", name="Send").is_visible()
+    await page.unroute("**/api/turns")
+    body = '{"type": "thread", "thread_id": "web-assistant-cut"}\n{"type": "beat"}\n'
+    await page.route("**/api/turns", lambda route: route.fulfill(body=body))
+    await say(page, "And now?")  # a stream that ends before the answer
+    await failed.nth(1).wait_for()
+    assert await page.get_by_role("button", name="Answer it now").is_visible()
+    assert await page.get_by_label("Message").input_value() == ""
+    page.complaints.clear()  # Chromium tells of the connection
+
+
 async def test_by_keyboard_alone(served: str, open_page: Any, simulator: ProviderSimulator) -> None:
     simulator.script([Reply(text="word " * 200, token_delay_s=0.05)])
     page = await open_page()

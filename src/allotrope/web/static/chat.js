@@ -137,7 +137,7 @@ function busy() {
 async function ask(text) {
   notice("");
   $("empty")?.remove();
-  const turn = { thread, answer: new Answer(), control: new AbortController(), heard: Date.now(), why: "" };
+  const turn = { thread, answer: new Answer(), control: new AbortController(), heard: Date.now(), why: "", text };
   shown = turn;
   if (thread) turns.set(thread, turn);
   if (text !== null) {
@@ -159,6 +159,7 @@ async function ask(text) {
     if (!response.ok) throw new Error(await problem(response));
     for await (const event of lines(response)) {
       turn.heard = Date.now();
+      turn.reached = true;
       const follow = shown === turn && atEnd();
       handle(event, turn);
       if (follow) toEnd();
@@ -191,7 +192,13 @@ function watch(turn) {
 
 function failed(turn, message) {
   turn.answer.failed(message);
-  if (shown === turn && turn.thread) waiting();
+  if (shown !== turn) return;
+  if (turn.reached || turn.text === null) {
+    if (turn.thread) waiting();
+  } else if (!$("text").value) {
+    $("text").value = turn.text; // it never arrived
+    $("text").focus();
+  }
 }
 
 function handle(event, turn) {
