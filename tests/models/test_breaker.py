@@ -299,6 +299,22 @@ class AnyHistory(RuleBasedStateMachine):
         if before.state == "half_open" and after.state != "half_open" and not opens_for_s:
             assert ticket.owner == before.probe_owner
 
+    @precondition(lambda self: self.circuit.state == "closed")
+    @rule()
+    def outage(self) -> None:
+        """So many failures that it opens; by chance alone this comes too seldom."""
+        while self.circuit.state == "closed":
+            self.call()
+            self.end(len(self.running) - 1, "failure", None, 0.0, 0.0)
+
+    @precondition(lambda self: self.circuit.state == "open")
+    @rule()
+    def probe(self) -> None:
+        """The break is over, and somebody calls."""
+        self.now = max(self.now, self.circuit.opened_until)
+        self.call()
+        assert self.circuit.state == "half_open"
+
     @rule(what=st.sampled_from(["isolate", "disable", "reset", "reset", "reset"]))
     def operate(self, what: str) -> None:
         if what == "isolate":
