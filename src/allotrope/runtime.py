@@ -1,7 +1,6 @@
 """An agent ready to be asked: its graph, its threads, and the answer with where it came from."""
 
 import asyncio
-import re
 import time
 import uuid
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
@@ -9,7 +8,7 @@ from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 
 from allotrope.agents import registry
@@ -21,48 +20,15 @@ from allotrope.memory.threads import thread_config
 from allotrope.online import TurnExperiments, pinned_by
 from allotrope.reply import Reply, TurnMeter
 from allotrope.settings import Settings, load_settings
+from allotrope.turns import asked_of_person, check_text, check_thread_id, events_of
 from allotrope.usage.prices import PriceBook
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
     from langgraph.graph.state import CompiledStateGraph
 
-THREAD_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}")
-"""What a thread's id may look like: it ends up in file names, keys and addresses."""
-
 RECURSION_LIMIT = 50
 """Steps of a graph in one turn; the nodes answer gracefully before it is reached."""
-
-
-def check_thread_id(thread_id: str) -> str:
-    """The id, when it can be one.
-
-    Raises:
-        InputError: It has characters that an id can't have.
-    """
-    if not THREAD_ID.fullmatch(thread_id):
-        raise InputError(
-            f"{thread_id[:60]!r} can't be a thread id.",
-            hint="Use up to 128 letters, digits and . _ : @ - and start with a letter or digit.",
-        )
-    return thread_id
-
-
-def check_text(text: str) -> str:
-    """The user's text, when there is any.
-
-    Raises:
-        InputError: It is empty, or not valid Unicode.
-    """
-    if not text.strip():
-        raise InputError("There is no question: the text is empty.")
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as exc:
-        raise InputError(
-            "The text isn't valid UTF-8.", hint="Convert it, for example with `iconv -t utf-8`."
-        ) from exc
-    return text
 
 
 @dataclass(frozen=True)
@@ -450,44 +416,6 @@ def _answering(turn: TurnStart, found: Any) -> TurnStart:
     from langgraph.types import Command
 
     return replace(turn, input=Command(resume=turn.input["messages"][-1].text))
-
-
-def asked_of_person(interrupts: Any, thread_id: str) -> str:
-    """What a graph that stopped asks a person, as text.
-
-    Args:
-        interrupts: LangGraph's interrupts; the value of ours is a dict with `question`.
-        thread_id: The thread to answer in.
-    """
-    value = interrupts[0].value
-    if not isinstance(value, dict):
-        return str(value)
-    files = value.get("files") or {}
-    code = "\n\n".join(f"{name}:\n```python\n{text}```" for name, text in files.items())
-    answers = " or ".join(value.get("answers", ["yes", "no"]))
-    how = f"Answer {answers} in the thread {thread_id} (`--thread {thread_id}`)."
-    parts = [code, value.get("isolation", ""), f"{value.get('question', '')} {how}".strip()]
-    return "\n\n".join(part for part in parts if part)
-
-
-def events_of(mode: str, part: Any) -> Iterator[dict[str, Any]]:
-    """The events for people in one part of LangGraph's stream."""
-    if mode == "custom":
-        if isinstance(part, dict) and "type" in part:
-            yield part
-        return
-    message, metadata = part
-    if not isinstance(message, AIMessage) or metadata.get("langgraph_node") not in (
-        "respond",
-        "report",
-    ):
-        return
-    if message.text:
-        yield {"type": "token", "text": message.text}
-    calls = message.tool_call_chunks if isinstance(message, AIMessageChunk) else message.tool_calls
-    for call in calls:
-        if call.get("name"):
-            yield {"type": "tool", "name": call["name"], "status": "called"}
 
 
 def build_agent(

@@ -37,7 +37,8 @@ def chat(
     find(agent)
     from rich.console import Console
 
-    from allotrope.runtime import build_agent, check_thread_id
+    from allotrope.runtime import build_agent
+    from allotrope.turns import check_thread_id
 
     thread_id = check_thread_id(thread) if thread is not None else uuid.uuid4().hex
     console = Console(highlight=False)

@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from allotrope.agents import registry
 from allotrope.exceptions import AllotropeError
-from allotrope.runtime import check_text, check_thread_id
+from allotrope.turns import check_text, check_thread_id
 from allotrope.web.errors import RequestError, problem_of
 from allotrope.web.openai_api import read_json, refused
 from allotrope.web.pages import page

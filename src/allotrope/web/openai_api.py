@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from allotrope.exceptions import AllotropeError
-from allotrope.runtime import check_thread_id
+from allotrope.turns import check_thread_id
 from allotrope.web.errors import RequestError, problem_of
 from allotrope.web.openai_shapes import (
     ChatRequest,
