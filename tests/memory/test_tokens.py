@@ -16,6 +16,9 @@ from allotrope.stores.vocabulary import O200K_SHA256, o200k_base, parse_ranks
 RECORDED = json.loads((Path(__file__).parent / "recorded_usage.json").read_text("utf-8"))
 
 
+EMBEDDED = json.loads((Path(__file__).parent / "recorded_embedded.json").read_text("utf-8"))
+
+
 @pytest.mark.parametrize("case", RECORDED["cases"], ids=lambda case: case["name"])
 def test_counts_are_within_two_percent_of_what_the_provider_reported(case: dict[str, Any]) -> None:
     counter = TokenCounter(model=case["model"])
@@ -181,3 +184,17 @@ def test_multimodal_messages_are_counted() -> None:
     assert counter.message(HumanMessage(far)) > 1000
     odd: list[str | dict[str, Any]] = [{"type": "mystery", "value": 1}]
     assert counter.message(HumanMessage(odd)) > 4
+
+
+def test_another_tokenizer_is_followed_within_five_percent_from_its_first_report() -> None:
+    counter, calibration = TokenCounter(), Calibration()
+    errors = []
+    for report in EMBEDDED["reports"]:
+        messages = convert_to_messages(EMBEDDED["messages"][: report["messages"]])
+        guessed = counter.calibrated(calibration.ratio).messages(messages)
+        errors.append(abs(guessed / report["prompt_tokens"] - 1))
+        calibration = calibration.updated(
+            counted=counter.messages(messages), reported=report["prompt_tokens"]
+        )
+    assert errors[0] > 0.08, "as o200k_base counts it"
+    assert max(errors[1:]) <= 0.05
