@@ -11,12 +11,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from allotrope.testing import catalog, errors, ollama_api, openai_chat, openai_responses
+from allotrope.testing.embeddings import ollama_answer, openai_answer, texts_of
 from allotrope.testing.errors import ErrorReply
 from allotrope.testing.faults import STREAM_KINDS, Fault, FaultPlan
 from allotrope.testing.http11 import Exchange, json_bytes
 from allotrope.testing.plausible import plausible_reply
 from allotrope.testing.replies import Api, Asked, Provider, Reply, SimRequest, ToolCall, Turn
-from allotrope.testing.tokens import Counter, embed, rule_of_four
+from allotrope.testing.tokens import Counter, rule_of_four
 from allotrope.testing.wire import Answer, settle
 
 ScriptItem = str | Reply | Fault | Callable[[SimRequest], Any]
@@ -445,37 +446,12 @@ class Engine:
         raise errors.unknown_model(wanted)
 
     def _embeddings(self, request: SimRequest) -> bytes:
-        given = request.body.get("input", "")
-        if isinstance(given, list) and given and isinstance(given[0], int):
-            given = [given]
-        texts = [str(item) for item in (given if isinstance(given, list) else [given])]
+        texts = texts_of(request.body)
         tokens = sum(self.behaviour.counter(text) for text in texts)
         if request.provider == "ollama":
             self._installed(request.model)
-            vectors = [embed(text, 768) for text in texts]
-            return json_bytes(
-                {
-                    "model": request.model,
-                    "embeddings": vectors,
-                    "total_duration": 1_000_000,
-                    "load_duration": 1_000_000,
-                    "prompt_eval_count": tokens,
-                }
-            )
-        if request.model not in catalog.EMBEDDERS:
-            raise errors.unknown_model(request.model)
-        size = int(request.body.get("dimensions") or catalog.EMBEDDERS[request.model])
-        data: list[dict[str, Any]] = []
-        for index, text in enumerate(texts):
-            vector: Any = embed(text, size)
-            if request.body.get("encoding_format") == "base64":
-                import base64
-                import struct
-
-                vector = base64.b64encode(struct.pack(f"<{size}f", *vector)).decode()
-            data.append({"object": "embedding", "index": index, "embedding": vector})
-        usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-        return json_bytes({"object": "list", "data": data, "model": request.model, "usage": usage})
+            return ollama_answer(request.model, texts, tokens)
+        return openai_answer(request.model, request.body, texts, tokens)
 
     async def _ollama_other(self, exchange: Exchange, request: SimRequest) -> None:
         models = self.behaviour.ollama_models
