@@ -182,8 +182,18 @@ def served(settings: Settings) -> Iterator[str]:
         listening.close()
 
 
-async def take(base: str, chromium: str) -> None:
-    """The pictures, beside this file."""
+async def outage(settings: Settings, simulator: ProviderSimulator) -> None:
+    """OpenAI fails until its circuit opens; nothing of it is recorded."""
+    fault = simulator.faults.add("503", provider="openai")
+    chain = build_chain(settings)
+    for number in range(12):
+        with contextlib.suppress(Exception):
+            await chain.ainvoke(f"Anybody there? {number}")
+    simulator.faults.remove(fault)
+
+
+async def take(base: str, chromium: str, names: str) -> None:
+    """The pictures of these names, beside this file."""
     from playwright.async_api import async_playwright
 
     wide = {"viewport": {"width": 1200, "height": 1500}}
@@ -198,13 +208,16 @@ async def take(base: str, chromium: str) -> None:
         ("phone", "/dashboard?period=30d", phone, ""),
         ("phone-dark", "/dashboard?period=30d", {**phone, "color_scheme": "dark"}, "#savings"),
         ("rows", "/dashboard/rows?period=30d&only=failovers", low, ""),
-        ("advice", "/dashboard/advice", low, ""),
+        ("advice", "/dashboard/advice", {"viewport": {"width": 1200, "height": 1180}}, ""),
+        ("outage", "/status", {**low, "color_scheme": "dark"}, ""),
     ]
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
         )
         for name, path, options, scroll in pictures:
+            if name not in names.split():
+                continue
             page = await browser.new_page(**options)
             await page.goto(base + path)
             if path.startswith("/dashboard?"):
@@ -235,12 +248,12 @@ def main() -> None:
                 environ={}, env_file=None, data_dir=folder / name, embedded={"enabled": False},
                 openai={"api_key": "sk-simulator", "base_url": simulator.openai_url},
                 ollama={"host": simulator.ollama_url}, log={"level": "ERROR"},
-                resilience=RESILIENCE, **more,
+                **more,
             )  # fmt: skip
 
-        shown = settings("shown", usage={"budgets": BUDGETS})
+        shown = settings("shown", usage={"budgets": BUDGETS}, resilience={"breaks_s": [120]})
         if not (folder / "shown").exists():
-            run = settings("run")
+            run = settings("run", resilience=RESILIENCE)
             begin = time.monotonic()
 
             async def both() -> None:
@@ -253,7 +266,10 @@ def main() -> None:
                 handler.close()  # type: ignore[attr-defined]  # the recorder: flushes
             print(f"{stretch(run, shown)} rows in {time.monotonic() - begin:.0f} s")
         with served(shown) as base:
-            asyncio.run(take(base, options.chromium))
+            names = "light dark below phone phone-dark rows advice"
+            asyncio.run(take(base, options.chromium, names))
+            asyncio.run(outage(shown, simulator))
+            asyncio.run(take(base, options.chromium, "outage"))
 
 
 if __name__ == "__main__":

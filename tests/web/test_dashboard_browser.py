@@ -218,13 +218,16 @@ async def test_what_is_live_changes_by_itself(
     page = await open_page()
     await page.goto(f"{serve_pages(simulator_settings)}/dashboard")
     assert (await page.locator("#sentence").inner_text()).startswith("All is well")
-    assert await page.locator("#sentence").get_attribute("role") == "status"
+    announced = page.locator("#announced")
+    assert await announced.get_attribute("role") == "status"
+    assert await announced.inner_text() == ""
     circuits = circuits_of(simulator_settings)
     circuits.isolate(circuits_in_settings(simulator_settings)["openai"])
     await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     await page.wait_for_selector("#circuits .state.isolated")
     assert await page.locator("#sentence").get_attribute("class") == "notice"
     assert "switched off by an operator" in await page.locator("#sentence").inner_text()
+    assert "switched off by an operator" in await announced.inner_text()
 
 
 async def test_an_empty_ledger_is_friendly(

@@ -3,6 +3,7 @@
 (() => {
   const EVERY_MS = 5000;
   const at = (id) => document.getElementById(id);
+  const wordsOf = (text) => text.replace(/\d+ (s|min|h)\b/g, "");
   let waiting = null;
 
   async function look() {
@@ -20,8 +21,11 @@
 
   function show(now) {
     const sentence = at("sentence");
-    if (sentence.textContent.trim() !== now.sentence) {
+    const before = sentence.textContent.trim();
+    if (before !== now.sentence) {
       sentence.textContent = now.sentence;
+      // seconds count down in silence; what has really changed is read out
+      if (wordsOf(before) !== wordsOf(now.sentence)) at("announced").textContent = now.sentence;
       sentence.className = now.degraded ? "notice" : "good";
     }
     const circuits = at("circuits");
