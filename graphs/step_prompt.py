@@ -71,7 +71,7 @@ def pack_step(
     if slots := open_slots(template, given):
         if found is None:
             request = request_of(
-                context, parts=parts, agent=agent, thread=thread, messages=state["messages"]
+                context, parts=parts, agent=agent, thread=thread, messages=state.get("messages", ())
             )
             found = parts.injector.gather(slots, request)
         bare = counter.messages(template.render({**blanks(template), **given}))
@@ -86,14 +86,16 @@ def pack_step(
     rendered, shortened = render_within(template, given, budget=budget, counter=counter)
     own = counter.messages(rendered)
     said: list[BaseMessage] = []
-    audit: dict[str, Any] = {"budget": budget, "tokens": 0, "kinds": {}}
     left = budget - own
+    audit: dict[str, Any] = {"budget": max(0, left), "tokens": 0, "kinds": {}}
     if conversation and left >= WORTH_PACKING:
         said, audit = _said(state, left, room.ratio, counter, parts, context, thread)
     messages = joined(rendered, said, budget=budget, counter=counter)
+    # memory counts the latest user turn, which stands in the template's texts
+    turn = int(audit["kinds"].get("user", {}).get("tokens", 0))
     audit |= {
         "window": room.window,
-        "prompt": {"system": words, "texts": own - words, "tools": 0},
+        "prompt": {"system": words, "texts": max(0, own - words - turn), "tools": 0},
         "step": template.name,
         "shortened_texts": shortened,
     }

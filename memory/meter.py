@@ -7,6 +7,7 @@ from typing import Any
 _ORDER = (
     "system",
     "tools",
+    "texts",
     "summary",
     "recalled",
     "memory_frame",

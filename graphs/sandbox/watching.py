@@ -89,8 +89,6 @@ def watch(
                 else:
                     output.add(data)
             now = time.monotonic()
-            if process.poll() is not None and now > weigh + 0.2:
-                break
             if cancel is not None and cancel.is_set():
                 return "cancelled", bytes(report)
             if now > deadline:

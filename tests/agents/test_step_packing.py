@@ -4,8 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_core.messages import HumanMessage
 
 from allotrope import build_agent
+from allotrope.memory.meter import meter_of
 from allotrope.memory.tokens import TokenCounter
 from allotrope.settings import load_settings
 from allotrope.testing import ProviderSimulator, SimRequest
@@ -63,6 +65,12 @@ def test_steps_tell_the_context_and_learn_the_providers_counts(
         assert [one["step"] for one in told] == ["analyst.plan", "analyst.sql", "analyst.answer"]
         assert all(one["window"] > 100_000 and not one["shortened_texts"] for one in told)
         assert all(one["prompt"]["texts"] > 1_500 for one in told[:2])
+        # the meter shows what was sent, the user's turn once
+        turns = simulator.requests[0].asked.turns
+        sent = TokenCounter().messages([HumanMessage(turn.text) for turn in turns])
+        shown = meter_of(told[0])
+        assert abs(shown.used - sent) <= 4
+        assert {share.kind for share in shown.shares} == {"system", "texts", "user"}
         analyst.ask("And the mean?", thread_id="t1")
         assert [turn.role for turn in simulator.requests[-1].asked.turns][-3:] == [
             "user",

@@ -1,6 +1,7 @@
 """A run says what happened, and never that tests passed when they didn't."""
 
 import asyncio
+import selectors
 import subprocess
 import sys
 import threading
@@ -144,3 +145,17 @@ def test_an_interpreter_called_by_a_roundabout_path(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "executable", around)
     outcome = run_tests({"test_a.py": "def test_a(): pass\n"})
     assert (outcome.status, outcome.passed) == ("ok", 1)
+
+
+def test_output_is_whole_when_the_machine_stalls(monkeypatch):
+    """Code that ends while we are held up has its output still in the pipe."""
+    select = selectors.DefaultSelector.select
+
+    def stalling(self, timeout=None):
+        ready = select(self, 0)
+        time.sleep(1.0)
+        return ready
+
+    monkeypatch.setattr(selectors.DefaultSelector, "select", stalling)
+    outcome = run_script({"a.py": "print('said')"}, "a.py", limits=Limits(wall_s=30))
+    assert (outcome.status, outcome.output) == ("ok", "said\n")
