@@ -271,3 +271,14 @@ def test_a_persons_choice_holds_for_the_agent_and_a_broken_file_keeps_the_last(
     assert "choices.json can't be read" in "".join(library.problems().values())
     with pytest.raises(ProfileError, match="can't be read"):
         choices.choose("analyst", None, by="ann")
+
+
+@pytest.mark.parametrize(
+    "model", ["o3", "o3-pro", "o4-mini", "gpt-5", "gpt-5.1", "gpt-4.1", "gpt-4o"]
+)
+def test_every_packaged_profile_runs_on_every_known_model(model: str) -> None:
+    library = ProfileLibrary([PROFILES], env="dev")
+    assert len(library.names()) >= 5
+    for name in library.names():
+        plan = plan_for(library.get(name), model)
+        assert not plan.refused, name
