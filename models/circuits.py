@@ -237,7 +237,10 @@ class Circuits(CircuitState):
         for name in permit.tickets:
             circuit = self._seen(name)
             answered = name in self._gathered
-            if circuit.state != "closed" or not circuit.consecutive or answered:
+            if circuit.state not in ("closed", "disabled"):  # it opened since leave was given
+                doubts[name] = self.rules.consecutive
+                continue
+            if circuit.state == "disabled" or not circuit.consecutive or answered:
                 continue
             if circuit.errors and self.now() - circuit.errors[-1].at <= rules.hold_s:
                 doubts[name] = circuit.consecutive

@@ -96,6 +96,13 @@ def test_the_outcome_that_opens_the_circuit_wakes_who_waits() -> None:
         goes(circuits)
 
 
+def test_a_circuit_that_opens_after_leave_was_given_is_asked_again() -> None:
+    circuits = Circuits(clock=Clock())
+    permit = circuits.admit("openai", "o3", lease_s=10)
+    circuits.trip("openai/o3", reason="test")
+    assert not circuits.try_out(permit, RULES)
+
+
 async def test_waiters_are_woken_from_any_thread_and_forgotten() -> None:
     waiters = Waiters()
     with waiters.task() as bell:
