@@ -8,7 +8,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
 from allotrope.graphs.context import RunContext
 from allotrope.graphs.injection import blanks, lift_memory, open_slots, request_of, told
-from allotrope.graphs.window import budget_of, first_ratio
+from allotrope.graphs.window import budget_of, first_ratio, told_ratio
 from allotrope.memory.fit import fit
 from allotrope.memory.pieces import latest_user_at
 from allotrope.memory.tokens import Calibration, TokenCounter
@@ -189,10 +189,14 @@ def room_counter(
         parts: Memory and chain.
         profile: Which chain.
     """
-    provider = getattr(parts.chain(profile).runnable, "provider", "openai")
-    known = (state.get("calibration") or {}).get(provider)
-    ratio = known[0] if known else first_ratio(provider)
-    return ratio, parts.memory.counter.calibrated(ratio)
+    model: Any = parts.chain(profile).runnable
+    counter = parts.memory.counter
+    ratio = told_ratio(model, state.get("messages") or (), counter)
+    if ratio is None:
+        provider = getattr(model, "provider", "openai")
+        known = (state.get("calibration") or {}).get(provider)
+        ratio = known[0] if known else first_ratio(provider)
+    return ratio, counter.calibrated(ratio)
 
 
 def room_of(

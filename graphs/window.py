@@ -1,10 +1,12 @@
 """Which part of a model's window a conversation may take, for the model that really answers."""
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import BaseMessage
 
+from allotrope.exceptions import AllotropeError
 from allotrope.memory.budget import ContextBudget, context_budget
 from allotrope.memory.fit import fit
 from allotrope.memory.tokens import TokenCounter
@@ -12,6 +14,8 @@ from allotrope.memory.tokens import TokenCounter
 if TYPE_CHECKING:
     from allotrope.models.guarded import GuardedChatModel
     from allotrope.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 UNKNOWN_WINDOW = 8_192
 """Tokens assumed for a model whose window nobody tells."""
@@ -77,6 +81,32 @@ def budget_of(
 def first_ratio(provider: str) -> float:
     """How far o200k_base is from a provider's tokenizer before its usage tells."""
     return 1.0 if provider == "openai" else UNKNOWN_RATIO
+
+
+def told_ratio(
+    model: object, messages: Sequence[BaseMessage], counter: TokenCounter
+) -> float | None:
+    """How a model's own count of these messages compares to ours; None where it tells none.
+
+    Args:
+        model: The first of the chain; the embedded one has `count_prompt`.
+        messages: The live ones of the thread.
+        counter: Ours, without calibration.
+    """
+    count = getattr(model, "count_prompt", None)
+    texts = [
+        type(message)(content=message.text)
+        for message in messages
+        if message.type in ("human", "ai", "system") and message.text
+    ]
+    if count is None or not texts:
+        return None
+    try:
+        told = count(texts)
+    except (AllotropeError, OSError, KeyError, ValueError) as exc:
+        logger.info("the model told no count: %s", type(exc).__name__)
+        return None
+    return min(4.0, max(0.5, float(told) / counter.messages(texts)))
 
 
 def repack_with(

@@ -13,6 +13,7 @@ from allotrope.memory.pieces import Kind, Piece, cut
 from allotrope.memory.recall import Recalled
 from allotrope.memory.summary import Summary
 from allotrope.memory.summary import render as render_summary
+from allotrope.memory.tidying import tidied
 from allotrope.memory.tokens import TokenCounter
 from allotrope.memory.words import words
 from allotrope.settings.memory import MemorySettings
@@ -82,6 +83,10 @@ def assemble(
     )
     past = [p for p in pieces if p.kind in (Kind.RECENT, Kind.OLD_TOOL, Kind.PINNED)]
     if settings.compress:
+        # by need: a changed message would cost the provider's prompt cache all that follows it
+        if sum(cost_of(piece, counter) for piece in past) > left:
+            surely = [message for piece in kept for message in piece.messages]
+            past = tidied(past, surely, counter)
         past = [_compressed(piece, remembered.handles, counter) for piece in past]
 
     recent = _last_exchange(past, int(left * _RECENT_SHARE), counter)

@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx2
 from langchain_core.language_models import LanguageModelInput
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, BaseMessage, convert_to_openai_messages
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from langchain_openai import ChatOpenAI
@@ -58,6 +58,13 @@ class EmbeddedServer:
     def count_tokens(self, text: str) -> int:
         """Tokens of a text by the model's own tokenizer."""
         return len(self.post("/tokenize", {"content": text})["tokens"])
+
+    def count_prompt(self, messages: Sequence[BaseMessage]) -> int:
+        """Tokens of a prompt as the model will read it: its own chat template and tokenizer."""
+        told = {"messages": convert_to_openai_messages(messages)}
+        prompt = self.post("/apply-template", told)["prompt"]
+        body = {"content": prompt, "add_special": True, "parse_special": True}
+        return len(self.post("/tokenize", body)["tokens"])
 
 
 _servers: dict[tuple[Path, int, int | None], EmbeddedServer] = {}
@@ -145,6 +152,18 @@ class EmbeddedChat(CachingChatModel, GuardedChatModel, ChatOpenAI):
         self.client, self.root_client = live.client, live.root_client
         self.async_client, self.root_async_client = live.async_client, live.root_async_client
         self._started = True
+
+    def count_prompt(self, messages: Sequence[BaseMessage]) -> int:
+        """Tokens of a prompt as the server counts them; starts it, as the call that follows would.
+
+        Args:
+            messages: A prompt without tool calls.
+
+        Raises:
+            AllotropeError: The server can't be started.
+            OSError: It doesn't answer.
+        """
+        return start_server(self.embedded).count_prompt(messages)
 
     def bind_tools(
         self,
