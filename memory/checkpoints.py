@@ -32,7 +32,8 @@ def open_checkpoints(settings: Settings) -> Iterator[BaseCheckpointSaver[Any]]:
         StoreError: It can't be opened, or a newer version wrote it.
     """
     if settings.checkpoint_url is not None:
-        with _postgres(settings.checkpoint_url, settings.memory.keep_checkpoints) as saver:
+        url = settings.checkpoint_url.get_secret_value()
+        with _postgres(url, settings.memory.keep_checkpoints) as saver:
             yield saver
         return
     connection = _connect(settings)
@@ -49,7 +50,8 @@ async def open_async_checkpoints(settings: Settings) -> AsyncIterator[BaseCheckp
     """The store of threads for async calls; see `open_checkpoints`."""
     if settings.checkpoint_url is not None:
         keep = settings.memory.keep_checkpoints
-        async with _async_postgres(settings.checkpoint_url, keep) as saver:
+        url = settings.checkpoint_url.get_secret_value()
+        async with _async_postgres(url, keep) as saver:
             yield saver
         return
     connection = await asyncio.to_thread(_connect, settings)

@@ -22,7 +22,7 @@ def open_archive(settings: Settings) -> Archive:
     if url is not None:
         database = PostgresDatabase(url.get_secret_value())
     elif settings.checkpoint_url is not None:
-        database = PostgresDatabase(settings.checkpoint_url)
+        database = PostgresDatabase(settings.checkpoint_url.get_secret_value())
     else:
         database = SqliteDatabase(data_folder(settings) / "archive.sqlite")
     return Archive(database)

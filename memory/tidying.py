@@ -12,11 +12,12 @@ AGAIN = "[The same text comes again below, word for word.]"
 """What stands for a text that a later message of the prompt has too."""
 
 _OPENING = re.compile(
-    r"(?:(?:Sure(?: thing)?|Certainly|Of course|Absolutely|Great question|Good question)[!.]"
-    r"|(?:(?:Sure|Certainly|Of course|Absolutely), )?I(?:'d| would|'m| am) (?:be )?(?:happy|glad)"
+    r"(?:(?:Great|Good) question[!.]"
+    r"|(?:(?:Sure|Certainly|Of course|Absolutely)[,!.] )?I(?:'d| would|'m| am) (?:be )?(?:happy|glad)"
     r" to help(?: you)?(?: with (?:that|this))?[!.]"
     r"|Thank(?:s| you) for (?:asking|your question)[!.])(?:[ \t]+|\s*\n\s*)"
 )
+"""A bare `Sure!` isn't among them: it may be the answer."""
 _CLOSING = re.compile(
     r"(?<=[.!?:)\n`])\s*"
     r"(?:(?:Please )?(?:let me know|feel free to (?:ask|reach out))"

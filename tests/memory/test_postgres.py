@@ -133,7 +133,7 @@ def _kept(settings: Settings, thread: str) -> tuple[int, int, int]:
     import psycopg
 
     assert settings.checkpoint_url is not None
-    with psycopg.connect(settings.checkpoint_url) as connection:
+    with psycopg.connect(settings.checkpoint_url.get_secret_value()) as connection:
         [kept] = connection.execute(
             "SELECT count(*) FROM checkpoints WHERE thread_id = %s", (thread,)
         ).fetchall()

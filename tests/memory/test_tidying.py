@@ -18,9 +18,10 @@ LONG = "The pump in hall 3 runs at 1.10 bar and 48 °C; its serial number is PX-
 @pytest.mark.parametrize(
     ("text", "left"),
     [
-        ("Sure! The code is 4711.", "The code is 4711."),
+        ("Sure! I'd be happy to help! The code is 4711.", "The code is 4711."),
+        ("Sure! It is moved to Friday.", "Sure! It is moved to Friday."),
         ("Certainly, I'd be happy to help with that! It is Rome.", "It is Rome."),
-        ("Great question! Of course! It is Rome.", "It is Rome."),
+        ("Great question! I'm glad to help. It is Rome.", "It is Rome."),
         ("It is Rome.\n\nLet me know if you have any other questions!", "It is Rome."),
         ("It is Rome. I hope this helps! Please let me know if you need anything else.",
          "It is Rome."),
@@ -43,7 +44,7 @@ def test_an_answer_never_gets_empty_and_only_its_ends_go(text: str) -> None:
     assert bool(short.strip()) == bool(text.strip())
 
 
-@given(st.sampled_from(["Sure! ", ""]), st.text(max_size=100), st.sampled_from(
+@given(st.sampled_from(["Great question! ", ""]), st.text(max_size=100), st.sampled_from(
     [" I hope this helps!", ""]))  # fmt: skip
 def test_code_numbers_names_and_links_stay(start: str, middle: str, end: str) -> None:
     core = f'```\n{middle}\n``` 1.10 "Sure! yes." PX-4411 https://x.org/Sure!.'
@@ -76,7 +77,7 @@ def history(turns: int) -> list[BaseMessage]:
     for turn in range(turns):
         messages += [
             HumanMessage(LONG, id=f"u{turn}"),
-            AIMessage(f"Sure! Noted, {turn}.", id=f"a{turn}"),
+            AIMessage(f"Great question! Noted, {turn}.", id=f"a{turn}"),
         ]
     return [*messages, HumanMessage("What is the serial number?", id="now")]
 

@@ -52,11 +52,19 @@ def check(data: RuleData) -> list[Recommendation]:
                 rule="short_ttl",
                 title=f"Keep the answers of {called(agent)} longer",
                 evidence=f"{repeats:,} prompts came back after the cached answer's lifetime of "
-                f"{kept_s:,.0f} s, all within {wanted:,} s.",
+                f"{_spoken(kept_s)}, all within {_spoken(wanted)}.",
                 saving_usd_month=data.monthly(cost[agent]),
                 setting="ALLOTROPE_CACHE__TTL_BY_AGENT",
-                change=f"allow {wanted:,} s, if the answers stay true that long.",
+                change=f"allow {_spoken(wanted)} ({wanted} s), if the answers stay true that long.",
                 numbers={"agent": agent, "repeats": repeats, "ttl_s": wanted},
             )
         )
     return found
+
+
+def _spoken(seconds: float) -> str:
+    """A time people can picture: `23 days`, `6 hours`, `90 s`."""
+    for name, size in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{-(-int(seconds) // size)} {name}"
+    return f"{seconds:.0f} s"

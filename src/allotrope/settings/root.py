@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from allotrope.exceptions import SettingsError
@@ -80,7 +80,7 @@ class Settings(BaseSettings):
     tenant: str = Field(
         default="default", min_length=1, description="Whose data this is, where a run doesn't say."
     )
-    checkpoint_url: str | None = Field(
+    checkpoint_url: SecretStr | None = Field(
         default=None,
         description="postgresql://… for checkpoints; default: SQLite in the data folder.",
     )
