@@ -13,8 +13,8 @@ AGAIN = "[The same text comes again below, word for word.]"
 
 _OPENING = re.compile(
     r"(?:(?:Great|Good) question[!.]"
-    r"|(?:(?:Sure|Certainly|Of course|Absolutely)[,!.] )?I(?:'d| would|'m| am) (?:be )?(?:happy|glad)"
-    r" to help(?: you)?(?: with (?:that|this))?[!.]"
+    r"|(?:(?:Sure|Certainly|Of course|Absolutely)[,!.] )?"
+    r"I(?:'d| would|'m| am) (?:be )?(?:happy|glad) to help(?: you)?(?: with (?:that|this))?[!.]"
     r"|Thank(?:s| you) for (?:asking|your question)[!.])(?:[ \t]+|\s*\n\s*)"
 )
 """A bare `Sure!` isn't among them: it may be the answer."""
