@@ -292,7 +292,4 @@ def test_a_profile_that_the_model_refuses_is_named_with_its_line(tmp_path: Path)
     assert "e.yaml:6: variants[1].profile: " in said
     assert "temperature" in said
     taken = o3.model_copy(update={"openai": o3.openai.model_copy(update={"model": "gpt-4.1"})})
-    with pytest.raises(InputError) as caught:  # the default profile asks for an effort
-        load_experiment(tmp_path / "e.yaml", checks=[VariantCheck(taken)])
-    assert "variants[0].profile" in str(caught.value)
-    assert "variants[1]" not in str(caught.value)
+    assert load_experiment(tmp_path / "e.yaml", checks=[VariantCheck(taken)]).name == "e"
