@@ -243,7 +243,7 @@ async function stop() {
   const ended = turn.thread && (await fetch(`/api/threads/${encodeURIComponent(turn.thread)}/stop`, { method: "POST" }).then((r) => r.json()).catch(() => null));
   // the turn may run in another server, or not have begun: then leaving is what ends it
   if (!ended?.stopped) turn.control.abort();
-  else setTimeout(() => turn.control.abort(), 3000);
+  else setTimeout(() => turn.control.abort(), 10_000);
 }
 
 function menu(on) {
