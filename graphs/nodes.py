@@ -59,7 +59,7 @@ class AgentNodes:
     parts: LazyParts = field(default_factory=LazyParts)
 
     def fit(self) -> Node:
-        """Checks the latest message, archives, and lets old messages leave the live state."""
+        """Checks the latest message; old messages leave the live state for the archive."""
 
         def run(state: AgentState, config: RunnableConfig) -> dict[str, Any]:
             return self._fitted(state, config, self.parts.get(), run_context())

@@ -85,14 +85,12 @@ def pack_prompt(
     """
     memory = parts.memory
     given = {**(values or {}), **({"style": profile.style} if profile.style else {})}
-    counter = room_counter(state, parts=parts, profile=profile)[1]
+    counter = room_counter(state, parts=parts, profile=profile)
     system = _around(template, given, counter)
     schemas = parts.tool_schemas(tools)
     taken = counter.tools(schemas)
-    whole = room_of(
-        state, parts=parts, profile=profile, context=context, system=system, tools=taken
-    )
-    ratio, window, room = whole.ratio, whole.window, whole.tokens
+    whole = room_of(parts=parts, profile=profile, context=context, system=system, tools=taken)
+    window, room = whole.window, whole.tokens
     slots = open_slots(template, given)
     uses: list[SlotUse] = []
     if slots:
@@ -122,7 +120,7 @@ def pack_prompt(
             thread=thread,
             tenant=context.tenant,
             pinned=memory.about(context.user, tenant=context.tenant),
-            ratio=ratio,
+            ratio=counter.ratio,
         )
         messages, audit = pack.messages, dict(pack.audit)
     messages, remembered = lift_memory(messages, template)
@@ -169,20 +167,14 @@ class Room:
     Args:
         tokens: For the conversation, in the model's own tokens.
         window: The model's window, where known.
-        ratio: The thread's calibration for this provider.
-        counter: Counts by it.
     """
 
     tokens: int
     window: int | None
-    ratio: float
-    counter: TokenCounter
 
 
-def room_counter(
-    state: Mapping[str, Any], *, parts: "Parts", profile: "Profile"
-) -> tuple[float, TokenCounter]:
-    """The calibration of a thread for the chain's first model, and the counter that goes by it.
+def room_counter(state: Mapping[str, Any], *, parts: "Parts", profile: "Profile") -> TokenCounter:
+    """The counter for the chain's first model, by its own count or the thread's calibration.
 
     Args:
         state: It has the `calibration`.
@@ -196,11 +188,10 @@ def room_counter(
         provider = getattr(model, "provider", "openai")
         known = (state.get("calibration") or {}).get(provider)
         ratio = known[0] if known else first_ratio(provider)
-    return ratio, counter.calibrated(ratio)
+    return counter.calibrated(ratio)
 
 
 def room_of(
-    state: Mapping[str, Any],
     *,
     parts: "Parts",
     profile: "Profile",
@@ -211,21 +202,19 @@ def room_of(
     """What a prompt may have for the first model of the chain.
 
     Args:
-        state: It has the `calibration`.
         parts: Chain and settings.
         profile: Which chain, and its context limit.
         context: The token limit of the run.
         system: Tokens that the prompt has around it.
         tools: Tokens of the tool schemas.
     """
-    ratio, counter = room_counter(state, parts=parts, profile=profile)
     model: Any = parts.chain(profile).runnable
     limits = [context.budget_tokens, profile.budget.max_context_tokens]
     cap = min((limit for limit in limits if limit), default=None)
     if not hasattr(model, "input_budget"):
-        return Room(min(cap or _UNKNOWN_BUDGET, _UNKNOWN_BUDGET), None, ratio, counter)
+        return Room(min(cap or _UNKNOWN_BUDGET, _UNKNOWN_BUDGET), None)
     budget = budget_of(model, parts.settings, tools=tools, system=system, cap=cap)
-    return Room(budget.conversation, budget.window, ratio, counter)
+    return Room(budget.conversation, budget.window)
 
 
 def without_tokens(messages: Sequence[BaseMessage]) -> list[BaseMessage]:

@@ -66,7 +66,7 @@ def pack_step(
     given = dict(values)
     if profile.style and "style" in template.meta.variables:
         given["style"] = profile.style
-    counter = room_counter(state, parts=parts, profile=profile)[1]
+    counter = room_counter(state, parts=parts, profile=profile)
     uses: list[SlotUse] = []
     if slots := open_slots(template, given):
         if found is None:
@@ -75,13 +75,13 @@ def pack_step(
             )
             found = parts.injector.gather(slots, request)
         bare = counter.messages(template.render({**blanks(template), **given}))
-        left = room_of(state, parts=parts, profile=profile, context=context, system=bare).tokens
+        left = room_of(parts=parts, profile=profile, context=context, system=bare).tokens
         most = min(left, parts.settings.memory.context_tokens)
         injection = parts.injector.pack(template, found, budget_tokens=most, count=counter.text)
         given |= injection.values
         uses += injection.uses
     words = own_words(template, given, counter)
-    room = room_of(state, parts=parts, profile=profile, context=context, system=words)
+    room = room_of(parts=parts, profile=profile, context=context, system=words)
     budget = room.tokens + words
     rendered, shortened = render_within(template, given, budget=budget, counter=counter)
     own = counter.messages(rendered)
@@ -89,7 +89,7 @@ def pack_step(
     left = budget - own
     audit: dict[str, Any] = {"budget": max(0, left), "tokens": 0, "kinds": {}}
     if conversation and left >= WORTH_PACKING:
-        said, audit = _said(state, left, room.ratio, counter, parts, context, thread)
+        said, audit = _said(state, left, counter, parts, context, thread)
     messages = joined(rendered, said, budget=budget, counter=counter)
     # memory counts the latest user turn, which stands in the template's texts
     turn = int(audit["kinds"].get("user", {}).get("tokens", 0))
@@ -120,7 +120,6 @@ def pack_step(
 def _said(
     state: Mapping[str, Any],
     left: int,
-    ratio: float,
     counter: TokenCounter,
     parts: "Parts",
     context: RunContext,
@@ -139,14 +138,14 @@ def _said(
             plain = fit(messages, budget=budget, counter=counter)
             packed, audit = plain.messages, dict(plain.audit)
         else:
-            # the node `fit` has archived the turn: a step only reads
+            # the turn is archived when it is over: a step only reads
             pack = memory.fit(
                 messages,
                 budget=left + turn,
                 thread=thread,
                 tenant=context.tenant,
                 pinned=memory.about(context.user, tenant=context.tenant),
-                ratio=ratio,
+                ratio=counter.ratio,
                 read_only=True,
             )
             packed, audit = pack.messages, dict(pack.audit)

@@ -94,12 +94,14 @@ def told_ratio(
         counter: Ours, without calibration.
     """
     count = getattr(model, "count_prompt", None)
+    if count is None:
+        return None
     texts = [
         type(message)(content=message.text)
         for message in messages
         if message.type in ("human", "ai", "system") and message.text
     ]
-    if count is None or not texts:
+    if not texts:
         return None
     try:
         told = count(texts)

@@ -35,10 +35,6 @@ class Later:
             future = self._pending[key] = self._pool.submit(self._run, work)
         future.add_done_callback(lambda done: self._forget(key, done))
 
-    def waits(self, tenant: str, thread: str) -> bool:
-        """Whether something of a thread isn't done yet."""
-        return (tenant, thread) in self._pending
-
     def join(self, tenant: str, thread: str, *, timeout_s: float) -> None:
         """Waits until a thread's work is done, at most so many seconds."""
         future = self._pending.get((tenant, thread))

@@ -55,10 +55,6 @@ class EmbeddedServer:
             answer: dict[str, Any] = json.load(reply)
             return answer
 
-    def count_tokens(self, text: str) -> int:
-        """Tokens of a text by the model's own tokenizer."""
-        return len(self.post("/tokenize", {"content": text})["tokens"])
-
     def count_prompt(self, messages: Sequence[BaseMessage]) -> int:
         """Tokens of a prompt as the model will read it: its own chat template and tokenizer."""
         told = {"messages": convert_to_openai_messages(messages)}
