@@ -1,6 +1,5 @@
 """LangGraph's PostgreSQL savers with the newest checkpoints only; needs `allotrope[postgres]`."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -8,7 +7,7 @@ from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMet
 from langgraph.checkpoint.postgres import PostgresSaver
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 
-from allotrope.memory.sqlite_saver import Pruning, serializer
+from allotrope.memory.pruning import Pruning, Statements, serializer
 
 _OLDEST = """
 DELETE FROM {table} WHERE thread_id = %s AND checkpoint_ns = %s AND checkpoint_id < (
@@ -23,7 +22,7 @@ DELETE FROM checkpoint_blobs AS value WHERE thread_id = %s AND checkpoint_ns = %
 """
 
 
-def _statements(key: tuple[str, str], keep: int) -> list[tuple[str, Sequence[Any]]]:
+def _statements(key: tuple[str, str], keep: int) -> Statements:
     """Writes first, their condition looks at the checkpoints; then values that none needs."""
     oldest = (*key, *key, keep - 1)
     return [
@@ -43,7 +42,7 @@ class PrunedPostgresSaver(PostgresSaver):
 
     def __init__(self, connection: Any, *, keep: int) -> None:
         super().__init__(connection, serde=serializer())
-        self._pruning = Pruning(keep)
+        self._pruning = Pruning(keep, _statements)
 
     def put(
         self,
@@ -54,10 +53,9 @@ class PrunedPostgresSaver(PostgresSaver):
     ) -> RunnableConfig:
         """Saves a checkpoint; now and then the oldest ones go."""
         saved = super().put(config, checkpoint, metadata, new_versions)
-        key = self._pruning.due(config)
-        if key is not None:
+        if due := self._pruning.due(config):
             with self._cursor() as cursor:
-                for statement, values in _statements(key, self._pruning.keep):
+                for statement, values in due:
                     cursor.execute(statement, values)
         return saved
 
@@ -72,7 +70,7 @@ class AsyncPrunedPostgresSaver(AsyncPostgresSaver):
 
     def __init__(self, connection: Any, *, keep: int) -> None:
         super().__init__(connection, serde=serializer())
-        self._pruning = Pruning(keep)
+        self._pruning = Pruning(keep, _statements)
 
     async def aput(
         self,
@@ -83,9 +81,8 @@ class AsyncPrunedPostgresSaver(AsyncPostgresSaver):
     ) -> RunnableConfig:
         """Saves a checkpoint; now and then the oldest ones go."""
         saved = await super().aput(config, checkpoint, metadata, new_versions)
-        key = self._pruning.due(config)
-        if key is not None:
+        if due := self._pruning.due(config):
             async with self._cursor() as cursor:
-                for statement, values in _statements(key, self._pruning.keep):
+                for statement, values in due:
                     await cursor.execute(statement, values)
         return saved

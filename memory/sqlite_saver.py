@@ -2,7 +2,6 @@
 
 import asyncio
 import sqlite3
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,51 +17,24 @@ from langgraph.checkpoint.base import (
     CheckpointMetadata,
     CheckpointTuple,
 )
-from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite import SqliteSaver
 
 from allotrope.exceptions import StoreError
+from allotrope.memory.pruning import Pruning, Statements, serializer
 
 T = TypeVar("T")
 
-_PRUNE_EVERY = 20
-_PRUNE = """
+_OLDEST = """
 DELETE FROM {table} WHERE thread_id = ? AND checkpoint_ns = ? AND checkpoint_id < (
   SELECT checkpoint_id FROM checkpoints WHERE thread_id = ? AND checkpoint_ns = ?
   ORDER BY checkpoint_id DESC LIMIT 1 OFFSET ?)
 """
 
 
-def serializer() -> JsonPlusSerializer:
-    """Reads back messages and plain types only."""
-    return JsonPlusSerializer(allowed_msgpack_modules=None)
-
-
-class Pruning:
-    """When a thread's oldest checkpoints go: they hold nothing that the newest doesn't.
-
-    Args:
-        keep: Checkpoints of a thread that stay, for time travel.
-    """
-
-    def __init__(self, keep: int) -> None:
-        self.keep = keep
-        self._puts: Counter[tuple[str, str]] = Counter()
-
-    def due(self, config: RunnableConfig) -> tuple[str, str] | None:
-        place = config["configurable"]
-        key = (str(place["thread_id"]), str(place.get("checkpoint_ns", "")))
-        self._puts[key] += 1
-        if self._puts[key] % _PRUNE_EVERY:
-            return None
-        if len(self._puts) > 10_000:
-            self._puts.clear()
-        return key
-
-    def statements(self, key: tuple[str, str]) -> list[tuple[str, Sequence[Any]]]:
-        values = (*key, *key, self.keep - 1)
-        # writes first: their condition looks at the checkpoints
-        return [(_PRUNE.format(table=table), values) for table in ("writes", "checkpoints")]
+def _statements(key: tuple[str, str], keep: int) -> Statements:
+    """Writes first: their condition looks at the checkpoints."""
+    values = (*key, *key, keep - 1)
+    return [(_OLDEST.format(table=table), values) for table in ("writes", "checkpoints")]
 
 
 class PrunedSqliteSaver(SqliteSaver):
@@ -75,7 +47,7 @@ class PrunedSqliteSaver(SqliteSaver):
 
     def __init__(self, connection: sqlite3.Connection, *, keep: int) -> None:
         super().__init__(connection, serde=serializer())
-        self._pruning = Pruning(keep)
+        self._pruning = Pruning(keep, _statements)
 
     def put(
         self,
@@ -86,10 +58,9 @@ class PrunedSqliteSaver(SqliteSaver):
     ) -> RunnableConfig:
         """Saves a checkpoint; now and then the oldest ones go."""
         saved = super().put(config, checkpoint, metadata, new_versions)
-        key = self._pruning.due(config)
-        if key is not None:
+        if due := self._pruning.due(config):
             with self.cursor() as cursor:
-                for statement, values in self._pruning.statements(key):
+                for statement, values in due:
                     cursor.execute(statement, values)
         return saved
 
