@@ -1,6 +1,5 @@
 """What isn't critical is refused in an outage, with the reason; nobody stands in for it."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,26 +18,14 @@ from allotrope.settings import Settings, load_settings
 from allotrope.testing.simulator import ProviderSimulator
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[ProviderSimulator]:
-    with ProviderSimulator() as simulator:
-        yield simulator
-
-
 @pytest.fixture
-def sim(server: ProviderSimulator) -> ProviderSimulator:
-    server.reset()
-    return server
-
-
-@pytest.fixture
-def settings(sim: ProviderSimulator, tmp_path: Path) -> Settings:
+def settings(simulator: ProviderSimulator, tmp_path: Path) -> Settings:
     return load_settings(
         environ={},
         env_file=None,
         data_dir=tmp_path,
-        openai={"api_key": "sk-simulator", "base_url": sim.openai_url},
-        ollama={"host": sim.ollama_url},
+        openai={"api_key": "sk-simulator", "base_url": simulator.openai_url},
+        ollama={"host": simulator.ollama_url},
         redis={"embedded": False},
         resilience={"first_wait_s": 0.01},
     )
@@ -55,18 +42,18 @@ def test_every_function_says_what_becomes_of_it() -> None:
 
 @pytest.mark.parametrize("function", ["answer", "summarise"])
 async def test_the_critical_have_a_substitute(
-    sim: ProviderSimulator, settings: Settings, function: str
+    simulator: ProviderSimulator, settings: Settings, function: str
 ) -> None:
-    sim.faults.add("quota", provider="openai")
+    simulator.faults.add("quota", provider="openai")
     message = await chain_for(settings, function).ainvoke("hi")
     assert message.response_metadata["allotrope"]["provider"] == "ollama"
 
 
 @pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
 async def test_the_others_are_refused_with_the_reason(
-    sim: ProviderSimulator, settings: Settings, way: str
+    simulator: ProviderSimulator, settings: Settings, way: str
 ) -> None:
-    sim.faults.add("quota", provider="openai")
+    simulator.faults.add("quota", provider="openai")
     chain = chain_for(settings, "judge")
 
     async def ask() -> Any:
@@ -86,36 +73,36 @@ async def test_the_others_are_refused_with_the_reason(
             "OpenAI has no credit left on this account, next try in 1 h."
         )
         assert refused.value.exit_code == 3
-    assert len(sim.chats("openai")) == 1
-    assert sim.chats("ollama") == []
+    assert len(simulator.chats("openai")) == 1
+    assert simulator.chats("ollama") == []
 
 
 async def test_an_experiments_judge_is_never_replaced(
-    sim: ProviderSimulator, settings: Settings
+    simulator: ProviderSimulator, settings: Settings
 ) -> None:
     subject = AgentSubject("assistant", settings, build=build_agent)
     said = await agent_judge(subject)("A or B?")
     assert isinstance(said, Said)
     assert said.text.strip()
     assert said.cost_usd
-    sim.faults.add("quota", provider="openai")
+    simulator.faults.add("quota", provider="openai")
     with pytest.raises(ours.AllProvidersFailedError, match="Judging answers isn't available"):
         await agent_judge(subject)("A or B?")
-    assert sim.chats("ollama") == []
+    assert simulator.chats("ollama") == []
 
 
 def test_a_verifying_model_behind_an_open_circuit_says_no_at_once(
-    sim: ProviderSimulator, settings: Settings
+    simulator: ProviderSimulator, settings: Settings
 ) -> None:
-    sim.script(["Yes."], provider="openai")
+    simulator.script(["Yes."], provider="openai")
     verifier = open_verifier(settings, "openai:gpt-4o-mini")
     assert verifier.same("How tall is it?", "What is its height?")
-    assert sim.chats("openai")[0].body["model"] == "gpt-4o-mini"
-    assert sim.chats("openai")[0].body["temperature"] == 0
-    sim.faults.add("503", provider="openai")
+    assert simulator.chats("openai")[0].body["model"] == "gpt-4o-mini"
+    assert simulator.chats("openai")[0].body["temperature"] == 0
+    simulator.faults.add("503", provider="openai")
     assert not verifier.same("a", "b")
-    assert len(sim.chats("openai")) == 2  # it isn't worth a retry
+    assert len(simulator.chats("openai")) == 2  # it isn't worth a retry
     name = next(n for n in circuits_of(settings).names() if n.endswith("/gpt-4o-mini"))
     circuits_of(settings).trip(name, reason="test")
     assert not verifier.same("a", "b")
-    assert len(sim.chats("openai")) == 2
+    assert len(simulator.chats("openai")) == 2

@@ -1,6 +1,5 @@
 """langchain-tests' suites for chat models, on our own classes."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,12 +19,6 @@ pytestmark = [
     # openai's parsed completions warn when serialised, whatever the server
     pytest.mark.filterwarnings("ignore:Pydantic serializer warnings"),
 ]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[ProviderSimulator]:
-    with ProviderSimulator() as simulator:
-        yield simulator
 
 
 class TestOpenAIUnit(ChatModelUnitTests):
@@ -81,12 +74,11 @@ class _OnTheSimulator(ChatModelIntegrationTests):
     url = ""
 
     @pytest.fixture(autouse=True)
-    def _clean(self, server: ProviderSimulator) -> None:
-        server.reset()
-        type(self).url = self.where(server)
+    def _clean(self, simulator: ProviderSimulator) -> None:
+        type(self).url = self.where(simulator)
 
-    def where(self, server: ProviderSimulator) -> str:
-        return server.openai_url
+    def where(self, simulator: ProviderSimulator) -> str:
+        return simulator.openai_url
 
 
 class TestOpenAI(_OnTheSimulator):
@@ -122,8 +114,8 @@ class TestOpenAIResponses(TestOpenAI):
 class TestOllama(_OnTheSimulator):
     """`OllamaChat` over Ollama's own API."""
 
-    def where(self, server: ProviderSimulator) -> str:
-        return server.ollama_url
+    def where(self, simulator: ProviderSimulator) -> str:
+        return simulator.ollama_url
 
     @property
     def chat_model_class(self) -> type[BaseChatModel]:
