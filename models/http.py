@@ -1,6 +1,7 @@
 """HTTP clients that survive more than one event loop."""
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
@@ -81,4 +82,12 @@ def sync_client(timeout: httpx2.Timeout) -> httpx2.Client:
         timeout: Seconds to connect, read and write.
     """
     limits = httpx2.Limits(max_connections=1000, max_keepalive_connections=100)
-    return httpx2.Client(verify=tls(), limits=limits, timeout=timeout, follow_redirects=True)
+    return _SelfClosing(verify=tls(), limits=limits, timeout=timeout, follow_redirects=True)
+
+
+class _SelfClosing(httpx2.Client):
+    """Closes its connections when nobody holds it any more, as OpenAI's own default client does."""
+
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception):
+            self.close()
