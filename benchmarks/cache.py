@@ -279,7 +279,7 @@ def shipped_scores(pairs: list[Pair]) -> Any:
     from allotrope.models.cache.calibrate import table as features_of
 
     scorer = load_scorer()
-    scores = scorer.scores(features_of(pairs, scorer.weights, scorer.rarity))
+    scores = scorer.scores(features_of(pairs, scorer.learned))
     scores[[refusal(parse(p.a), parse(p.b)) is not None for p in pairs]] = -1.0
     return scores
 

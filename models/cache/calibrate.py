@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from allotrope.models.cache.features import FEATURES, LINEAR, features
+from allotrope.models.cache.features import FEATURES, LINEAR, Learned, features
 from allotrope.models.cache.gate import refusal
+from allotrope.models.cache.meaning import meaning
 from allotrope.models.cache.parse import parse
 from allotrope.models.cache.score import Scorer, standardised
 
@@ -43,17 +44,19 @@ class Fit:
     """How the trees are grown.
 
     Args:
-        trees: How many.
+        forests: How many differently seeded forests are averaged.
+        trees: How many in each.
         depth: Of each.
         rate: Learning rate.
         leaf: Least weight (hessian) of a leaf; less where there are few pairs.
         shrink: L2 penalty on leaf values.
         rows: Share of the pairs each tree sees.
         columns: Share of the features each tree sees.
-        ridge: L2 penalty on the standardised coefficients of the linear part.
+        ridge: L2 penalty on the coefficients of the linear part and of the words' directions.
         seed: Of the random choices.
     """
 
+    forests: int = 3
     trees: int = 300
     depth: int = 3
     rate: float = 0.05
@@ -105,42 +108,62 @@ def word_rarity(pairs: Sequence[Pair]) -> dict[str, float]:
     return {**rarity, "": float(np.log(size / 1.5))}
 
 
-def table(pairs: Sequence[Pair], weights: Mapping[str, float], rarity: Mapping[str, float]) -> Rows:
+def table(pairs: Sequence[Pair], learned: Learned) -> Rows:
     """The features of all pairs."""
-    return np.array([features(parse(p.a), parse(p.b), p.cosine, weights, rarity) for p in pairs])
+    return np.array([features(parse(p.a), parse(p.b), p.cosine, learned) for p in pairs])
 
 
 def fit(pairs: Sequence[Pair], how: Fit | None = None) -> Scorer:
     """A scorer fitted on all pairs; its thresholds are not set yet."""
     how = how or Fit()
-    rarity = word_rarity(pairs)
-    weights, rows = _encoded(pairs, rarity, how)
     labels = np.array([float(pair.same) for pair in pairs])
-    base, split, cut, leaf = _boost(rows, labels, how)
-    linear = _regress(rows, labels, how)
-    return Scorer(base, split, cut, leaf, linear, weights, rarity, {"strict": 1.0}, {})
+    learned, rows = _encoded(pairs, labels, how)
+    grown = [_boost(rows, labels, how, how.seed + number) for number in range(how.forests)]
+    base, split, cut, leaf = zip(*grown, strict=True)
+    return Scorer(
+        base[0], np.concatenate(split), np.concatenate(cut), np.concatenate(leaf) / how.forests,
+        _linear(rows, labels, how), learned, {"strict": 1.0}, {},
+    )  # fmt: skip
 
 
-def _encoded(
-    pairs: Sequence[Pair], rarity: Mapping[str, float], how: Fit
-) -> tuple[dict[str, float], Rows]:
-    """Word weights of all pairs, and features whose word weights never saw their own pair."""
+def _encoded(pairs: Sequence[Pair], labels: Labels, how: Fit) -> tuple[Learned, Rows]:
+    """What words say in all pairs, and features for which it was learned without their own pair."""
     rng = np.random.default_rng(how.seed)
     part = rng.integers(0, 5, len(pairs))
+    rarity = word_rarity(pairs)
+    apart = _apart(pairs, rarity)
     rows = np.empty((len(pairs), len(FEATURES)))
     for number in range(5):
-        inside = np.flatnonzero(part == number)
-        outside = [pairs[i] for i in np.flatnonzero(part != number).tolist()]
-        rows[inside] = table([pairs[i] for i in inside.tolist()], word_weights(outside), rarity)
-    return word_weights(pairs), rows
+        inside, outside = np.flatnonzero(part == number), np.flatnonzero(part != number)
+        weights = word_weights([pairs[i] for i in outside.tolist()])
+        slope = _logistic(apart[outside], labels[outside], how.ridge)
+        learned = Learned(weights, rarity, slope)
+        rows[inside] = table([pairs[i] for i in inside.tolist()], learned)
+    return Learned(word_weights(pairs), rarity, _logistic(apart, labels, how.ridge)), rows
 
 
-def _regress(rows: Rows, labels: Labels, how: Fit) -> Rows:
-    """Logistic regression with an L2 penalty, by Newton's method; see `Scorer.linear`."""
+def _apart(pairs: Sequence[Pair], rarity: Mapping[str, float]) -> Rows:
+    """The cosine of each pair and the direction of what it differs in."""
+    return np.array(
+        [
+            np.append(10 * p.cosine, meaning(parse(p.a), parse(p.b), p.cosine, rarity)[1])
+            for p in pairs
+        ]
+    )
+
+
+def _linear(rows: Rows, labels: Labels, how: Fit) -> Rows:
+    """The linear part; see `Scorer.linear`."""
     mean, scale = rows[:, :LINEAR].mean(0), rows[:, :LINEAR].std(0)
     scale[scale < 1e-9] = 1.0
-    ready = np.hstack([np.ones((len(rows), 1)), standardised(rows, mean, scale)])
-    penalty = np.full(ready.shape[1], how.ridge)
+    slope = _logistic(standardised(rows, mean, scale), labels, how.ridge)
+    return np.stack([np.append(0.0, mean), np.append(1.0, scale), slope])
+
+
+def _logistic(rows: Rows, labels: Labels, ridge: float) -> Rows:
+    """Logistic regression with an L2 penalty, by Newton's method; the intercept comes first."""
+    ready = np.hstack([np.ones((len(rows), 1)), rows])
+    penalty = np.full(ready.shape[1], ridge)
     penalty[0] = 1e-6
     slope = np.zeros(ready.shape[1])
     for _ in range(25):
@@ -151,12 +174,12 @@ def _regress(rows: Rows, labels: Labels, how: Fit) -> Rows:
         slope += step
         if float(np.abs(step).max()) < 1e-6:
             break
-    return np.stack([np.append(0.0, mean), np.append(1.0, scale), slope])
+    return slope
 
 
-def _boost(rows: Rows, labels: Labels, how: Fit) -> tuple[float, Any, Any, Any]:
+def _boost(rows: Rows, labels: Labels, how: Fit, seed: int) -> tuple[float, Any, Any, Any]:
     """Gradient boosting with complete trees on binned features."""
-    rng = np.random.default_rng(how.seed)
+    rng = np.random.default_rng(seed)
     edges = [np.unique(np.quantile(column, np.linspace(0, 1, BINS)[1:-1])) for column in rows.T]
     bins = np.stack(
         [np.searchsorted(at, column) for at, column in zip(edges, rows.T, strict=True)], axis=1
@@ -237,7 +260,7 @@ def cross_validate(
         inside = np.flatnonzero(fold == number)
         scorer = fit([pairs[i] for i in np.flatnonzero(fold != number).tolist()], how)
         held = [pairs[i] for i in inside.tolist()]
-        scores[inside] = scorer.scores(table(held, scorer.weights, scorer.rarity))
+        scores[inside] = scorer.scores(table(held, scorer.learned))
         told(number)
     refused = np.array([refusal(parse(p.a), parse(p.b)) is not None for p in pairs])
     scores[refused] = -1.0
@@ -302,6 +325,6 @@ def calibrate(pairs: Sequence[Pair], how: Fit | None = None, *, folds: int = 5) 
         "refused_same": round(float((labels * (scores < 0)).sum() / max(1, labels.sum())), 4),
     }
     return Scorer(
-        scorer.base, scorer.split, scorer.cut, scorer.leaf, scorer.linear, scorer.weights,
-        scorer.rarity, thresholds(scores, labels), measured,
+        scorer.base, scorer.split, scorer.cut, scorer.leaf, scorer.linear, scorer.learned,
+        thresholds(scores, labels), measured,
     )  # fmt: skip

@@ -1,6 +1,7 @@
 """What the score looks at: the features of a pair of questions."""
 
 from collections.abc import Mapping, Set
+from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from allotrope.models.cache.differences import Differences, differences
+from allotrope.models.cache.meaning import MEANING, meaning
 from allotrope.models.cache.parse import KINDS, Question
 from allotrope.models.cache.phrasing import PHRASING, alike, phrasing
 
@@ -29,20 +31,31 @@ FEATURES = (
     "numbers_both", "negations_differ", "negated_most", "kinds_differ", "opposed",
     "blocks_swapped", "roles_swapped", "same_first", "same_first_two", "same_last_content",
     "same_first_content", "letters_differ", "site_named", "cosine_by_rare", "distance_by_rare",
-    "distance_by_length", *PHRASING,
+    "distance_by_length", *MEANING, "difference", *PHRASING,
 )  # fmt: skip
 
 LINEAR = FEATURES.index("frame_same")
 """So many features, from the first, are those of the linear part of the score."""
 
 
+@dataclass(frozen=True)
+class Learned:
+    """What single words say, fitted on questions.
+
+    Args:
+        weights: What a differing word says, in log-odds; of unknown words under `""`.
+        rarity: Inverse document frequency of stems; of unknown ones under `""`.
+        slope: Log-odds by the cosine and by what the questions differ in: an intercept, the cosine,
+            and the direction of `meaning.meaning`. Empty where it isn't fitted yet.
+    """
+
+    weights: Words
+    rarity: Words
+    slope: npt.NDArray[np.float64]
+
+
 def features(
-    a: Question,
-    b: Question,
-    cosine: float,
-    weights: Words,
-    rarity: Words,
-    found: Differences | None = None,
+    a: Question, b: Question, cosine: float, learned: Learned, found: Differences | None = None
 ) -> npt.NDArray[np.float64]:
     """The features of a pair, the same whichever comes first; see `FEATURES`.
 
@@ -50,10 +63,10 @@ def features(
         a: One question.
         b: The other.
         cosine: Similarity of their vectors.
-        weights: What a differing word says, in log-odds; of unknown words under `""`.
-        rarity: Inverse document frequency of stems; of unknown ones under `""`.
+        learned: What single words say.
         found: What they differ in by rule, where it is known already.
     """
+    weights, rarity = learned.weights, learned.rarity
     stems_a, stems_b = a.stem_set, b.stem_set
     content_a, content_b = a.content_set, b.content_set
     both = content_a & content_b
@@ -71,6 +84,7 @@ def features(
     words_a = sum(weights.get(word, weights.get("", 0.0)) for word in stems_a - stems_b)
     words_b = sum(weights.get(word, weights.get("", 0.0)) for word in stems_b - stems_a)
     differing = max(1, len(stems_a ^ stems_b))
+    near, direction = meaning(a, b, cosine, rarity)
     return np.array(
         [
             cosine,
@@ -120,10 +134,19 @@ def features(
             abs(len(a.text) - len(b.text)),
             ("quora" in a.words) + ("quora" in b.words),
             *_by_distance(a, b, cosine, rarity),
+            *near,
+            difference(cosine, direction, learned.slope),
             *phrasing(a, b, rarity, matched),
         ],
         dtype=np.float64,
     )  # fmt: skip
+
+
+def difference(
+    cosine: float, direction: npt.NDArray[np.float64], slope: npt.NDArray[np.float64]
+) -> float:
+    """Log-odds of `same` by the cosine and by what the questions differ in."""
+    return float(slope[0] + 10 * slope[1] * cosine + slope[2:] @ direction) if slope.size else 0.0
 
 
 def _jaccard(a: Set[Any], b: Set[Any]) -> float:
@@ -208,10 +231,11 @@ def _by_distance(a: Question, b: Question, cosine: float, rarity: Words) -> list
 
 
 def _by_letters(a: Question, b: Question) -> list[float]:
-    return [
-        2 * len(ours & theirs) / max(1, len(ours) + len(theirs))
-        for ours, theirs in zip(a.pieces, b.pieces, strict=True)
-    ]
+    shares = []
+    for ours, theirs in zip(a.pieces, b.pieces, strict=True):
+        both = sum(min(times, theirs[run]) for run, times in ours.items() if run in theirs)
+        shares.append(2 * both / max(1, ours.total() + theirs.total()))
+    return shares
 
 
 def _by_rule(a: Question, b: Question, found: Differences) -> list[float]:

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from threading import local
 
 from snowballstemmer import stemmer
 
@@ -50,21 +51,24 @@ YES_NO = frozenset(
         "won't",
     }
 )
-_stem = lru_cache(maxsize=50_000)(stemmer("english").stemWord)
+_per_thread = local()
 
 
-Pieces = frozenset[tuple[str, int]]
-"""Runs of letters, each with how many times it came before."""
+@lru_cache(maxsize=50_000)
+def stem(word: str) -> str:
+    """The stem of a word (English)."""
+    # a snowball stemmer keeps state while it works, so each thread has its own
+    if not hasattr(_per_thread, "stemmer"):
+        _per_thread.stemmer = stemmer("english")
+    return str(_per_thread.stemmer.stemWord(word))
+
+
+Pieces = Counter[tuple[str, ...]]
+"""Runs of letters and how often each comes."""
 
 
 def _pieces(text: str, size: int) -> Pieces:
-    seen: Counter[str] = Counter()
-    found = []
-    for start in range(len(text) - size + 1):
-        piece = text[start : start + size]
-        found.append((piece, seen[piece]))
-        seen[piece] += 1
-    return frozenset(found)
+    return Counter(zip(*(text[start:] for start in range(size)), strict=False))
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,11 +151,11 @@ def parse(text: str) -> Question:
             negations += 1
         acronym = len(raw) > 1 and raw[:2].isupper() and not shouting
         if raw[0].isupper() and (acronym or not starts) and word not in STOPWORDS and raw != "I":
-            names.add(_stem(word))
+            names.add(stem(word))
         words.append(word)
         starts = False
-    stems = tuple(_stem(word) for word in words)
-    content = tuple(stem for word, stem in zip(words, stems, strict=True) if word not in STOPWORDS)
+    stems = tuple(stem(word) for word in words)
+    content = tuple(s for word, s in zip(words, stems, strict=True) if word not in STOPWORDS)
     squeezed = " " + " ".join(words) + " "
     grams = frozenset(squeezed[i : i + 3] for i in range(len(squeezed) - 2))
     return Question(

@@ -10,9 +10,7 @@ from difflib import SequenceMatcher
 from functools import lru_cache
 from typing import NamedTuple
 
-from snowballstemmer import stemmer
-
-from allotrope.models.cache.parse import Question
+from allotrope.models.cache.parse import Question, stem
 from allotrope.models.cache.words import (
     FILLING,
     MODES,
@@ -64,8 +62,7 @@ _FRAMES = (
     ("think", re.compile(r"(?:what|how) (?:do|does|did|would) \w+ (?:think|feel)\b")),
 )  # fmt: skip
 
-_stem = lru_cache(maxsize=50_000)(stemmer("english").stemWord)
-_SAME_AS = {_stem(word): _stem(group.split()[0]) for group in SYNONYMS for word in group.split()}
+_SAME_AS = {stem(word): stem(group.split()[0]) for group in SYNONYMS for word in group.split()}
 
 
 class Core(NamedTuple):
@@ -99,11 +96,11 @@ def core(words: tuple[str, ...]) -> Core:
         if word in PREPOSITIONS:
             led = True
         elif word not in STOPWORDS and word not in FILLING:
-            stem = _stem(word)
-            stem = _SAME_AS.get(stem, stem)
-            stems.append(stem)
+            base = stem(word)
+            base = _SAME_AS.get(base, base)
+            stems.append(base)
             if led:
-                bound.add(stem)
+                bound.add(base)
             led = False
     return Core(frame, tuple(stems), frozenset(bound))
 
@@ -169,8 +166,8 @@ def phrasing(
     few, many = sorted((extra_a, extra_b), key=lambda extra: (len(extra), sum(map(len, extra))))
     misspelled = typos(few, many)
     usual = rarity.get("", 1.0)
-    rare = {stem: rarity.get(stem, usual) for stem in ours | theirs}
-    shared = sum(rare[stem] for stem in both)
+    rare = {s: rarity.get(s, usual) for s in ours | theirs}
+    shared = sum(rare[s] for s in both)
     sums = sorted((sum(rare[s] for s in extra_a), sum(rare[s] for s in extra_b)))
     bound = sorted((len(extra_a & one.bound), len(extra_b & two.bound)))
     words_a, words_b = a.word_set, b.word_set

@@ -15,10 +15,10 @@ import numpy.typing as npt
 
 from allotrope.exceptions import InputError
 from allotrope.models.cache.differences import Differences
-from allotrope.models.cache.features import FEATURES, LINEAR, features
+from allotrope.models.cache.features import FEATURES, LINEAR, Learned, features
 from allotrope.models.cache.parse import Question
 
-FORMAT = "allotrope-gate-3"
+FORMAT = "allotrope-gate-4"
 
 LINEAR_SHARE = 1 / 3
 """How much of the score the linear part has; the trees have the rest."""
@@ -39,8 +39,7 @@ class Scorer:
         cut: The value above which a node goes right.
         leaf: Log-odds of each leaf, trees × leaves.
         linear: A row of means, of scales, and of coefficients, the first the intercept.
-        weights: Log-odds of single words that one question has and the other hasn't.
-        rarity: Inverse document frequency of stems in the questions it was fitted on.
+        learned: What single words say, fitted on the same questions.
         thresholds: Score to reach, by name of the precision.
         measured: What cross-validation found, for people.
     """
@@ -50,8 +49,7 @@ class Scorer:
     cut: npt.NDArray[np.float64]
     leaf: npt.NDArray[np.float64]
     linear: npt.NDArray[np.float64]
-    weights: dict[str, float]
-    rarity: dict[str, float]
+    learned: Learned
     thresholds: dict[str, float]
     measured: dict[str, Any]
 
@@ -59,20 +57,22 @@ class Scorer:
         self, a: Question, b: Question, cosine: float, found: Differences | None = None
     ) -> float:
         """The probability that both ask the same, 0 to 1."""
-        row = features(a, b, cosine, self.weights, self.rarity, found)
+        row = features(a, b, cosine, self.learned, found)
         return float(self.scores(row[None, :])[0])
 
     def scores(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """The same for rows of features."""
         total = np.full(len(rows), self.base)
-        trees = np.arange(len(self.split))
-        depth = int(np.log2(self.leaf.shape[1])) if self.leaf.size else 0
+        count, inner = self.split.shape
+        leaves = self.leaf.shape[1] if self.leaf.size else 1
+        first, first_leaf = np.arange(count) * inner, np.arange(count) * leaves - inner
+        split, cut, leaf = self.split.ravel(), self.cut.ravel(), self.leaf.ravel()
         for index, row in enumerate(rows):
-            node = np.zeros(len(self.split), dtype=np.int64)
-            for _ in range(depth):
-                right = row[self.split[trees, node]] > self.cut[trees, node]
-                node = 2 * node + 1 + right
-            total[index] += self.leaf[trees, node - self.split.shape[1]].sum()
+            node = np.zeros(count, dtype=np.int64)
+            for _ in range(leaves.bit_length() - 1):
+                at = first + node
+                node = 2 * node + 1 + (row[split[at]] > cut[at])
+            total[index] += leaf[first_leaf + node].sum()
         total += LINEAR_SHARE * (self._line(rows) - total)
         total += SAME_CORE * (rows[:, _FRAME] * rows[:, _CORE] * (1 - rows[:, _EMPTY]))
         result: npt.NDArray[np.float64] = 1 / (1 + np.exp(-total))
@@ -96,8 +96,9 @@ class Scorer:
                 "cut": [[round(value, 5) for value in tree] for tree in self.cut.tolist()],
                 "leaf": [[round(value, 5) for value in tree] for tree in self.leaf.tolist()],
                 "linear": [[round(value, 5) for value in row] for row in self.linear.tolist()],
-                "weights": {word: round(value, 3) for word, value in sorted(self.weights.items())},
-                "rarity": {word: round(value, 2) for word, value in sorted(self.rarity.items())},
+                "weights": {word: round(w, 3) for word, w in sorted(self.learned.weights.items())},
+                "rarity": {word: round(w, 2) for word, w in sorted(self.learned.rarity.items())},
+                "slope": [round(value, 5) for value in self.learned.slope.tolist()],
                 "thresholds": self.thresholds,
                 "measured": self.measured,
             },
@@ -137,8 +138,11 @@ def load_scorer(path: Path | None = None) -> Scorer:
             cut=np.array(body["cut"], dtype=np.float64),
             leaf=np.array(body["leaf"], dtype=np.float64),
             linear=np.array(body["linear"], dtype=np.float64),
-            weights={str(k): float(v) for k, v in body["weights"].items()},
-            rarity={str(k): float(v) for k, v in body["rarity"].items()},
+            learned=Learned(
+                weights={str(k): float(v) for k, v in body["weights"].items()},
+                rarity={str(k): float(v) for k, v in body["rarity"].items()},
+                slope=np.array(body["slope"], dtype=np.float64),
+            ),
             thresholds={str(k): float(v) for k, v in body["thresholds"].items()},
             measured=dict(body["measured"]),
         )
