@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from allotrope.exceptions import InputError
-from allotrope.models.cache.calibrate import Fit, Pair, calibrate
+from allotrope.models.cache.calibrate import Pair, calibrate, held_out, validated
 from allotrope.models.cache.gate import SafetyGate, refusal
+from allotrope.models.cache.learners import Fit
 from allotrope.models.cache.parse import parse
 from allotrope.models.cache.score import load_scorer
 
@@ -129,3 +130,26 @@ def test_calibration_finds_what_the_cosine_does_not_and_can_be_read_back(tmp_pat
     path.write_text('{"format": "other"}')
     with pytest.raises(InputError, match="calibrate"):
         load_scorer(path)
+
+
+def test_no_fold_is_judged_by_a_scorer_that_saw_one_of_its_questions() -> None:
+    pairs = _toy(60)
+    pairs += [
+        Pair(f"{pair.a} ({n})", f"{pair.b} [{n}]", 0.9, pair.same)
+        for n in range(9)
+        for pair in pairs
+    ]
+    chained = [Pair(pairs[n].b, f"Another question {n}?", 0.7, False) for n in range(60, 200)]
+    folds = list(held_out(pairs + chained, Fit(trees=2, forests=1), folds=3))
+    everything = pairs + chained
+    assert sorted(place for inside, _ in folds for place in inside) == list(range(len(everything)))
+    asked = [
+        {text for place in inside for text in (everything[place].a, everything[place].b)}
+        for inside, _ in folds
+    ]
+    for one, texts in enumerate(asked):
+        for other in asked[one + 1 :]:
+            assert not texts & other
+    scores = validated(everything, folds)
+    assert scores.shape == (len(everything),)
+    assert (scores <= 1).all()
