@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, RemoveMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_stream_writer
 from langgraph.runtime import get_runtime
@@ -136,11 +136,14 @@ class AgentNodes:
         if window is not None:
             check_length(state["messages"][-1], window)
         update: dict[str, Any] = {"provenance": None, "degraded": None, "audit": None}
+        again = asked_again(state["messages"])
+        messages = [message for message in state["messages"] if message is not again]
+        leave = [RemoveMessage(again.id)] if again is not None and again.id else []
         thread = thread_of(config)
-        if thread is not None and parts.memory.overflows(state["messages"]):
-            update["messages"] = parts.memory.settle(
-                state["messages"], thread=thread, tenant=context.tenant
-            )
+        if thread is not None and parts.memory.overflows(messages):
+            leave += parts.memory.settle(messages, thread=thread, tenant=context.tenant)
+        if leave:
+            update["messages"] = leave
         return update
 
     def _remembered(self, state: AgentState, config: RunnableConfig, parts: Parts) -> None:
@@ -197,6 +200,18 @@ class AgentNodes:
             repack=repack_with(parts.memory.counter, tools=packed.tools),
             tools=tools,
         )
+
+
+def asked_again(messages: Sequence[BaseMessage]) -> BaseMessage | None:
+    """The question nobody answered yet, when the latest message asks the very same once more.
+
+    Who got no answer in an outage asks again; the question doesn't stand twice in the prompt then.
+    """
+    if len(messages) < 2:
+        return None
+    earlier, latest = messages[-2:]
+    same = earlier.type == latest.type == "human" and earlier.content == latest.content
+    return earlier if same else None
 
 
 def check_length(message: BaseMessage, window: int) -> None:

@@ -107,6 +107,31 @@ def test_it_needs_an_agent_and_a_question(cli: Any) -> None:
     assert cli("ask", "--resume", "x", "assistant", "text").code == 2
 
 
+@pytest.mark.parametrize("agent", ["assistant", "creative"])
+def test_who_asks_again_after_an_outage_has_the_question_in_the_thread_once(
+    agent: str, simulator: ProviderSimulator, simulator_environ: dict[str, str]
+) -> None:
+    from allotrope.exceptions import AllProvidersFailedError
+    from allotrope.runtime import build_agent
+    from allotrope.settings import load_settings
+
+    settings = load_settings(environ=simulator_environ, env_file=None)
+    question = "Write a poem about Rome."
+    with build_agent(agent, settings=settings) as ready:
+        simulator.down("openai")
+        simulator.down("ollama")
+        for _ in range(2):
+            with pytest.raises(AllProvidersFailedError):
+                ready.ask(question, thread_id="kept")
+        simulator.up("ollama")
+        assert ready.ask(question, thread_id="kept").answer
+        kept = [message.type for message in ready.history("kept")]
+        assert kept == ["human", "ai"]
+        ready.ask(question, thread_id="kept")  # answered: now it is another turn
+        kept = [message.type for message in ready.history("kept")]
+        assert kept == ["human", "ai", "human", "ai"]
+
+
 async def test_a_kept_question_is_answered_later_by_coroutines_too(
     simulator: ProviderSimulator, simulator_environ: dict[str, str]
 ) -> None:
