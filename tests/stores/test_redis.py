@@ -4,8 +4,10 @@ import asyncio
 import gc
 import multiprocessing
 import os
+import shutil
 import signal
 import stat
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,31 @@ def _use(folder: str, key: str, barrier: object) -> None:
     client.incr(key)
     client.sadd("pids", client.info("server")["process_id"])
     client.close()
+
+
+@pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="no /proc here")
+def test_a_server_whose_folder_was_removed_ends_with_its_last_user() -> None:
+    folder = Path(tempfile.mkdtemp(prefix="alt-"))
+    first, second = EmbeddedServer(folder), EmbeddedServer(folder)
+    first.ensure()
+    second.ensure()
+    pid = first.pid()
+    assert pid is not None
+    shutil.rmtree(folder)
+    first.leave()
+    assert _runs(pid), "the second one uses it still"
+    second.leave()
+    deadline = time.monotonic() + 20
+    while _runs(pid) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not _runs(pid)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def test_many_processes_start_one_server_and_the_data_survive(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -92,6 +93,7 @@ class EmbeddedServer:
         self._thread_lock = threading.Lock()
         self._client_fd: int | None = None
         self._owner_pid = 0
+        self._server_pid: int | None = None
         self._last_start = float("-inf")
 
     @property
@@ -158,6 +160,10 @@ class EmbeddedServer:
         with self._thread_lock:
             if self._client_fd is None or self._owner_pid != os.getpid():
                 return
+            if not self.folder.is_dir():
+                self._end_orphan()
+                self._leave()
+                return
             with contextlib.suppress(StoreError, OSError), self._start_lock():
                 self._leave()
                 fd = os.open(self.folder / "clients.lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -195,7 +201,7 @@ class EmbeddedServer:
     def _join(self) -> None:
         fd = os.open(self.folder / "clients.lock", os.O_RDWR | os.O_CREAT, 0o600)
         _try_lock(fd, shared=True)
-        self._client_fd, self._owner_pid = fd, os.getpid()
+        self._client_fd, self._owner_pid, self._server_pid = fd, os.getpid(), self.pid()
         atexit.register(self.leave)
 
     def _leave(self) -> None:
@@ -203,6 +209,16 @@ class EmbeddedServer:
             os.close(self._client_fd)
             self._client_fd = None
             atexit.unregister(self.leave)
+
+    def _end_orphan(self) -> None:
+        """Ends a server whose folder somebody removed: nobody else could find it any more."""
+        if self._client_fd is None or not _try_lock(self._client_fd, shared=False):
+            return  # others that joined before use it still
+        with contextlib.suppress(OSError):
+            # the number may be another process's by now: only ours stands in the removed folder
+            where = os.readlink(f"/proc/{self._server_pid}/cwd")
+            if where.removesuffix(" (deleted)") == str(self.folder.resolve()):
+                os.kill(self._server_pid or 0, signal.SIGKILL)  # it has nowhere to save to
 
     def _start(self) -> None:
         """With the start lock held: runs the daemon unless one lives."""
