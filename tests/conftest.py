@@ -47,6 +47,19 @@ def _servers() -> Iterator[MakeServer]:
             shutil.rmtree(server.folder, ignore_errors=True)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _own_data_folder() -> Iterator[None]:
+    """What a test leaves to the default doesn't end up in the data folder of who runs the tests."""
+    before = os.environ.get("XDG_DATA_HOME")
+    with tempfile.TemporaryDirectory(prefix="alt-") as folder:
+        os.environ["XDG_DATA_HOME"] = folder
+        yield
+        if before is None:
+            del os.environ["XDG_DATA_HOME"]
+        else:
+            os.environ["XDG_DATA_HOME"] = before
+
+
 @pytest.fixture(autouse=True)
 def _own_logging() -> Iterator[None]:
     """What a command sets on our logger ends with the test that ran it."""
