@@ -73,28 +73,24 @@ def stats(as_json: Json = False) -> None:
     if as_json:
         print(json.dumps({"partitions": rows}, ensure_ascii=False))
         return
+    if not rows:
+        print("Nothing is cached here.")
+        return
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("tenant", "agent", "entries", "KiB", "hit rate", "exact", "semantic", "shadow")
-    for name in ("false", "saved tokens", "saved USD", "saved s"):
-        table.add_column(name, justify="right")
+    table = Table("tenant/agent", "answers", "hit rate", "hits", "saved")
     for row in rows:
         tokens = sum(sum(kinds.values()) for kinds in row["saved_tokens"].values())
         usd = row["saved_usd"]
+        rare = {"in shadow": row["shadow_hits"], "wrong": sum(row["false_hits"].values())}
+        hits = {**row["hits"], **{name: count for name, count in rare.items() if count}}
         table.add_row(
-            row["tenant"],
-            row["agent"] or "–",
-            str(row["entries"]),
-            f"{row['bytes'] / 1024:.0f}",
+            f"{row['tenant']}/{row['agent'] or '–'}",
+            f"{row['entries']:,}\n{row['bytes'] / 1024:,.0f} KiB",
             f"{row['hit_rate']:.0%}",
-            str(row["hits"]["exact"]),
-            str(row["hits"]["semantic"]),
-            str(row["shadow_hits"]),
-            str(sum(row["false_hits"].values())),
-            str(tokens),
-            "unknown" if usd is None else usd,
-            f"{row['saved_s']:.1f}",
+            "\n".join(f"{count:,} {name}" for name, count in hits.items()),
+            f"{tokens:,} tokens\n{'unknown' if usd is None else usd} USD\n{row['saved_s']:,.1f} s",
         )
     Console().print(table)
 
@@ -153,15 +149,21 @@ def show(
     if as_json:
         print(json.dumps({"entries": [entry.__dict__ for entry in listed]}, ensure_ascii=False))
         return
+    if not listed:
+        print("Nothing is cached here.")
+        return
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("key", "tenant", "agent", "model", "bytes", "created", "tags")
+    tags = Column("tags", overflow="fold")
+    table = Table("key", Column("tenant/agent", overflow="fold"), "created (UTC)", tags)
     for item in listed:
         table.add_row(
-            item.key[:12], item.tenant, item.agent or "–", item.model, str(item.bytes),
-            _when(item.created), " ".join(item.tags),
-        )  # fmt: skip
+            item.key[:12],
+            f"{item.tenant}/{item.agent or '–'}",
+            f"{_when(item.created)[:16].replace('T', ' ')}\n{item.bytes:,} bytes",
+            "\n".join(item.tags),
+        )
     Console().print(table)
 
 

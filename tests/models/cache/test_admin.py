@@ -156,12 +156,21 @@ def test_the_command_line(
     assert part["saved_usd"] is not None
     (entry,) = run("show")["entries"]  # type: ignore[misc]  # a list
     assert run("show", entry["key"][:6])["model"] == "o3"
-    assert CliRunner().invoke(app, ["cache", "stats"]).exit_code == 0
-    assert CliRunner().invoke(app, ["cache", "show"]).exit_code == 0
+    monkeypatch.setenv("COLUMNS", "80")  # a common terminal: nothing may be cut off
+    shown = CliRunner().invoke(app, ["cache", "stats"]).stdout
+    assert "default/helper" in shown
+    assert "2 exact" in shown
+    assert "…" not in shown
+    shown = CliRunner().invoke(app, ["cache", "show"]).stdout
+    assert entry["key"][:12] in shown
+    assert "run=r1" in shown
+    assert "…" not in shown
     assert run("report-wrong", "r1")["removed"] == ["exact"]
     assert run("invalidate", "--agent", "helper") == {"removed": 0}
     assert CliRunner().invoke(app, ["cache", "invalidate"]).exit_code != 0
     assert run("clear")["removed"] != 0
+    for command in ("stats", "show"):
+        assert CliRunner().invoke(app, ["cache", command]).stdout == "Nothing is cached here.\n"
 
 
 def test_calibrate_from_the_command_line(tmp_path: Path) -> None:
