@@ -132,7 +132,7 @@ def _vectors(words: tuple[str, ...]) -> Vector:
 
 @lru_cache(maxsize=50_000)
 def _vector(word: str) -> Vector:
-    table, rows = _table()
+    table, rows = word_vectors()
     row = table.get(word)
     if row is None and len(word) > 4:
         for ending, instead in _ENDINGS:
@@ -144,8 +144,8 @@ def _vector(word: str) -> Vector:
 
 
 @cache
-def _table() -> tuple[dict[str, int], npt.NDArray[np.int8]]:
-    """Word to row, and the vectors in steps of 1/127."""
+def word_vectors() -> tuple[dict[str, int], npt.NDArray[np.int8]]:
+    """Word to row, and the vectors in steps of 1/127; read once, by `score.load_scorer`."""
     with (
         files("allotrope.models.cache").joinpath("word_vectors.npz").open("rb") as file,
         np.load(file, allow_pickle=False) as data,

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from allotrope.exceptions import InputError
 from allotrope.models.cache.differences import Differences
 from allotrope.models.cache.features import FEATURES, LINEAR, Learned, features
+from allotrope.models.cache.meaning import word_vectors
 from allotrope.models.cache.parse import Question
 
 FORMAT = "allotrope-gate-4"
@@ -123,6 +124,7 @@ def load_scorer(path: Path | None = None) -> Scorer:
     Raises:
         InputError: The file is missing or no scorer of this version.
     """
+    word_vectors()  # from here on no file is read: the gate may run on an event loop
     try:
         text = (
             files("allotrope.models.cache").joinpath("gate.json").read_text(encoding="utf-8")

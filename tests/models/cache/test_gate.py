@@ -7,6 +7,7 @@ from allotrope.exceptions import InputError
 from allotrope.models.cache.calibrate import Pair, calibrate, held_out, validated
 from allotrope.models.cache.gate import SafetyGate, refusal
 from allotrope.models.cache.learners import Fit
+from allotrope.models.cache.meaning import word_vectors
 from allotrope.models.cache.parse import parse
 from allotrope.models.cache.score import load_scorer
 
@@ -103,6 +104,19 @@ def test_the_score_knows_a_paraphrase_from_a_neighbour() -> None:
     scorer = load_scorer()
     a, b = parse("How do I learn to swim?"), parse("How can I learn to swim?")
     assert scorer.score(a, b, 0.9) == pytest.approx(scorer.score(b, a, 0.9))
+
+
+def test_a_gate_that_was_loaded_reads_no_file_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    word_vectors.cache_clear()
+    gate = SafetyGate(load_scorer())
+
+    def blocked(*_: object, **__: object) -> None:
+        raise AssertionError("this would block the event loop")
+
+    monkeypatch.setattr("builtins.open", blocked)
+    monkeypatch.setattr("io.open", blocked)
+    monkeypatch.setattr(np, "load", blocked)
+    assert gate.admits("How do I learn to paint?", "How can I learn to paint?", 0.98)
 
 
 def _toy(count: int) -> list[Pair]:
