@@ -79,7 +79,9 @@ def meaning(
     centre = _cosine(sum_a, sum_b)
     every = _vectors(tuple(dict.fromkeys(a.words))) @ _vectors(tuple(dict.fromkeys(b.words))).T
     found = [
-        *sorted((match_a @ rare_a / rare_a.sum(), match_b @ rare_b / rare_b.sum())),
+        *sorted(
+            (match_a @ rare_a / (rare_a.sum() + 1e-9), match_b @ rare_b / (rare_b.sum() + 1e-9))
+        ),
         *sorted((match_a.min(), match_b.min())),
         *sorted((gaps_a.max(), gaps_b.max())),
         *sorted((gaps_a.sum(), gaps_b.sum())),

@@ -122,6 +122,7 @@ class EmbeddedServer:
             self._make_folder()
             with self._start_lock():
                 self._start()
+                self._server_pid = self.pid()
                 if self._client_fd is None:
                     self._join()
 
@@ -201,7 +202,7 @@ class EmbeddedServer:
     def _join(self) -> None:
         fd = os.open(self.folder / "clients.lock", os.O_RDWR | os.O_CREAT, 0o600)
         _try_lock(fd, shared=True)
-        self._client_fd, self._owner_pid, self._server_pid = fd, os.getpid(), self.pid()
+        self._client_fd, self._owner_pid = fd, os.getpid()
         atexit.register(self.leave)
 
     def _leave(self) -> None:
