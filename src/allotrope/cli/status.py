@@ -68,7 +68,7 @@ def table_of(found: dict[str, Any]) -> "RenderableType":
 
     table = Table(box=None, pad_edge=False)
     for title in ("circuit", "state", "calls", "failed", "next probe", "last error"):
-        table.add_column(title)
+        table.add_column(title, overflow="fold")
     for row in found["circuits"]:
         colour = COLOURS[row["state"]]
         last = row["errors"][0] if row["errors"] else None
