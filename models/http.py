@@ -1,9 +1,9 @@
 """HTTP clients that survive more than one event loop."""
 
 import asyncio
-import contextlib
 import ssl
-from collections.abc import AsyncGenerator
+import weakref
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from weakref import WeakKeyDictionary
@@ -82,12 +82,21 @@ def sync_client(timeout: httpx2.Timeout) -> httpx2.Client:
         timeout: Seconds to connect, read and write.
     """
     limits = httpx2.Limits(max_connections=1000, max_keepalive_connections=100)
-    return _SelfClosing(verify=tls(), limits=limits, timeout=timeout, follow_redirects=True)
+    client = httpx2.Client(verify=tls(), limits=limits, timeout=timeout, follow_redirects=True)
+    # not client.close: what closes must not hold the client, or it would never be let go
+    for transport in (client._transport, *client._mounts.values()):
+        if transport is not None:
+            close_with(client, transport.close)
+    return client
 
 
-class _SelfClosing(httpx2.Client):
-    """Closes its connections when nobody holds it any more, as OpenAI's own default client does."""
+def close_with(holder: object, close: Callable[[], None]) -> None:
+    """Closes what nobody closes explicitly once its holder is gone, also out of a cycle.
 
-    def __del__(self) -> None:
-        with contextlib.suppress(Exception):
-            self.close()
+    A `__del__` isn't enough: in a cycle the collector may take the sockets before it.
+
+    Args:
+        holder: Whose end is waited for.
+        close: Closes; it must not hold the holder.
+    """
+    weakref.finalize(holder, close).atexit = False

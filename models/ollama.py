@@ -8,7 +8,7 @@ from langchain_ollama import ChatOllama
 
 from allotrope.models.cache.chat import CachingChatModel
 from allotrope.models.guarded import GuardedChatModel
-from allotrope.models.http import tls
+from allotrope.models.http import close_with, tls
 from allotrope.settings.sections import OllamaSettings
 
 OPENAI_ONLY = frozenset(
@@ -85,4 +85,6 @@ def build_ollama(settings: OllamaSettings, **arguments: Any) -> OllamaChat:
         "client_kwargs": {"timeout": timeout, "verify": tls()},
         "profile": {"max_input_tokens": settings.num_ctx, "tool_calling": True},
     }
-    return OllamaChat(**{**given, **arguments})
+    model = OllamaChat(**{**given, **arguments})
+    close_with(model._client, model._client._client.close)
+    return model

@@ -3,11 +3,13 @@
 import asyncio
 import gc
 import warnings
+from typing import Any
 
 import httpx2
 import pytest
 
 from allotrope.models.http import sync_client
+from allotrope.models.ollama import build_ollama
 from allotrope.models.openai import build_openai
 from allotrope.settings import Settings
 from allotrope.testing import ProviderSimulator
@@ -23,6 +25,25 @@ def test_a_model_survives_its_event_loop(
             assert asyncio.run(model.ainvoke(f"hi {number}")).content == f"Echo: hi {number}"
             gc.collect()
     assert len(simulator.requests) == 3
+
+
+@pytest.mark.parametrize("provider", ["openai", "ollama"])
+def test_a_model_that_nobody_holds_leaves_no_connection_even_out_of_a_cycle(
+    provider: str, simulator: ProviderSimulator, simulator_settings: Settings
+) -> None:
+    model: Any
+    if provider == "openai":
+        model = build_openai(simulator_settings.openai)
+    else:
+        model = build_ollama(simulator_settings.ollama)
+    assert model.invoke("hi").content == "Echo: hi"
+    cycle: list[Any] = [model]
+    cycle.append(cycle)
+    del model, cycle
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        gc.collect()
+    assert not [str(one.message) for one in warned]
 
 
 def test_a_sync_client_closes_its_connections_when_it_is_collected(
