@@ -7,7 +7,7 @@ out, the next 48 principal components are kept, brought to unit length and round
 python benchmarks/_word_vectors.py vocabulary.txt words.npz
 
 `vocabulary.txt` is the model's `vocab.txt`, `words.npz` has the arrays `texts` and `vectors`, like
-the benchmark's own vectors; `allotrope.models.cache.factory.open_embeddings` makes them.
+the vectors of `benchmarks/cache.py`, made by any implementation of that model.
 """
 
 import re

@@ -25,9 +25,8 @@ from langchain_core.outputs import ChatGeneration
 from allotrope.models.cache import AnswerCache, RedisCache, open_answers, open_semantic
 from allotrope.models.cache.answers import Call
 from allotrope.models.cache.calibrate import Pair, held_out, precision_at, thresholds, validated
-from allotrope.models.cache.gate import SafetyGate, refusal
+from allotrope.models.cache.gate import SafetyGate
 from allotrope.models.cache.mirror import Mirror, unit
-from allotrope.models.cache.parse import parse
 from allotrope.models.cache.policy import Request
 from allotrope.models.cache.score import Scorer, load_scorer
 from allotrope.models.openai import OpenAIChat, build_openai
@@ -280,12 +279,7 @@ def read_pairs(data: Path, vectors: Path) -> tuple[list[Pair], dict[str, Any]]:
 
 def shipped_scores(pairs: list[Pair]) -> Any:
     """The shipped gate's scores; -1 where a hard rule refuses."""
-    from allotrope.models.cache.calibrate import table as features_of
-
-    scorer = load_scorer()
-    scores = scorer.scores(features_of(pairs, scorer.learned))
-    scores[[refusal(parse(p.a), parse(p.b)) is not None for p in pairs]] = -1.0
-    return scores
+    return validated(pairs, [(np.arange(len(pairs)), load_scorer())])
 
 
 def stream_of_questions(
@@ -297,23 +291,21 @@ def stream_of_questions(
     never saw it. A hit on another question than the partner has no label: it is counted apart.
     """
     labels = np.array([float(pair.same) for pair in pairs])
-    scorer_of = {place: scorer for inside, scorer in folds for place in inside.tolist()}
     rows: list[list[object]] = []
     for name, reached in {"cosine ≥ 0.90": None, **thresholds(scores, labels)}.items():
-        gates = {
-            id(scorer): SafetyGate(replace(scorer, thresholds={"strict": reached or 1.0}))
-            for _, scorer in folds
-        }
+        gate_of: dict[int, SafetyGate] = {}
+        for inside, scorer in folds if reached is not None else ():
+            gate = SafetyGate(replace(scorer, thresholds={"strict": reached}))
+            gate_of |= dict.fromkeys(inside.tolist(), gate)
         mirror = Mirror(limit=len(pairs) + 1)
         right = false = other = 0
         for number, pair in enumerate(pairs):
             mirror.add(str(number), pair.a, unit(vectors[pair.a]))  # type: ignore[arg-type]  # never zero
-            gate = gates[id(scorer_of[number])]
             for candidate in mirror.search(unit(vectors[pair.b]), 5):  # type: ignore[arg-type]  # as above
                 if candidate.question == pair.b or not (
                     candidate.cosine >= PLAIN
                     if reached is None
-                    else gate.admits(pair.b, candidate.question, candidate.cosine)
+                    else gate_of[number].admits(pair.b, candidate.question, candidate.cosine)
                 ):
                     continue
                 if candidate.question != pair.a:

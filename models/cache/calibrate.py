@@ -2,12 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from allotrope.models.cache.features import FEATURES, LINEAR, Learned, features
+from allotrope.models.cache.features import FEATURES, LINEAR, Learned, apart, features
 from allotrope.models.cache.gate import refusal
 from allotrope.models.cache.learners import Fit, Labels, Rows, boost, logistic
 from allotrope.models.cache.meaning import meaning
@@ -100,24 +100,21 @@ def _encoded(pairs: Sequence[Pair], labels: Labels, how: Fit) -> tuple[Learned, 
     rng = np.random.default_rng(how.seed)
     part = rng.integers(0, 5, len(pairs))
     rarity = word_rarity(pairs)
-    apart = _apart(pairs, rarity)
+    aside = _apart(pairs, rarity)
     rows = np.empty((len(pairs), len(FEATURES)))
     for number in range(5):
         inside, outside = np.flatnonzero(part == number), np.flatnonzero(part != number)
         weights = word_weights([pairs[i] for i in outside.tolist()])
-        slope = logistic(apart[outside], labels[outside], how.ridge)
+        slope = logistic(aside[outside], labels[outside], how.ridge)
         learned = Learned(weights, rarity, slope)
         rows[inside] = table([pairs[i] for i in inside.tolist()], learned)
-    return Learned(word_weights(pairs), rarity, logistic(apart, labels, how.ridge)), rows
+    return Learned(word_weights(pairs), rarity, logistic(aside, labels, how.ridge)), rows
 
 
 def _apart(pairs: Sequence[Pair], rarity: Mapping[str, float]) -> Rows:
     """The cosine of each pair and the direction of what it differs in."""
     return np.array(
-        [
-            np.append(10 * p.cosine, meaning(parse(p.a), parse(p.b), p.cosine, rarity)[1])
-            for p in pairs
-        ]
+        [apart(p.cosine, meaning(parse(p.a), parse(p.b), p.cosine, rarity)[1]) for p in pairs]
     )
 
 
@@ -221,7 +218,4 @@ def calibrate(pairs: Sequence[Pair], how: Fit | None = None, *, folds: int = 5) 
         },
         "refused_same": round(float((labels * (scores < 0)).sum() / max(1, labels.sum())), 4),
     }
-    return Scorer(
-        scorer.base, scorer.split, scorer.cut, scorer.leaf, scorer.linear, scorer.learned,
-        thresholds(scores, labels), measured,
-    )  # fmt: skip
+    return replace(scorer, thresholds=thresholds(scores, labels), measured=measured)

@@ -46,7 +46,7 @@ class Learned:
         weights: What a differing word says, in log-odds; of unknown words under `""`.
         rarity: Inverse document frequency of stems; of unknown ones under `""`.
         slope: Log-odds by the cosine and by what the questions differ in: an intercept, the cosine,
-            and the direction of `meaning.meaning`. Empty where it isn't fitted yet.
+            and the direction of `meaning.meaning`.
     """
 
     weights: Words
@@ -135,18 +135,21 @@ def features(
             ("quora" in a.words) + ("quora" in b.words),
             *_by_distance(a, b, cosine, rarity),
             *near,
-            difference(cosine, direction, learned.slope),
+            _difference(apart(cosine, direction), learned.slope),
             *phrasing(a, b, rarity, matched),
         ],
         dtype=np.float64,
     )  # fmt: skip
 
 
-def difference(
-    cosine: float, direction: npt.NDArray[np.float64], slope: npt.NDArray[np.float64]
-) -> float:
+def apart(cosine: float, direction: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """What `Learned.slope` weighs: the cosine, scaled to lie among the rest, and the direction."""
+    return np.append(10 * cosine, direction)
+
+
+def _difference(apart: npt.NDArray[np.float64], slope: npt.NDArray[np.float64]) -> float:
     """Log-odds of `same` by the cosine and by what the questions differ in."""
-    return float(slope[0] + 10 * slope[1] * cosine + slope[2:] @ direction) if slope.size else 0.0
+    return float(slope[0] + slope[1:] @ apart)
 
 
 def _jaccard(a: Set[Any], b: Set[Any]) -> float:

@@ -213,13 +213,14 @@ class EmbeddedServer:
 
     def _end_orphan(self) -> None:
         """Ends a server whose folder somebody removed: nobody else could find it any more."""
-        if self._client_fd is None or not _try_lock(self._client_fd, shared=False):
-            return  # others that joined before use it still
+        pid = self._server_pid
+        if pid is None or self._client_fd is None or not _try_lock(self._client_fd, shared=False):
+            return  # unknown, or others that joined before use it still
         with contextlib.suppress(OSError):
             # the number may be another process's by now: only ours stands in the removed folder
-            where = os.readlink(f"/proc/{self._server_pid}/cwd")
+            where = os.readlink(f"/proc/{pid}/cwd")
             if where.removesuffix(" (deleted)") == str(self.folder.resolve()):
-                os.kill(self._server_pid or 0, signal.SIGKILL)  # it has nowhere to save to
+                os.kill(pid, signal.SIGKILL)  # it has nowhere to save to
 
     def _start(self) -> None:
         """With the start lock held: runs the daemon unless one lives."""
