@@ -62,6 +62,7 @@ def budget_of(
         cap: Most tokens of conversation, where the run or profile sets one.
 
     Raises:
+        InputError: The cap is too small for any conversation.
         SettingsError: There is no room; the message shows the sum.
     """
     window, output, thinks = window_of(model)

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from allotrope.exceptions import SettingsError
+from allotrope.exceptions import InputError, SettingsError
 
 SMALLEST = 128
 """Below this many tokens no conversation is possible."""
@@ -68,8 +68,14 @@ def context_budget(
         cap: Most tokens of conversation.
 
     Raises:
+        InputError: The cap is below 128 tokens.
         SettingsError: Less than 128 tokens are left; the message shows the sum.
     """
+    if cap is not None and cap < SMALLEST:
+        raise InputError(
+            f"A conversation can't do with {cap} tokens; {SMALLEST} is the least.",
+            hint="Raise `budget_tokens` of the run, or `max_context_tokens` of the profile.",
+        )
     budget = ContextBudget(
         window=window,
         output=output,

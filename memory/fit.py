@@ -91,9 +91,9 @@ def fit(
 def too_long(*, needed: int, budget: int) -> InputTooLongError:
     """The refusal when what must be in can't be."""
     return InputTooLongError(
-        f"System prompt and your message need {needed} tokens, but the model's window leaves"
-        f" {budget}.",
-        hint="Shorten the message, or use a model with a larger window.",
+        f"System prompt and your message need {needed} tokens, but there is room for {budget}.",
+        hint="Shorten the message, raise `budget_tokens` where it is set, or use a model with a"
+        " larger window.",
     )
 
 

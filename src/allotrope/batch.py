@@ -76,6 +76,20 @@ def read_items(path: Path) -> Iterator[Item]:
         raise InputError(f"{path} isn't valid UTF-8 (byte {exc.start}).") from exc
 
 
+def check_apart(source: Path, out: Path) -> None:
+    """Refuses an output that is the input, whatever its spelling: answers would be appended to it.
+
+    Raises:
+        InputError: Both are one file.
+    """
+    try:
+        same = source.samefile(out)
+    except OSError:  # one of them isn't there (yet)
+        same = source.resolve() == out.resolve()
+    if same:
+        raise InputError(f"{out} is the input too.", hint="Name another file for the answers.")
+
+
 def _item(path: Path, number: int, line: str) -> Item:
     try:
         given = json.loads(line)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from allotrope.agents import registry
+from allotrope.exceptions import InputError
 from allotrope.runtime import Agent
 from allotrope.settings import Settings
 from allotrope.testing import ProviderSimulator, Reply, ToolCall
@@ -52,6 +53,15 @@ def test_the_coder_asks_and_the_next_text_answers(agent, simulator: ProviderSimu
     reply = coder.ask("yes", thread_id="t1")
     assert reply.answer.startswith("The tests pass (1 passed")
     assert (reply.provider, reply.model) == ("openai", "o3-2025-04-16")
+
+
+def test_a_limit_that_leaves_no_room_is_named(agent, simulator: ProviderSimulator) -> None:
+    with pytest.raises(InputError) as raised:
+        agent("assistant").ask("Are you there?", context={"budget_tokens": 5})
+    assert "5 tokens" in str(raised.value)
+    assert "budget_tokens" in str(raised.value)
+    assert "window" not in str(raised.value)
+    assert simulator.requests == []
 
 
 def test_the_coder_asks_in_a_stream_too(agent, simulator: ProviderSimulator) -> None:

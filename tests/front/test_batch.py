@@ -22,6 +22,24 @@ def write(path: Path, *items: object) -> Path:
     return path
 
 
+@pytest.mark.parametrize("way", ["same", "link", "other spelling"])
+def test_the_output_is_never_the_input(cli, tmp_path: Path, way: str) -> None:
+    source = write(tmp_path / "in.jsonl", {"text": "one"})
+    before = source.read_bytes()
+    out = {
+        "same": source,
+        "link": tmp_path / "out.jsonl",
+        "other spelling": tmp_path / "." / "x" / ".." / "in.jsonl",
+    }[way]
+    (tmp_path / "x").mkdir()
+    if way == "link":
+        out.symlink_to(source)
+    ran = cli("batch", "assistant", str(source), str(out))
+    assert ran.code == 2
+    assert "is the input too" in ran.err
+    assert source.read_bytes() == before
+
+
 def test_every_item_gets_its_line(cli, simulator: ProviderSimulator, tmp_path: Path) -> None:
     source = write(tmp_path / "in", {"id": "a", "text": "one"}, "two", {"text": "three"})
     out = tmp_path / "out"

@@ -136,7 +136,7 @@ async def test_what_can_never_fit_is_refused(run: Run, simulator: ProviderSimula
         system_prompt="rule " * 500,
         middleware=[MemoryMiddleware(budget_tokens=300)],
     )
-    with pytest.raises(InputTooLongError):
+    with pytest.raises(InputTooLongError, match=r"room for 300.*budget_tokens"):
         await run(agent, [HumanMessage("hi")])
     assert simulator.requests == []
 

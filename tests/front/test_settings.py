@@ -1,11 +1,15 @@
 """Where settings come from, and what a malformed one says."""
 
+import re
+from collections.abc import Iterator
+from functools import reduce
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from allotrope.exceptions import SettingsError
-from allotrope.settings import load_settings
+from allotrope.settings import Settings, load_settings
 
 
 def load(tmp_path: Path, dotenv: str = "", **environ: str):  # type: ignore[no-untyped-def] # the fixture of this file
@@ -59,6 +63,35 @@ def test_prod_embeds_nothing_unless_asked(tmp_path: Path) -> None:
     asked = load(tmp_path, ALLOTROPE_ENV="prod", ALLOTROPE_EMBEDDED__ENABLED="true")
     assert asked.embedded.enabled
     assert not asked.redis.embedded
+
+
+def _null_means_something(section: type[BaseModel], *path: str) -> Iterator[tuple[str, ...]]:
+    for name, field in section.model_fields.items():
+        if isinstance(field.default, BaseModel):
+            yield from _null_means_something(type(field.default), *path, name)
+        elif re.search(r"\bnull\b", field.description or ""):
+            yield (*path, name)
+
+
+@pytest.mark.parametrize("path", list(_null_means_something(Settings)), ids="__".join)
+@pytest.mark.parametrize("source", ["environment", ".env"])
+def test_null_is_taken_where_the_description_gives_it_a_meaning(
+    tmp_path: Path, path: tuple[str, ...], source: str
+) -> None:
+    name = f"ALLOTROPE_{'__'.join(path).upper()}"
+    settings = (
+        load(tmp_path, **{name: "null"})
+        if source == "environment"
+        else load(tmp_path, f"{name}=null\n")
+    )
+    assert reduce(getattr, path, settings) is None
+
+
+def test_the_docs_name_settings_that_can_be_null() -> None:
+    assert {"__".join(path) for path in _null_means_something(Settings)} >= {
+        "resilience__overdue_share",
+        "serve__requests_per_minute",
+    }
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def test_a_long_tool_result_of_the_open_run_is_shortened_not_lost() -> None:
 
 
 def test_an_impossible_budget_is_refused_with_the_sum() -> None:
-    with pytest.raises(InputTooLongError, match="window leaves 20"):
+    with pytest.raises(InputTooLongError, match="room for 20"):
         fit([SystemMessage("word " * 100), HumanMessage("hi")], budget=20)
 
 

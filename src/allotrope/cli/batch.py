@@ -38,9 +38,10 @@ def batch(
     from allotrope.agents.registry import find
 
     find(agent)
-    from allotrope.batch import read_items
+    from allotrope.batch import check_apart, read_items
 
     cap = _usd(max_cost)
+    check_apart(source, out)
     items = list(read_items(source))
     tally = asyncio.run(_run(agent, items, out, at_once=at_once, cap=cap))
     if as_json:

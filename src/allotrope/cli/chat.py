@@ -106,12 +106,14 @@ def _turn(
     if waiting:
         waiting.start()
     reply = {}
+    printed = False
     try:
         for event in agent.stream(text, thread_id=thread_id, context=context):
             if event["type"] in {"token", "restart"} and waiting:
                 waiting.stop()
                 waiting = None
             if event["type"] == "token":
+                printed = True
                 console.print(event["text"], end="", markup=False, soft_wrap=True)
             elif event["type"] == "restart":
                 console.print(f"\n[dim]{event.get('reason', 'broken off')}; starting again[/dim]")
@@ -129,5 +131,6 @@ def _turn(
     finally:
         if waiting:
             waiting.stop()
-    console.print()
+    # a question of the agent's own, or an answer from a tool, comes whole and not in tokens
+    console.print("" if printed else reply.get("answer", ""), markup=False)
     console.print(origin(reply), style="dim", markup=False)

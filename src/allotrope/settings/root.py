@@ -215,7 +215,9 @@ def _usual(environ: Mapping[str, str]) -> _Found:
 
 
 def _decode(path: tuple[str, ...], value: str) -> Any:
-    """A value that starts like JSON is JSON; everything else stays text for pydantic."""
+    """What looks like a list, an object or null is JSON; the rest stays text for pydantic."""
+    if value.strip() == "null":
+        return None
     if value[:1] in "[{":
         import json
 

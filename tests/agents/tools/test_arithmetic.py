@@ -102,6 +102,13 @@ def test_refuses(attack):
     assert time.process_time() - started < 2
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("several", ["10; 20+5", "10\n20+5", "10 # + 5", "10;", "1 + 2 # 3"])
+def test_what_is_not_one_expression_gets_no_answer(several):
+    with pytest.raises(InputError, match="is no arithmetic"):
+        evaluate(several)
+
+
 @given(st.fractions(max_denominator=10**6), st.fractions(max_denominator=10**6))
 def test_agrees_with_fractions(a, b):
     assert evaluate(f"({a}) + ({b})").value == a + b
