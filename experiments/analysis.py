@@ -1,56 +1,21 @@
 """From a run's results to a verdict: estimates, tests, guard-rails and warnings. No I/O."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from allotrope.experiments.decision import Comparison, Estimate, decide
 from allotrope.experiments.definition import Experiment, GuardRail, Metric
 from allotrope.experiments.evaluator import JUDGE
 from allotrope.experiments.judge import Judgement, agreement
+from allotrope.experiments.outcome import OF_ANSWERS
 from allotrope.experiments.results import Result, Run
 from allotrope.experiments.sequential import Betting, Interval, log_wealth, normal_mixture
 from allotrope.experiments.statistics import holm, mean_interval, paired_test
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A metric of a variant.
-
-    Args:
-        mean: Over items (repeats averaged first).
-        low: Lower end of the interval.
-        high: Upper end.
-        n: Items.
-    """
-
-    mean: float
-    low: float
-    high: float
-    n: int
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A variant against the control on one metric.
-
-    Args:
-        metric: The metric.
-        variant: The variant.
-        fixed: The paired test for one look at a complete run.
-        always: The always-valid interval, for looking on the way.
-        p_fixed: Holm-corrected over the variants.
-        p_always: Holm-corrected over the variants.
-    """
-
-    metric: str
-    variant: str
-    fixed: Interval
-    always: Interval
-    p_fixed: float
-    p_always: float
 
 
 @dataclass(frozen=True)
@@ -101,25 +66,36 @@ def _switched(result: Result) -> bool:
     return bool(result.outcome.provenance.get("switched"))
 
 
-def ordered_pairs(
-    order: Sequence[str], variant: Mapping[str, float], control: Mapping[str, float]
-) -> tuple[list[float], list[float]]:
-    """Scores of the items that both have, up to the first item that one of them lacks.
+def answered_items(run: Run, variants: Sequence[str], *, repeats: int) -> list[str]:
+    """The items whose answers are all there, in planned order, up to the first that lacks one.
 
     Taking items as they finish would favour quick ones; the planned order doesn't.
 
     Args:
-        order: Ids of the items as planned.
+        run: The results.
+        variants: Which variants must have answered.
+        repeats: Answers per item.
+    """
+    found = []
+    for item in run.header.get("items", []):
+        if not all((item, v, n) in run.results for v in variants for n in range(repeats)):
+            break
+        found.append(item)
+    return found
+
+
+def ordered_pairs(
+    order: Sequence[str], variant: Mapping[str, float], control: Mapping[str, float]
+) -> tuple[list[float], list[float]]:
+    """Scores of the items that both have; a failed answer has no cost, and its item no pair.
+
+    Args:
+        order: From `answered_items`.
         variant: Item to score.
         control: Item to score.
     """
-    a, b = [], []
-    for item in order:
-        if item not in variant or item not in control:
-            break
-        a.append(variant[item])
-        b.append(control[item])
-    return a, b
+    both = [item for item in order if item in variant and item in control]
+    return [variant[item] for item in both], [control[item] for item in both]
 
 
 def breached(
@@ -201,8 +177,8 @@ def analyse(experiment: Experiment, run: Run) -> Analysis:
         estimates[name] = {
             v: _estimate(list(s.values()), experiment, metric) for v, s in scores.items()
         }
-        comparisons += _compare(experiment, metric, scores, order, others)
-        missing = sum(1 for r in run.results.values() if name not in r.scores)
+        comparisons += _compare(experiment, metric, scores, run, others)
+        missing = sum(_lacks(r, name) for r in run.results.values())
         if missing and name not in judged and name in {m.name for m in experiment.metrics}:
             warnings.append(f"{name} is missing for {missing} of {len(run.results)} answers.")
 
@@ -225,10 +201,21 @@ def analyse(experiment: Experiment, run: Run) -> Analysis:
             complete = False
     pairs = sum(all((i, v, 0) in run.results for v in running) for i in order)
     warnings += _warnings(run, complete, planned, stopped)
-    winner, verdict = _decide(experiment, comparisons, complete, pairs, stopped)
+    # A run that may end early was looked at on the way, whether it did or not.
+    final = complete and not experiment.stop.early
+    winner, verdict = decide(
+        experiment, comparisons, estimates,
+        final=final, units=pairs, called="items", stopped=stopped,
+    )  # fmt: skip
     return Analysis(
         estimates, comparisons, complete, pairs, winner, verdict, warnings, stopped, judged
     )  # fmt: skip
+
+
+def _lacks(result: Result, metric: str) -> bool:
+    """Whether a metric is missing that should be there; a failed answer has no price or time."""
+    failed = result.outcome.error is not None and metric in OF_ANSWERS
+    return metric not in result.scores and not failed
 
 
 def _judges(metric: Metric) -> bool:
@@ -245,11 +232,13 @@ def _compare(
     experiment: Experiment,
     metric: Metric,
     scores: Mapping[str, Mapping[str, float]],
-    order: Sequence[str],
+    run: Run,
     others: Sequence[str],
 ) -> list[Comparison]:
     alpha = experiment.stop.alpha
     control = scores[experiment.control_name]
+    repeats = experiment.dataset.repeats if experiment.dataset else 1
+    order = run.header.get("items", [])
     rows = []
     for name in others:
         judged_only = {i: control.get(i, 0.5) for i in scores[name]} if metric.scorer else control
@@ -258,7 +247,8 @@ def _compare(
         fixed = paired_test(
             [scores[name][i] for i in both], [base[i] for i in both], confidence=1 - alpha
         )
-        a, b = ordered_pairs(order, scores[name], base)
+        pair = (name, experiment.control_name)
+        a, b = ordered_pairs(answered_items(run, pair, repeats=repeats), scores[name], base)
         rows.append((name, fixed, always_valid(metric, a, b, alpha=alpha)))
     p_fixed = holm([fixed.p_value for _, fixed, _ in rows])
     p_always = holm([always.p_value for _, _, always in rows])
@@ -322,6 +312,11 @@ def _warnings(
     unknown = sum(result.outcome.cost_usd is None for result in run.results.values())
     if unknown:
         warnings.append(f"{unknown} answers have no known price; the cost leaves them out.")
+    failed = Counter(r.variant for r in run.results.values() if r.outcome.error is not None)
+    warnings += [
+        f"{n} answers of {name} failed; cost, latency and tokens leave them out."
+        for name, n in failed.items()
+    ]
     models = {
         f"{r.outcome.provenance.get('provider', '?')}/{r.outcome.provenance.get('model', '?')}"
         for r in run.results.values()
@@ -341,38 +336,3 @@ def _warnings(
     if cached:
         warnings.append(f"{cached} answers came from the cache; their latency is no model's.")
     return warnings
-
-
-def _decide(
-    experiment: Experiment,
-    comparisons: Sequence[Comparison],
-    complete: bool,
-    pairs: int,
-    stopped: Mapping[str, str],
-) -> tuple[str | None, str]:
-    stop, metric = experiment.stop, experiment.primary
-    rows = [c for c in comparisons if c.metric == metric.name and c.variant not in stopped]
-    control = experiment.control_name
-    if not rows:
-        return None, f"Every variant was stopped; {control} stays."
-    if pairs < stop.min_units:
-        return None, f"{pairs} items are too few to judge; the file asks for {stop.min_units}."
-    better: list[Comparison] = []
-    worse: list[Comparison] = []
-    for row in rows:
-        # A run that ended early was looked at on the way, so only the always-valid test counts.
-        p = row.p_fixed if complete else row.p_always
-        if p <= stop.alpha:
-            (better if row.fixed.estimate * metric.sign > 0 else worse).append(row)
-    if better:
-        best = max(better, key=lambda row: row.fixed.estimate * metric.sign)
-        p = best.p_fixed if complete else best.p_always
-        return best.variant, (
-            f"{best.variant} is better than {control} on {metric.name}: "
-            f"{best.fixed.estimate:+.4g} (p = {p:.2g}, corrected for {len(rows)} comparisons)."
-        )
-    if len(worse) == len(rows):
-        return None, f"{control} stays: every variant is worse on {metric.name}."
-    return None, (
-        f"No variant is shown to be better than {control} on {metric.name}; {control} stays."
-    )

@@ -128,6 +128,9 @@ class StopRule(Part):
         max_units: Items or units (per variant) after which it ends without a winner.
         max_cost_usd: Spend at which it ends, in USD.
         early: Whether an offline run ends as soon as the primary metric is decided.
+        max_error_increase: How much more of a winner's answers may fail than of the control's, as a
+            difference of shares. It counts where failed answers stand in no value of the primary
+            metric (cost, latency, tokens, feedback).
     """
 
     alpha: float = Field(default=0.05, gt=0, lt=0.5)
@@ -137,6 +140,7 @@ class StopRule(Part):
     max_units: int | None = Field(default=None, ge=2)
     max_cost_usd: float | None = Field(default=None, gt=0)
     early: bool = False
+    max_error_increase: float = Field(default=0.01, ge=0, le=1)
 
     @model_validator(mode="after")
     def _most(self) -> Self:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Literal
 
 from allotrope.experiments.dataset import Item
+from allotrope.experiments.outcome import Outcome
 from allotrope.experiments.statistics import kappa
 
 Verdict = Literal["first", "second", "tie"]
@@ -104,6 +105,24 @@ class PairwiseJudge:
             f"<answer_a>\n{_data(first)}\n</answer_a>\n<answer_b>\n{_data(second)}\n</answer_b>\n"
             "End with exactly one of [[A]], [[B]] or [[TIE]]."
         )
+
+
+def by_failure(variant: Outcome, control: Outcome) -> Judgement | None:
+    """The judgement that no model is needed for: a failed answer loses; None where both answered.
+
+    Args:
+        variant: The variant's answer.
+        control: The control's.
+    """
+    lost = (variant.error is not None, control.error is not None)
+    if lost == (False, False):
+        return None
+    score, verdict = {
+        (True, True): (0.5, "tie"),
+        (True, False): (0.0, "control"),
+        (False, True): (1.0, "variant"),
+    }[lost]
+    return Judgement(score, verdict, verdict)
 
 
 def _said(reply: "Said | str") -> Said:

@@ -32,12 +32,14 @@ class Choice:
         experiment: The experiment it takes part in, if any.
         unit: The unit's id there.
         variant: The variant's name there.
+        key: What the ledger calls the experiment's present round.
     """
 
     context: Mapping[str, Any] = field(default_factory=dict)
     experiment: str | None = None
     unit: str = ""
     variant: str = ""
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,8 @@ class OnlineExperiments:
             if given is not variant:
                 context.pop("variant")
                 return Choice(context)
-            return Choice(context, experiment.name, unit, variant.name)
+            key = state.key(experiment.name)
+            return Choice(context, experiment.name, unit, variant.name, key)
         return Choice()
 
     def expose(self, choice: Choice, *, run_id: str) -> None:
@@ -114,15 +117,14 @@ class OnlineExperiments:
         """
         if choice.experiment is None:
             return
-        place = (choice.experiment, choice.unit)
+        key = choice.key or choice.experiment
+        place = (key, choice.unit)
         if place in self._seen:
             return
         try:
             with self._lock:
                 self._ledger = self._ledger or self._open_ledger()
-            self._ledger.record_exposure(
-                choice.experiment, choice.unit, choice.variant, run_id=run_id
-            )
+            self._ledger.record_exposure(key, choice.unit, choice.variant, run_id=run_id)
         except Exception as exc:  # noqa: BLE001 # whatever fails, the run and the exposure go on
             logger.warning("the ledger refused an exposure (%s); kept aside", type(exc).__name__)
             self._keep_aside(choice, run_id)
@@ -141,7 +143,7 @@ class OnlineExperiments:
         assert choice.experiment is not None
         fact = {
             "unit": choice.unit, "variant": choice.variant, "run": run_id,
-            "at": datetime.now(UTC).isoformat(),
+            "at": datetime.now(UTC).isoformat(), "experiment": choice.key or choice.experiment,
         }  # fmt: skip
         try:
             aside.keep(self._store.folder / choice.experiment, fact)
@@ -255,14 +257,14 @@ def enforce(experiment: Experiment, run: Run, store: ExperimentStore) -> list[st
         return []
     done = []
     for variant, reason in traffic_breaches(experiment, run).items():
-        store.stop_variant(experiment.name, variant, reason=reason)
-        done.append(f"{variant} is stopped: {reason}.")
+        if store.stop_variant(experiment.name, variant, reason=reason):
+            done.append(f"{variant} is stopped: {reason}.")
     limit = experiment.stop.max_units
     seen = [result.variant for result in run.results.values()]
     if limit is not None and all(seen.count(v.name) >= limit for v in experiment.variants):
         reason = f"every variant has {limit} units"
-        store.end(experiment.name, by="rule", what=reason)
-        done.append(f"{experiment.name} has ended: {reason}.")
+        if store.end(experiment.name, by="rule", what=reason):
+            done.append(f"{experiment.name} has ended: {reason}.")
     return done
 
 
@@ -276,7 +278,7 @@ def read_traffic(experiment: Experiment, store: ExperimentStore, settings: Setti
         store: Where exposures may be kept aside.
         settings: The ledger.
     """
-    from allotrope.experiments.traffic import rows_to_run
+    from allotrope.experiments.exposures import rows_to_run
     from allotrope.usage.ledger import open_ledger
 
     with open_ledger(settings) as ledger:
@@ -284,8 +286,9 @@ def read_traffic(experiment: Experiment, store: ExperimentStore, settings: Setti
         def record(fact: Mapping[str, Any]) -> None:
             at = datetime.fromisoformat(fact["at"]) if fact.get("at") else None
             ledger.record_exposure(
-                experiment.name, fact["unit"], fact["variant"], run_id=fact["run"], at=at
-            )
+                fact.get("experiment", experiment.name), fact["unit"], fact["variant"],
+                run_id=fact["run"], at=at,
+            )  # fmt: skip
 
         aside.enter(store.folder / experiment.name, record)
         profiles = {

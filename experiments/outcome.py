@@ -8,6 +8,11 @@ from typing import Any, Protocol
 from allotrope.experiments.dataset import Item
 from allotrope.experiments.definition import Variant
 
+OF_ANSWERS = frozenset(
+    {"latency_ms", "cost_usd", "input_tokens", "output_tokens", "total_tokens", "cache_share"}
+)
+"""Metrics of answers only: where nothing was answered there is no price and no time of one."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -30,13 +35,19 @@ class Outcome:
     error: str | None = None
 
     def built_in(self) -> dict[str, float]:
-        """The metrics that every outcome carries; an unknown cost is left out."""
+        """The metrics that every outcome carries; an unknown cost is left out.
+
+        A failed answer carries its failure alone: else it would be the cheapest and quickest of
+        all. What it cost all the same stays in `cost_usd`, for the caps.
+        """
+        if self.error is not None:
+            return {"error_rate": 1.0}
         incoming = self.usage.get("input_tokens", 0)
         outgoing = self.usage.get("output_tokens", 0)
         read = self.usage.get("cached_input_tokens", 0)
         from_prompt_cache = read / incoming if incoming else 0.0
         metrics = {
-            "error_rate": 1.0 if self.error else 0.0,
+            "error_rate": 0.0,
             "latency_ms": self.latency_ms,
             "input_tokens": float(incoming),
             "output_tokens": float(outgoing),

@@ -7,7 +7,8 @@ from dataclasses import asdict
 from decimal import Decimal
 from typing import Any
 
-from allotrope.experiments.analysis import Analysis, Comparison, Estimate
+from allotrope.experiments.analysis import Analysis
+from allotrope.experiments.decision import Comparison, Estimate
 from allotrope.experiments.definition import Experiment
 from allotrope.experiments.results import Run
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 from allotrope.exceptions import InputError, StoreError
-from allotrope.experiments.outcome import Outcome
+from allotrope.experiments.outcome import OF_ANSWERS, Outcome
 from allotrope.stores.locks import lock
 
 FORMAT = 1
@@ -53,10 +53,12 @@ class Result:
         outcome = dict(document["outcome"])
         if outcome["cost_usd"] is not None:
             outcome["cost_usd"] = Decimal(outcome["cost_usd"])
+        scores = document["scores"]
+        if outcome.get("error") is not None:  # earlier versions gave failures a cost of 0
+            scores = {name: score for name, score in scores.items() if name not in OF_ANSWERS}
         return cls(
-            document["item"], document["variant"], document["repeat"],
-            Outcome(**outcome), document["scores"],
-        )  # fmt: skip
+            document["item"], document["variant"], document["repeat"], Outcome(**outcome), scores
+        )
 
 
 @dataclass
@@ -68,12 +70,15 @@ class Run:
         results: By item, variant and repeat.
         events: What happened, in order: stopped variants, the end, a resumption.
         comparisons: Verdicts of the judge.
+        came: When values came, by metric and result, in any unit that grows; `*` has the metrics
+            that aren't named. Where nothing is said, the results' own order counts.
     """
 
     header: dict[str, Any] = field(default_factory=dict)
     results: dict[tuple[str, str, int], Result] = field(default_factory=dict)
     events: list[dict[str, Any]] = field(default_factory=list)
     comparisons: list[dict[str, Any]] = field(default_factory=list)
+    came: dict[str, dict[tuple[str, str, int], int]] = field(default_factory=dict)
 
     @property
     def spent(self) -> Decimal:
@@ -81,6 +86,19 @@ class Run:
         costs = [result.outcome.cost_usd or Decimal(0) for result in self.results.values()]
         judged = [Decimal(fact.get("cost_usd") or 0) for fact in self.comparisons]
         return sum((*costs, *judged), Decimal(0))
+
+    def as_it_came(self, metric: str) -> list[Result]:
+        """The results that have a metric, in the order in which its values came.
+
+        Tests that are valid at every look need this order: a value that comes late must come last,
+        as each look may only add to what the looks before have seen.
+
+        Args:
+            metric: The metric.
+        """
+        came = self.came.get(metric) or self.came.get("*", {})
+        found = [result for result in self.results.values() if metric in result.scores]
+        return sorted(found, key=lambda result: came.get(result.key, 0))
 
     @property
     def stopped_variants(self) -> dict[str, str]:

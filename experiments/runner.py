@@ -7,14 +7,22 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from allotrope.exceptions import AllotropeError, BudgetExceededError, InputError
-from allotrope.experiments.analysis import always_valid, breached, item_scores, ordered_pairs
+from allotrope.experiments.analysis import (
+    always_valid,
+    answered_items,
+    breached,
+    item_scores,
+    ordered_pairs,
+)
 from allotrope.experiments.dataset import Item
+from allotrope.experiments.decision import fails_more
 from allotrope.experiments.definition import Experiment, Metric, Variant
 from allotrope.experiments.evaluator import Evaluator
-from allotrope.experiments.judge import Ask, PairwiseJudge
+from allotrope.experiments.judge import Ask, PairwiseJudge, by_failure
 from allotrope.experiments.outcome import Outcome, Subject
 from allotrope.experiments.results import FORMAT, Result, ResultsFile, Run, read_run
 
@@ -219,8 +227,12 @@ class OfflineRunner:
             alpha = experiment.stop.alpha / len(others)
             for name in running:
                 a, b = self._pairs(experiment.primary.name, name)
-                enough = len(a) >= experiment.stop.min_units
-                if enough and always_valid(experiment.primary, a, b, alpha=alpha).p_value <= alpha:
+                found = always_valid(experiment.primary, a, b, alpha=alpha)
+                if len(a) < experiment.stop.min_units or found.p_value > alpha:
+                    continue
+                rates = self._pairs("error_rate", name)
+                failed = (mean(rates[0]), mean(rates[1]))
+                if found.direction != experiment.primary.sign or not fails_more(experiment, failed):
                     self._end = f"{experiment.primary.name} is decided for {name}"
 
     @property
@@ -233,7 +245,8 @@ class OfflineRunner:
             item_scores(self._run, metric, name, repeats=self._repeats)
             for name in (variant, control)
         ]
-        return ordered_pairs(self._run.header["items"], *scores)
+        answered = answered_items(self._run, (variant, control), repeats=self._repeats)
+        return ordered_pairs(answered, *scores)
 
     async def _judge(self, metrics: Sequence[Metric], file: ResultsFile) -> None:
         assert self.judge is not None
@@ -254,7 +267,7 @@ class OfflineRunner:
                     if cap is not None and self._spent + dearest > Decimal(str(cap)):
                         self._end = f"the cost cap of {cap:g} USD is reached while judging"
                         return
-                    found = await judge.compare(
+                    found = by_failure(result.outcome, base.outcome) or await judge.compare(
                         item, variant=result.outcome.answer, control=base.outcome.answer
                     )
                     fact = {

@@ -46,6 +46,8 @@ class Interval:
         p_value: Evidence against a mean of zero; always valid where the interval is.
         n: Observations used.
         method: What computed it, in words.
+        direction: 1 where the p-value speaks for a mean above zero, -1 for one below; an
+            always-valid p-value may come from an earlier look than today's mean.
     """
 
     estimate: float
@@ -54,6 +56,7 @@ class Interval:
     p_value: float
     n: int
     method: str
+    direction: int = 0
 
     @property
     def decided(self) -> bool:
@@ -79,6 +82,9 @@ def log_wealth(values: Floats, *, mean: float, low: float, high: float) -> tuple
 
 
 def _mixture(returns: Floats) -> Floats:
+    if returns.ndim == 1:  # all bets at once
+        wealth = np.cumsum(np.log1p(np.multiply.outer(FRACTIONS, returns)), axis=-1)
+        return np.asarray(np.logaddexp.reduce(wealth, axis=0) - math.log(len(FRACTIONS)))
     total = np.full(returns.shape, -np.inf)
     share = math.log(len(FRACTIONS))
     for fraction in FRACTIONS:
@@ -136,14 +142,24 @@ class Betting:
                 f"{self.low:g} to {self.high:g}."
             )
         x = np.clip(x, self.low, self.high)
-        p = 1.0
-        if self.low < 0 < self.high:
-            p = float(sequential_p(x, low=self.low, high=self.high)[-1])
+        p, direction = self.evidence(x)
         # The largest wealth so far decides, so an interval never widens: an intersection in time.
         return Interval(
             float(x.mean()), self._end(x, lower=True), self._end(x, lower=False), p, x.size,
-            "betting confidence sequence",
+            "betting confidence sequence", direction,
         )  # fmt: skip
+
+    def evidence(self, x: Floats) -> tuple[float, int]:
+        """The always-valid p-value against a mean of zero, and the direction it speaks for.
+
+        Args:
+            x: Observations in order of arrival, within the range.
+        """
+        if not self.low < 0 < self.high or not x.size:
+            return 1.0, 0
+        above, below = log_wealth(x, mean=0.0, low=self.low, high=self.high)
+        up, down = float(above.max()), float(below.max())
+        return min(1.0, 2.0 * math.exp(-max(up, down, 0.0))), _sign(up - down)
 
     def _end(self, x: Floats, *, lower: bool) -> float:
         """Bisects for the mean at which the wealth reaches 2/alpha; wealth is monotone in it."""
@@ -198,17 +214,24 @@ def normal_mixture(values: Sequence[float], *, alpha: float = 0.05, target: int 
     mean, deviation = float(x.mean()), float(x.std(ddof=1))
     count = np.array([float(n)])
     width = deviation * float(normal_mixture_width(count, alpha=alpha, target=target)[0])
-    return Interval(mean, mean - width, mean + width, _mixture_p(x, alpha, target), n, method)
+    p, direction = _mixture_evidence(x, alpha, target)
+    return Interval(mean, mean - width, mean + width, p, n, method, direction)
 
 
-def _mixture_p(x: Floats, alpha: float, target: int) -> float:
-    """The smallest alpha at which any look so far would have rejected a mean of zero."""
+def _sign(value: float) -> int:
+    return (value > 0) - (value < 0)
+
+
+def _mixture_evidence(x: Floats, alpha: float, target: int) -> tuple[float, int]:
+    """The smallest alpha at which any look so far would have rejected a mean of zero, and on which
+    side of zero the mean of that look was."""
     spread = (-2 * math.log(alpha) + math.log(-2 * math.log(alpha) + 1)) / target
     z, n = running_z(x[np.newaxis, :])
     scaled = n * spread + 1
     log_ratio = z[0] ** 2 * n * spread / (2 * scaled) - np.log(scaled) / 2
-    usable = log_ratio[BURN_IN - 1 :]
-    return float(min(1.0, math.exp(-float(usable.max())))) if usable.size else 1.0
+    log_ratio[: BURN_IN - 1] = -math.inf
+    best = int(log_ratio.argmax())
+    return min(1.0, math.exp(-float(log_ratio[best]))), _sign(float(z[0, best]))
 
 
 def running_z(values: Floats) -> tuple[Floats, Floats]:

@@ -41,7 +41,8 @@ def paired_test(
         p, method = _mcnemar(a, b), "McNemar, exact"
     else:
         p, method = _sign_flip(difference, seed), "sign-flip permutation"
-    return Interval(_mean(difference), low, high, p, a.size, method)
+    effect = _mean(difference)
+    return Interval(effect, low, high, p, a.size, method, int(np.sign(effect)))
 
 
 def two_sample_test(
@@ -65,10 +66,12 @@ def two_sample_test(
     tiny = 1e-9 * max(float(np.abs(a).max()), float(np.abs(b).max()), 1e-300)
     if np.ptp(a) <= tiny and np.ptp(b) <= tiny:
         same = abs(effect) <= tiny
-        return Interval(effect, effect, effect, 1.0 if same else 0.0, n, "no variance")
+        direction = 0 if same else int(np.sign(effect))
+        return Interval(effect, effect, effect, float(same), n, "no variance", direction)
     result = stats.ttest_ind(a, b, equal_var=False)
     low, high = result.confidence_interval(confidence)
-    return Interval(effect, float(low), float(high), float(result.pvalue), n, "Welch's t")
+    p = float(result.pvalue)
+    return Interval(effect, float(low), float(high), p, n, "Welch's t", int(np.sign(effect)))
 
 
 def bootstrap_interval(

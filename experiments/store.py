@@ -2,8 +2,9 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +14,7 @@ from allotrope.experiments.definition import Experiment
 from allotrope.experiments.results import read_run
 from allotrope.settings import Settings
 from allotrope.stores.folders import data_folder
+from allotrope.stores.locks import lock
 
 Status = Literal["running", "ended", "stopped"]
 
@@ -24,12 +26,24 @@ class State:
     Args:
         status: `running`, `ended` (by its rule) or `stopped` (by a person).
         history: What people and rules did, oldest first: `at`, `by`, `what`.
-        stopped_variants: Variants of an online experiment that a guard-rail stopped.
+        stopped_variants: Variants of an online experiment that a guard-rail stopped, with reason.
+        stopped_at: When, ISO.
+        round: Counts its starts afresh, from 1; traffic of an earlier round doesn't count.
     """
 
     status: Status
     history: tuple[Mapping[str, str], ...] = ()
     stopped_variants: Mapping[str, str] = field(default_factory=dict)
+    stopped_at: Mapping[str, str] = field(default_factory=dict)
+    round: int = 1
+
+    def key(self, name: str) -> str:
+        """What the ledger calls the exposures of this round.
+
+        Args:
+            name: The experiment.
+        """
+        return name if self.round == 1 else f"{name}#{self.round}"
 
 
 @dataclass(frozen=True)
@@ -77,36 +91,39 @@ class ExperimentStore:
         """The results file of an experiment."""
         return self.folder / name / "results.jsonl"
 
-    def start(self, experiment: Experiment, *, by: str) -> None:
+    def start(self, experiment: Experiment, *, by: str, fresh: bool = False) -> None:
         """Keeps the definition and marks it running.
 
         Args:
             experiment: What starts.
             by: Who starts it.
+            fresh: Sets what was measured before aside (never deletes it); all variants run again.
 
         Raises:
             InputError: Another form of it is kept already and has data.
         """
-        kept = self.folder / experiment.name / "experiment.json"
-        if kept.exists():
-            old = self.load(experiment.name)
-            online = experiment.kind == "online" and self.state(experiment.name).status == "running"
-            data = online or bool(read_run(self.results_path(experiment.name)).results)
-            if old.digest != experiment.digest and data:
+        name = experiment.name
+        kept = self.folder / name / "experiment.json"
+        with self._alone(self.folder / name):
+            if fresh:
+                self._set_results_aside(name)
+            elif (
+                kept.exists()
+                and self.load(name).digest != experiment.digest
+                and (experiment.kind == "online" or read_run(self.results_path(name)).results)
+            ):
                 raise InputError(
-                    f"{experiment.name} has run in another form already; mixing both would tell "
-                    "nothing.",
+                    f"{name} has run in another form already; mixing both would tell nothing.",
                     hint="Give the new form a new name, or start afresh (--fresh).",
                 )
-        _write(kept, json.loads(experiment.model_dump_json()))
-        self._note(experiment.name, "running", by=by, what="started")
+            _write(kept, json.loads(experiment.model_dump_json()))
+            old = self._state_or_none(name)
+            if fresh and old is not None:
+                old = State(old.status, old.history, round=old.round + 1)
+            what = "started afresh" if fresh and old is not None else "started"
+            self._note(name, old or State("running"), "running", by=by, what=what)
 
-    def forget_results(self, name: str) -> None:
-        """Sets the results aside (never deletes them) so that a run starts afresh.
-
-        Args:
-            name: The experiment.
-        """
+    def _set_results_aside(self, name: str) -> None:
         path = self.results_path(name)
         if path.exists():
             path.rename(path.with_suffix(f".{datetime.now(UTC):%Y%m%dT%H%M%S%f}.old"))
@@ -134,33 +151,58 @@ class ExperimentStore:
         try:
             document = json.loads(path.read_bytes())
             return State(
-                document["status"], tuple(document["history"]), document["stopped_variants"]
-            )
+                document["status"], tuple(document["history"]), document["stopped_variants"],
+                document.get("stopped_at", {}), document.get("round", 1),
+            )  # fmt: skip
         except (OSError, ValueError, KeyError, TypeError) as exc:
             raise InputError(f"The state of {name} ({path}) can't be read.") from exc
 
-    def end(self, name: str, *, by: str, what: str, status: Status = "ended") -> None:
-        """Marks the end of an experiment.
+    def _state_or_none(self, name: str) -> State | None:
+        path = self.folder / name / "state.json"
+        return self.state(name) if path.exists() else None
+
+    def end(self, name: str, *, by: str, what: str, status: Status = "ended") -> bool:
+        """Marks the end of an experiment; a rule ends only what still runs.
 
         Args:
             name: The experiment.
             by: Who or what ended it.
             what: Why, in words.
             status: `ended` or `stopped`.
-        """
-        self._note(name, status, by=by, what=what)
 
-    def stop_variant(self, name: str, variant: str, *, reason: str) -> None:
+        Returns:
+            Whether it was done.
+        """
+        with self._alone(self.folder / name):
+            old = self.state(name)
+            if status == "ended" and old.status != "running":
+                return False
+            self._note(name, old, status, by=by, what=what)
+            return True
+
+    def stop_variant(self, name: str, variant: str, *, reason: str) -> bool:
         """Takes a variant out of the traffic; its units get the control.
 
         Args:
             name: The experiment.
             variant: The variant.
             reason: The broken guard-rail, in words.
+
+        Returns:
+            Whether it was done: not where the experiment doesn't run any more.
         """
-        stopped = {**self.state(name).stopped_variants, variant: reason}
-        status = self.state(name).status
-        self._note(name, status, by="guard-rail", what=f"{variant}: {reason}", stopped=stopped)
+        with self._alone(self.folder / name):
+            old = self.state(name)
+            if old.status != "running" or variant in old.stopped_variants:
+                return False
+            stopped = replace(
+                old,
+                stopped_variants={**old.stopped_variants, variant: reason},
+                stopped_at={**old.stopped_at, variant: datetime.now(UTC).isoformat()},
+            )
+            what = f"{variant}: {reason}"
+            self._note(name, stopped, "running", by="guard-rail", what=what)
+            return True
 
     def note_promotion(self, promotion: Promotion) -> None:
         """Notes what a person promoted, for reports and for taking it back.
@@ -168,9 +210,9 @@ class ExperimentStore:
         Args:
             promotion: What was done.
         """
-        self._write_promotions([*self._promotions(), promotion])
-        what = f"promoted {promotion.variant}"
-        self._note(promotion.experiment, "ended", by=promotion.by, what=what)
+        with self._alone(self.folder):
+            self._write_promotions([*self._promotions(), promotion])
+        self._promoted(promotion, by=promotion.by, what=f"promoted {promotion.variant}")
 
     def drop_promotion(self, promotion: Promotion, *, by: str) -> None:
         """Notes that a promotion was taken back.
@@ -179,9 +221,16 @@ class ExperimentStore:
             promotion: Which.
             by: Who did it.
         """
-        self._write_promotions([each for each in self._promotions() if each != promotion])
+        with self._alone(self.folder):
+            self._write_promotions([each for each in self._promotions() if each != promotion])
         what = f"took the promotion of {promotion.variant} back"
-        self._note(promotion.experiment, "ended", by=by, what=what)
+        self._promoted(promotion, by=by, what=what)
+
+    def _promoted(self, promotion: Promotion, *, by: str, what: str) -> None:
+        name = promotion.experiment
+        with self._alone(self.folder / name):
+            old = self._state_or_none(name) or State("running")
+            self._note(name, old, "ended", by=by, what=what)
 
     def promoted(self) -> dict[str, Promotion]:
         """What was promoted last, by agent."""
@@ -203,23 +252,22 @@ class ExperimentStore:
         found = [asdict(promotion) for promotion in promotions]
         _write(self.folder / "promoted.json", {"promotions": found})
 
-    def _note(
-        self,
-        name: str,
-        status: Status,
-        *,
-        by: str,
-        what: str,
-        stopped: Mapping[str, str] | None = None,
-    ) -> None:
-        path = self.folder / name / "state.json"
-        old = self.state(name) if path.exists() else State("running")
+    def _note(self, name: str, old: State, status: Status, *, by: str, what: str) -> None:
         entry = {"at": now(), "by": by, "what": what}
-        kept = old.stopped_variants if stopped is None else stopped
-        _write(
-            path,
-            {"status": status, "history": [*old.history, entry], "stopped_variants": dict(kept)},
-        )
+        new = replace(old, status=status, history=(*old.history, entry))
+        _write(self.folder / name / "state.json", asdict(new))
+
+    @contextmanager
+    def _alone(self, folder: Path) -> Iterator[None]:
+        """Keeps other processes from changing a folder's files between our look and our writing."""
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            file = (folder / ".lock").open("ab")
+        except OSError as exc:
+            raise _unwritable(folder, exc) from exc
+        with file:
+            lock(file)
+            yield
 
 
 def open_store(settings: Settings) -> ExperimentStore:
@@ -251,10 +299,14 @@ def _write(path: Path, document: Any) -> None:
         draft.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
         draft.replace(path)
     except OSError as exc:
-        raise StoreError(
-            f"{path} can't be written: {exc.strerror}.",
-            hint="Set ALLOTROPE_EXPERIMENTS__FOLDER to a folder you can write.",
-        ) from exc
+        raise _unwritable(path, exc) from exc
+
+
+def _unwritable(path: Path, exc: OSError) -> StoreError:
+    return StoreError(
+        f"{path} can't be written: {exc.strerror}.",
+        hint="Set ALLOTROPE_EXPERIMENTS__FOLDER to a folder you can write.",
+    )
 
 
 def now() -> str:

@@ -1,15 +1,13 @@
-"""What traffic shows: from the ledger's rows to estimates of independent groups."""
+"""What traffic shows: estimates of independent groups, guard-rails, and the verdict. No I/O."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any
 
-from allotrope.experiments.analysis import Analysis, Comparison, Estimate
-from allotrope.experiments.definition import Experiment, GuardRail, Metric
-from allotrope.experiments.outcome import Outcome
-from allotrope.experiments.results import Result, Run
+from allotrope.experiments.analysis import Analysis
+from allotrope.experiments.decision import Comparison, Estimate, decide
+from allotrope.experiments.definition import Experiment, GuardRail, Metric, Variant
+from allotrope.experiments.results import Run
 from allotrope.experiments.sequential import (
     Betting,
     Interval,
@@ -18,152 +16,16 @@ from allotrope.experiments.sequential import (
     normal_mixture,
 )
 from allotrope.experiments.statistics import holm, mean_interval, two_sample_test
-from allotrope.experiments.store import State
-
-if TYPE_CHECKING:
-    from allotrope.usage.ledger import Ledger
 
 MISMATCH = 0.001
 """Evidence of a sample ratio mismatch that invalidates an experiment (as in Fabijan et al., KDD
 2019, who advise a threshold far below 0.05 because the check is made on every experiment)."""
 
 
-FEEDBACK = ("score", "feedback")
-"""Names under which the ledger's feedback is an experiment's `feedback`; others are of something
-else."""
-
-
-def rows_to_run(
-    experiment: Experiment,
-    ledger: "Ledger",
-    state: State,
-    *,
-    profiles: Mapping[str, str] | None = None,
-) -> Run:
-    """The exposures of an experiment in order of arrival, with what their first runs gave.
-
-    Args:
-        experiment: The experiment.
-        ledger: Open.
-        state: For variants that were stopped.
-        profiles: The profile with which each variant answers; runs in which another one answered
-            (a budget switched it) are marked, and don't count.
-    """
-    from sqlalchemy import func, select
-
-    from allotrope.usage.schema import calls, exposures, feedback
-
-    with ledger.engine.connect() as connection:
-        seen = connection.execute(
-            select(exposures.c.unit, exposures.c.variant, exposures.c.run, exposures.c.at)
-            .where(exposures.c.experiment == experiment.name)
-            .order_by(exposures.c.at, exposures.c.unit)
-        ).all()
-        wanted = select(exposures.c.run).where(exposures.c.experiment == experiment.name)
-        given: dict[str, float] = {
-            row.run: row.score
-            for row in connection.execute(
-                select(feedback.c.run, feedback.c.score)
-                .where(feedback.c.run.in_(wanted), feedback.c.metric.in_(FEEDBACK))
-                .order_by(feedback.c.at)
-            )
-        }
-        scores = {run: score for run, score in given.items() if 0 <= score <= 1}
-        sums: dict[str, Any] = {
-            row.run: row
-            for row in connection.execute(
-                select(
-                    calls.c.run,
-                    func.sum(calls.c.input_tokens).label("input"),
-                    func.sum(calls.c.output_tokens).label("output"),
-                    func.sum(calls.c.cached_tokens).label("cached"),
-                    func.sum(calls.c.latency_ms).label("latency"),
-                    func.sum(calls.c.cost).label("cost"),
-                    func.count(calls.c.cost).label("priced"),
-                    func.count().label("calls"),
-                    func.max(calls.c.at).label("last"),
-                )
-                .where(calls.c.run.in_(wanted))
-                .group_by(calls.c.run)
-            )
-        }
-        failed = {
-            row.run
-            for row in connection.execute(
-                select(calls.c.run, calls.c.status)
-                .where(calls.c.run.in_(wanted))
-                .order_by(calls.c.at)
-            )
-            if row.status == "error"
-        }
-        answered = {
-            row.run
-            for row in connection.execute(
-                select(calls.c.run).where(calls.c.run.in_(wanted), calls.c.status == "ok")
-            )
-        }
-        answers = {}
-        if profiles is not None:
-            answers = _profiles(connection, experiment.name, wanted)
-    run = Run(header={"type": "header", "items": [row.unit for row in seen]})
-    run.header["outside"] = len(given) - len(scores)
-    for variant, reason in state.stopped_variants.items():
-        run.events.append({"event": "guard-rail", "variant": variant, "reason": reason})
-    for row in seen:
-        result = _result(row, sums.get(row.run), scores.get(row.run), row.run in failed - answered)
-        used = answers.get(row.run, set())
-        if profiles is not None and used - {profiles.get(row.variant, "")}:
-            outcome = replace(result.outcome, provenance={"switched": sorted(used)})
-            result = replace(result, outcome=outcome, scores={})
-        run.results[result.key] = result
-    return run
-
-
-def _profiles(connection: Any, experiment: str, runs: Any) -> dict[str, set[str]]:
-    """The profiles that answered, by run; only calls that carry the variant count."""
-    from sqlalchemy import select
-
-    from allotrope.usage.schema import calls
-
-    found: dict[str, set[str]] = {}
-    rows = connection.execute(
-        select(calls.c.run, calls.c.profile)
-        .where(calls.c.run.in_(runs), calls.c.variant.startswith(f"{experiment}/"))
-        .distinct()
-    )
-    for row in rows:
-        if row.profile:
-            found.setdefault(row.run, set()).add(row.profile)
-    return found
-
-
-def _result(exposure: Any, sums: Any, score: float | None, failed: bool) -> Result:
-    usage: dict[str, int] = {}
-    metrics: dict[str, float] = {}
-    cost: Decimal | None = Decimal(0)
-    latency = 0.0
-    if sums is not None:
-        usage = {
-            "input_tokens": int(sums.input),
-            "output_tokens": int(sums.output),
-            "cached_input_tokens": int(sums.cached),
-        }
-        cost = Decimal(sums.cost or 0) if sums.priced == sums.calls else None
-        latency = float(sums.latency)
-    outcome = Outcome(
-        "", usage=usage, cost_usd=cost, latency_ms=latency, error="failed" if failed else None
-    )
-    if sums is not None:
-        metrics = outcome.built_in()
-    if score is not None:
-        metrics["feedback"] = score
-    return Result(exposure.unit, exposure.variant, 0, outcome, metrics)
-
-
 def arms(
     run: Run, metric: str, variant: str, control: str
 ) -> tuple[list[float], list[bool]]:  # fmt: skip
-    """The outcomes of two variants in order of arrival, and which of them are the variant's.
+    """The outcomes of two variants in the order in which they came, and which are the variant's.
 
     Args:
         run: The traffic.
@@ -172,8 +34,8 @@ def arms(
         control: The control.
     """
     values, treated = [], []
-    for result in run.results.values():
-        if result.variant in (variant, control) and metric in result.scores:
+    for result in run.as_it_came(metric):
+        if result.variant in (variant, control):
             values.append(result.scores[metric])
             treated.append(result.variant == variant)
     return values, treated
@@ -184,7 +46,7 @@ def analyse_traffic(experiment: Experiment, run: Run) -> Analysis:
 
     Args:
         experiment: The definition.
-        run: From `rows_to_run`.
+        run: From `exposures.rows_to_run`.
     """
     names = [variant.name for variant in experiment.variants]
     control = experiment.control_name
@@ -231,7 +93,6 @@ def analyse_traffic(experiment: Experiment, run: Run) -> Analysis:
         )
     stopped = run.stopped_variants
     warnings += [f"{name} was stopped: {reason}." for name, reason in stopped.items()]
-    broken = False
     switched = {
         name: sum(
             bool(r.outcome.provenance.get("switched"))
@@ -245,24 +106,44 @@ def analyse_traffic(experiment: Experiment, run: Run) -> Analysis:
             f"{told} were answered with another profile than their variant's (a budget switched "
             "it); these units don't count."
         )
-    counts = [sum(r.variant == name for r in run.results.values()) for name in names]
-    kept = [count - switched[name] for name, count in zip(names, counts, strict=True)]
-    for numbers, why in (
-        (counts, "Something loses or adds units; no result may be used until it is found."),
-        (kept, "The budget switched one variant's profile more often; what is left isn't alike."),
-    ):
-        mismatch = mismatch_p(numbers, [variant.share for variant in experiment.variants])
-        if mismatch <= MISMATCH and not stopped and not broken:
-            broken = True
-            warnings.append(
-                f"Sample ratio mismatch (p = {mismatch:.2g}): "
-                + ", ".join(f"{n} {c}" for n, c in zip(names, numbers, strict=True))
-                + f". {why}"
-            )
-    winner, verdict = _decide(experiment, comparisons, stopped, reported, broken)
+    broken = _mismatches(experiment, run, switched)
+    warnings += broken
+    if broken:
+        winner, verdict = None, "The traffic doesn't follow the shares, so nothing is decided."
+    else:
+        winner, verdict = decide(
+            experiment, comparisons, estimates,
+            final=False, units=reported, called=f"units with {primary}", stopped=stopped,
+        )  # fmt: skip
     return Analysis(
         estimates, comparisons, False, len(run.results), winner, verdict, warnings, stopped
     )
+
+
+def _mismatches(experiment: Experiment, run: Run, switched: Mapping[str, int]) -> list[str]:
+    """Sentences on variants whose units don't follow their shares (sample ratio mismatch).
+
+    A variant that was stopped gets no more units, so from then on the others are compared with each
+    other; all of them are compared as they were before the first stop.
+    """
+    seen = Counter(result.variant for result in run.results.values())
+    lost = "Something loses or adds units; no result may be used until it is found."
+    unlike = "The budget switched one variant's profile more often; what is left isn't alike."
+    running = [v for v in experiment.variants if v.name not in run.stopped_variants]
+    looks: list[tuple[Sequence[Variant], Mapping[str, int], str]] = [
+        (running, seen, lost),
+        (running, {name: n - switched[name] for name, n in seen.items()}, unlike),
+    ]
+    if before := run.header.get("units_before_stop"):
+        looks.insert(0, (experiment.variants, before, lost))
+    for variants, units, why in looks:
+        counts = [units.get(variant.name, 0) for variant in variants]
+        whole = sum(variant.share for variant in variants)
+        mismatch = mismatch_p(counts, [variant.share / whole for variant in variants])
+        if mismatch <= MISMATCH:
+            listed = ", ".join(f"{v.name} {n}" for v, n in zip(variants, counts, strict=True))
+            return [f"Sample ratio mismatch (p = {mismatch:.2g}): {listed}. {why}"]
+    return []
 
 
 def traffic_breaches(experiment: Experiment, run: Run) -> dict[str, str]:
@@ -270,7 +151,7 @@ def traffic_breaches(experiment: Experiment, run: Run) -> dict[str, str]:
 
     Args:
         experiment: The definition.
-        run: From `rows_to_run`.
+        run: From `exposures.rows_to_run`.
     """
     others = [v.name for v in experiment.variants if v.name != experiment.control_name]
     metrics = {metric.name: metric for metric in experiment.metrics}
@@ -341,40 +222,5 @@ def _always(
 
 
 def _values(run: Run, metric: str, variant: str) -> list[float]:
-    return [
-        result.scores[metric]
-        for result in run.results.values()
-        if result.variant == variant and metric in result.scores
-    ]
-
-
-def _decide(
-    experiment: Experiment,
-    comparisons: Sequence[Comparison],
-    stopped: Mapping[str, str],
-    reported: int,
-    broken: bool,
-) -> tuple[str | None, str]:
-    metric, control = experiment.primary, experiment.control_name
-    if broken:
-        return None, "The traffic doesn't follow the shares, so nothing is decided."
-    if reported < experiment.stop.min_units:
-        return None, (
-            f"{reported} units with {metric.name} are too few to judge; "
-            f"the file asks for {experiment.stop.min_units}."
-        )
-    rows = [c for c in comparisons if c.metric == metric.name and c.variant not in stopped]
-    better = [
-        row
-        for row in rows
-        if row.p_always <= experiment.stop.alpha and row.always.estimate * metric.sign > 0
-    ]
-    if not better:
-        return None, (
-            f"No variant is shown to be better than {control} on {metric.name} so far; it stays."
-        )
-    best = max(better, key=lambda row: row.always.estimate * metric.sign)
-    return best.variant, (
-        f"{best.variant} is better than {control} on {metric.name}: {best.always.estimate:+.4g} "
-        f"(always-valid p = {best.p_always:.2g}, corrected for {len(rows)} comparisons)."
-    )
+    """A variant's values in the order in which they came."""
+    return [r.scores[metric] for r in run.as_it_came(metric) if r.variant == variant]

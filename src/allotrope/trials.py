@@ -26,6 +26,7 @@ async def run_offline(
     retry_errors: bool,
     by: str,
     quiet: bool,
+    fresh: bool = False,
 ) -> Run:
     """Runs an offline experiment, or goes on with it, and notes its end.
 
@@ -37,11 +38,12 @@ async def run_offline(
         retry_errors: Whether failed answers are asked for again.
         by: Who runs it.
         quiet: Whether to show no progress.
+        fresh: Whether earlier results are set aside.
     """
     dataset = experiment.dataset
     assert dataset is not None
     items = load_dataset(dataset.path, limit=dataset.limit, salt=experiment.name)
-    store.start(experiment, by=by)
+    store.start(experiment, by=by, fresh=fresh)
     results = await answers(
         experiment, items, settings, store.results_path(experiment.name), name=experiment.name,
         concurrency=concurrency, retry_errors=retry_errors, quiet=quiet,

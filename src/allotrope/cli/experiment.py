@@ -107,20 +107,18 @@ def run(
     checks: list[Check] = [VariantCheck(settings), check_scorers]
     experiment = load_experiment(file, checks=checks)
     store = open_store(settings)
-    if fresh:
-        store.forget_results(experiment.name)
     if experiment.kind == "online":
         from allotrope.experiments.online import check_layers
 
         check_layers(experiment, store)
-        store.start(experiment, by=_who(by))
+        store.start(experiment, by=_who(by), fresh=fresh)
         print(json.dumps({"started": experiment.name}) if as_json else f"{experiment.name} runs.")
         return
     from allotrope.trials import run_offline
 
     work = run_offline(
         experiment, store, settings, concurrency=concurrency, retry_errors=retry_errors,
-        by=_who(by), quiet=as_json,
+        by=_who(by), quiet=as_json, fresh=fresh,
     )  # fmt: skip
     _print_analysis(experiment, asyncio.run(work), as_json=as_json)
 

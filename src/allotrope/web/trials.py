@@ -69,7 +69,7 @@ def trials(settings: Settings, *, now: datetime | None = None) -> list[Trial]:
             except InputError as exc:
                 found.append(Trial(name, "", "", "", "unreadable", str(exc), ""))
                 continue
-            units = _units(ledger, name)
+            units = _units(ledger, state.key(name))
             arms = [
                 Arm(
                     name=variant.name,
