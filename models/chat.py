@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from typing import Any
 
 from langchain_core.caches import BaseCache
@@ -29,7 +29,8 @@ from allotrope.models.last_resort import last_resort
 from allotrope.models.policy import FAILOVER_ERRORS
 from allotrope.models.resilience import guard_models
 from allotrope.models.streams import StreamRestart
-from allotrope.run_keys import TRAIL
+from allotrope.models.trail import Trail
+from allotrope.run_keys import STREAMS, TRAIL
 from allotrope.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -115,19 +116,22 @@ class FailoverChain(RunnableWithFallbacks[LanguageModelInput, AIMessage]):
     ) -> Iterator[AIMessage]:
         """Streams the first model that starts to speak, then the next if that one breaks off.
 
-        Before the second begins comes a `StreamRestart`; chunks added up over it are right.
+        Before the second's first chunk comes a `StreamRestart`; chunks added up over it are right.
 
         Raises:
             AllProvidersFailedError: No model could answer.
         """
         config, trail = with_trail(config)
-        rest = list(self.runnables)
+        rest, void = list(self.runnables), False
         while True:
             known, last = len(trail), None
             try:
                 part: Any = RunnableWithFallbacks.stream(self._of(rest), input, config, **kwargs)
                 with contextlib.closing(part):
                     for last in part:
+                        if void:
+                            void = False
+                            yield StreamRestart(content="")
                         yield last
                 return
             except FAILOVER_ERRORS as exc:
@@ -137,22 +141,33 @@ class FailoverChain(RunnableWithFallbacks[LanguageModelInput, AIMessage]):
                     config = _last(config)
                 if not rest:
                     raise all_failed(trail, exc, function=self.function) from exc
-            if isinstance(last, AIMessageChunk):
-                yield StreamRestart(content="")
+            void = void or isinstance(last, AIMessageChunk)
             config = _again(config)
 
     async def astream(
         self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
     ) -> AsyncIterator[AIMessage]:
-        """The same as `stream`, asynchronously."""
+        """The same as `stream`, asynchronously; once it is closed, no request is under way."""
         config, trail = with_trail(config)
-        rest = list(self.runnables)
+        async with contextlib.AsyncExitStack() as streams:
+            config["configurable"][STREAMS] = streams
+            async with contextlib.aclosing(self._parts(input, config, trail, **kwargs)) as parts:
+                async for chunk in parts:
+                    yield chunk
+
+    async def _parts(
+        self, input: LanguageModelInput, config: RunnableConfig, trail: Trail, **kwargs: Any
+    ) -> AsyncGenerator[AIMessage]:
+        rest, void = list(self.runnables), False
         while True:
             known, last = len(trail), None
             try:
                 part: Any = RunnableWithFallbacks.astream(self._of(rest), input, config, **kwargs)
                 async with contextlib.aclosing(part):
                     async for last in part:
+                        if void:
+                            void = False
+                            yield StreamRestart(content="")
                         yield last
                 return
             except FAILOVER_ERRORS as exc:
@@ -162,8 +177,7 @@ class FailoverChain(RunnableWithFallbacks[LanguageModelInput, AIMessage]):
                     config = _last(config)
                 if not rest:
                     raise all_failed(trail, exc, function=self.function) from exc
-            if isinstance(last, AIMessageChunk):
-                yield StreamRestart(content="")
+            void = void or isinstance(last, AIMessageChunk)
             config = _again(config)
 
     def _last_resort(self, trail: list[ProviderError]) -> list[Any]:
@@ -201,14 +215,14 @@ def _again(config: RunnableConfig) -> RunnableConfig:
 
 def with_trail(
     config: RunnableConfig | None = None,
-) -> tuple[RunnableConfig, list[ProviderError]]:
+) -> tuple[RunnableConfig, Trail]:
     """A config whose calls collect what failed in a list of their own, and that list.
 
     Args:
         config: The config of the run.
     """
     config = ensure_config(config)
-    trail: list[ProviderError] = []
+    trail = Trail()
     config["configurable"] = {**config.get("configurable", {}), TRAIL: trail}
     return config, trail
 

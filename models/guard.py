@@ -27,14 +27,13 @@ from allotrope.models.caution import CautionRules
 from allotrope.models.circuits import Circuits
 from allotrope.models.degraded import degraded
 from allotrope.models.errors import PROVIDER_NAMES, classify, describe
-from allotrope.models.events import emit
 from allotrope.models.overdue import OverdueRules
 from allotrope.models.permits import Permit, circuit_name
 from allotrope.models.policy import policy
 from allotrope.models.replies import correction
 from allotrope.models.retry import Retries, RetryRules
+from allotrope.models.trail import takes_over, trail_of_run
 from allotrope.models.watch import REASON, Watch, Watched
-from allotrope.run_keys import TRAIL
 
 T = TypeVar("T")
 
@@ -122,8 +121,7 @@ class Call:
         self, guard: Guard, model: Guarded, messages: list[BaseMessage], *, streamed: bool = False
     ) -> None:
         configurable = ensure_config().get("configurable", {})
-        trail = configurable.get(TRAIL)
-        self.trail: list[ProviderError] = trail if isinstance(trail, list) else []
+        self.trail = trail_of_run()
         self.started = time.perf_counter()
         self.attempts = 0
         self.first_token: float | None = None
@@ -249,13 +247,7 @@ class Call:
         if self._spoken:
             return
         self._spoken = True
-        if self.trail:
-            count(
-                "allotrope_failovers_total",
-                provider=self._model.provider,
-                model=self._model.name_of_model(),
-            )
-            emit({"type": "degraded", **(self.degraded(None) or {})})
+        takes_over(self.trail, provider=self._model.provider, model=self._model.name_of_model())
 
     def seconds_to_first_token(self) -> float:
         """How long the provider took to say something."""
@@ -283,16 +275,9 @@ class Call:
         return error
 
     def broke(self, error: ProviderError) -> None:
-        """A stream died after its first token: what was said is void."""
+        """A stream died after its first token: what was said is void when another begins."""
         count("allotrope_stream_restarts_total", provider=self._model.provider)
-        emit(
-            {
-                "type": "restart",
-                "provider": self._model.provider,
-                "model": self._model.name_of_model(),
-                "reason": type(error).__name__,
-            }
-        )
+        self.trail.void = error
 
     def too_slow(self, code: str) -> ProviderTimeoutError:
         """The error for a limit of ours that ran out: `first_token`, `idle` or `total`."""

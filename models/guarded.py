@@ -30,9 +30,8 @@ from allotrope.models.attempts import (
 from allotrope.models.guard import DEADLINE, REPACK, Call, Guard
 from allotrope.models.replies import check_reply
 from allotrope.models.streams import STAMP, CleanStream
-from allotrope.run_keys import TRAIL
 
-__all__ = ["DEADLINE", "REPACK", "STAMP", "TRAIL", "GuardedChatModel"]
+__all__ = ["DEADLINE", "REPACK", "STAMP", "GuardedChatModel"]
 
 
 class GuardedChatModel(BaseChatModel):

@@ -52,10 +52,17 @@ class Call:
 
 @dataclass(frozen=True, kw_only=True)
 class Hit:
-    """An answer from the cache, and the tier it came from: `exact` or `semantic`."""
+    """An answer from the cache.
+
+    Args:
+        entry: The answer.
+        tier: Where it came from: `exact` or `semantic`.
+        digest: The exact key it is kept under.
+    """
 
     entry: Entry
     tier: str
+    digest: str
 
 
 class AnswerCache:
@@ -175,19 +182,21 @@ class AnswerCache:
         oldest = call.request.max_age_s
         if oldest is not None and self.clock() - entry.created > oldest:
             return None, store.count(call.part, {"misses": 1})
-        return Hit(entry=entry, tier="exact"), self.booked(call, entry, "exact")
+        hit = Hit(entry=entry, tier="exact", digest=call.digest)
+        return hit, self.booked(call, hit)
 
-    def booked(self, call: Call, entry: Entry, tier: str, digest: str = "") -> Steps[None]:
+    def booked(self, call: Call, hit: Hit) -> Steps[None]:
         """The steps that count a hit and what it saved, and note which entry served the run."""
+        entry = hit.entry
         model = entry.model or "?"
-        counters = {f"hits_{tier}": 1, "saved_ms": int(entry.seconds * 1000)}
+        counters = {f"hits_{hit.tier}": 1, "saved_ms": int(entry.seconds * 1000)}
         for name in ("input_tokens", "output_tokens", "cached_input_tokens"):
             if entry.saved.get(name):
                 counters[f"saved_{name}:{model}"] = entry.saved[name]
         return store.count(
             call.part,
             counters,
-            served=(call.request.run_id, f"{tier}:{digest or call.digest}"),
+            served=(call.request.run_id, f"{hit.tier}:{hit.digest}"),
         )
 
     def entry_of(

@@ -3,8 +3,8 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING
 
 from langchain_core.outputs import Generation
@@ -15,6 +15,9 @@ from allotrope.models.cache.flight import Flight, Flights, Landed, Pauses
 
 if TYPE_CHECKING:
     from allotrope.models.cache.semantic import SemanticTier
+
+LOOK_S = 0.25
+"""Longest pause of a waiter between two looks at whether the leader's reader pauses, seconds."""
 
 
 class Ask:
@@ -43,7 +46,7 @@ class Ask:
             self._asker.answers.put(self._call, entry)
             if self._asker.semantic is not None:
                 self._asker.semantic.add(self._call, entry)
-        self._land(Landed(entry=entry))
+        self._land(self._landed(entry))
 
     async def akeep(self, generations: Sequence[Generation]) -> None:
         """The same as `keep`, asynchronously."""
@@ -52,7 +55,7 @@ class Ask:
             await self._asker.answers.aput(self._call, entry)
             if self._asker.semantic is not None:
                 await self._asker.semantic.aadd(self._call, entry)
-        await self._aland(Landed(entry=entry))
+        await self._aland(self._landed(entry))
 
     def drop(self, exc: BaseException | None) -> None:
         """The call failed or was given up."""
@@ -62,25 +65,22 @@ class Ask:
         """The same as `drop`, asynchronously."""
         await self._aland(_ended(exc))
 
+    def reader_has_it(self) -> AbstractContextManager[None]:
+        """While the reader of a stream has a chunk: others don't wait for one that pauses."""
+        return nullcontext() if self._flight is None else self._flight.reader_has_it()
+
+    def _landed(self, entry: Entry | None) -> Landed:
+        if entry is None:
+            return Landed()
+        return Landed(hit=Hit(entry=entry, tier="exact", digest=self._call.digest))
+
     def _land(self, landed: Landed) -> None:
-        flight, flights = self._flight, self._asker.flights
-        if flight is None:
-            return
-        flight.land(landed)
-        if flight.lease is not None:
-            lease, flight.lease = flight.lease, None
-            flights.keeper.remove(lease[0])
-            self._asker.answers.execute(flights.release(*lease))
+        if self._flight is not None:
+            self._asker.land(self._flight, landed)
 
     async def _aland(self, landed: Landed) -> None:
-        flight, flights = self._flight, self._asker.flights
-        if flight is None:
-            return
-        flight.land(landed)
-        if flight.lease is not None:
-            lease, flight.lease = flight.lease, None
-            flights.keeper.remove(lease[0])
-            await self._asker.answers.aexecute(flights.release(*lease))
+        if self._flight is not None:
+            await self._asker.aland(self._flight, landed)
 
 
 def _ended(exc: BaseException | None) -> Landed:
@@ -112,16 +112,15 @@ class Asker:
             return self._found(call) or Ask(self, call, None)
         deadline = time.monotonic() + self.answers.settings.wait_s
         while True:
-            boarded = self.flights.board(call)
-            if isinstance(boarded, Flight):
-                return self._lead(call, boarded, deadline)
-            try:
-                landed = boarded.result(timeout=max(0.0, deadline - time.monotonic()))
-            except (FutureTimeoutError, TimeoutError):
+            flight, leads = self.flights.board(call)
+            if leads:
+                return self._lead(call, flight, deadline)
+            landed = self._awaited(flight, deadline)
+            if landed is None:
                 return Ask(self, call, None)
             hit = self._shared(call, landed)
             if hit is not None:
-                self.answers.execute(self.answers.booked(call, hit.entry, "exact"))
+                self.answers.execute(self.answers.booked(call, hit))
                 return hit
             if not landed.again:
                 return Ask(self, call, None)
@@ -134,16 +133,15 @@ class Asker:
             return await self._afound(call) or Ask(self, call, None)
         deadline = time.monotonic() + self.answers.settings.wait_s
         while True:
-            boarded = self.flights.board(call)
-            if isinstance(boarded, Flight):
-                return await self._alead(call, boarded, deadline)
-            try:
-                landed = await _awaited(boarded, deadline - time.monotonic())
-            except TimeoutError:
+            flight, leads = self.flights.board(call)
+            if leads:
+                return await self._alead(call, flight, deadline)
+            landed = await self._aawaited(flight, deadline)
+            if landed is None:
                 return Ask(self, call, None)
             hit = self._shared(call, landed)
             if hit is not None:
-                await self.answers.aexecute(self.answers.booked(call, hit.entry, "exact"))
+                await self.answers.aexecute(self.answers.booked(call, hit))
                 return hit
             if not landed.again:
                 return Ask(self, call, None)
@@ -152,10 +150,51 @@ class Asker:
         """Whether identical questions may share this call's answer."""
         return self.answers.settings.single_flight and call.request.write and call.ttl_s > 0
 
+    def _awaited(self, flight: Flight, deadline: float) -> Landed | None:
+        """How another's flight ended; None when it takes too long."""
+        while (left := deadline - time.monotonic()) > 0:
+            with suppress(FutureTimeoutError, TimeoutError):
+                return flight.future.result(timeout=min(left, LOOK_S))
+            if flight.held_up:
+                self.land(flight, Landed(again=True))
+        return None
+
+    async def _aawaited(self, flight: Flight, deadline: float) -> Landed | None:
+        """The same as `_awaited`, asynchronously."""
+        future = asyncio.wrap_future(flight.future)
+        while (left := deadline - time.monotonic()) > 0:
+            with suppress(TimeoutError):  # giving up must not cancel it
+                return await asyncio.wait_for(asyncio.shield(future), min(left, LOOK_S))
+            if flight.held_up:
+                await self.aland(flight, Landed(again=True))
+        return None
+
+    def land(self, flight: Flight, landed: Landed) -> None:
+        """Ends a flight: the waiters go on, and other processes may ask."""
+        flight.land(landed)
+        if flight.lease is not None:
+            lease, flight.lease = flight.lease, None
+            self.flights.keeper.remove(lease[0])
+            self.answers.execute(self.flights.release(*lease))
+
+    async def aland(self, flight: Flight, landed: Landed) -> None:
+        """The same as `land`, asynchronously."""
+        flight.land(landed)
+        if flight.lease is not None:
+            lease, flight.lease = flight.lease, None
+            self.flights.keeper.remove(lease[0])
+            await self.answers.aexecute(self.flights.release(*lease))
+
     def _shared(self, call: Call, landed: Landed) -> Hit | None:
+        """What the leader got, where this call may have it."""
         if landed.error is not None:
             raise landed.error
-        return None if landed.entry is None else Hit(entry=landed.entry, tier="exact")
+        hit, oldest = landed.hit, call.request.max_age_s
+        if hit is None or (hit.tier == "semantic" and call.space != landed.space):
+            return None
+        if oldest is not None and self.answers.clock() - hit.entry.created > oldest:
+            return None
+        return hit
 
     def _found(self, call: Call) -> Hit | None:
         hit = self.answers.get(call)
@@ -177,7 +216,7 @@ class Asker:
             raise
         if hit is None:
             return Ask(self, call, flight)
-        flight.land(Landed(entry=hit.entry) if hit.tier == "exact" else Landed())
+        flight.land(Landed(hit=hit, space=call.space))
         return hit
 
     async def _alead(self, call: Call, flight: Flight, deadline: float) -> Hit | Ask:
@@ -188,7 +227,7 @@ class Asker:
             raise
         if hit is None:
             return Ask(self, call, flight)
-        flight.land(Landed(entry=hit.entry) if hit.tier == "exact" else Landed())
+        flight.land(Landed(hit=hit, space=call.space))
         return hit
 
     def _lease(self, call: Call, flight: Flight, deadline: float) -> Hit | None:
@@ -207,11 +246,12 @@ class Asker:
             if entry is not None:
                 if taken:
                     self.answers.execute(flights.release(key, token))
-                self.answers.execute(self.answers.booked(call, entry, "exact"))
-                return Hit(entry=entry, tier="exact")
+                hit = Hit(entry=entry, tier="exact", digest=call.digest)
+                self.answers.execute(self.answers.booked(call, hit))
+                return hit
         if taken:
             flight.lease = (key, token)
-            flights.keeper.add(key, token)
+            flights.keeper.add(key, token, flight)
         return None
 
     async def _alease(self, call: Call, flight: Flight, deadline: float) -> Hit | None:
@@ -229,11 +269,12 @@ class Asker:
             if entry is not None:
                 if taken:
                     await self.answers.aexecute(flights.release(key, token))
-                await self.answers.aexecute(self.answers.booked(call, entry, "exact"))
-                return Hit(entry=entry, tier="exact")
+                hit = Hit(entry=entry, tier="exact", digest=call.digest)
+                await self.answers.aexecute(self.answers.booked(call, hit))
+                return hit
         if taken:
             flight.lease = (key, token)
-            flights.keeper.add(key, token)
+            flights.keeper.add(key, token, flight)
         return None
 
     def _read(self, value: bytes | None) -> Entry | None:
@@ -243,9 +284,3 @@ class Asker:
             return self.answers.codec.load(value)
         except UnreadableEntryError:
             return None
-
-
-async def _awaited(future: "Future[Landed]", seconds: float) -> Landed:
-    """Waits for another's flight; giving up must not cancel it."""
-    waiting = asyncio.shield(asyncio.wrap_future(future))
-    return await asyncio.wait_for(waiting, timeout=max(0.0, seconds))

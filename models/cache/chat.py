@@ -6,7 +6,8 @@ It sits above the guard: a hit is served while the circuit is open.
 """
 
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import aclosing
 from contextvars import ContextVar
 from typing import Any, cast
 
@@ -31,6 +32,8 @@ from allotrope.models.cache.asker import Ask, Asker
 from allotrope.models.cache.keys import UncacheableError, canonical_request, digest
 from allotrope.models.cache.redis_cache import RedisCache, fresh
 from allotrope.models.degraded import degraded
+from allotrope.models.trail import takes_over, trail_of_run
+from allotrope.run_keys import STREAMS
 
 STAMP = "allotrope"
 PIECE = 24
@@ -57,12 +60,7 @@ class CachingChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         started = time.perf_counter()
-        call = self._call(messages, stop, kwargs, run_manager)
-        if call is None:
-            return super()._generate(  # type: ignore[safe-super]  # the mixed-in model
-                messages, stop=stop, run_manager=run_manager, **kwargs
-            )
-        found = self.asker.ask(call)
+        found = self._ask(self._call(messages, stop, kwargs, run_manager))
         if isinstance(found, Hit):
             return self._result(found, started)
         try:
@@ -70,9 +68,11 @@ class CachingChatModel(BaseChatModel):
                 messages, stop=stop, run_manager=run_manager, **kwargs
             )
         except BaseException as exc:
-            found.drop(exc)
+            if found is not None:
+                found.drop(exc)
             raise
-        found.keep(_complete(result))
+        if found is not None:
+            found.keep(_complete(result))
         return result
 
     async def _agenerate(
@@ -83,10 +83,7 @@ class CachingChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         started = time.perf_counter()
-        call = self._call(messages, stop, kwargs, run_manager)
-        if call is None:
-            return await super()._agenerate(messages, stop=stop, run_manager=run_manager, **kwargs)
-        found = await self.asker.aask(call)
+        found = await self._aask(self._call(messages, stop, kwargs, run_manager))
         if isinstance(found, Hit):
             return self._result(found, started)
         try:
@@ -94,9 +91,11 @@ class CachingChatModel(BaseChatModel):
                 messages, stop=stop, run_manager=run_manager, **kwargs
             )
         except BaseException as exc:
-            await found.adrop(exc)
+            if found is not None:
+                await found.adrop(exc)
             raise
-        await found.akeep(_complete(result))
+        if found is not None:
+            await found.akeep(_complete(result))
         return result
 
     def _stream(
@@ -107,8 +106,7 @@ class CachingChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         started = time.perf_counter()
-        call = self._call(messages, stop, kwargs, run_manager)
-        found = None if call is None else self.asker.ask(call)
+        found = self._ask(self._call(messages, stop, kwargs, run_manager))
         if isinstance(found, Hit):
             for chunk in self._replay(found, started):
                 if run_manager is not None:
@@ -118,26 +116,41 @@ class CachingChatModel(BaseChatModel):
         chunks: list[ChatGenerationChunk] = []
         try:
             for chunk in super()._stream(messages, stop=stop, run_manager=run_manager, **kwargs):
-                if found is not None:
+                if found is None:
+                    yield chunk
+                else:
                     chunks.append(_copied(chunk))
-                yield chunk
+                    with found.reader_has_it():
+                        yield chunk
         except BaseException as exc:
-            if isinstance(found, Ask):
+            if found is not None:
                 found.drop(exc)
             raise
-        if isinstance(found, Ask):
+        if found is not None:
             found.keep(_joined(chunks))
 
-    async def _astream(
+    def _astream(
         self,
         messages: list[BaseMessage],
         stop: list[str] | None = None,
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
+        stream = self._chunks(messages, stop=stop, run_manager=run_manager, **kwargs)
+        streams = ensure_config().get("configurable", {}).get(STREAMS)
+        if streams is not None:  # LangChain leaves what a closed stream held to the collector
+            streams.push_async_callback(stream.aclose)
+        return stream
+
+    async def _chunks(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncGenerator[ChatGenerationChunk]:
         started = time.perf_counter()
-        call = self._call(messages, stop, kwargs, run_manager)
-        found = None if call is None else await self.asker.aask(call)
+        found = await self._aask(self._call(messages, stop, kwargs, run_manager))
         if isinstance(found, Hit):
             for chunk in self._replay(found, started):
                 if run_manager is not None:
@@ -145,18 +158,21 @@ class CachingChatModel(BaseChatModel):
                 yield chunk
             return
         chunks: list[ChatGenerationChunk] = []
+        source: Any = super()._astream(messages, stop=stop, run_manager=run_manager, **kwargs)
         try:
-            async for chunk in super()._astream(
-                messages, stop=stop, run_manager=run_manager, **kwargs
-            ):
-                if found is not None:
-                    chunks.append(_copied(chunk))
-                yield chunk
+            async with aclosing(source):
+                async for chunk in source:
+                    if found is None:
+                        yield chunk
+                    else:
+                        chunks.append(_copied(chunk))
+                        with found.reader_has_it():
+                            yield chunk
         except BaseException as exc:
-            if isinstance(found, Ask):
+            if found is not None:
                 await found.adrop(exc)
             raise
-        if isinstance(found, Ask):
+        if found is not None:
             await found.akeep(_joined(chunks))
 
     def stream(
@@ -197,6 +213,22 @@ class CachingChatModel(BaseChatModel):
             yield first
             async for chunk in chunks:
                 yield chunk
+
+    def _ask(self, call: Call | None) -> Hit | Ask | None:
+        """What the cache says to a call; what the call waited for failed for this run, too."""
+        try:
+            return None if call is None else cast("Hit | Ask", self.asker.ask(call))
+        except ProviderError as exc:
+            trail_of_run().append(exc)
+            raise
+
+    async def _aask(self, call: Call | None) -> Hit | Ask | None:
+        """The same as `_ask`, asynchronously."""
+        try:
+            return None if call is None else cast("Hit | Ask", await self.asker.aask(call))
+        except ProviderError as exc:
+            trail_of_run().append(exc)
+            raise
 
     def _call(
         self,
@@ -261,7 +293,8 @@ class CachingChatModel(BaseChatModel):
         """The provenance of a hit: who answered then, how it failed over now, what it saves."""
         then = message.response_metadata.get(STAMP)
         stamp = dict(then) if isinstance(then, dict) else {"provider": "", "model": hit.entry.model}
-        trail = _failures()
+        trail = trail_of_run()
+        takes_over(trail, provider=str(stamp["provider"]), model=str(stamp["model"]))
         return {
             **stamp,
             "cached": hit.tier,
@@ -380,11 +413,3 @@ def _joined(chunks: list[ChatGenerationChunk]) -> list[ChatGeneration]:
         **message.response_metadata,
     }
     return [ChatGeneration(message=message)]
-
-
-def _failures() -> list[ProviderError]:
-    """What failed before in this run of the chain (see `guard`)."""
-    from allotrope.run_keys import TRAIL
-
-    trail = ensure_config().get("configurable", {}).get(TRAIL)
-    return list(trail) if isinstance(trail, list) else []

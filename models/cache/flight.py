@@ -8,18 +8,21 @@ and the first waiter to see that takes over.
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from allotrope.models.cache import store
-from allotrope.models.cache.answers import AnswerCache, Call
-from allotrope.models.cache.codec import Entry
+from allotrope.models.cache.answers import AnswerCache, Call, Hit
 from allotrope.models.cache.store import Partition, Steps
 
 POLL_S = (0.01, 0.25)
 """First and longest pause of a waiter between two looks at another process's lease, seconds."""
+
+PATIENCE_S = 1.0
+"""Seconds a leader's reader may take for one chunk until nobody waits for that stream any more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,32 +30,55 @@ class Landed:
     """How a flight ended.
 
     Args:
-        entry: The answer, where it could be kept.
+        hit: The answer, where it could be kept.
+        space: What the leader's question was compared within, for a hit of the semantic tier.
         error: What the leader's call raised.
-        again: The leader was cancelled: somebody else must lead.
+        again: The leader was cancelled, or its reader pauses: somebody else must lead.
     """
 
-    entry: Entry | None = None
+    hit: Hit | None = None
+    space: str = ""
     error: Exception | None = None
     again: bool = False
 
 
 class Flight:
-    """A leader's flight; it must land, whatever happens. Made by `Flights.board`."""
+    """A leader's flight; it must land, whatever happens. Made by `Flights.board`.
 
-    def __init__(self, flights: "Flights", name: tuple[str, str], future: Future[Landed]) -> None:
+    Attributes:
+        future: How it ended, for those who wait.
+        lease: Key and token of the lease between processes, where it holds one.
+    """
+
+    def __init__(self, flights: "Flights", name: tuple[str, str]) -> None:
         self._flights = flights
         self._name = name
-        self._future = future
+        self._handed_over: float | None = None
+        self.future: Future[Landed] = Future()
         self.lease: tuple[str, str] | None = None
+
+    @contextmanager
+    def reader_has_it(self) -> Iterator[None]:
+        """While the leader's reader has a chunk and hasn't asked for the next one."""
+        self._handed_over = time.monotonic()
+        try:
+            yield
+        finally:
+            self._handed_over = None
+
+    @property
+    def held_up(self) -> bool:
+        """Whether the leader's reader pauses, so that nobody should wait for it."""
+        since = self._handed_over
+        return since is not None and time.monotonic() - since > PATIENCE_S
 
     def land(self, landed: Landed) -> None:
         """Tells the waiters of this process; only the first call counts."""
         with self._flights.lock:
-            if self._future.done():
+            if self.future.done():
                 return
             self._flights.table.pop(self._name, None)
-            self._future.set_result(landed)
+            self.future.set_result(landed)
 
 
 class Flights:
@@ -64,19 +90,19 @@ class Flights:
 
     def __init__(self, answers: AnswerCache) -> None:
         self.lock = threading.Lock()
-        self.table: dict[tuple[str, str], Future[Landed]] = {}
+        self.table: dict[tuple[str, str], Flight] = {}
         self._answers = answers
         self.keeper = LeaseKeeper(answers)
 
-    def board(self, call: Call) -> "Flight | Future[Landed]":
-        """The flight to lead, or the future of the one that is under way."""
+    def board(self, call: Call) -> tuple[Flight, bool]:
+        """The flight of those who ask this, and whether the caller leads it."""
         name = (call.part.id, call.digest)
         with self.lock:
-            future = self.table.get(name)
-            if future is not None:
-                return future
-            future = self.table[name] = Future()
-        return Flight(self, name, future)
+            under_way = self.table.get(name)
+            if under_way is not None:
+                return under_way, False
+            flight = self.table[name] = Flight(self, name)
+        return flight, True
 
     def lease_key(self, call: Call) -> str:
         """The key of the lease between processes."""
@@ -130,13 +156,13 @@ class LeaseKeeper:
         self._answers = answers
         self._sleep = sleep
         self._lock = threading.Lock()
-        self._leases: dict[str, str] = {}
+        self._leases: dict[str, tuple[str, Flight]] = {}
         self._running = False
 
-    def add(self, key: str, token: str) -> None:
-        """Keeps a lease alive from now on."""
+    def add(self, key: str, token: str, flight: Flight) -> None:
+        """Keeps a flight's lease alive from now on, as long as its reader doesn't pause."""
         with self._lock:
-            self._leases[key] = token
+            self._leases[key] = token, flight
             if not self._running:
                 self._running = True
                 threading.Thread(target=self._run, name="allotrope-leases", daemon=True).start()
@@ -155,8 +181,9 @@ class LeaseKeeper:
                 if not leases:
                     self._running = False
                     return
-            for key, token in leases.items():
-                self._answers.execute(self._renew(key, token))
+            for key, (token, flight) in leases.items():
+                if not flight.held_up:  # else it runs out, and another process takes over
+                    self._answers.execute(self._renew(key, token))
 
     def _renew(self, key: str, token: str) -> Steps[None]:
         yield [

@@ -181,8 +181,9 @@ class SemanticTier:
         if self._settings.mode == "shadow":
             yield from store.count(call.part, {"shadow_hits": 1})
             return Served(None)
-        yield from self._answers.booked(call, entry, "semantic", candidate.digest)
-        return Served(Hit(entry=entry, tier="semantic"))
+        hit = Hit(entry=entry, tier="semantic", digest=candidate.digest)
+        yield from self._answers.booked(call, hit)
+        return Served(hit)
 
     def _lifetime(self, call: Call) -> float:
         """Seconds a semantic hit may be old: by agent, else profile, else in general."""

@@ -2,3 +2,6 @@
 
 TRAIL = "__allotrope_trail"
 """The list that collects the failures of a chain's run: models fill it, budgets add to it."""
+
+STREAMS = "__allotrope_streams"
+"""The list of a chain's streams under way, so that closing the chain's closes theirs."""

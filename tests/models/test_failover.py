@@ -1,15 +1,18 @@
 """The guarded chain against the simulator: every outage ends in an answer or in every cause."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import tool
 from langchain_ollama import ChatOllama
 from langchain_openai import ChatOpenAI
+from langgraph.graph import StateGraph
 from pydantic import BaseModel
 
 from allotrope import counters
@@ -264,6 +267,57 @@ async def test_a_stream_that_breaks_begins_again_and_adds_up(
     assert whole.text == "Seven eight."
     assert stamp(whole)["provider"] == "ollama"
     assert counters.counts()["allotrope_stream_restarts_total"]
+
+
+@pytest.mark.parametrize("way", ["stream", "astream"])
+async def test_a_stream_that_breaks_for_good_begins_nowhere_again(
+    sim: ProviderSimulator, way: str
+) -> None:
+    chain, _ = chain_for(sim)
+    sim.script([Reply("One two three four five six.")], provider="openai")
+    sim.faults.add("cut", provider="openai", after_tokens=3)
+    sim.faults.add("503", provider="ollama")
+    chunks: list[Any] = []
+
+    async def listen() -> None:
+        if way == "stream":
+            chunks.extend(chain.stream("count"))
+        else:
+            async for chunk in chain.astream("count"):
+                chunks.append(chunk)
+
+    with pytest.raises(ours.AllProvidersFailedError):
+        await listen()
+    assert not any(isinstance(chunk, StreamRestart) for chunk in chunks)
+
+
+@pytest.mark.parametrize("outage", [False, True])
+async def test_listeners_hear_that_it_begins_again_only_when_it_does(
+    sim: ProviderSimulator, outage: bool
+) -> None:
+    chain, _ = chain_for(sim)
+    sim.script([Reply("One two three four five six.")], provider="openai")
+    sim.faults.add("cut", provider="openai", after_tokens=3)
+    if outage:
+        sim.faults.add("503", provider="ollama")
+
+    async def respond(state: dict[str, Any], config: RunnableConfig) -> dict[str, Any]:
+        await chain.ainvoke("count", config)
+        return {}
+
+    graph = StateGraph(dict)
+    graph.add_node("respond", respond)  # type: ignore[type-var]  # a state of no keys will do
+    graph.set_entry_point("respond")
+    kinds: list[str] = []
+
+    async def listen() -> None:
+        async for mode, part in graph.compile().astream({}, stream_mode=["messages", "custom"]):
+            if mode == "custom":
+                kinds.append(part["type"])
+
+    with pytest.raises(ours.AllProvidersFailedError) if outage else contextlib.nullcontext():
+        await listen()
+    assert kinds == ([] if outage else ["restart", "degraded"])
 
 
 @pytest.mark.parametrize("way", ["stream", "astream"])

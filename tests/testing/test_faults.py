@@ -18,6 +18,8 @@ from pydantic import ValidationError
 from allotrope.exceptions import InputError
 from allotrope.testing import KINDS, Fault, ProviderSimulator
 from allotrope.testing.errors import OVERFLOW_MESSAGES
+from allotrope.testing.faults import FaultPlan
+from allotrope.testing.replies import SimRequest
 
 PROMPT = "hello my dear friend"
 WAYS = ("invoke", "ainvoke", "stream", "astream")
@@ -213,6 +215,20 @@ def test_by_model_and_provider(
     assert statuses(sim, 1) == [503]
     assert statuses(sim, 1, model="o4-mini") == [200]
     assert ollama_chat().invoke("hi").content == "Echo: hi"
+
+
+def test_a_healed_fault_leaves_its_count_to_nobody() -> None:
+    asked = SimRequest(
+        number=1, at=0.0, provider="openai", api="chat", path="/", model="o3", headers={}, body={}
+    )
+    for _ in range(100):  # a new fault often lies where the healed one lay
+        plan = FaultPlan()
+        healed = plan.add(503, times=1)
+        assert plan.next_for(asked) is healed
+        plan.remove(healed)
+        del healed
+        later = plan.add(429, times=1)
+        assert plan.next_for(asked) is later
 
 
 def test_healing(sim: ProviderSimulator) -> None:

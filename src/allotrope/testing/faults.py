@@ -94,6 +94,14 @@ class Fault:
         return f"{self.retry_after:g}"
 
 
+@dataclass(slots=True)
+class Planned:
+    """A fault in a plan, and how often it was met."""
+
+    fault: Fault
+    used: int = 0
+
+
 class FaultPlan:
     """The faults of a simulator. The first that fits wins.
 
@@ -104,8 +112,7 @@ class FaultPlan:
     def __init__(self, *, seed: int = 0) -> None:
         self._seed = seed
         self._chance = random.Random(seed)  # noqa: S311  # repeatable chance is the point
-        self._faults: tuple[Fault, ...] = ()
-        self._used: dict[int, int] = {}
+        self._faults: tuple[Planned, ...] = ()
 
     def add(self, kind: str | int | Fault, **conditions: object) -> Fault:
         """Plans a fault.
@@ -118,29 +125,28 @@ class FaultPlan:
             The fault, for `remove`.
         """
         fault = kind if isinstance(kind, Fault) else Fault(kind=str(kind), **conditions)  # type: ignore[arg-type]  # checked by Fault itself
-        self._faults = (*self._faults, fault)
+        self._faults = (*self._faults, Planned(fault))
         return fault
 
     def remove(self, fault: Fault) -> None:
         """Heals one fault."""
-        self._faults = tuple(f for f in self._faults if f is not fault)
+        self._faults = tuple(p for p in self._faults if p.fault is not fault)
 
     def clear(self) -> None:
         """Heals everything and starts the chance anew."""
         self._faults = ()
-        self._used = {}
         self._chance = random.Random(self._seed)  # noqa: S311  # repeatable chance is the point
 
     def next_for(self, request: SimRequest) -> Fault | None:
         """The fault this request meets; counts it."""
-        for fault in self._faults:
+        for planned in self._faults:
+            fault = planned.fault
             if not fault.fits(request):
                 continue
-            used = self._used.get(id(fault), 0)
-            if fault.times is not None and used >= fault.times:
+            if fault.times is not None and planned.used >= fault.times:
                 continue
             if fault.probability < 1.0 and self._chance.random() >= fault.probability:
                 continue
-            self._used[id(fault)] = used + 1
+            planned.used += 1
             return fault
         return None
