@@ -27,7 +27,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMe
 
 from allotrope.memory.archive import Archive
 from allotrope.memory.compression import Level, compress, compress_tool_output
-from allotrope.memory.dialects import SqliteDatabase
+from allotrope.memory.sqlite_archive import SqliteDatabase
 from allotrope.memory.tokens import TokenCounter
 
 COUNTER = TokenCounter()

@@ -15,9 +15,9 @@ from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, trim_messages
 
 from allotrope.memory.archive import Archive
-from allotrope.memory.dialects import SqliteDatabase
 from allotrope.memory.manager import ConversationMemory
 from allotrope.memory.opening import open_memory
+from allotrope.memory.sqlite_archive import SqliteDatabase
 from allotrope.memory.tokens import TokenCounter
 from allotrope.settings import load_settings
 

@@ -99,31 +99,35 @@ class Archive:
         """
         if not messages:
             return []
-        known = self.thread(tenant, thread)
+        known, unknown = self.thread(tenant, thread), messages
         if known is not None:
             here = self._ids(known.key, [str(message.id) for message in messages])
-            messages = [message for message in messages if str(message.id) not in here]
-            if not messages:
+            unknown = [message for message in messages if str(message.id) not in here]
+            if not unknown:
                 return []
-        database = self.database
-        with database.transaction():
+        tries = iter((unknown, messages))  # a second one may meet an archive that was begun anew
+
+        def work() -> list[Archived]:
+            todo = next(tries)
             # the update that changes nothing locks the thread's row where a database has row locks
-            [state] = database.run(
+            [state] = self.database.run(
                 "INSERT INTO archive_threads (tenant, thread) VALUES (?, ?)"
                 " ON CONFLICT (tenant, thread) DO UPDATE SET tenant = excluded.tenant"
                 " RETURNING key, messages, words, session, session_messages, first_at, last_at,"
                 " speakers",
                 (tenant, thread),
             )
-            added = self._insert(state, messages, at)
+            added = self._insert(state, todo, at)
             if count is not None:
                 new = {item.message_id for item in added}
-                tokens = sum(count(message) for message in messages if str(message.id) in new)
-                database.run(
+                tokens = sum(count(message) for message in todo if str(message.id) in new)
+                self.database.run(
                     "UPDATE archive_threads SET tokens = tokens + ? WHERE key = ?",
                     (tokens, state[0]),
                 )
             return added
+
+        return self.database.write(work)
 
     def _insert(self, state: Row, messages: Sequence[BaseMessage], at: datetime) -> list[Archived]:
         key, count, total, session, in_session, first_at, last_at, speakers_json = state
@@ -337,12 +341,18 @@ class Archive:
         facts = self.thread(tenant, thread)
         if facts is None:
             return 0
-        with self.database.transaction():
+
+        def work() -> int:
             self.database.unindex(facts.key)
-            self.database.run("DELETE FROM archive_messages WHERE thread_key = ?", (facts.key,))
-            self.database.run("DELETE FROM archive_summaries WHERE thread_key = ?", (facts.key,))
-            self.database.run("DELETE FROM archive_threads WHERE key = ?", (facts.key,))
-        return facts.messages
+            for table, column in (
+                ("archive_messages", "thread_key"),
+                ("archive_summaries", "thread_key"),
+                ("archive_threads", "key"),
+            ):
+                self.database.run(f"DELETE FROM {table} WHERE {column} = ?", (facts.key,))  # noqa: S608 - names from above
+            return facts.messages
+
+        return self.database.write(work)
 
 
 def _archived(row: Row) -> Archived:

@@ -8,14 +8,17 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Any
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.checkpoint.sqlite import SqliteSaver
 
 from allotrope.exceptions import StoreError
 from allotrope.memory.sqlite_saver import AsyncPrunedSqliteSaver, PrunedSqliteSaver
 from allotrope.settings import Settings
 from allotrope.stores.folders import data_folder
+from allotrope.stores.sqlite import SqliteFile, copy_readable
 
 SCHEMA_VERSION = 1
 """Of what we put into checkpoints; every version reads the threads of all earlier ones."""
@@ -36,13 +39,12 @@ def open_checkpoints(settings: Settings) -> Iterator[BaseCheckpointSaver[Any]]:
         with _postgres(url, settings.memory.keep_checkpoints) as saver:
             yield saver
         return
-    connection = _connect(settings)
+    file = _file(settings)
+    saver_ = PrunedSqliteSaver(file.connection(), keep=settings.memory.keep_checkpoints, file=file)
     try:
-        saver_ = PrunedSqliteSaver(connection, keep=settings.memory.keep_checkpoints)
-        saver_.setup()
         yield saver_
     finally:
-        connection.close()
+        saver_.close()
 
 
 @asynccontextmanager
@@ -54,32 +56,43 @@ async def open_async_checkpoints(settings: Settings) -> AsyncIterator[BaseCheckp
         async with _async_postgres(url, keep) as saver:
             yield saver
         return
-    connection = await asyncio.to_thread(_connect, settings)
-    saver_ = AsyncPrunedSqliteSaver(connection, keep=settings.memory.keep_checkpoints)
+    file = _file(settings)
+    connection = await asyncio.to_thread(file.connection)
+    saver_ = AsyncPrunedSqliteSaver(connection, keep=settings.memory.keep_checkpoints, file=file)
     try:
-        await asyncio.to_thread(saver_.setup)
         yield saver_
     finally:
         await saver_.aclose()
 
 
-def _connect(settings: Settings) -> sqlite3.Connection:
+def _file(settings: Settings) -> SqliteFile:
     path = data_folder(settings) / "checkpoints.sqlite"
-    try:
-        connection = sqlite3.connect(path, check_same_thread=False, timeout=30)
-    except sqlite3.Error as exc:
-        raise _broken(str(path), exc) from exc
-    try:
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
+
+    def prepare(connection: sqlite3.Connection) -> None:
+        SqliteSaver(connection).setup()
         _check_version(connection, str(path))
-    except sqlite3.Error as exc:
-        connection.close()
-        raise _broken(str(path), exc) from exc
-    except StoreError:
-        connection.close()
-        raise
-    return connection
+
+    return SqliteFile(
+        path,
+        what="The threads' file",
+        prepare=prepare,
+        refill=_refill,
+        isolation_level="DEFERRED",
+        timeout_s=30,
+    )
+
+
+def _refill(connection: sqlite3.Connection, damaged: Path) -> str:
+    copied = copy_readable(connection, damaged, ("checkpoints", "writes"))
+    [(threads,)] = connection.execute(
+        "SELECT count(DISTINCT thread_id) FROM checkpoints"
+    ).fetchall()
+    connection.commit()
+    return (
+        f"{threads:,} threads ({copied['checkpoints']:,} checkpoints) could be read and were taken"
+        " over. A thread that couldn't be read begins anew at its next turn; what was said in it is"
+        " in the archive (`allotrope memory export THREAD`)."
+    )
 
 
 @contextmanager
@@ -137,14 +150,11 @@ def _broken(where: str, exc: Exception) -> StoreError:
 
 def _check_version(connection: sqlite3.Connection, path: str) -> None:
     """Refuses a file that a newer version wrote; marks a new one."""
-    try:
-        connection.execute("CREATE TABLE IF NOT EXISTS allotrope_schema (version INTEGER NOT NULL)")
-        row = connection.execute("SELECT max(version) FROM allotrope_schema").fetchone()
-        if row[0] is None:
-            connection.execute("INSERT INTO allotrope_schema VALUES (?)", (SCHEMA_VERSION,))
-            connection.commit()
-    except sqlite3.Error as exc:
-        raise _broken(path, exc) from exc
+    connection.execute("CREATE TABLE IF NOT EXISTS allotrope_schema (version INTEGER NOT NULL)")
+    row = connection.execute("SELECT max(version) FROM allotrope_schema").fetchone()
+    if row[0] is None:
+        connection.execute("INSERT INTO allotrope_schema VALUES (?)", (SCHEMA_VERSION,))
+        connection.commit()
     if row[0] is not None and int(row[0]) > SCHEMA_VERSION:
         raise StoreError(
             f"The threads in {path} were written by a newer Allotrope (version {row[0]}).",

@@ -2,10 +2,10 @@
 
 import hashlib
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import RLock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from langchain_core.messages import BaseMessage
 
@@ -13,9 +13,12 @@ from allotrope.exceptions import InputError, StoreError
 from allotrope.memory.archive import message_text
 from allotrope.memory.corrections import is_correction, replaces
 from allotrope.memory.summary import Line, Summary, extract
+from allotrope.stores.sqlite import SqliteFile, copy_readable
 
 if TYPE_CHECKING:
     from langgraph.store.base import BaseStore
+
+T = TypeVar("T")
 
 _MOST = 200
 
@@ -30,8 +33,12 @@ class LongTermFacts:
 
     def __init__(self, *, store: "BaseStore | None" = None, path: Path | None = None) -> None:
         self._store = store
-        self._path = path
-        self._connection: sqlite3.Connection | None = None
+        self._file: SqliteFile | None = None
+        if store is None and path is not None:
+            self._file = SqliteFile(
+                path, what="The facts about users", prepare=_prepare, refill=_refill
+            )
+        self._used: sqlite3.Connection | None = None
         self._lock = RLock()
 
     def remember(self, line: str, *, tenant: str, user: str) -> None:
@@ -41,9 +48,9 @@ class LongTermFacts:
                 if known == line:
                     return
                 if is_correction(line) and replaces(line, known):
-                    self._open().delete(_place(tenant, user), key)
+                    self._delete(tenant, user, key)
             key = hashlib.sha256(line.encode()).hexdigest()[:12]
-            self._open().put(_place(tenant, user), key, {"fact": line})
+            self._asked(lambda store: store.put(_place(tenant, user), key, {"fact": line}))
 
     def learn(self, messages: Sequence[BaseMessage], *, tenant: str, user: str) -> None:
         """Keeps what the latest user turn states about the user (rules, no model)."""
@@ -71,46 +78,63 @@ class LongTermFacts:
                     f"There is no fact {key!r}.", hint="`allotrope memory list` shows the keys."
                 )
             if key != "all":
-                self._open().delete(_place(tenant, user), key)
+                self._delete(tenant, user, key)
                 return
             while known:  # a store gives so many at a time
                 for found in known:
-                    self._open().delete(_place(tenant, user), found)
+                    self._delete(tenant, user, found)
                 known = dict(self._all(tenant, user))
 
     def close(self) -> None:
         """Ends the connection."""
         with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection, self._store = None, None
+            if self._file is not None:
+                self._file.close()
+                self._used, self._store = None, None
 
     def _all(self, tenant: str, user: str) -> list[tuple[str, str]]:
-        items = self._open().search(_place(tenant, user), limit=_MOST)
+        items = self._asked(lambda store: store.search(_place(tenant, user), limit=_MOST))
         ordered = sorted(items, key=lambda item: item.created_at)
         return [(item.key, str(item.value["fact"])) for item in ordered]
 
-    def _open(self) -> "BaseStore":
-        if self._store is None:
-            from langgraph.store.sqlite import SqliteStore
+    def _delete(self, tenant: str, user: str, key: str) -> None:
+        self._asked(lambda store: store.delete(_place(tenant, user), key))
 
-            if self._path is None:
+    def _asked(self, work: "Callable[[BaseStore], T]") -> T:
+        """Asks the store; once more where its file was damaged."""
+        if self._file is None:
+            if self._store is None:
                 raise StoreError("Long-term facts have no store.", hint="Give a store or a path.")
+            return work(self._store)
+        try:
             try:
-                connection = sqlite3.connect(
-                    self._path, check_same_thread=False, isolation_level=None, timeout=10
-                )
-                connection.execute("PRAGMA journal_mode=WAL")
-            except sqlite3.Error as exc:
-                raise StoreError(
-                    f"The facts {self._path} can't be opened: {exc}.",
-                    hint="Move the file away or set ALLOTROPE_DATA_DIR to another folder.",
-                ) from exc
-            store: Any = SqliteStore(connection)
-            store.setup()
-            self._connection, self._store = connection, store
-        assert self._store is not None
+                return work(self._opened(self._file))
+            except sqlite3.DatabaseError as exc:
+                if self._used is None or not self._file.mend(exc, self._used):
+                    raise
+            return work(self._opened(self._file))
+        except sqlite3.OperationalError as exc:
+            raise StoreError(f"The facts {self._file.path} can't be used: {exc}.") from exc
+
+    def _opened(self, file: SqliteFile) -> "BaseStore":
+        from langgraph.store.sqlite import SqliteStore
+
+        connection = file.connection()
+        if self._store is None or connection is not self._used:
+            self._store, self._used = SqliteStore(connection), connection
         return self._store
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    from langgraph.store.sqlite import SqliteStore
+
+    store: Any = SqliteStore(connection)
+    store.setup()
+
+
+def _refill(connection: sqlite3.Connection, damaged: Path) -> str:
+    copied = copy_readable(connection, damaged, ("store",))
+    return f"{copied['store']:,} facts could be read and were taken over; others are told anew."
 
 
 def _place(tenant: str, user: str) -> tuple[str, ...]:

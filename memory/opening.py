@@ -4,11 +4,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from allotrope.memory.archive import Archive
-from allotrope.memory.dialects import Database, PostgresDatabase, SqliteDatabase
+from allotrope.memory.dialects import Database
 from allotrope.memory.embeddings import Embed, open_embed
 from allotrope.memory.facts import LongTermFacts
 from allotrope.memory.manager import ConversationMemory
+from allotrope.memory.postgres_archive import PostgresDatabase
 from allotrope.memory.recall import Recall
+from allotrope.memory.sqlite_archive import SqliteDatabase
 from allotrope.memory.summariser import Summarise, Summariser
 from allotrope.memory.tokens import TokenCounter
 from allotrope.settings import Settings

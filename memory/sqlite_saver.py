@@ -1,10 +1,10 @@
 """LangGraph's SQLite saver with the newest checkpoints only, and a fast one for async calls."""
 
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import get_ident
 from typing import Any, TypeVar
@@ -21,6 +21,7 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 
 from allotrope.exceptions import StoreError
 from allotrope.memory.pruning import Pruning, Statements, serializer
+from allotrope.stores.sqlite import SqliteFile
 
 T = TypeVar("T")
 
@@ -43,11 +44,37 @@ class PrunedSqliteSaver(SqliteSaver):
     Args:
         connection: An open database.
         keep: Checkpoints of a thread that stay.
+        file: Where the connection is from: what opens it again, and begins it anew when it is found
+            damaged.
     """
 
-    def __init__(self, connection: sqlite3.Connection, *, keep: int) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, *, keep: int, file: SqliteFile | None = None
+    ) -> None:
         super().__init__(connection, serde=serializer())
         self._pruning = Pruning(keep, _statements)
+        self._file = file
+        self._grouping: int | None = None
+
+    def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """As LangGraph's, of a damaged file what is left of it."""
+        return self._surely(super().get_tuple, config)
+
+    def list(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,  # LangGraph's name
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> Iterator[CheckpointTuple]:
+        """As LangGraph's, of a damaged file what is left of it."""
+        found = super().list
+
+        def whole() -> tuple[CheckpointTuple, ...]:
+            return tuple(found(config, filter=filter, before=before, limit=limit))
+
+        yield from self._surely(whole)
 
     def put(
         self,
@@ -57,12 +84,55 @@ class PrunedSqliteSaver(SqliteSaver):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """Saves a checkpoint; now and then the oldest ones go."""
-        saved = super().put(config, checkpoint, metadata, new_versions)
+        saved = self._surely(super().put, config, checkpoint, metadata, new_versions)
         if due := self._pruning.due(config):
-            with self.cursor() as cursor:
-                for statement, values in due:
-                    cursor.execute(statement, values)
+            self._surely(self._prune, due)
         return saved
+
+    def put_writes(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str = "",
+    ) -> None:
+        """As LangGraph's."""
+        self._surely(super().put_writes, config, writes, task_id, task_path)
+
+    def delete_thread(self, thread_id: str) -> None:
+        """As LangGraph's."""
+        self._surely(super().delete_thread, thread_id)
+
+    def close(self) -> None:
+        """Ends the connection."""
+        if self._file is not None:
+            self._file.close()
+        self.conn.close()
+
+    def _prune(self, due: Statements) -> None:
+        with self.cursor() as cursor:
+            for statement, values in due:
+                cursor.execute(statement, values)
+
+    def _surely(self, work: Callable[..., T], *args: Any) -> T:
+        """Does it on the file that has the name now; once more where it was damaged."""
+        if self._file is None or self._grouping == get_ident():
+            return work(*args)  # of a group each is done again by itself
+        used = self._current()
+        try:
+            return work(*args)
+        except sqlite3.DatabaseError as exc:
+            with self.lock:
+                if not self._file.mend(exc, used):
+                    raise
+        self._current()
+        return work(*args)
+
+    def _current(self) -> sqlite3.Connection:
+        assert self._file is not None
+        with self.lock:
+            self.conn = self._file.connection()
+            return self.conn
 
 
 @dataclass(frozen=True)
@@ -101,13 +171,15 @@ class AsyncPrunedSqliteSaver(PrunedSqliteSaver):
     Args:
         connection: An open database that any thread may use.
         keep: Checkpoints of a thread that stay.
+        file: As for `PrunedSqliteSaver`.
     """
 
-    def __init__(self, connection: sqlite3.Connection, *, keep: int) -> None:
-        super().__init__(connection, keep=keep)
+    def __init__(
+        self, connection: sqlite3.Connection, *, keep: int, file: SqliteFile | None = None
+    ) -> None:
+        super().__init__(connection, keep=keep, file=file)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="allotrope-checkpoints")
         self._queues: WeakKeyDictionary[asyncio.AbstractEventLoop, _Queue] = WeakKeyDictionary()
-        self._grouping: int | None = None
         self._closed = False
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
@@ -158,10 +230,10 @@ class AsyncPrunedSqliteSaver(PrunedSqliteSaver):
         """Ends the thread and the connection, after what is still to be written."""
         await self._do(lambda: None)  # a run that was cancelled leaves writes behind it
         self._closed = True
-        await asyncio.get_running_loop().run_in_executor(self._thread, self.conn.close)
+        await asyncio.get_running_loop().run_in_executor(self._thread, self.close)
         self._thread.shutdown(wait=False)
 
-    @contextmanager
+    @contextlib.contextmanager
     def cursor(self, transaction: bool = True) -> Iterator[sqlite3.Cursor]:
         """As LangGraph's, but within a group only the group commits."""
         with super().cursor(transaction and self._grouping != get_ident()) as cursor:
@@ -202,12 +274,15 @@ class AsyncPrunedSqliteSaver(PrunedSqliteSaver):
 
     def _run(self, group: "Sequence[_Operation]") -> "list[_Outcome]":
         if len(group) > 1:
+            if self._file is not None:
+                self._current()
             self._grouping = get_ident()
             try:
                 results: list[_Outcome] = [(one.work(*one.args), None) for one in group]
                 self.conn.commit()
             except Exception:  # noqa: BLE001 - found out below, one by one
-                self.conn.rollback()
+                with contextlib.suppress(sqlite3.Error):
+                    self.conn.rollback()
             else:
                 return results
             finally:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from allotrope.memory.archive import Archive
-from allotrope.memory.dialects import SqliteDatabase
 from allotrope.memory.manager import ConversationMemory
 from allotrope.memory.opening import open_memory
+from allotrope.memory.sqlite_archive import SqliteDatabase
 from allotrope.memory.tokens import TokenCounter
 from allotrope.settings import load_settings
 

@@ -13,8 +13,8 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from allotrope.exceptions import StoreError
 from allotrope.memory.archive import Archive
 from allotrope.memory.checkpoints import open_async_checkpoints, open_checkpoints
-from allotrope.memory.dialects import PostgresDatabase
 from allotrope.memory.opening import open_archive, open_memory
+from allotrope.memory.postgres_archive import PostgresDatabase
 from allotrope.settings import Settings, load_settings
 
 pytestmark = pytest.mark.postgres

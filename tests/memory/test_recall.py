@@ -7,8 +7,8 @@ from tests.memory.conftest import COUNTER
 
 from allotrope.memory.archive import Archive
 from allotrope.memory.block import build, choose
-from allotrope.memory.dialects import SqliteDatabase
 from allotrope.memory.recall import Recall, Recalled
+from allotrope.memory.sqlite_archive import SqliteDatabase
 
 AT = datetime(2026, 5, 8, 12, tzinfo=UTC)
 
