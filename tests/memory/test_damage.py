@@ -198,7 +198,7 @@ def test_threads_go_on_with_what_is_left_of_their_file(
             states = [_graph(saver).invoke(*turn(number, "More?")) for number in range(30)]
     lengths = [len(state["messages"]) for state in states]
     assert lengths.count(4) > 20
-    assert set(lengths) <= {2, 4}
+    assert set(lengths) <= {2, 3, 4}  # one may have lost its newest checkpoint alone
     assert len(moved(tmp_path, "checkpoints.sqlite")) == 1
     [sentence] = said(caplog)
     assert "archive" in sentence
