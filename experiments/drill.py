@@ -6,7 +6,6 @@ with the settings as they are.
 """
 
 import asyncio
-import contextlib
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -16,6 +15,7 @@ from typing import Any, Protocol
 from allotrope.experiments.drill_result import Asked, Drill, Turn
 from allotrope.experiments.outages import BAD_REQUEST, Scenario
 from allotrope.settings import Settings
+from allotrope.tasks import ended
 from allotrope.testing.replies import SimRequest
 from allotrope.testing.simulator import ProviderSimulator
 
@@ -210,10 +210,13 @@ async def play(
             await stage.sleep(crowd.think_s * (0.5 + chance.random()))
 
     side = asyncio.create_task(happen())
-    await asyncio.gather(*(talk(number) for number in range(crowd.users)))
-    side.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await side
+    talks = [asyncio.create_task(talk(number)) for number in range(crowd.users)]
+    try:
+        await asyncio.gather(*talks)
+    finally:
+        await ended(side, *talks)
+    if not side.cancelled():
+        side.result()
     names = sorted({turn.thread for turn in turns})
     return Drill(
         scenario=scenario,

@@ -258,7 +258,11 @@ class AsyncPrunedSqliteSaver(PrunedSqliteSaver):
         group, queue.waiting = queue.waiting, []
 
         def done(sent: "asyncio.Future[list[_Outcome]]") -> None:
-            for operation, (result, error) in zip(group, sent.result(), strict=True):
+            try:
+                outcomes = sent.result()
+            except Exception as exc:  # noqa: BLE001 - who waits for these would wait for ever
+                outcomes = [(None, exc)] * len(group)
+            for operation, (result, error) in zip(group, outcomes, strict=True):
                 if operation.future.cancelled():
                     continue
                 if error is not None:

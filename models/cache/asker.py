@@ -163,8 +163,9 @@ class Asker:
         """The same as `_awaited`, asynchronously."""
         future = asyncio.wrap_future(flight.future)
         while (left := deadline - time.monotonic()) > 0:
-            with suppress(TimeoutError):  # giving up must not cancel it
-                return await asyncio.wait_for(asyncio.shield(future), min(left, LOOK_S))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(left, LOOK_S)):
+                    return await asyncio.shield(future)  # giving up must not cancel it
             if flight.held_up:
                 await self.aland(flight, Landed(again=True))
         return None

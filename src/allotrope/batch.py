@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from allotrope.exceptions import AllotropeError, InputError
 from allotrope.runtime import Agent
+from allotrope.tasks import ended
 
 
 class Item(BaseModel):
@@ -162,7 +163,11 @@ async def run_batch(
                 file.flush()
                 told(tally)
 
-        await asyncio.gather(*(work() for _ in range(max(1, min(at_once, len(waiting))))))
+        at_work = [asyncio.create_task(work()) for _ in range(max(1, min(at_once, len(waiting))))]
+        try:
+            await asyncio.gather(*at_work)
+        finally:
+            await ended(*at_work)  # where one can't write, the others ask nobody any more
     return tally
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from allotrope.agents import registry
-from allotrope.batch import Item, run_batch
+from allotrope.batch import Item, Tally, run_batch
 from allotrope.reply import Reply
 from allotrope.testing import ProviderSimulator
 
@@ -125,6 +125,17 @@ async def test_as_many_at_once_as_said_and_an_unforeseen_error_ends_one_item(
     }
     again = await run_batch(agent, items, out, at_once=4, max_cost_usd=Decimal(0))
     assert (again.skipped, again.left, agent.most) == (19, 1, 4)
+
+
+async def test_where_the_output_cant_be_written_nobody_is_asked_any_more(tmp_path: Path) -> None:
+    def full(tally: Tally) -> None:
+        if tally.answered == 1:
+            raise OSError(28, "No space left on device")
+
+    items = [Item(id=str(n), text=str(n)) for n in range(20)]
+    with pytest.raises(OSError, match="No space left"):
+        await run_batch(Busy(), items, tmp_path / "out", at_once=4, told=full)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 def test_people_see_how_far_it_is(cli, simulator: ProviderSimulator, tmp_path: Path) -> None:

@@ -132,3 +132,19 @@ async def test_closing_writes_what_was_asked_for_and_refuses_the_rest(tmp_path: 
     with sqlite3.connect(path) as again:
         assert again.execute("SELECT count(*) FROM checkpoints").fetchone() == (3,)
     again.close()
+
+
+async def test_who_waits_for_a_write_hears_that_the_database_is_gone(tmp_path: Path) -> None:
+    """Taking the group back fails too then; nobody may wait for ever on that."""
+    saver = opened(tmp_path / "c.sqlite")
+    saver.setup()
+    saver.conn.close()
+    writes = [
+        asyncio.create_task(saver.aput(thread(f"t{i}"), empty_checkpoint(), {}, {}))
+        for i in range(3)
+    ]
+    _, waiting = await asyncio.wait(writes, timeout=20)
+    for write in waiting:
+        write.cancel()
+    assert len(waiting) == 0
+    assert {type(write.exception()) for write in writes} == {sqlite3.ProgrammingError}

@@ -208,3 +208,60 @@ async def test_a_turn_fails_where_it_is_read() -> None:
     with pytest.raises(ValueError, match="at the end"):
         await anext(events)
     assert ended == [1]
+
+
+def deaf_source(heard: list[str]) -> Any:
+    """Events of a turn that swallows its first cancellation, as `asyncio.wait_for` can."""
+
+    async def source(turn: RunningTurn) -> Any:
+        yield {"type": "token"}
+        try:
+            await asyncio.sleep(5)
+        except asyncio.CancelledError:
+            heard.append("swallowed")
+        yield {"type": "token"}
+        try:
+            await asyncio.sleep(5)
+        except asyncio.CancelledError:
+            heard.append("ended")
+            turn.go_on()
+        yield {"type": "stopped"}
+
+    return source
+
+
+async def test_a_stop_that_was_swallowed_is_said_again() -> None:
+    heard: list[str] = []
+    turn = RunningTurn(deaf_source(heard), beat_s=60, ended=lambda: None)
+    events = turn.events()
+    assert await anext(events) == {"type": "token"}
+    turn.stop("person")
+    assert [event["type"] async for event in events] == ["token", "stopped"]
+    assert heard == ["swallowed", "ended"]
+
+
+async def test_a_turn_whose_reader_went_away_ends_though_it_swallowed_that() -> None:
+    heard: list[str] = []
+    over = asyncio.Event()
+    turn = RunningTurn(deaf_source(heard), beat_s=60, ended=over.set)
+    events = turn.events()
+    await anext(events)
+    await events.aclose()
+    await over.wait()
+    assert heard == ["swallowed", "ended"]
+
+
+async def test_closing_waits_for_no_turn_for_ever() -> None:
+    async def deaf(turn: RunningTurn) -> Any:
+        for _ in range(3):
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                continue
+        yield {"type": "reply"}
+
+    over = asyncio.Event()
+    turn = RunningTurn(deaf, beat_s=60, ended=over.set)
+    await asyncio.sleep(0)
+    await turn.end(patience_s=0.01)
+    assert over.is_set()

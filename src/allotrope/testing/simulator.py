@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from allotrope.exceptions import InputError
+from allotrope.tasks import ended
 from allotrope.testing.catalog import OLLAMA_MODELS, SNAPSHOTS
 from allotrope.testing.engine import Behaviour, Engine, ScriptItem
 from allotrope.testing.faults import FaultPlan
@@ -251,10 +252,7 @@ class ProviderSimulator:
         asyncio.set_event_loop(loop)
         try:
             loop.run_forever()
-            pending = asyncio.all_tasks(loop)
-            for task in pending:
-                task.cancel()
-            loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
+            loop.run_until_complete(ended(*asyncio.all_tasks(loop)))
         finally:
             loop.close()
 

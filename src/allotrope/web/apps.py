@@ -10,6 +10,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from allotrope.settings import Settings
+from allotrope.tasks import ended
 from allotrope.web import dashboard, health, pages, prometheus
 from allotrope.web.access import Access
 
@@ -31,10 +32,10 @@ def serve_app(settings: Settings, *, host: str) -> Starlette:
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(service.aclose)
             warming = asyncio.create_task(service.warm())  # requests may come meanwhile, and wait
-            stack.push_async_callback(_ended, warming)
+            stack.push_async_callback(ended, warming)
             if settings.experiments.watch_s is not None:
                 watching = asyncio.create_task(_watched(settings, settings.experiments.watch_s))
-                stack.push_async_callback(_ended, watching)
+                stack.push_async_callback(ended, watching)
             if settings.serve.reports:
                 stack.enter_context(_scheduled(settings))
             yield
@@ -113,11 +114,6 @@ def _common(settings: Settings) -> list[Route]:
         *pages.login_routes(settings.serve),
         Route("/static/{name}", pages.static),
     ]
-
-
-async def _ended(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    await asyncio.wait([task])
 
 
 @contextlib.contextmanager

@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 BACKLOG = 2048
 """Connections that may wait to be accepted."""
 
-CLEAN_UP_S = 3
-"""What requests and turns that were cut off may take to say so, seconds."""
-
 
 def bind(host: str, port: int) -> socket.socket:
     """A listening socket.
@@ -61,6 +58,8 @@ def run(app: "Starlette", listening: socket.socket, *, drain_s: float, level: st
     """
     import uvicorn
 
+    from allotrope.web.turns import CLEAN_UP_S
+
     service: Service | None = getattr(app.state, "service", None)
 
     class Draining(uvicorn.Server):
@@ -95,7 +94,7 @@ def run(app: "Starlette", listening: socket.socket, *, drain_s: float, level: st
         access_log=False,
         server_header=False,
         date_header=True,
-        timeout_graceful_shutdown=CLEAN_UP_S,
+        timeout_graceful_shutdown=round(CLEAN_UP_S),
         timeout_keep_alive=30,
         lifespan="on",
         loop="asyncio",

@@ -10,7 +10,7 @@ from allotrope.agents import registry
 from allotrope.settings import Settings
 from allotrope.web.errors import BusyError
 from allotrope.web.sharing import Sharing
-from allotrope.web.turns import PERSON, SERVER, Events, RunningTurn
+from allotrope.web.turns import CLEAN_UP_S, PERSON, SERVER, Events, RunningTurn
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
@@ -245,7 +245,7 @@ class Service:
         """Ends what runs and closes every store."""
         self.stopping = True
         self.cut()
-        await asyncio.gather(*(turn.wait() for turn in list(self._turns)))
+        await asyncio.gather(*(turn.end(patience_s=CLEAN_UP_S) for turn in list(self._turns)))
         for agent in self._agents.values():
             await agent.aclose()
         self._agents.clear()

@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 
 from allotrope.memory.threads import thread_key
 from allotrope.settings import Settings
+from allotrope.tasks import ended
 from allotrope.web.errors import BusyError
 
 if TYPE_CHECKING:
@@ -113,17 +114,23 @@ class Sharing:
             await asyncio.sleep(0.25)
         else:
             raise busy()
-        renewing = asyncio.create_task(self._renew(client, key, mine))
+        over = asyncio.Event()
+        renewing = asyncio.create_task(self._renew(client, key, mine, over))
         try:
             yield
         finally:
-            renewing.cancel()
-            await asyncio.gather(renewing, return_exceptions=True)
+            over.set()  # not by a cancellation alone: a command under way may swallow it
+            await ended(renewing)
             await _asked(client.eval(_RELEASE, 1, key, mine))
 
-    async def _renew(self, client: "redis.asyncio.Redis", key: str, mine: str) -> None:
-        while True:
-            await asyncio.sleep(LEASE_S / 3)
+    async def _renew(
+        self, client: "redis.asyncio.Redis", key: str, mine: str, over: asyncio.Event
+    ) -> None:
+        while not over.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LEASE_S / 3):
+                    await over.wait()
+                return
             await _asked(client.eval(_RENEW, 1, key, mine, str(round(LEASE_S * 1000))))
 
     @staticmethod

@@ -5,8 +5,13 @@ import contextlib
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
+from allotrope.tasks import ended
+
 BEAT: dict[str, Any] = {"type": "beat"}
 """Says only that the turn still runs, so that no proxy and no client gives up on it."""
+
+CLEAN_UP_S = 3.0
+"""What turns that were cut off may take to clean up and to say so, seconds."""
 
 PERSON, SERVER = "person", "server"
 """Who stopped a turn."""
@@ -39,6 +44,7 @@ class RunningTurn:
         self._ended = ended
         self._queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
         self._failure: Exception | None = None
+        self._ends = False
         self._task = asyncio.create_task(self._fill(source(self)))
         self._task.add_done_callback(self._over)
 
@@ -47,6 +53,8 @@ class RunningTurn:
             async with contextlib.aclosing(source) as events:
                 async for event in events:
                     self._queue.put_nowait(event)
+                    if self._ends:  # the cancellation was swallowed on its way
+                        self._task.cancel()
         except Exception as exc:  # noqa: BLE001  # the reader raises it, where it belongs
             self._failure = exc
 
@@ -62,15 +70,27 @@ class RunningTurn:
         """
         if self.stopped is None and not self._task.done():
             self.stopped = who
-            self._task.cancel()
+            self._end()
 
     def go_on(self) -> None:
         """For the source of a turn that was stopped: it has noticed, and does a last thing."""
-        self._task.uncancel()
+        self._ends = False
+        while self._task.uncancel():
+            pass
 
-    async def wait(self) -> None:
-        """Waits until the turn is over and has cleaned up."""
-        await asyncio.wait([self._task])
+    async def end(self, *, patience_s: float) -> None:
+        """Ends the turn, and waits until it has cleaned up.
+
+        Args:
+            patience_s: What cleaning up may take before the turn is cancelled again, seconds.
+        """
+        self.stop(SERVER)
+        await asyncio.wait([self._task], timeout=patience_s)
+        await ended(self._task, again_s=patience_s)
+
+    def _end(self) -> None:
+        self._ends = True
+        self._task.cancel()
 
     async def events(self) -> Events:
         """The turn's events, with beats in its silences; whoever stops reading ends the turn.
@@ -81,7 +101,8 @@ class RunningTurn:
         try:
             while True:
                 try:
-                    event = await asyncio.wait_for(self._queue.get(), self._beat_s)
+                    async with asyncio.timeout(self._beat_s):
+                        event = await self._queue.get()
                 except TimeoutError:
                     yield BEAT
                     continue
@@ -91,4 +112,4 @@ class RunningTurn:
             if self._failure is not None and self.stopped is None:
                 raise self._failure
         finally:
-            self._task.cancel()
+            self._end()
