@@ -117,6 +117,7 @@ def prepared(
     repack: Callable[[list[BaseMessage], int], list[BaseMessage]],
     tools: "Sequence[BaseTool]" = (),
     tags: Sequence[str] = (),
+    repair: bool = False,
 ) -> PreparedCall:
     """A packed prompt with all that a call carries.
 
@@ -127,12 +128,17 @@ def prepared(
         repack: Packs it for another model (`models.guard.REPACK`).
         tools: What the model may call.
         tags: More tags for the call.
+        repair: Whether it asks to put something right: the cached answer would be the wrong one.
     """
     from allotrope.models.guard import REPACK
 
+    metadata = caller.metadata(packed)
+    if repair:
+        metadata["allotrope_cache"] = f"{metadata['allotrope_cache']}, no-cache"
+
     asked: RunnableConfig = {
         **config,
-        "metadata": {**config.get("metadata", {}), **caller.metadata(packed)},
+        "metadata": {**config.get("metadata", {}), **metadata},
         "configurable": {**config.get("configurable", {}), REPACK: repack},
     }
     if tags:

@@ -174,7 +174,7 @@ def run(state: CoderState, settings: Settings) -> Step:
         return {"trouble": str(exc)}
     facts = asdict(outcome)
     good = outcome.status == "ok"
-    return {"outcome": facts, "repairs": state["repairs"] + (0 if good else 1)}
+    return {"outcome": facts, "repairs": 0 if good else state["repairs"] + 1}
 
 
 def repair(state: CoderState, settings: Settings) -> Step:

@@ -5,7 +5,7 @@ side never blocks the event loop.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -109,14 +109,22 @@ class AgentNodes:
         return Node(run, arun, name=RESPOND)
 
     def finish(self) -> Node:
-        """The end of a turn: archives the answer and starts the summary."""
+        """The end of a turn: archives the answer and starts the summary.
+
+        What a turn got that ended badly leaves the cache, so that asking again can go otherwise.
+        """
 
         def run(state: AgentState, config: RunnableConfig) -> dict[str, Any]:
-            self._remembered(state, config, self.parts.get())
+            parts = self.parts.get()
+            self._remembered(state, config, parts)
+            if ended_badly(state) and (forget := getattr(parts.cache, "forget_run", None)):
+                forget(run_of(config), tenant=run_context().tenant, agent=self.agent)
             return {}
 
         async def arun(state: AgentState, config: RunnableConfig) -> dict[str, Any]:
             parts, thread = await self.parts.aget(), thread_of(config)
+            if ended_badly(state) and (forget := getattr(parts.cache, "aforget_run", None)):
+                await forget(run_of(config), tenant=run_context().tenant, agent=self.agent)
             if thread is not None:
                 context = run_context()
                 parts.memory.after_turn_later(
@@ -252,6 +260,20 @@ def answered(reply: AIMessage) -> dict[str, Any]:
     provenance = reply.response_metadata.get("allotrope")
     degraded = provenance.get("degraded") if isinstance(provenance, dict) else None
     return {"messages": [reply], "provenance": provenance, "degraded": degraded}
+
+
+def ended_badly(state: Mapping[str, Any]) -> bool:
+    """Whether a turn ended with something that its checks found wrong, or with an error.
+
+    Args:
+        state: Of a graph with steps; others have no checks.
+    """
+    return any(state.get(name) for name in ("repairs", "wrong", "error", "trouble"))
+
+
+def run_of(config: RunnableConfig) -> str:
+    """The run's id in its metadata (docs/contracts.md), or nothing."""
+    return str(config.get("metadata", {}).get("allotrope_run_id") or "")
 
 
 def wants_tools(state: AgentState) -> bool:

@@ -196,7 +196,14 @@ class StepNodes:
         )
         turn.writer({"type": "context", **packed.audit})
         caller = Caller(self.agent, context, template, profile, documents_of(turn.state))
-        return prepared(turn.config, caller=caller, packed=packed, repack=repack, tags=(NOSTREAM,))
+        return prepared(
+            turn.config,
+            caller=caller,
+            packed=packed,
+            repack=repack,
+            tags=(NOSTREAM,),
+            repair=bool(turn.state.get("repairs")),
+        )
 
 
 @dataclass

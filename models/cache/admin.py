@@ -177,15 +177,12 @@ class CacheAdmin:
         """
         tiers = []
         for part in self.partitions():
-            served = self._run(_served(part, run_id))
-            if served:
-                tier, _, digest = served.partition(":")
-                self._run(store.drop(part, [digest]))
+            hits, paid = self._run(store.of_run(part, run_id))
+            self._run(store.forget_run(part, run_id))
+            for tier, _ in hits:
                 self._run(store.count(part, {f"false_{tier}": 1}))
                 tiers.append(tier)
-            paid = self._run(store.tagged(part, f"run={run_id}"))
-            if paid:
-                self._run(store.drop(part, paid))
+            if set(paid) - {digest for _, digest in hits}:
                 tiers.append("paid")
         return tiers
 
@@ -200,11 +197,6 @@ def _meta(part: Partition) -> Steps[dict[str, dict[str, Any]]]:
 def _value(part: Partition, digest: str) -> Steps[bytes | None]:
     (reply,) = yield [("GET", part.key("e", digest))]
     return reply if isinstance(reply, bytes) else None
-
-
-def _served(part: Partition, run_id: str) -> Steps[str]:
-    (reply,) = yield [("GET", part.key("r", run_id))]
-    return reply.decode() if isinstance(reply, bytes) else ""
 
 
 def _stats(part: Partition, counters: dict[str, int]) -> PartitionStats:

@@ -100,6 +100,10 @@ class MemoryRedis:
         table[_bytes(field)] = str(value).encode()
         return value
 
+    def _sadd(self, key: str, *values: Any) -> int:
+        self._sets.setdefault(key, set()).update(map(_bytes, values))
+        return len(values)
+
     def _smembers(self, key: str) -> set[bytes]:
         return set(self._sets.get(key, ()))
 

@@ -21,10 +21,11 @@ from langchain_core.messages import (
 from langchain_core.outputs import ChatGeneration, Generation
 from langchain_core.runnables.config import ensure_config
 
-from allotrope.models.cache import policy
+from allotrope.models.cache import policy, store
 from allotrope.models.cache.answers import AnswerCache, Call, Hit
 from allotrope.models.cache.asker import Asker
 from allotrope.models.cache.keys import IRRELEVANT_FIELDS, canonical_messages, digest
+from allotrope.models.cache.store import Partition
 
 if TYPE_CHECKING:
     from allotrope.models.cache.semantic import SemanticTier
@@ -111,6 +112,23 @@ class RedisCache(BaseCache):
     def clear(self, **kwargs: Any) -> None:
         """Removes everything under our prefix, and nothing else."""
         self.answers.clear()
+
+    def forget_run(self, run_id: str, *, tenant: str, agent: str) -> None:
+        """Takes out what a run's calls gave and got, for a turn that ended badly.
+
+        Args:
+            run_id: `allotrope_run_id` of the run's metadata.
+            tenant: Whose run.
+            agent: Of which agent.
+        """
+        self.answers.execute(store.forget_run(self._part(tenant, agent), run_id))
+
+    async def aforget_run(self, run_id: str, *, tenant: str, agent: str) -> None:
+        """The same as `forget_run`, asynchronously."""
+        await self.answers.aexecute(store.forget_run(self._part(tenant, agent), run_id))
+
+    def _part(self, tenant: str, agent: str) -> Partition:
+        return Partition(self.answers.prefix, tenant, agent)
 
     async def aclose(self) -> None:
         """Closes the connections of the running loop and of the process; a call opens them anew."""

@@ -257,17 +257,36 @@ def drop(part: Partition, digests: Iterable[str]) -> Steps[int]:
 def count(
     part: Partition, counters: Mapping[str, int], *, served: tuple[str, str] = ("", "")
 ) -> Steps[None]:
-    """Adds to the partition's counters, and notes which entry served which run."""
+    """Adds to the partition's counters, and notes that an entry served a run."""
     commands: list[Command] = [
         ("HINCRBY", part.key("stats"), name, by) for name, by in counters.items()
     ]
     run_id, entry = served
     if run_id:
-        commands.append(("SET", part.key("r", run_id), entry, "PX", SERVED_TTL_S * 1000))
+        served_run = part.key("r", run_id)
+        commands += [("SADD", served_run, entry), ("EXPIRE", served_run, SERVED_TTL_S)]
     if commands:
         replies = yield commands
         if any(isinstance(r, redis.ResponseError) and "WRONGTYPE" in str(r) for r in replies):
             yield [("UNLINK", part.key("stats"))]
+
+
+def of_run(part: Partition, run_id: str) -> Steps[tuple[list[tuple[str, str]], list[str]]]:
+    """What served a run, as tier and entry, and the entries it wrote."""
+    served, written = yield [
+        ("SMEMBERS", part.key("r", run_id)),
+        ("SMEMBERS", part.key("t", f"run={run_id}")),
+    ]
+    hits = [] if isinstance(served, Exception) else sorted(name.decode() for name in served)
+    own = [] if isinstance(written, Exception) else sorted(name.decode() for name in written)
+    return [(tier, digest) for tier, _, digest in (hit.partition(":") for hit in hits)], own
+
+
+def forget_run(part: Partition, run_id: str) -> Steps[int]:
+    """Removes what served a run and what it wrote; returns how many entries."""
+    hits, own = yield from of_run(part, run_id)
+    found = {digest for _, digest in hits} | set(own)
+    return (yield from drop(part, sorted(found)))
 
 
 def tagged(part: Partition, tag: str) -> Steps[list[str]]:

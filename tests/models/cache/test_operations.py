@@ -114,6 +114,57 @@ def test_what_the_analyst_computed_goes_with_its_file(
     assert run("invalidate", "--doc", "sales.csv")["removed"] >= 3
 
 
+def test_a_failed_turn_is_not_replayed_and_a_repair_takes_no_hit(
+    agent: MakeAgent, simulator: ProviderSimulator, tmp_path: Path
+) -> None:
+    (tmp_path / "sales.csv").write_text("city,total\nOslo,7\nRome,9\n")
+    wrong, right = (
+        "```sql\nSELECT x FROM sales\n```",
+        "```sql\nSELECT sum(total) AS s FROM sales\n```",
+    )
+    question = "What is the sum of total in sales.csv?"
+    analyst = agent("analyst")
+    repairs = analyst.settings.agents.analyst_repairs
+    assert repairs > 1, "the second repair has the first one's prompt"
+    for _ in range(2):
+        simulator.reset()
+        simulator.script(["- the sum", *[wrong] * (1 + repairs)])
+        assert "could not get a result" in analyst.ask(question).answer
+        assert len(simulator.chats()) == 2 + repairs
+    simulator.reset()
+    simulator.script(["- the sum", right, "It is 16."])
+    assert "16" in analyst.ask(question).answer
+    assert "16" in analyst.ask(question).answer
+    assert len(simulator.chats()) == 3, "a turn that ended well stays"
+
+
+async def test_a_failed_turn_is_not_replayed_asynchronously(
+    agent: MakeAgent, simulator: ProviderSimulator, tmp_path: Path
+) -> None:
+    (tmp_path / "sales.csv").write_text("city,total\nOslo,7\nRome,9\n")
+    analyst = agent("analyst")
+    for _ in range(2):
+        simulator.reset()
+        simulator.script(["- the sum", *["no code"] * 9])
+        reply = await analyst.aask("What is the sum of total in sales.csv?")
+        assert "could not get a result" in reply.answer
+        assert len(simulator.chats()) == 2 + analyst.settings.agents.analyst_repairs
+    await analyst.aclose()
+
+
+def test_a_run_that_took_hits_takes_all_of_them_out(
+    agent: MakeAgent, simulator: ProviderSimulator, tmp_path: Path
+) -> None:
+    (tmp_path / "sales.csv").write_text("city,total\nOslo,7\nRome,9\n")
+    simulator.script(["- the sum", "```sql\nSELECT sum(total) AS s FROM sales\n```", "It is 16."])
+    analyst, question = agent("analyst"), "What is the sum of total in sales.csv?"
+    analyst.ask(question)
+    again = analyst.ask(question)
+    assert again.cached == "exact"
+    assert run("report-wrong", again.run_id)["removed"] == ["exact"] * 3
+    assert run("show")["entries"] == []
+
+
 def test_what_the_researcher_found_goes_with_its_sources(
     agent: MakeAgent, simulator: ProviderSimulator, tmp_path: Path
 ) -> None:
