@@ -1,5 +1,6 @@
 """Test helpers for users of Allotrope: the provider simulator and a scripted chat model."""
 
+from allotrope.testing.catalog import SimModel, model_rules
 from allotrope.testing.faults import KINDS, Fault, FaultPlan
 from allotrope.testing.replies import Asked, Reply, SimRequest, ToolCall, ToolSpec, Turn
 from allotrope.testing.scripted import ScriptedChatModel
@@ -13,8 +14,10 @@ __all__ = [
     "ProviderSimulator",
     "Reply",
     "ScriptedChatModel",
+    "SimModel",
     "SimRequest",
     "ToolCall",
     "ToolSpec",
     "Turn",
+    "model_rules",
 ]

@@ -1,11 +1,9 @@
 """The error bodies of the real providers, in one place.
 
-Wordings and codes are those of OpenAI's API as users reported them in public issues: `temperature`
-BeehiveInnovations/pal-mcp-server#78, `parallel_tool_calls` evalstate/fast-agent#279, `stop`
-crewAIInc/crewAI#2738, quota and unknown model Teakinboyewa/SpatialAnalysisAgent#17, usage policy
+Wordings and codes are those of OpenAI's API as users reported them in public issues: quota and
+unknown model Teakinboyewa/SpatialAnalysisAgent#17, usage policy
 BeehiveInnovations/pal-mcp-server#178, context crewAIInc/crewAI-examples#121; the other two overflow
-wordings are those langchain-openai looks for. `top_p`, penalties and logprobs follow the form of
-`stop`: no report of their wording was at hand.
+wordings are those langchain-openai looks for. What a model refuses stands in `refusals.py`.
 """
 
 from collections.abc import Mapping
@@ -94,27 +92,6 @@ def unknown_model(model: str) -> ErrorReply:
         404,
         f"The model `{model}` does not exist or you do not have access to it.",
         code="model_not_found",
-    )
-
-
-def unsupported_parameter(param: str, *, instead: str | None = None) -> ErrorReply:
-    """400: this model knows no such parameter."""
-    tail = f" Use '{instead}' instead." if instead else ""
-    return openai_error(
-        400,
-        f"Unsupported parameter: '{param}' is not supported with this model.{tail}",
-        code="unsupported_parameter",
-        param=param,
-    )
-
-
-def unsupported_value(param: str, value: object, allowed: str) -> ErrorReply:
-    """400: this model takes other values only; `allowed` is the end of the sentence."""
-    return openai_error(
-        400,
-        f"Unsupported value: '{param}' does not support {value} with this model. {allowed}",
-        code="unsupported_value",
-        param=param,
     )
 
 

@@ -1,10 +1,11 @@
 """Ollama's API: reading requests, writing replies and streams of JSON lines."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from datetime import UTC, datetime
 from typing import Any
 
+from allotrope.testing.errors import ErrorReply
 from allotrope.testing.http11 import json_bytes
 from allotrope.testing.openai_chat import content_text
 from allotrope.testing.replies import Asked, ToolSpec, Turn
@@ -146,3 +147,45 @@ def pull(name: str) -> list[bytes]:
     ]
     steps += [{"status": "verifying sha256 digest"}, {"status": "success"}]
     return [json_bytes(step) + b"\n" for step in steps]
+
+
+def installed(model: str, models: Mapping[str, int]) -> int:
+    """The largest context of an installed model.
+
+    Raises:
+        ErrorReply: It isn't installed.
+    """
+    name = full_name(model)
+    if name not in models:
+        raise ErrorReply(404, {"error": f"model '{model}' not found"})
+    return models[name]
+
+
+def other(
+    path: str, body: Mapping[str, Any], models: MutableMapping[str, int]
+) -> bytes | list[bytes]:
+    """The answer to everything but chats and embeddings; lines where it is streamed.
+
+    Args:
+        path: The path of the URL.
+        body: The JSON body.
+        models: The installed models and their largest context; a pull adds to them.
+
+    Raises:
+        ErrorReply: No such path or model.
+    """
+    name = full_name(str(body.get("model") or body.get("name", "")))
+    if path == "/":
+        return b"Ollama is running"
+    if path == "/api/version":
+        return json_bytes({"version": "0.12.6"})
+    if path == "/api/tags":
+        return tags(models)
+    if path == "/api/ps":
+        return json_bytes({"models": []})
+    if path == "/api/show":
+        return show(name, installed(name, models))
+    if path == "/api/pull":
+        models[name] = 131_072
+        return pull(name)
+    raise ErrorReply(404, "404 page not found")

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from allotrope.testing.errors import openai_error
+from allotrope.testing.errors import ErrorReply, openai_error
 from allotrope.testing.http11 import json_bytes
 from allotrope.testing.replies import Asked, ToolSpec, Turn
 from allotrope.testing.wire import Answer
@@ -25,6 +25,20 @@ def content_text(content: Any) -> str:
         elif isinstance(part, Mapping):
             parts.append(str(part.get("text") or part.get("refusal") or ""))
     return "".join(parts)
+
+
+def image_tokens(content: Any) -> int:
+    """The tokens of a content's images: 85 at low detail, else those of a square of 512 pixels.
+
+    (OpenAI's vision guide: 85 tokens and 170 for every tile.)
+    """
+    tokens = 0
+    for part in content if isinstance(content, list) else []:
+        if isinstance(part, Mapping) and part.get("type") in ("image_url", "input_image"):
+            image = part.get("image_url")
+            detail = image.get("detail") if isinstance(image, Mapping) else part.get("detail")
+            tokens += 85 if detail == "low" else 255
+    return tokens
 
 
 def read(body: Mapping[str, Any]) -> Asked:
@@ -57,6 +71,66 @@ def read(body: Mapping[str, Any]) -> Asked:
     )
 
 
+def check_messages(messages: object) -> None:
+    """Refuses message lists the real Chat Completions API refuses, tool pairs above all.
+
+    Raises:
+        ErrorReply: The 400 the real API answers with.
+    """
+    if messages is None:
+        raise openai_error(
+            400,
+            "Missing required parameter: 'messages'.",
+            code="missing_required_parameter",
+            param="messages",
+        )
+    if not isinstance(messages, list) or not messages:
+        raise openai_error(
+            400,
+            "Invalid 'messages': empty array. Expected an array with minimum length 1, but got an "
+            "empty array instead.",
+            code="empty_array",
+            param="messages",
+        )
+    waiting: list[str] = []
+    for index, message in enumerate(messages):
+        role = message.get("role") if isinstance(message, dict) else None
+        if role == "tool":
+            if message.get("tool_call_id") not in waiting:
+                raise openai_error(
+                    400,
+                    "Invalid parameter: messages with role 'tool' must be a response to a "
+                    "preceeding message with 'tool_calls'.",
+                    param=f"messages.[{index}].role",
+                )
+            waiting.remove(message["tool_call_id"])
+            continue
+        if waiting:
+            raise _unanswered(waiting, index)
+        if role == "assistant":
+            waiting = [str(call.get("id")) for call in message.get("tool_calls") or []]
+        elif role not in ("system", "developer", "user", "function"):
+            raise openai_error(
+                400,
+                f"Invalid value: '{role}'. Supported values are: 'system', 'assistant', 'user', "
+                "'function', 'tool', and 'developer'.",
+                code="invalid_value",
+                param=f"messages[{index}].role",
+            )
+    if waiting:
+        raise _unanswered(waiting, len(messages))
+
+
+def _unanswered(waiting: list[str], index: int) -> ErrorReply:
+    return openai_error(
+        400,
+        "An assistant message with 'tool_calls' must be followed by tool messages responding to "
+        "each 'tool_call_id'. The following tool_call_ids did not have response messages: "
+        + ", ".join(waiting),
+        param=f"messages.[{index}].role",
+    )
+
+
 def _turn(message: Mapping[str, Any]) -> Turn:
     calls = message.get("tool_calls") or []
     text = content_text(message.get("content"))
@@ -68,6 +142,7 @@ def _turn(message: Mapping[str, Any]) -> Turn:
         text,
         tool_call_ids=tuple(str(call.get("id")) for call in calls),
         tool_call_id=message.get("tool_call_id"),
+        image_tokens=image_tokens(message.get("content")),
     )
 
 
@@ -79,13 +154,21 @@ def _format(response_format: Any) -> tuple[Mapping[str, Any] | None, bool]:
     return None, response_format.get("type") == "json_object"
 
 
+def input_details(answer: Answer) -> dict[str, int]:
+    """Tokens read from the provider's cache, and written to it where the model reports those."""
+    details = {"cached_tokens": answer.cached_tokens}
+    if answer.cache_write_tokens is not None:
+        details["cache_write_tokens"] = answer.cache_write_tokens
+    return details
+
+
 def usage(answer: Answer) -> dict[str, Any]:
     """The usage block, details included."""
     return {
         "prompt_tokens": answer.input_tokens,
         "completion_tokens": answer.output_tokens,
         "total_tokens": answer.input_tokens + answer.output_tokens,
-        "prompt_tokens_details": {"cached_tokens": answer.cached_tokens, "audio_tokens": 0},
+        "prompt_tokens_details": {**input_details(answer), "audio_tokens": 0},
         "completion_tokens_details": {
             "reasoning_tokens": answer.reasoning_tokens,
             "audio_tokens": 0,

@@ -4,12 +4,14 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from allotrope.testing.catalog import is_reasoning
 from allotrope.testing.errors import openai_error
 from allotrope.testing.http11 import json_bytes
-from allotrope.testing.openai_chat import content_text
+from allotrope.testing.openai_chat import content_text, image_tokens, input_details
 from allotrope.testing.replies import Asked, ToolSpec, Turn
 from allotrope.testing.wire import Answer
+
+SUMMARY = "Weighed the question and settled on an answer."
+"""What a reasoning summary says."""
 
 
 def read(body: Mapping[str, Any], *, before: Sequence[Turn] = ()) -> Asked:
@@ -33,8 +35,7 @@ def read(body: Mapping[str, Any], *, before: Sequence[Turn] = ()) -> Asked:
     turns = list(before)
     if body.get("instructions"):
         turns.insert(0, Turn("system", str(body["instructions"])))
-    items = [{"role": "user", "content": given}] if isinstance(given, str) else given
-    for item in items:
+    for item in [{"role": "user", "content": given}] if isinstance(given, str) else given:
         turns.extend(_turns(item, turns))
     text_format = (body.get("text") or {}).get("format") or {}
     choice = body.get("tool_choice") or "auto"
@@ -58,7 +59,9 @@ def read(body: Mapping[str, Any], *, before: Sequence[Turn] = ()) -> Asked:
 def _turns(item: Mapping[str, Any], before: Sequence[Turn]) -> list[Turn]:
     kind = item.get("type", "message")
     if kind == "message":
-        return [Turn(str(item.get("role", "user")), content_text(item.get("content")))]
+        content = item.get("content")
+        role, images = str(item.get("role", "user")), image_tokens(content)
+        return [Turn(role, content_text(content), image_tokens=images)]
     if kind == "function_call":
         text = f"{item.get('name', '')}{item.get('arguments', '')}"
         return [Turn("assistant", text, tool_call_ids=(str(item.get("call_id")),))]
@@ -67,14 +70,26 @@ def _turns(item: Mapping[str, Any], before: Sequence[Turn]) -> list[Turn]:
         if not any(call_id in turn.tool_call_ids for turn in before):
             message = f"No tool call found for function call output with call_id {call_id}."
             raise openai_error(400, message, param="input")
-        return [Turn("tool", content_text(item.get("output")), tool_call_id=call_id)]
+        output = item.get("output")
+        images = image_tokens(output)
+        return [Turn("tool", content_text(output), tool_call_id=call_id, image_tokens=images)]
     return []
 
 
-def _items(answer: Answer) -> list[dict[str, Any]]:
+def items(answer: Answer, *, summary: bool = False) -> list[dict[str, Any]]:
+    """The output items of a reply.
+
+    Args:
+        answer: The reply.
+        summary: Whether its reasoning is summed up.
+    """
     items: list[dict[str, Any]] = []
-    if is_reasoning(answer.model):
-        items.append({"id": f"rs_{answer.id}", "type": "reasoning", "summary": []})
+    if answer.thought:
+        parts = [{"type": "summary_text", "text": SUMMARY}] if summary else []
+        reasoning: dict[str, Any] = {"id": f"rs_{answer.id}", "type": "reasoning", "summary": parts}
+        if answer.sealed is not None:
+            reasoning["encrypted_content"] = answer.sealed
+        items.append(reasoning)
     if answer.text or answer.refusal or not answer.tool_calls:
         part: dict[str, Any] = {"type": "output_text", "text": answer.text, "annotations": []}
         if answer.refusal:
@@ -116,10 +131,10 @@ def _response(answer: Answer, body: Mapping[str, Any], *, done: bool) -> dict[st
         "instructions": body.get("instructions"),
         "max_output_tokens": body.get("max_output_tokens"),
         "model": answer.model,
-        "output": _items(answer) if done else [],
+        "output": items(answer, summary=_summed_up(body)) if done else [],
         "parallel_tool_calls": body.get("parallel_tool_calls", True),
         "previous_response_id": body.get("previous_response_id"),
-        "reasoning": body.get("reasoning") or {"effort": None, "summary": None},
+        "reasoning": {"summary": None, **(body.get("reasoning") or {}), "effort": answer.effort},
         "service_tier": "default",
         "store": body.get("store", True),
         "temperature": body.get("temperature", 1.0),
@@ -137,7 +152,7 @@ def _response(answer: Answer, body: Mapping[str, Any], *, done: bool) -> dict[st
 def _usage(answer: Answer) -> dict[str, Any]:
     return {
         "input_tokens": answer.input_tokens,
-        "input_tokens_details": {"cached_tokens": answer.cached_tokens},
+        "input_tokens_details": input_details(answer),
         "output_tokens": answer.output_tokens,
         "output_tokens_details": {"reasoning_tokens": answer.reasoning_tokens},
         "total_tokens": answer.input_tokens + answer.output_tokens,
@@ -168,16 +183,33 @@ def stream(answer: Answer, body: Mapping[str, Any]) -> tuple[bytes, list[bytes],
     opening = event("response.created", response=starting)
     opening += event("response.in_progress", response=starting)
     events: list[bytes] = []
-    for index, item in enumerate(_items(answer)):
+    for index, item in enumerate(items(answer, summary=_summed_up(body))):
         if item["type"] == "message":
             events += _message_events(event, index, item, answer)
         elif item["type"] == "function_call":
             events += _call_events(event, index, item)
         else:
-            opening += event("response.output_item.added", output_index=index, item=item)
-            opening += event("response.output_item.done", output_index=index, item=item)
+            opening += _reasoning_events(event, index, item)
     final = _response(answer, body, done=True)
     return opening, events, event(f"response.{final['status']}", response=final)
+
+
+def _summed_up(body: Mapping[str, Any]) -> bool:
+    reasoning = body.get("reasoning") or {}
+    return bool(reasoning.get("summary") or reasoning.get("generate_summary"))
+
+
+def _reasoning_events(event: _Events, index: int, item: dict[str, Any]) -> bytes:
+    added = {**item, "summary": []}
+    events = event("response.output_item.added", output_index=index, item=added)
+    where = {"item_id": item["id"], "output_index": index, "summary_index": 0}
+    for part in item["summary"]:
+        kind = "response.reasoning_summary"
+        events += event(f"{kind}_part.added", **where, part={**part, "text": ""})
+        events += event(f"{kind}_text.delta", **where, delta=part["text"])
+        events += event(f"{kind}_text.done", **where, text=part["text"])
+        events += event(f"{kind}_part.done", **where, part=part)
+    return events + event("response.output_item.done", output_index=index, item=item)
 
 
 def _message_events(

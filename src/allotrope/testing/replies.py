@@ -31,7 +31,8 @@ class _ReplyOptions:
     reasoning_tokens: int | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
-    cached_tokens: int = 0
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
     delay_s: float = 0.0
     token_delay_s: float | None = None
 
@@ -48,7 +49,9 @@ class Reply(_ReplyOptions):
         reasoning_tokens: Hidden tokens; None means the simulator's rule for the model.
         input_tokens: Overrides the counted prompt tokens.
         output_tokens: Overrides the counted visible tokens.
-        cached_tokens: Prompt tokens the provider says it took from its own cache.
+        cached_tokens: Prompt tokens the provider says it took from its own cache; None means the
+            simulator's rule (see `prompt_caching`).
+        cache_write_tokens: Prompt tokens it says it wrote to its cache; None as before.
         delay_s: Seconds before the first byte.
         token_delay_s: Seconds between streamed tokens; None means the simulator's setting.
     """
@@ -58,12 +61,16 @@ class Reply(_ReplyOptions):
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One message of the conversation: its role and its text, whatever shape it came in."""
+    """One message of the conversation: its role and its text, whatever shape it came in.
+
+    `image_tokens` are the tokens its images count for.
+    """
 
     role: str
     text: str
     tool_call_ids: tuple[str, ...] = ()
     tool_call_id: str | None = None
+    image_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +125,7 @@ class SimRequest:
         model: The model named in the body, or "".
         headers: Lower-case names; the key is never kept.
         body: The JSON body, or {}.
+        account: Whose key it came with, as a hash; "" for Ollama.
         asked: The same in one shape for all APIs.
         fault: The kind of fault it met, if any.
         status: The HTTP status it got, None while it hangs or when the connection broke before.
@@ -133,6 +141,7 @@ class SimRequest:
     model: str
     headers: Mapping[str, str]
     body: Mapping[str, Any]
+    account: str = ""
     asked: Asked = field(default_factory=Asked)
     fault: str | None = None
     status: int | None = None

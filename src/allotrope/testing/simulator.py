@@ -1,24 +1,21 @@
 """The provider simulator: OpenAI and Ollama on loopback, with faults by schedule."""
 
-import asyncio
 import re
-import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
-from allotrope.exceptions import InputError
-from allotrope.tasks import ended
-from allotrope.testing.catalog import OLLAMA_MODELS, SNAPSHOTS
+from allotrope.testing.catalog import OLLAMA_MODELS, SimModel, model_rules
 from allotrope.testing.engine import Behaviour, Engine, ScriptItem
 from allotrope.testing.faults import FaultPlan
-from allotrope.testing.http11 import Protocol
+from allotrope.testing.lifecycles import Lifecycles
+from allotrope.testing.loopback import HOST, Loopback
 from allotrope.testing.ollama_api import full_name
+from allotrope.testing.openai_server import OpenAIServer
 from allotrope.testing.replies import Provider, SimRequest
 from allotrope.testing.upstream import Upstream
-
-_HOST = "127.0.0.1"
 
 
 class ProviderSimulator:
@@ -32,7 +29,8 @@ class ProviderSimulator:
         port: OpenAI's port; 0 takes a free one.
         ollama_port: Ollama's port; 0 takes a free one.
         keys: The keys OpenAI accepts; None accepts every key but none at all.
-        models: Further OpenAI models, or a mapping of alias to snapshot.
+        models: Further OpenAI models: names (with the rules of their family), `SimModel`s with
+            rules of their own, or a mapping of alias to snapshot.
         ollama_models: Installed Ollama models; default: llama3.1 and nomic-embed-text.
         clock: Seconds, for `SimRequest.at` and the time windows of faults.
         sleep: Waits for seconds of that clock.
@@ -44,9 +42,15 @@ class ProviderSimulator:
         upstream: An OpenAI-compatible base URL that answers what nobody scripted.
         upstream_model: The model it is asked for.
         seed: Seed of the chance in faults.
+        shutdown_dates: What `/v1/models` says of models' ends: `YYYY-MM-DD`, or any other text
+            where it shall be broken. It retires nobody, unless `now` is given.
+        now: OpenAI's date and time (UTC, ISO 8601) at the start. It moves on with the clock; models
+            whose date has come are gone.
+        date_header: Sent as OpenAI's `Date` header in place of the time.
+        models_endpoint: Whether OpenAI has a `/v1/models`.
 
     Raises:
-        InputError: On `start`, when a port is taken.
+        InputError: `now` is no date; on `start`, when a port is taken.
     """
 
     def __init__(
@@ -55,7 +59,7 @@ class ProviderSimulator:
         port: int = 0,
         ollama_port: int = 0,
         keys: Collection[str] | None = None,
-        models: Mapping[str, str] | Iterable[str] = (),
+        models: Mapping[str, str] | Iterable[str | SimModel] = (),
         ollama_models: Iterable[str] | None = None,
         clock: Callable[[], float] | None = None,
         sleep: Callable[[float], Awaitable[None]] | None = None,
@@ -66,14 +70,13 @@ class ProviderSimulator:
         upstream: str | None = None,
         upstream_model: str = "default",
         seed: int = 0,
+        shutdown_dates: Mapping[str, str | None] | None = None,
+        now: str | None = None,
+        date_header: str | None = None,
+        models_endpoint: bool = True,
     ) -> None:
-        more = models if isinstance(models, Mapping) else {name: name for name in models}
         behaviour = Behaviour(
-            keys=keys,
-            openai_models={**SNAPSHOTS, **more},
-            latency_s=latency_s,
-            token_delay_s=token_delay_s,
-            reasoning_tokens=reasoning_tokens,
+            latency_s=latency_s, token_delay_s=token_delay_s, reasoning_tokens=reasoning_tokens
         )
         if ollama_models is not None:
             names = [full_name(name) for name in ollama_models]
@@ -84,13 +87,16 @@ class ProviderSimulator:
         if upstream is not None:
             behaviour.answer = Upstream(upstream, model=upstream_model).reply
         self.faults = FaultPlan(seed=seed)
-        self._engine = Engine(behaviour, self.faults)
+        self._lifecycles = Lifecycles(
+            shutdown_dates=shutdown_dates,
+            now=now,
+            date_header=date_header,
+            models_endpoint=models_endpoint,
+        )
+        openai = OpenAIServer(keys=keys, models=_models(models), lifecycles=self._lifecycles)
+        self._engine = Engine(behaviour, self.faults, openai)
         self._answer = behaviour.answer
-        self._ports: dict[Provider, int] = {"openai": port, "ollama": ollama_port}
-        self._servers: dict[Provider, asyncio.Server] = {}
-        self._connections: dict[Provider, set[Protocol]] = {"openai": set(), "ollama": set()}
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
+        self._server = Loopback(self._engine.handle, {"openai": port, "ollama": ollama_port})
 
     # -- life --------------------------------------------------------------------------------
 
@@ -100,33 +106,14 @@ class ProviderSimulator:
         Raises:
             InputError: A port is taken.
         """
-        if self._thread is not None:
-            return self
-        loop = self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(
-            target=self._run, args=(loop,), name="provider-simulator", daemon=True
-        )
-        self._thread.start()
-        try:
-            for provider in self._ports:
-                self.up(provider)
-        except OSError as exc:
-            self.stop()
-            raise InputError(
-                f"The simulator can't listen on {_HOST}: {exc}.", hint="Choose another port."
-            ) from exc
-        self._engine.reset_clock()
+        if not self._server.running:
+            self._server.start()
+            self._engine.reset_clock()
         return self
 
     def stop(self) -> None:
         """Closes every port and connection."""
-        if self._thread is None or self._loop is None:
-            return
-        for provider in self._ports:
-            self.down(provider)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._thread = self._loop = None
+        self._server.stop()
 
     def __enter__(self) -> Self:
         """Starts."""
@@ -156,23 +143,23 @@ class ProviderSimulator:
 
     def down(self, provider: Provider) -> None:
         """Closes a provider's port and breaks its connections: new ones are refused."""
-        self._call(self._close(provider))
+        self._server.down(provider)
 
     def up(self, provider: Provider) -> None:
         """Opens a provider's port again."""
-        self._call(self._open(provider))
+        self._server.up(provider)
 
     # -- where it is -------------------------------------------------------------------------
 
     @property
     def openai_url(self) -> str:
         """OpenAI's base URL, `/v1` included."""
-        return f"http://{_HOST}:{self._ports['openai']}/v1"
+        return f"http://{HOST}:{self._server.ports['openai']}/v1"
 
     @property
     def ollama_url(self) -> str:
         """Ollama's host."""
-        return f"http://{_HOST}:{self._ports['ollama']}"
+        return f"http://{HOST}:{self._server.ports['ollama']}"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -210,6 +197,48 @@ class ProviderSimulator:
         """Replaces the echo: answers everything that is neither matched nor scripted."""
         self._engine.behaviour.answer = answer
 
+    # -- which models there are --------------------------------------------------------------
+
+    def retire(self, model: str, *, how: str = "not_found") -> None:
+        """Takes an OpenAI model away at once, with its snapshot.
+
+        Args:
+            model: Its name.
+            how: The refusal it answers with: `not_found` or `deprecated` (404), `bad_request`
+                (400), `forbidden` (403), `gone` or `azure` (410), or `no_access` (403, for a model
+                the account may not use).
+
+        Raises:
+            InputError: There is no such way.
+        """
+        self._lifecycles.retire(model, how=how)
+
+    def retire_at(self, seconds: float, model: str, *, how: str = "not_found") -> None:
+        """Takes an OpenAI model away when so many seconds have passed on the simulator's clock.
+
+        Args:
+            seconds: Since the start or the last reset.
+            model: Its name.
+            how: As for `retire`.
+
+        Raises:
+            InputError: There is no such way.
+        """
+        self._lifecycles.retire(model, how=how, at_s=seconds)
+
+    def revive(self, model: str) -> None:
+        """Brings an OpenAI model back, whatever took it."""
+        self._lifecycles.revive(model)
+
+    def announce(self, model: str, shutdown_date: str | None) -> None:
+        """Changes a model's `shutdown_date`, as far as the next reset.
+
+        Args:
+            model: Its name.
+            shutdown_date: `YYYY-MM-DD`, None, or any other text.
+        """
+        self._lifecycles.shutdown_dates[model] = shutdown_date
+
     # -- what it saw -------------------------------------------------------------------------
 
     @property
@@ -236,53 +265,14 @@ class ProviderSimulator:
         return self._engine.elapsed_s()
 
     def reset(self) -> None:
-        """Forgets requests, scripts, matches, `answer_with` and faults; opens ports.
+        """Forgets requests, scripts, matches, `answer_with`, faults and retirements; opens ports.
 
         The clock starts anew.
         """
         self._engine.reset()
         self._engine.behaviour.answer = self._answer
-        for provider in self._ports:
+        for provider in self._server.ports:
             self.up(provider)
-
-    # -- inside ------------------------------------------------------------------------------
-
-    @staticmethod
-    def _run(loop: asyncio.AbstractEventLoop) -> None:
-        asyncio.set_event_loop(loop)
-        try:
-            loop.run_forever()
-            loop.run_until_complete(ended(*asyncio.all_tasks(loop)))
-        finally:
-            loop.close()
-
-    def _call(self, work: Any) -> None:
-        if self._loop is None:
-            work.close()
-            return
-        asyncio.run_coroutine_threadsafe(work, self._loop).result()
-
-    async def _open(self, provider: Provider) -> None:
-        if provider in self._servers:
-            return
-        connections = self._connections[provider]
-        server = await asyncio.get_running_loop().create_server(
-            lambda: Protocol(self._engine.handle, connections),
-            _HOST,
-            self._ports[provider],
-            backlog=1024,
-        )
-        self._servers[provider] = server
-        self._ports[provider] = server.sockets[0].getsockname()[1]
-
-    async def _close(self, provider: Provider) -> None:
-        server = self._servers.pop(provider, None)
-        if server is None:
-            return
-        server.close()
-        for connection in list(self._connections[provider]):
-            connection.stop()
-        await asyncio.sleep(0)  # lets the transports close before the loop may end
 
 
 def _predicate(
@@ -293,3 +283,13 @@ def _predicate(
     if isinstance(matches, re.Pattern):
         return lambda request: matches.search(request.text) is not None
     return matches
+
+
+def _models(more: Mapping[str, str] | Iterable[str | SimModel]) -> dict[str, SimModel]:
+    if isinstance(more, Mapping):
+        return {
+            name: replace(model_rules(name), name=name, snapshot=snapshot)
+            for name, snapshot in more.items()
+        }
+    rules = [model if isinstance(model, SimModel) else model_rules(model) for model in more]
+    return {model.name: model for model in rules}

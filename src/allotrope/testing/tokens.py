@@ -30,7 +30,9 @@ def count_turns(turns: Iterable[Turn], counter: Counter) -> int:
         turns: The messages.
         counter: Tokens of a text.
     """
-    return TOKENS_PER_REPLY + sum(TOKENS_PER_MESSAGE + counter(turn.text) for turn in turns)
+    return TOKENS_PER_REPLY + sum(
+        TOKENS_PER_MESSAGE + counter(turn.text) + turn.image_tokens for turn in turns
+    )
 
 
 def pieces(text: str) -> list[str]:

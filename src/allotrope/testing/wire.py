@@ -11,7 +11,10 @@ from allotrope.testing.tokens import Counter, count_turns, pieces
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a wire format needs to write a reply; `tool_calls` are (id, name, arguments)."""
+    """What a wire format needs to write a reply; `tool_calls` are (id, name, arguments).
+
+    `thought` says whether a reasoning item stands in it, `sealed` is that item's encrypted content.
+    """
 
     id: str
     created: int
@@ -25,6 +28,10 @@ class Answer:
     output_tokens: int
     reasoning_tokens: int
     cached_tokens: int
+    cache_write_tokens: int | None = None
+    effort: str | None = None
+    thought: bool = False
+    sealed: str | None = None
 
 
 def settle(
@@ -34,7 +41,7 @@ def settle(
     model: str,
     created: int,
     counter: Counter,
-    reasoning_tokens: int,
+    reasoning_tokens: int = 0,
 ) -> Answer:
     """Counts, cuts to the token limit, and names what the reply leaves open.
 
@@ -82,7 +89,8 @@ def settle(
         input_tokens=count_turns(asked.turns, counter) if counted is None else counted,
         output_tokens=visible + hidden,
         reasoning_tokens=hidden,
-        cached_tokens=reply.cached_tokens,
+        cached_tokens=reply.cached_tokens or 0,
+        cache_write_tokens=reply.cache_write_tokens,
     )
 
 

@@ -1,0 +1,149 @@
+"""The simulated OpenAI's side of a request: the key, the model, its rules, and what it keeps."""
+
+import hashlib
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from allotrope.testing import catalog, checks, errors, openai_chat, openai_responses
+from allotrope.testing.catalog import SimModel
+from allotrope.testing.lifecycles import Lifecycles
+from allotrope.testing.reasoning_items import Items
+from allotrope.testing.replies import SimRequest, Turn
+from allotrope.testing.wire import Answer
+
+
+class OpenAIServer:
+    """OpenAI's models and what it keeps between requests.
+
+    Args:
+        keys: The keys it accepts; None accepts every key but none at all.
+        models: Models besides those of the catalogue, by name; they win over it.
+        lifecycles: When its models are there.
+    """
+
+    def __init__(
+        self,
+        *,
+        keys: Collection[str] | None,
+        models: Mapping[str, SimModel],
+        lifecycles: Lifecycles,
+    ) -> None:
+        self.lifecycles = lifecycles
+        self._keys = keys
+        self._models = {**catalog.MODELS, **models}
+        self._alias = {m.snapshot: m.name for m in self._models.values() if m.snapshot}
+        self._conversations: dict[str, tuple[Turn, ...]] = {}
+        self._items = Items()
+
+    def reset(self) -> None:
+        """Forgets conversations, items and what happened to models."""
+        self._conversations = {}
+        self._items = Items(seal=self._items.seal)
+        self.lifecycles.reset()
+
+    def rules(self, name: str) -> SimModel:
+        """The rules of a model, by its name or its snapshot's."""
+        return self._models.get(self._alias.get(name, name)) or catalog.model_rules(name)
+
+    def snapshot(self, name: str) -> str:
+        """The name its replies carry."""
+        return self.rules(name).snapshot or name
+
+    # -- checking ------------------------------------------------------------------------------
+
+    def check(self, request: SimRequest, headers: Mapping[str, str]) -> None:
+        """Refuses what the real API refuses, and reads the rest into `request.asked`.
+
+        Raises:
+            ErrorReply: The error the real API answers with.
+        """
+        request.account = self._account(headers)
+        if request.api == "other":
+            return
+        self._present(request)
+        body, rules = request.body, self.rules(request.model)
+        if request.api == "chat":
+            openai_chat.check_messages(body.get("messages"))
+            checks.check_chat(body, rules)
+            checks.check_parts(body, rules)
+            request.asked = openai_chat.read(body)
+        elif request.api == "responses":
+            checks.check_responses(body, rules)
+            checks.check_parts(body, rules)
+            request.asked = openai_responses.read(
+                self._with_items(request), before=self._before(body)
+            )
+
+    def _account(self, headers: Mapping[str, str]) -> str:
+        key = headers.get("authorization", "").removeprefix("Bearer ").strip()
+        if not key:
+            raise errors.missing_key()
+        if self._keys is not None and key not in self._keys:
+            raise errors.wrong_key(key)
+        return hashlib.sha256(key.encode()).hexdigest()[:12]
+
+    def _present(self, request: SimRequest) -> None:
+        model = request.model
+        if request.api != "embeddings" and model not in self._models and model not in self._alias:
+            raise errors.unknown_model(model)
+        refusal = self.lifecycles.refusal(model, self._names(model), request.at)
+        if refusal is not None:
+            raise refusal
+
+    def _names(self, name: str) -> tuple[str, ...]:
+        alias = self._alias.get(name, name)
+        return (name,) if alias == name else (name, alias)
+
+    def _before(self, body: Mapping[str, Any]) -> tuple[Turn, ...]:
+        previous = body.get("previous_response_id")
+        if previous is None:
+            return ()
+        if previous not in self._conversations:
+            raise errors.openai_error(
+                400,
+                f"Previous response with id '{previous}' not found.",
+                code="previous_response_not_found",
+                param="previous_response_id",
+            )
+        return self._conversations[previous]
+
+    def _with_items(self, request: SimRequest) -> Mapping[str, Any]:
+        given = request.body.get("input")
+        if not isinstance(given, list):
+            return request.body
+        items = self._items.read(
+            given,
+            account=request.account,
+            model=self.snapshot(request.model),
+            store=bool(request.body.get("store", True)),
+            chained=request.body.get("previous_response_id") is not None,
+        )
+        return {**request.body, "input": items}
+
+    # -- answering -----------------------------------------------------------------------------
+
+    def sealed(self, request: SimRequest, answer_id: str) -> str | None:
+        """The encrypted content of the answer's reasoning, where the request asks for it."""
+        if "reasoning.encrypted_content" not in (request.body.get("include") or []):
+            return None
+        model = self.snapshot(request.model)
+        return self._items.seal.close(f"rs_{answer_id}", account=request.account, model=model)
+
+    def keep(self, request: SimRequest, answer: Answer) -> None:
+        """Keeps an answer of the Responses API for later requests, unless `store` is false."""
+        if request.api != "responses" or not request.body.get("store", True):
+            return
+        calls = tuple(call_id for call_id, _, _ in answer.tool_calls)
+        said = Turn("assistant", answer.text, tool_call_ids=calls)
+        self._conversations[f"resp_{answer.id}"] = (*request.asked.turns, said)
+        self._items.keep(request.account, openai_responses.items(answer))
+
+    def listing(self, path: str, elapsed_s: float) -> dict[str, Any]:
+        """The answer to `GET /v1/models` or `/v1/models/{id}`.
+
+        Raises:
+            ErrorReply: There is no model list, or no such model.
+        """
+        every = {*self._models, *self._alias, *catalog.EMBEDDERS}
+        names = {name: self._names(name) for name in every}
+        return self.lifecycles.listing(path, names, elapsed_s)
