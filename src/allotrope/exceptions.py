@@ -71,6 +71,22 @@ class StoreError(AllotropeError):
     exit_code = 2
 
 
+class ThreadBusyError(AllotropeError):
+    """Another turn of the thread is still running; nothing was asked and nothing is kept.
+
+    Args:
+        retry_after_s: Seconds after which asking again is worth it.
+    """
+
+    exit_code = 4
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_s = retry_after_s
+
+
 class BudgetExceededError(AllotropeError):
     """The user's own spending limit refuses the call. Never counts against a provider.
 

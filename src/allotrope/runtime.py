@@ -1,60 +1,59 @@
 """An agent ready to be asked: its graph, its threads, and the answer with where it came from."""
 
 import asyncio
+import contextlib
+import threading
 import time
 import uuid
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, ExitStack
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
-from langchain_core.runnables import RunnableConfig
 
 from allotrope.agents import registry
 from allotrope.agents.spec import AgentSpec
 from allotrope.exceptions import InputError
 from allotrope.graphs.context import RunContext
 from allotrope.graphs.parts import Parts
+from allotrope.loop_graphs import LoopGraphs
+from allotrope.loop_thread import LoopThread
 from allotrope.memory.threads import thread_config
 from allotrope.online import TurnExperiments, pinned_by
 from allotrope.reply import Reply, TurnMeter
 from allotrope.settings import Settings, load_settings
+from allotrope.stopping import keep_said
+from allotrope.thread_locks import ThreadLocks
+from allotrope.turn_start import TurnStart, going_on
 from allotrope.turns import asked_of_person, check_text, check_thread_id, events_of
 from allotrope.usage.prices import PriceBook
 
 if TYPE_CHECKING:
+    from langchain_core.runnables import RunnableConfig
     from langgraph.checkpoint.base import BaseCheckpointSaver
     from langgraph.graph.state import CompiledStateGraph
+
+DURABILITY: Literal["sync"] = "sync"
+"""A step begins once the one before it is stored: the question is, before a model is asked."""
 
 RECURSION_LIMIT = 50
 """Steps of a graph in one turn; the nodes answer gracefully before it is reached."""
 
 
-@dataclass(frozen=True)
-class TurnStart:
-    """What a turn begins with."""
-
-    input: Any
-    config: RunnableConfig
-    context: RunContext
-    meter: TurnMeter
-    thread_id: str
-    run_id: str
-    at: float
-
-
 class Agent:
     """One agent over the stores of the settings. Threads are kept; nothing is opened before use.
 
+    It may be called from any thread and any event loop; two turns in one thread of a conversation
+    run one after the other. The core is async: sync calls run it in a thread of the agent's own.
     Use it as a context manager, or call `close`/`aclose`.
 
     Args:
         spec: Which agent.
         settings: Where models and stores are.
         parts: What the graph's nodes work with; default: those of the settings.
-        checkpointer: Keeps the threads; default: the store of the settings. It must fit the way
-            the agent is called (sync or async).
+        checkpointer: Keeps the threads; default: the store of the settings. One without an async
+            side is asked in threads.
+        locks: Who may answer in a thread; default: those of the settings.
     """
 
     def __init__(
@@ -64,20 +63,23 @@ class Agent:
         *,
         parts: Parts | None = None,
         checkpointer: "BaseCheckpointSaver[Any] | None" = None,
+        locks: ThreadLocks | None = None,
     ) -> None:
         self.spec = spec
         self.settings = settings
         self.parts = parts or Parts(settings)
         self._own_parts = parts is None
         self._given = checkpointer
+        self._locks = locks or ThreadLocks(settings)
+        self._own_locks = locks is None
         self._prices = PriceBook(settings.usage.prices)
         self._experiments = TurnExperiments(settings)
         self._needs_profile: bool | None = None
+        self._graphs = LoopGraphs(settings, self._build, checkpointer)
+        self._sync = LoopThread()
         self._graph: CompiledStateGraph[Any, Any, Any, Any] | None = None
-        self._agraph: CompiledStateGraph[Any, Any, Any, Any] | None = None
-        self._stack = ExitStack()
-        self._astack = AsyncExitStack()
-        self._opening = asyncio.Lock()
+        self._stack = contextlib.ExitStack()
+        self._opening = threading.Lock()
 
     def __enter__(self) -> "Agent":
         return self
@@ -92,48 +94,40 @@ class Agent:
         await self.aclose()
 
     def close(self) -> None:
-        """Closes what the sync calls opened, and the memory unless it was handed in."""
-        self._graph = None
-        self._stack.close()
+        """Closes what the calls opened, and the memory unless it was handed in."""
+        self._sync.close()
+        with self._opening:
+            self._graph = None
+            self._stack.close()
         self._experiments.close()
+        if self._own_locks:
+            self._locks.close()
         if self._own_parts:
             self.parts.close()
 
     async def aclose(self) -> None:
-        """Closes what the async calls opened, and what the sync calls opened."""
-        self._agraph = None
-        await self._astack.aclose()
+        """As `close`, for async callers; stores of other event loops that run are closed too."""
+        await self._graphs.aclose()
         if self._own_parts:
             await self.parts.aclose()
         await asyncio.to_thread(self.close)
 
     @property
     def graph(self) -> "CompiledStateGraph[Any, Any, Any, Any]":
-        """The compiled graph for sync calls, with its checkpointer."""
-        if self._graph is None:
-            saver = self._given
-            if saver is None:
-                from allotrope.memory.checkpoints import open_checkpoints
-
-                saver = self._stack.enter_context(open_checkpoints(self.settings))
-            self._graph = self.spec.build(parts=self.parts, checkpointer=saver)
-        return self._graph
-
-    async def agraph(self) -> "CompiledStateGraph[Any, Any, Any, Any]":
-        """The compiled graph for async calls, with its checkpointer."""
-        async with self._opening:
-            if self._agraph is None:
+        """The compiled graph for sync calls of LangGraph's own, with its checkpointer."""
+        with self._opening:
+            if self._graph is None:
                 saver = self._given
                 if saver is None:
-                    from allotrope.memory.checkpoints import open_async_checkpoints
+                    from allotrope.memory.checkpoints import open_checkpoints
 
-                    saver = await self._astack.enter_async_context(
-                        open_async_checkpoints(self.settings)
-                    )
-                self._agraph = await asyncio.to_thread(
-                    self.spec.build, parts=self.parts, checkpointer=saver
-                )
-            return self._agraph
+                    saver = self._stack.enter_context(open_checkpoints(self.settings))
+                self._graph = self._build(saver)
+            return self._graph
+
+    async def agraph(self) -> "CompiledStateGraph[Any, Any, Any, Any]":
+        """The compiled graph for async calls in the running event loop, with its checkpointer."""
+        return await self._graphs.get()
 
     def ask(
         self,
@@ -145,19 +139,17 @@ class Agent:
         """Answers one question.
 
         Args:
-            text: The question.
+            text: The question. Where the thread's last one has no answer yet, the same text goes on
+                where that turn stood; another one is answered together with it.
             thread_id: The conversation to go on with; default: a new one.
             context: Profile, prompt label, tenant and limits of this run.
 
         Raises:
             InputError: The text or the thread id can't be used.
+            ThreadBusyError: Another turn of the thread took longer than we wait.
             AllProvidersFailedError: No model could answer; the question is kept in the thread.
         """
-        turn = self._joined(self._begin(text, thread_id, context), context)
-        if self.spec.asks:
-            turn = _answering(turn, self.graph.get_state(turn.config))
-        state = self.graph.invoke(turn.input, turn.config, context=turn.context, durability="sync")
-        return self._reply(turn, state)
+        return self._sync.run(self.aask(text, thread_id=thread_id, context=context))
 
     async def aask(
         self,
@@ -167,14 +159,8 @@ class Agent:
         context: RunContext | Mapping[str, Any] | None = None,
     ) -> Reply:
         """As `ask`, asynchronously."""
-        turn = await self._ajoined(self._begin(text, thread_id, context), context)
-        graph = await self.agraph()
-        if self.spec.asks:
-            turn = _answering(turn, await graph.aget_state(turn.config))
-        state = await graph.ainvoke(
-            turn.input, turn.config, context=turn.context, durability="async"
-        )
-        return self._reply(turn, state)
+        check_text(text)
+        return await self._answered(text, thread_id, context)
 
     def resume(
         self,
@@ -190,12 +176,10 @@ class Agent:
 
         Raises:
             InputError: Nothing in this thread waits for an answer.
+            ThreadBusyError: Another turn of the thread took longer than we wait.
             AllProvidersFailedError: Still nobody can answer; the question stays kept.
         """
-        turn = self._joined(self._begin(None, thread_id, context), context)
-        self._waiting(self.graph.get_state(turn.config), thread_id)
-        state = self.graph.invoke(turn.input, turn.config, context=turn.context, durability="sync")
-        return self._reply(turn, state)
+        return self._sync.run(self.aresume(thread_id, context=context))
 
     async def aresume(
         self,
@@ -204,20 +188,19 @@ class Agent:
         context: RunContext | Mapping[str, Any] | None = None,
     ) -> Reply:
         """As `resume`, asynchronously."""
-        turn = await self._ajoined(self._begin(None, thread_id, context), context)
-        graph = await self.agraph()
-        self._waiting(await graph.aget_state(turn.config), thread_id)
-        state = await graph.ainvoke(
-            turn.input, turn.config, context=turn.context, durability="async"
-        )
-        return self._reply(turn, state)
+        return await self._answered(None, thread_id, context)
 
-    def _waiting(self, found: Any, thread_id: str) -> None:
-        if not found.next:
-            raise InputError(
-                f"Nothing in the thread {thread_id!r} waits for an answer.",
-                hint="Ask with --thread instead.",
+    async def _answered(
+        self,
+        text: str | None,
+        thread_id: str | None,
+        context: RunContext | Mapping[str, Any] | None,
+    ) -> Reply:
+        async with self._turn(text, thread_id, context) as (turn, graph):
+            state = await graph.ainvoke(
+                turn.input, turn.config, context=turn.context, durability=DURABILITY
             )
+            return self._reply(turn, state)
 
     def stream(
         self,
@@ -228,27 +211,10 @@ class Agent:
     ) -> Iterator[dict[str, Any]]:
         """As `ask` (without a text as `resume`), as events.
 
-        They are `token` with text, `tool`, `degraded`, `restart`; last `reply`.
+        They are `token` with text, `tool`, `degraded`, `restart`; last `reply`. Who stops reading
+        (`close()`, Ctrl-C) ends the turn; `keep_said` then keeps what was said.
         """
-        turn = self._joined(self._begin(text, thread_id, context), context)
-        if text is None:
-            self._waiting(self.graph.get_state(turn.config), turn.thread_id)
-        if self.spec.asks:
-            turn = _answering(turn, self.graph.get_state(turn.config))
-        state: Any = {}
-        mode: Any
-        for mode, part in self.graph.stream(
-            turn.input,
-            turn.config,
-            context=turn.context,
-            durability="sync",
-            stream_mode=["messages", "custom", "values"],
-        ):
-            if mode == "values":
-                state = part
-            else:
-                yield from events_of(mode, part)
-        yield {"type": "reply", **self._reply(turn, state).as_dict()}
+        return self._sync.iterate(self.astream(text, thread_id=thread_id, context=context))
 
     async def astream(
         self,
@@ -266,29 +232,59 @@ class Agent:
             context: As for `ask`.
             before: Earlier messages of the conversation, where the thread doesn't have them.
         """
-        turn = await self._ajoined(self._begin(text, thread_id, context), context)
-        if before and turn.input is not None:
-            turn = replace(turn, input={"messages": [*before, *turn.input["messages"]]})
-        graph = await self.agraph()
-        if text is None:
-            self._waiting(await graph.aget_state(turn.config), turn.thread_id)
-        if self.spec.asks:
-            turn = _answering(turn, await graph.aget_state(turn.config))
-        state: Any = {}
-        mode: Any
-        async for mode, part in graph.astream(
-            turn.input,
-            turn.config,
-            context=turn.context,
-            durability="async",
-            stream_mode=["messages", "custom", "values"],
-        ):
-            if mode == "values":
-                state = part
-            else:
-                for event in events_of(mode, part):
-                    yield event
-        yield {"type": "reply", **self._reply(turn, state).as_dict()}
+        async with self._turn(text, thread_id, context, before) as (turn, graph):
+            state: Any = {}
+            mode: Any
+            async for mode, part in graph.astream(
+                turn.input,
+                turn.config,
+                context=turn.context,
+                durability=DURABILITY,
+                stream_mode=["messages", "custom", "values"],
+            ):
+                if mode == "values":
+                    state = part
+                else:
+                    for event in events_of(mode, part):
+                        yield event
+            reply = self._reply(turn, state)
+        yield {"type": "reply", **reply.as_dict()}
+
+    def keep_said(
+        self,
+        thread_id: str,
+        said: str,
+        *,
+        context: RunContext | Mapping[str, Any] | None = None,
+    ) -> bool:
+        """After a stream that was stopped: what was said so far becomes the answer in the thread.
+
+        Without a word said, or in the middle of a tool's work, the question stays and waits.
+
+        Args:
+            thread_id: The thread.
+            said: The text that the person has seen.
+            context: As for `ask`.
+
+        Returns:
+            Whether the text is in the thread now.
+        """
+        return self._sync.run(self.akeep_said(thread_id, said, context=context))
+
+    async def akeep_said(
+        self,
+        thread_id: str,
+        said: str,
+        *,
+        context: RunContext | Mapping[str, Any] | None = None,
+    ) -> bool:
+        """As `keep_said`, asynchronously."""
+        if not said.strip():
+            return False
+        asked, graph = self._context(context), await self.agraph()
+        async with self._locks.turn(asked.tenant, thread_id):
+            config = self.thread_config(thread_id, context=asked)
+            return await keep_said(graph, config, said, context=asked)
 
     def history(
         self, thread_id: str, *, context: RunContext | Mapping[str, Any] | None = None
@@ -300,12 +296,17 @@ class Agent:
             context: As for `ask`: its tenant says whose thread.
         """
         config = self.thread_config(thread_id, context=context)
-        messages: list[BaseMessage] = self.graph.get_state(config).values.get("messages", [])
-        return messages
+
+        async def found() -> list[BaseMessage]:
+            state = await (await self.agraph()).aget_state(config)
+            messages: list[BaseMessage] = state.values.get("messages", [])
+            return messages
+
+        return self._sync.run(found())
 
     def thread_config(
         self, thread_id: str, *, context: RunContext | Mapping[str, Any] | None = None
-    ) -> RunnableConfig:
+    ) -> "RunnableConfig":
         """What the graph's own methods (`get_state`, …) take to find a tenant's thread.
 
         Args:
@@ -316,11 +317,32 @@ class Agent:
             "configurable": thread_config(self._context(context).tenant, check_thread_id(thread_id))
         }
 
+    def _build(self, saver: "BaseCheckpointSaver[Any]") -> "CompiledStateGraph[Any, Any, Any, Any]":
+        return self.spec.build(parts=self.parts, checkpointer=saver)
+
+    @contextlib.asynccontextmanager
+    async def _turn(
+        self,
+        text: str | None,
+        thread_id: str | None,
+        given: RunContext | Mapping[str, Any] | None,
+        before: Sequence[BaseMessage] = (),
+    ) -> "AsyncIterator[tuple[TurnStart, CompiledStateGraph[Any, Any, Any, Any]]]":
+        """A turn that may begin, and the graph: the thread is ours until the end."""
+        turn = await self._joined(self._begin(text, thread_id, given, before), given)
+        graph = await self.agraph()
+        if thread_id is None:  # nobody else knows the thread
+            yield turn, graph
+            return
+        async with self._locks.turn(turn.context.tenant, thread_id):
+            yield going_on(turn, await graph.aget_state(turn.config)), graph
+
     def _begin(
         self,
         text: str | None,
         thread_id: str | None,
         context: RunContext | Mapping[str, Any] | None,
+        before: Sequence[BaseMessage] = (),
     ) -> TurnStart:
         if text is not None:
             check_text(text)
@@ -337,7 +359,7 @@ class Agent:
             "metadata": {"allotrope_run_id": str(run_id), "thread_id": thread},
         }
         return TurnStart(
-            input=None if text is None else {"messages": [HumanMessage(text)]},
+            input=None if text is None else {"messages": [*before, HumanMessage(text)]},
             config=config,
             context=asked,
             meter=meter,
@@ -346,22 +368,10 @@ class Agent:
             at=time.perf_counter(),
         )
 
-    def _joined(
-        self, turn: TurnStart, given: RunContext | Mapping[str, Any] | None
-    ) -> TurnStart:  # fmt: skip
-        """The turn with what its variant of a running experiment sets."""
-        if self._needs_profile is None:
-            self._needs_profile = bool(self.spec.profile) and not self.spec.takes_profile()
-        context = self._experiments.join(
-            self.spec.name, turn.context, pinned=pinned_by(given), thread=turn.thread_id,
-            run_id=turn.run_id,
-        )  # fmt: skip
-        return replace(turn, context=self._with_own(context))
-
-    async def _ajoined(
+    async def _joined(
         self, turn: TurnStart, given: RunContext | Mapping[str, Any] | None
     ) -> TurnStart:
-        """As `_joined`, asynchronously."""
+        """The turn with what its variant of a running experiment sets."""
         if self._needs_profile is None:  # imports the graph
             needs = await asyncio.to_thread(self.spec.takes_profile)
             self._needs_profile = bool(self.spec.profile) and not needs
@@ -407,15 +417,6 @@ class Agent:
             cost_usd=turn.meter.cost_usd,
             latency_ms=(time.perf_counter() - turn.at) * 1000,
         )
-
-
-def _answering(turn: TurnStart, found: Any) -> TurnStart:
-    """The turn, as the answer to the question the thread stopped at when there is one."""
-    if not found.interrupts or turn.input is None:
-        return turn
-    from langgraph.types import Command
-
-    return replace(turn, input=Command(resume=turn.input["messages"][-1].text))
 
 
 def build_agent(

@@ -103,7 +103,7 @@ async def test_asynchronous_turns_too(
 
 def joined(agent: Agent, given: Any = None, *, thread: str = "t") -> RunContext:
     turn = agent._begin("hi", thread, given)
-    return agent._joined(turn, given).context
+    return asyncio.run(agent._joined(turn, given)).context
 
 
 def test_who_pins_a_profile_takes_no_part(settings: Settings, store: ExperimentStore) -> None:

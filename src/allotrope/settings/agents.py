@@ -14,6 +14,10 @@ Count = Annotated[int, Field(ge=0, le=1000)]
 class AgentsSettings(Section):
     """Settings of the agents."""
 
+    turn_wait_s: Seconds = Field(
+        default=60.0,
+        description="Seconds a turn waits for the one before it in the same thread.",
+    )
     file_roots: tuple[Path, ...] = Field(
         default=(Path("."),),
         description="Folders whose files agents may read when the user names them.",

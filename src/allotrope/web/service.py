@@ -7,7 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from allotrope.agents import registry
+from allotrope.exceptions import ThreadBusyError
+from allotrope.leases import LEASE_S
 from allotrope.settings import Settings
+from allotrope.thread_locks import ThreadLocks
 from allotrope.web.errors import BusyError
 from allotrope.web.sharing import Sharing
 from allotrope.web.turns import CLEAN_UP_S, PERSON, SERVER, Events, RunningTurn
@@ -34,6 +37,7 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.sharing = Sharing(settings)
+        self._locks = ThreadLocks(settings, wait_s=LEASE_S + 1)  # as long as a dead one keeps it
         self.ready = False
         """Whether a turn finds all it needs."""
         self.stopping = False
@@ -104,7 +108,9 @@ class Service:
             self._parts = parts
         from allotrope.runtime import Agent
 
-        self._agents[name] = Agent(spec, self.settings, parts=self._parts, checkpointer=self._saver)
+        self._agents[name] = Agent(
+            spec, self.settings, parts=self._parts, checkpointer=self._saver, locks=self._locks
+        )
 
     async def memory(self) -> Any:
         """The memory of all threads (sync; ask it in a thread)."""
@@ -128,7 +134,8 @@ class Service:
         context: Mapping[str, Any],
         before: "Sequence[BaseMessage]" = (),
     ) -> Events:
-        """One turn as events; see `Agent.astream`. A thread has one turn at a time.
+        """One turn as events; see `Agent.astream`. A thread has one turn at a time: who asks this
+        server meanwhile is refused at once, who asks another one waits a little first.
 
         Besides the agent's own events there are `beat` where it is silent, and as the last one
         `stopped` where a person stopped it.
@@ -171,47 +178,29 @@ class Service:
     ) -> Events:
         """The turn, as its own task runs it."""
         found = await self.agent(agent)
-        async with self.sharing.lease(thread):
-            self._by_thread[thread] = turn
-            said = ""
-            try:
-                text, before = await self._as_it_stands(found, text, thread, before)
-                stream = found.astream(text, thread_id=thread, context=context, before=before)
-                async with contextlib.aclosing(stream) as events:
-                    async for event in events:
-                        if event["type"] == "token":
-                            said += event["text"]
-                        elif event["type"] in ("restart", "tool"):
-                            said = ""
-                        yield event
-            except asyncio.CancelledError:
-                if turn.stopped != PERSON:
-                    raise
-                turn.go_on()
-                from allotrope.web.stopping import keep_said
-
-                yield {"type": "stopped", "kept": await keep_said(found, thread, said)}
-            finally:
-                del self._by_thread[thread]
-
-    async def _as_it_stands(
-        self, agent: "Agent", text: str | None, thread: str, before: "Sequence[BaseMessage]"
-    ) -> "tuple[str | None, Sequence[BaseMessage]]":
-        """Text and earlier messages, less what the thread has already.
-
-        A client that got no answer asks again, perhaps another server: the question that waits
-        in the thread is answered then, and doesn't stand there twice.
-        """
-        if text is None:
-            return text, ()
-        state = await (await agent.agraph()).aget_state(agent.thread_config(thread))
-        kept: list[BaseMessage] = state.values.get("messages", [])
-        if not kept:
-            return text, before
-        asked = next((one.text for one in reversed(kept) if one.type == "human"), None)
-        if state.next and not state.interrupts and asked == text:
-            return None, ()
-        return text, ()
+        if thread in self._by_thread:  # a person who waits is told at once
+            raise busy()
+        self._by_thread[thread] = turn
+        said = ""
+        try:
+            stream = found.astream(text, thread_id=thread, context=context, before=before)
+            async with contextlib.aclosing(stream) as events:
+                async for event in events:
+                    if event["type"] == "token":
+                        said += event["text"]
+                    elif event["type"] in ("restart", "tool"):
+                        said = ""
+                    yield event
+        except ThreadBusyError as exc:
+            raise busy() from exc
+        except asyncio.CancelledError:
+            if turn.stopped != PERSON:
+                raise
+            turn.go_on()
+            kept = await found.akeep_said(thread, said, context=context)
+            yield {"type": "stopped", "kept": kept}
+        finally:
+            del self._by_thread[thread]
 
     def check_room(self) -> None:
         """Refuses a turn where none may begin.
@@ -253,7 +242,18 @@ class Service:
             await self._parts.aclose()
             self._parts = None
         await self.sharing.aclose()
+        await asyncio.to_thread(self._locks.close)
         await self._stack.aclose()
+
+
+def busy() -> BusyError:
+    """The refusal of a second turn at once on a thread."""
+    return BusyError(
+        "This thread is answering another message. Wait for it, or stop it.",
+        status=409,
+        code="thread_busy",
+        retry_after_s=1,
+    )
 
 
 def stopping() -> BusyError:

@@ -3,18 +3,28 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from allotrope.runtime import Agent
+    from langchain_core.runnables import RunnableConfig
+    from langgraph.graph.state import CompiledStateGraph
+
+    from allotrope.graphs.context import RunContext
 
 
-async def keep_said(agent: "Agent", thread: str, said: str) -> bool:
+async def keep_said(
+    graph: "CompiledStateGraph[Any, Any, Any, Any]",
+    config: "RunnableConfig",
+    said: str,
+    *,
+    context: "RunContext",
+) -> bool:
     """Ends a stopped turn with what was said so far, so that the next message follows on it.
 
     Without a word said, or in the middle of a tool's work, the question stays and waits.
 
     Args:
-        agent: Whose turn it was; the turn must be over.
-        thread: The thread.
+        graph: Of the agent whose turn it was; the turn must be over.
+        config: Finds the thread.
         said: The text that the person has seen.
+        context: Of the run.
 
     Returns:
         Whether the text is in the thread now.
@@ -24,14 +34,11 @@ async def keep_said(agent: "Agent", thread: str, said: str) -> bool:
     from allotrope.graphs.nodes import RESPOND
     from allotrope.graphs.steps import REPORT
 
-    graph = await agent.agraph()
-    config = agent.thread_config(thread)
     waiting = (await graph.aget_state(config)).next
     node = next((name for name in (RESPOND, REPORT) if name in waiting), None)
-    if node is None or not said.strip():
+    if node is None:
         return False
     message = AIMessage(said, response_metadata={"allotrope": {"stopped": True}})
     await graph.aupdate_state(config, {"messages": [message]}, as_node=node)
-    context: Any = {"tenant": agent.settings.tenant}
     await graph.ainvoke(None, config, context=context, durability="sync")
     return True

@@ -1,0 +1,85 @@
+"""What a turn begins with, by what its thread was left with."""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from allotrope.exceptions import InputError
+
+if TYPE_CHECKING:
+    from langchain_core.messages import BaseMessage
+    from langchain_core.runnables import RunnableConfig
+    from langgraph.types import StateSnapshot
+
+    from allotrope.graphs.context import RunContext
+    from allotrope.reply import TurnMeter
+
+
+@dataclass(frozen=True)
+class TurnStart:
+    """What a turn begins with.
+
+    Attributes:
+        input: Of the graph; None goes on where the thread stood.
+        config: Of the run.
+        context: Of the run.
+        meter: Counts what it spends.
+        thread_id: The conversation.
+        run_id: This turn.
+        at: `time.perf_counter()` when it was asked for.
+    """
+
+    input: Any
+    config: "RunnableConfig"
+    context: "RunContext"
+    meter: "TurnMeter"
+    thread_id: str
+    run_id: str
+    at: float
+
+
+def going_on(turn: TurnStart, found: "StateSnapshot") -> TurnStart:
+    """The turn in a thread as it stands.
+
+    A question that a thread was left with isn't lost: the same text once more (a client that got no
+    answer asks again) goes on where that turn stood, and another one is answered together with it.
+
+    Args:
+        turn: Its input as asked: earlier messages, which only a thread without any needs, and the
+            question.
+        found: The thread's state.
+
+    Raises:
+        InputError: There is no text, and nothing in the thread waits for an answer.
+    """
+    # written down, but its first step isn't: LangGraph calls no node next
+    unread = found.metadata is not None and found.metadata.get("source") == "input"
+    if turn.input is None:
+        if not found.next and not unread:
+            raise InputError(
+                f"Nothing in the thread {turn.thread_id!r} waits for an answer.",
+                hint="Ask with --thread instead.",
+            )
+        return turn
+    asked = turn.input["messages"][-1]
+    if found.interrupts:
+        from langgraph.types import Command
+
+        return replace(turn, input=Command(resume=asked.text))
+    kept: list[BaseMessage] = found.values.get("messages", [])
+    if not kept:
+        return turn
+    last = next((one.text for one in reversed(kept) if one.type == "human"), None)
+    if (found.next or unread) and last == asked.text:
+        return replace(turn, input=None)
+    lost = _lost(found) if unread else []
+    return replace(turn, input={"messages": [*lost, asked]})
+
+
+def _lost(found: "StateSnapshot") -> "list[BaseMessage]":
+    """The messages that a new input would take the place of."""
+    return [
+        message
+        for task in found.tasks
+        if task.name == "__start__" and isinstance(task.result, dict)
+        for message in task.result.get("messages", [])
+    ]

@@ -1,0 +1,302 @@
+"""A thread has one turn at a time, whatever the door: tasks, threads, processes, machines."""
+
+import asyncio
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import redis
+from tests.conftest import MakeServer
+
+from allotrope import Settings, build_agent, load_settings
+from allotrope.exceptions import ThreadBusyError
+from allotrope.leases import Leases
+from allotrope.runtime import Agent
+from allotrope.testing import ProviderSimulator
+from allotrope.testing import Reply as Said
+from allotrope.thread_locks import ThreadLocks
+
+
+@pytest.fixture
+def agent(simulator_settings: Settings) -> Iterator[Agent]:
+    with build_agent(settings=simulator_settings) as made:
+        yield made
+
+
+def told(agent: Agent, thread: str = "t") -> list[str]:
+    return [message.text for message in agent.history(thread)]
+
+
+def whole(asked: list[str], said: list[str]) -> bool:
+    """Whether each question stands there once with its answer behind it."""
+    pairs = list(zip(said[::2], said[1::2], strict=True))
+    return sorted(pairs) == sorted((one, f"Echo: {one}") for one in asked)
+
+
+def test_turns_of_one_event_loop_run_one_after_the_other(
+    simulator_settings: Settings, simulator: ProviderSimulator
+) -> None:
+    asked = [f"This is question {n}." for n in range(4)]
+
+    async def all_at_once() -> None:
+        async with build_agent(settings=simulator_settings) as agent:
+            await asyncio.gather(*(agent.aask(one, thread_id="t") for one in asked))
+
+    asyncio.run(all_at_once())
+    with build_agent(settings=simulator_settings) as agent:
+        assert told(agent) == [text for one in asked for text in (one, f"Echo: {one}")]
+
+
+def test_turns_of_many_threads_and_two_agents_run_one_after_the_other(
+    agent: Agent, simulator_settings: Settings
+) -> None:
+    asked = [f"This is question {n}." for n in range(6)]
+    with (
+        build_agent(settings=simulator_settings) as other,
+        ThreadPoolExecutor(6) as pool,
+    ):
+        list(pool.map(lambda n: (agent, other)[n % 2].ask(asked[n], thread_id="t"), range(6)))
+    assert whole(asked, told(agent))
+
+
+CHILD = """
+import sys
+from allotrope import build_agent
+with build_agent() as agent:
+    agent.history("t")
+    print("ready", flush=True)
+    sys.stdin.readline()
+    for n in range(3):
+        agent.ask(f"Question {n} of {sys.argv[1]}.", thread_id="t")
+"""
+
+
+def test_turns_of_two_processes_run_one_after_the_other(
+    agent: Agent, simulator_environ: dict[str, str]
+) -> None:
+    del simulator_environ["REDIS_URL"]
+    environ = {**os.environ, **simulator_environ, "ALLOTROPE_REDIS__EMBEDDED": "false"}
+    children = [
+        subprocess.Popen(
+            [sys.executable, "-c", CHILD, name], env=environ, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )
+        for name in "AB"
+    ]  # fmt: skip
+    for child in children:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "ready\n"
+    for child in children:
+        child.communicate("go\n", timeout=60)
+        assert child.returncode == 0
+    assert whole([f"Question {n} of {name}." for n in range(3) for name in "AB"], told(agent))
+
+
+def test_who_waits_too_long_is_told_so_and_leaves_nothing(
+    simulator_settings: Settings, simulator: ProviderSimulator
+) -> None:
+    short = ThreadLocks(simulator_settings, wait_s=0.05)
+    simulator.script([Said(text="slow", delay_s=1.0), Said(text="later")])
+
+    async def turns() -> None:
+        async with build_agent(settings=simulator_settings) as agent:
+            impatient = Agent(agent.spec, simulator_settings, locks=short)
+            first = asyncio.create_task(agent.aask("Slow?", thread_id="t"))
+            while not simulator.requests:  # noqa: ASYNC110 - the provider's, in a thread
+                await asyncio.sleep(0.01)
+            with pytest.raises(ThreadBusyError, match="'t' is answering another message"):
+                await impatient.aask("Quick?", thread_id="t")
+            assert (await impatient.aask("Elsewhere?", thread_id="u")).answer == "later"
+            await first
+            state = await (await agent.agraph()).aget_state(agent.thread_config("t"))
+            assert [message.text for message in state.values["messages"]] == ["Slow?", "slow"]
+            await impatient.aclose()
+
+    asyncio.run(turns())
+    short.close()
+
+
+async def test_a_waiting_turn_that_is_cancelled_lets_the_next_one_in(
+    simulator_settings: Settings,
+) -> None:
+    locks = ThreadLocks(simulator_settings, wait_s=30)
+    entered: list[str] = []
+
+    async def enter(name: str) -> None:
+        async with locks.turn("default", "t"):
+            entered.append(name)
+
+    async with locks.turn("default", "t"):
+        waiting = [asyncio.create_task(enter(name)) for name in "abc"]
+        await asyncio.sleep(0.01)
+        waiting[0].cancel()
+        await asyncio.sleep(0.01)
+        assert not entered
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert entered == ["b", "c"]
+    async with locks.turn("other", "t"), locks.turn("default", "t"):
+        pass  # nothing was left behind; another tenant's thread is another one
+    locks.close()
+
+
+@pytest.fixture
+def two_machines(redis_settings: Settings, tmp_path: Path) -> Iterator[list[ThreadLocks]]:
+    """Locks of two data folders that share a Redis."""
+    made = []
+    for name in ("one", "two"):
+        settings = redis_settings.model_copy(update={"data_dir": tmp_path / name})
+        made.append(ThreadLocks(settings, wait_s=0.3))
+    yield made
+    for locks in made:
+        locks.close()
+
+
+async def test_machines_that_share_a_redis_take_turns(two_machines: list[ThreadLocks]) -> None:
+    one, two = two_machines
+    async with one.turn("default", "t"):
+        with pytest.raises(ThreadBusyError):
+            async with two.turn("default", "t"):
+                pass
+        async with two.turn("default", "u"):
+            pass
+    async with two.turn("default", "t"):
+        pass
+
+
+async def test_a_lease_outlives_a_blocked_event_loop_but_not_its_process(
+    two_machines: list[ThreadLocks], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("allotrope.leases.LEASE_S", 0.3)
+    one, two = two_machines
+    async with one.turn("default", "t"):
+        time.sleep(0.9)  # noqa: ASYNC251 - the loop is blocked for three leases
+        with pytest.raises(ThreadBusyError):
+            async with two.turn("default", "t"):
+                pass
+        opened = one._opened
+        assert opened is not None
+        assert opened.leases is not None
+        opened.leases._stop.set()  # the process is gone: nobody renews
+        await asyncio.sleep(0.4)
+        async with two.turn("default", "t"):
+            pass
+
+
+async def test_turns_end_though_they_are_cancelled_on_a_blocked_event_loop(
+    redis_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("allotrope.leases.LEASE_S", 0.15)
+    locks, chance = ThreadLocks(redis_settings), random.Random(14)
+
+    async def turn(n: int) -> None:
+        async with locks.turn("default", f"t{n}"):
+            await asyncio.sleep(chance.uniform(0.1, 0.5))
+            time.sleep(chance.uniform(0, 0.05))  # noqa: ASYNC251
+
+    turns = [asyncio.create_task(turn(n)) for n in range(40)]
+    await asyncio.sleep(0.2)
+    for one in turns[::2]:
+        one.cancel()
+    time.sleep(0.45)  # noqa: ASYNC251
+    done, running = await asyncio.wait(turns, timeout=30)
+    assert not running
+    assert not [one.exception() for one in done if not one.cancelled() and one.exception()]
+    await asyncio.to_thread(locks.close)
+
+
+async def test_cancelling_a_turn_never_hangs_on_a_redis_that_is_silent(
+    make_redis: MakeServer,
+) -> None:
+    server = make_redis()
+    client = redis.Redis.from_url(server.url, socket_timeout=0.2)
+    leases = Leases(client, silent_s=0.05)
+    try:
+        for n in range(20):
+            assert await leases.take(f"k{n}")
+            client.client_pause(100)
+            giving = asyncio.create_task(leases.give_back(f"k{n}"))
+            taking = asyncio.create_task(leases.take(f"l{n}"))
+            await asyncio.sleep(0.005 * n)
+            giving.cancel()
+            taking.cancel()
+            await asyncio.wait([giving, taking])
+            await asyncio.sleep(0.1)
+        client.client_unpause()
+    finally:
+        await asyncio.to_thread(leases.close)
+        client.close()
+
+
+def test_without_redis_a_turn_goes_on_alone(
+    simulator_settings: Settings, make_redis: MakeServer
+) -> None:
+    gone = load_settings(
+        environ={}, env_file=None, data_dir=simulator_settings.data_dir,
+        redis={"url": "redis://127.0.0.1:9/0"},
+    )  # fmt: skip
+    locks = ThreadLocks(gone)
+
+    async def turn() -> None:
+        async with locks.turn("default", "t"):
+            pass
+
+    asyncio.run(turn())
+    locks.close()
+
+
+def test_an_agent_outlives_an_event_loop(simulator_settings: Settings) -> None:
+    agent = build_agent(settings=simulator_settings)
+    answers = [
+        asyncio.run(agent.aask(text, thread_id="t")).answer for text in ("First.", "Second.")
+    ]
+    assert answers == ["Echo: First.", "Echo: Second."]
+    assert told(agent) == ["First.", "Echo: First.", "Second.", "Echo: Second."]
+    asyncio.run(agent.aclose())
+
+
+def test_threads_share_one_store(
+    simulator_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import allotrope.memory.checkpoints as checkpoints
+
+    opened = []
+    both = {
+        name: getattr(checkpoints, name) for name in ("open_checkpoints", "open_async_checkpoints")
+    }
+    for name, real in both.items():
+
+        def spy(settings: Settings, name: str = name, real=real):  # type: ignore[no-untyped-def]
+            opened.append(name)
+            time.sleep(0.05)
+            return real(settings)
+
+        monkeypatch.setattr(checkpoints, name, spy)
+    with build_agent(settings=simulator_settings) as agent:
+        threads = [threading.Thread(target=agent.ask, args=(f"Hi {n}.",)) for n in range(4)]
+        graphs = [threading.Thread(target=lambda: agent.graph) for _ in range(4)]
+        for thread in threads + graphs:
+            thread.start()
+        for thread in threads + graphs:
+            thread.join()
+    assert sorted(opened) == ["open_async_checkpoints", "open_checkpoints"]
+
+
+def test_a_sync_checkpointer_of_langgraph_works(
+    simulator_settings: Settings, tmp_path: Path
+) -> None:
+    from langgraph.checkpoint.sqlite import SqliteSaver
+
+    with (
+        SqliteSaver.from_conn_string(str(tmp_path / "own.sqlite")) as saver,
+        build_agent(settings=simulator_settings, checkpointer=saver) as agent,
+    ):
+        agent.ask("First.", thread_id="t")
+        agent.ask("Second.", thread_id="t")
+        assert told(agent) == ["First.", "Echo: First.", "Second.", "Echo: Second."]
