@@ -329,12 +329,12 @@ class Agent:
         before: Sequence[BaseMessage] = (),
     ) -> "AsyncIterator[tuple[TurnStart, CompiledStateGraph[Any, Any, Any, Any]]]":
         """A turn that may begin, and the graph: the thread is ours until the end."""
-        turn = await self._joined(self._begin(text, thread_id, given, before), given)
-        graph = await self.agraph()
+        turn = self._begin(text, thread_id, given, before)
         if thread_id is None:  # nobody else knows the thread
-            yield turn, graph
+            yield await self._joined(turn, given), await self.agraph()
             return
         async with self._locks.turn(turn.context.tenant, thread_id):
+            turn, graph = await self._joined(turn, given), await self.agraph()
             yield going_on(turn, await graph.aget_state(turn.config)), graph
 
     def _begin(

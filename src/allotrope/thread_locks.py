@@ -39,6 +39,8 @@ class ThreadLocks:
     def __init__(self, settings: Settings, *, wait_s: float | None = None) -> None:
         self._settings = settings
         self._wait_s = settings.agents.turn_wait_s if wait_s is None else wait_s
+        own = settings.data_dir
+        self._place = "" if own is None else str(own.expanduser().absolute())
         self._lock = threading.Lock()
         self._opened: _Opened | None = None
 
@@ -53,15 +55,15 @@ class ThreadLocks:
         Raises:
             ThreadBusyError: The turn before took longer than we wait.
         """
-        opened = self._opened
-        if opened is None:
-            opened = await asyncio.to_thread(self._open)
         until = time.monotonic() + self._wait_s
         key = thread_key(tenant, thread)
         async with contextlib.AsyncExitStack() as stack:
-            line = (opened.place, key)
+            line = (self._place, key)
             await _join(line, self._wait_s, thread)
             stack.callback(_leave, line)
+            opened = self._opened
+            if opened is None:
+                opened = await asyncio.to_thread(self._open)
             if (file := opened.file) is not None:
                 at = _position(key)
 
@@ -91,12 +93,9 @@ class ThreadLocks:
             opened = self._opened
             if opened is None:
                 file: _LockFile | None = None
-                try:
-                    path = data_folder(self._settings) / "turns.lock"
-                    file = _LockFile.of(path)
-                except (StoreError, OSError):  # a folder that processes here can't share
-                    path = Path(str(self._settings.data_dir))
-                opened = self._opened = _Opened(str(path), file, self._open_leases())
+                with contextlib.suppress(StoreError, OSError):  # no folder that others could share
+                    file = _LockFile.of(data_folder(self._settings) / "turns.lock")
+                opened = self._opened = _Opened(file, self._open_leases())
             return opened
 
     def _open_leases(self) -> Leases | None:
@@ -113,7 +112,6 @@ class ThreadLocks:
 class _Opened:
     """What a store's locks work with."""
 
-    place: str
     file: "_LockFile | None"
     leases: Leases | None
 
@@ -145,6 +143,7 @@ async def _join(line: _Line, wait_s: float, thread: str) -> None:
     with _lines.lock:
         if _lines.pid != os.getpid():  # a fork: the turns of the other process aren't ours
             _lines.waiting.clear()
+            _LockFile.forget_held()
             _lines.pid = os.getpid()
         queue = _lines.waiting.get(line)
         if queue is None:
@@ -203,6 +202,7 @@ class _LockFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._users = 0
+        self._held: set[int] = set()
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     @classmethod
@@ -223,6 +223,12 @@ class _LockFile:
             found._users += 1
             return found
 
+    @classmethod
+    def forget_held(cls) -> None:
+        """For a forked process, which has the descriptors and none of the locks."""
+        for file in cls._known.values():
+            file._held.clear()
+
     def let_go(self) -> None:
         """Closes it once nobody uses it."""
         with self._guard:
@@ -232,22 +238,27 @@ class _LockFile:
                 os.close(self._descriptor)
 
     def lock(self, at: int) -> bool:
-        """Whether the byte is ours now; False while another process has it."""
+        """Whether the byte is ours now; False while another turn has it."""
         import fcntl
 
-        try:
-            fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, at)
-        except (BlockingIOError, PermissionError):
-            return False
-        except OSError:  # a file system without locks
+        with self._guard:  # the system doesn't keep apart the turns of one process
+            if at in self._held:
+                return False
+            try:
+                fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, at)
+            except (BlockingIOError, PermissionError):
+                return False
+            except OSError:  # a file system without locks
+                pass
+            self._held.add(at)
             return True
-        return True
 
     def unlock(self, at: int) -> None:
         """Frees the byte."""
         import fcntl
 
-        with contextlib.suppress(OSError):
+        with self._guard, contextlib.suppress(OSError):
+            self._held.discard(at)
             fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, at)
 
 
