@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Table
 
 from allotrope.exceptions import InputError
 from allotrope.usage import schema
-from allotrope.usage.rows import DAY_US, DIMENSIONS, HOUR_US, microseconds
+from allotrope.usage.rows import DAY_US, DIMENSIONS, HOUR_US, microseconds, storable
 
 Where = Mapping[str, str | Sequence[str]]
 
@@ -81,5 +81,6 @@ def filters(table: Table, where: Where | None) -> list[ColumnElement[bool]]:
         if name not in table.c or name in ("bucket", "calls", "at"):
             raise InputError(f"{name!r} is nothing that can be filtered by here.")
         column = table.c[name]
-        found.append(column == value if isinstance(value, str) else column.in_(list(value)))
+        names = [storable(name) for name in ([value] if isinstance(value, str) else value)]
+        found.append(column.in_(names))
     return found

@@ -1,17 +1,22 @@
 """The ledger's database: connecting, migrating and writing, in SQLite and PostgreSQL alike."""
 
+import os
 import secrets
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, select, text
+from sqlalchemy import Connection, Engine, Table, create_engine, event, inspect, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from allotrope.exceptions import StoreError
 from allotrope.usage import schema
+from allotrope.usage.rows import storable
+
+_SALT = select(schema.meta.c.value).where(schema.meta.c.name == "salt")
 
 BUSY_TIMEOUT_MS = 2_000
 
@@ -28,23 +33,41 @@ class Database:
         self.path: Path | None = None
         self.salt = b""
         self._engine: Engine | None = None
+        self._file: tuple[int, int] | None = None
+        self._lock = threading.RLock()
 
     @property
     def engine(self) -> Engine:
-        """The open engine.
+        """The open engine, on the file that has the name now.
+
+        Where another process moved a damaged file aside, ours is open on something that nobody
+        reads any more; so the name is looked at each time (some microseconds).
 
         Raises:
             StoreError: The ledger isn't open.
         """
         if self._engine is None:
             raise StoreError("The usage ledger isn't open.", hint="Call open() first.")
+        if self._file is not None and self._file != self._present_file():
+            with self._lock:
+                if self._file != self._present_file():
+                    self._engine.dispose()
+                    self.connect()
         return self._engine
+
+    def _present_file(self) -> tuple[int, int] | None:
+        """What tells the file from another of its name."""
+        try:
+            found = os.stat(self.path or "")
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
     def close(self) -> None:
         """Closes all connections; the ledger can be opened again."""
         if self._engine is not None:
             self._engine.dispose()
-            self._engine = None
+            self._engine = self._file = None
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -79,7 +102,7 @@ class Database:
                 "ALLOTROPE_USAGE__LEDGER_URL is no database URL that can be used here.",
                 hint="Use postgresql+psycopg://… (pip install 'allotrope[postgres]') or sqlite:///…",
             ) from exc
-        self._engine = engine
+        self._engine, self._file = engine, None
         if engine.dialect.name == "sqlite":
             if engine.url.database in (None, "", ":memory:"):
                 raise StoreError("The usage ledger needs a file, not memory.")
@@ -88,7 +111,22 @@ class Database:
             event.listen(engine, "connect", _set_up_sqlite)
         elif engine.dialect.name != "postgresql":
             raise StoreError(f"The usage ledger knows no {engine.dialect.name} databases.")
-        self._migrate()
+        if not self._is_current():
+            self._migrate()
+        if self.path is not None:
+            self._file = self._present_file()
+
+    def _is_current(self) -> bool:
+        """Whether there is nothing to migrate; takes no lock, so that readers wait for nobody."""
+        with self.engine.connect() as connection:
+            if not inspect(connection).has_table("schema_version"):
+                return False
+            version = connection.scalar(text("SELECT max(version) FROM schema_version"))
+            if version != len(schema.MIGRATIONS):
+                return False
+            salt = connection.scalar(_SALT)
+        self.salt = bytes.fromhex(salt or "")
+        return bool(salt)
 
     def _migrate(self) -> None:
         with self.transaction() as connection:
@@ -113,9 +151,7 @@ class Database:
                 connection.execute(
                     text("INSERT INTO schema_version VALUES (:number)"), {"number": number}
                 )
-            salt = connection.scalar(
-                select(schema.meta.c.value).where(schema.meta.c.name == "salt")
-            )
+            salt = connection.scalar(_SALT)
             if salt is None:
                 salt = secrets.token_hex(16)
                 connection.execute(schema.meta.insert(), {"name": "salt", "value": salt})
@@ -128,9 +164,10 @@ class Database:
 
     def add_once(self, table: Table, values: dict[str, Any]) -> bool:
         """Adds a row unless its key is there; `rowcount` tells that for SQLite only."""
-        statement = self.insert(table).values(values).on_conflict_do_nothing()
+        statement = self.insert(table).values(_storable(values)).on_conflict_do_nothing()
         with self.transaction() as connection:
-            return connection.execute(statement.returning(table.c.at)).first() is not None
+            returned = connection.execute(statement.returning(*table.primary_key.columns))
+            return returned.first() is not None
 
     def replace(self, table: Table, values: list[dict[str, Any]], changing: Iterable[str]) -> None:
         """Adds rows; where a key is there already, its columns `changing` are overwritten."""
@@ -140,7 +177,11 @@ class Database:
             set_={name: insert.excluded[name] for name in changing},
         )
         with self.transaction() as connection:
-            connection.execute(statement, values)
+            connection.execute(statement, [_storable(each) for each in values])
+
+
+def _storable(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: storable(v) if isinstance(v, str) else v for name, v in values.items()}
 
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:

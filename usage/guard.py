@@ -21,7 +21,7 @@ from allotrope.settings.usage import BudgetSettings
 from allotrope.usage import budgets as pure
 from allotrope.usage.budgets import Account, Directive
 from allotrope.usage.prices import LOCAL_PROVIDERS, PriceBook
-from allotrope.usage.reading import Started, model_of, provider_of
+from allotrope.usage.reading import Started, model_of, name_in, provider_of
 from allotrope.usage.recorder import UsageRecorder, begun
 from allotrope.usage.reservations import Balance, Booking, Reservations
 from allotrope.usage.rows import CallRow, moment, scope_names
@@ -275,10 +275,10 @@ class BudgetGuard(BaseCallbackHandler):
     def _ask(self, started: Started, run_id: UUID) -> None:
         asked = started.metadata
         names = {
-            "agent": str(asked.get("allotrope_agent") or ""),
-            "tenant": str(asked.get("allotrope_tenant") or self._tenant),
-            "user": str(asked.get("allotrope_user") or ""),
-            "thread": str(asked.get("thread_id") or ""),
+            "agent": name_in(asked, "allotrope_agent"),
+            "tenant": name_in(asked, "allotrope_tenant") or self._tenant,
+            "user": name_in(asked, "allotrope_user"),
+            "thread": name_in(asked, "thread_id"),
         }
         model = model_of(started)
         try:

@@ -19,7 +19,7 @@ from allotrope.usage import schema
 from allotrope.usage.database import Database
 from allotrope.usage.places import ledger_url
 from allotrope.usage.rows import CallRow
-from allotrope.usage.salvage import is_corrupted, move_aside, readable_rows
+from allotrope.usage.salvage import PRUNED_NOTE, is_corrupted, move_aside, take_over
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +72,8 @@ class Ledger(Database):
     def rebuild(self) -> int:
         """Moves a corrupted SQLite file aside and starts a new one with what can be read of it.
 
+        Roll-ups are made anew from the calls; for days whose calls were pruned the old ones stay.
+
         Returns:
             How many calls were saved from the old file.
         """
@@ -82,8 +84,7 @@ class Ledger(Database):
         self.connect()
         saved = 0
         if aside is not None:
-            for batch in readable_rows(aside):
-                saved += self.write(batch)
+            saved = take_over(self, aside)
             logger.error(
                 "The usage ledger %s was corrupted. It was moved to %s; %d calls were taken over.",
                 self.path,
@@ -200,6 +201,19 @@ class Ledger(Database):
         """Keeps a small fact under a name."""
         self.replace(schema.meta, [{"name": name, "value": value}], ("value",))
 
+    def claim(self, name: str, value: str) -> bool:
+        """Keeps a small fact under a name that nobody took before.
+
+        Returns:
+            True if it was free: of all processes that ask, one gets it.
+        """
+        return self.add_once(schema.meta, {"name": name, "value": value})
+
+    def release(self, name: str) -> None:
+        """Gives a claimed name back."""
+        with self.transaction() as connection:
+            connection.execute(delete(schema.meta).where(schema.meta.c.name == name))
+
     def raise_alert(
         self, key: str, *, kind: str, severity: str, title: str, message: str, at: datetime
     ) -> bool:
@@ -224,6 +238,7 @@ class Ledger(Database):
         if keep_days < 1:
             raise InputError(f"Calls must be kept for at least one day, not {keep_days}.")
         limit = _now((now or datetime.now(UTC)) - timedelta(days=keep_days))
+        self.set_note(PRUNED_NOTE, str(limit))
         old = select(schema.calls.c.id).where(schema.calls.c.at < limit).limit(5_000)
         deleted = 0
         while True:

@@ -17,7 +17,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from allotrope.exceptions import BudgetExceededError
 from allotrope.usage import estimate, tokens
 from allotrope.usage.prices import Price, PriceBook
-from allotrope.usage.rows import CallRow, moment
+from allotrope.usage.rows import CallRow, moment, storable
 from allotrope.usage.tokens import NONE, Tokens
 
 logger = logging.getLogger(__name__)
@@ -132,15 +132,15 @@ class Reader:
             at=started.at,
             provider=provider,
             model=model,
-            agent=_name(asked, "allotrope_agent"),
-            node=_name(asked, "langgraph_node"),
-            profile=_name(asked, "allotrope_profile"),
-            prompt=_name(asked, "allotrope_prompt"),
-            variant=_name(asked, "allotrope_variant"),
-            tenant=_name(asked, "allotrope_tenant") or self._tenant,
-            user_name=_name(asked, "allotrope_user"),
-            thread=_name(asked, "thread_id"),
-            run=_name(asked, "allotrope_run_id") or started.run,
+            agent=name_in(asked, "allotrope_agent"),
+            node=name_in(asked, "langgraph_node"),
+            profile=name_in(asked, "allotrope_profile"),
+            prompt=name_in(asked, "allotrope_prompt"),
+            variant=name_in(asked, "allotrope_variant"),
+            tenant=name_in(asked, "allotrope_tenant") or self._tenant,
+            user_name=name_in(asked, "allotrope_user"),
+            thread=name_in(asked, "thread_id"),
+            run=name_in(asked, "allotrope_run_id") or started.run,
             status=status,
             error=error,
             cached=cached,
@@ -374,9 +374,15 @@ def _called(message: BaseMessage | None) -> str:
     return ",".join(sorted({call["name"] for call in message.tool_calls}))[:2000]
 
 
-def _name(asked: Mapping[str, Any], key: str) -> str:
+def name_in(asked: Mapping[str, Any], key: str) -> str:
+    """A name of the run's metadata as the ledger keeps it; empty where there is none.
+
+    Args:
+        asked: The metadata.
+        key: Such as `allotrope_user`.
+    """
     value = asked.get(key)
-    return "" if value is None else str(value)[:200]
+    return "" if value is None else storable(str(value)[:200])
 
 
 def _whole(value: Any) -> int | None:

@@ -18,25 +18,43 @@ logger = logging.getLogger(__name__)
 REDIS_PAUSE_S = 5.0
 """How long a Redis that failed is left alone."""
 
-# KEYS: two per account: hash {spent, reserved}, sorted set of "call:amount" by expiry.
+# KEYS: two per account: hash {spent, reserved, open}, sorted set of "call:amount" by expiry. Redis
+# may evict either alone. A lost hash is made anew from the ledger's seed and the set. A lost set
+# shows in `open`, how many calls it should hold: their money stays reserved until they settle, and
+# those that never do are given back at `lost`, when the last of them would have expired.
 # ARGV: now, expiry, life of keys (s), call, then per account: amount, ceiling, seed ("" = unknown).
 # A ceiling below 0 only counts and never refuses. Returns {refusing index or 0, spent, reserved …};
 # {-i} asks for the seed of account i. All keys of a ledger share a hash tag, so a cluster takes it.
 _RESERVE = """
 local now, expiry, life, call = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
 local n = #KEYS / 2
+local function recount(key, book)
+  local held = 0
+  for _, member in ipairs(redis.call('ZRANGE', book, 0, -1)) do
+    held = held + tonumber(string.match(member, ':(%d+)$'))
+  end
+  redis.call('HSET', key, 'reserved', string.format('%.0f', held))
+  redis.call('HSET', key, 'open', redis.call('ZCARD', book))
+  redis.call('HDEL', key, 'lost')
+end
 for i = 1, n do
   local key, book = KEYS[2*i-1], KEYS[2*i]
-  if redis.call('HEXISTS', key, 'spent') == 0 then
-    local seed = ARGV[4 + 3*i]
-    if seed == '' then return {-i} end
-    redis.call('HSET', key, 'spent', seed)
-    redis.call('EXPIRE', key, life)
-  end
-  local gone = redis.call('ZRANGEBYSCORE', book, '-inf', '(' .. now)
-  for _, member in ipairs(gone) do
-    redis.call('HINCRBY', key, 'reserved', '-' .. string.match(member, ':(%d+)$'))
+  local known = redis.call('HEXISTS', key, 'spent') == 1
+  if not known and ARGV[4 + 3*i] == '' then return {-i} end
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', book, '-inf', '(' .. now)) do
     redis.call('ZREM', book, member)
+    if known then
+      redis.call('HINCRBY', key, 'reserved', '-' .. string.match(member, ':(%d+)$'))
+      redis.call('HINCRBY', key, 'open', -1)
+    end
+  end
+  if not known then
+    redis.call('HSET', key, 'spent', ARGV[4 + 3*i])
+    recount(key, book)
+    redis.call('EXPIRE', key, life)
+  elseif tonumber(redis.call('HGET', key, 'open') or '0') > redis.call('ZCARD', book) then
+    redis.call('HSETNX', key, 'lost', expiry)
+    if tonumber(redis.call('HGET', key, 'lost')) < now then recount(key, book) end
   end
 end
 local refusing, figures = 0, {}
@@ -53,7 +71,7 @@ if refusing == 0 then
     local key, book, amount = KEYS[2*i-1], KEYS[2*i], ARGV[2 + 3*i]
     if amount ~= '0' then
       redis.call('HINCRBY', key, 'reserved', amount)
-      redis.call('ZADD', book, expiry, call .. ':' .. amount)
+      redis.call('HINCRBY', key, 'open', redis.call('ZADD', book, expiry, call .. ':' .. amount))
     end
     redis.call('EXPIRE', book, life)
   end
@@ -67,10 +85,15 @@ local call, figures = ARGV[1], {}
 for i = 1, #KEYS / 2 do
   local key, book = KEYS[2*i-1], KEYS[2*i]
   local amount = ARGV[2*i]
-  if amount ~= '' and redis.call('ZREM', book, call .. ':' .. amount) == 1 then
-    redis.call('HINCRBY', key, 'reserved', '-' .. amount)
-  end
+  local booked = amount ~= '' and redis.call('ZREM', book, call .. ':' .. amount) == 1
   if redis.call('HEXISTS', key, 'spent') == 1 then
+    local open = tonumber(redis.call('HGET', key, 'open') or '0')
+    if booked or (amount ~= '' and amount ~= '0' and open > redis.call('ZCARD', book)) then
+      redis.call('HINCRBY', key, 'reserved', '-' .. amount)
+      if redis.call('HINCRBY', key, 'open', -1) <= redis.call('ZCARD', book) then
+        redis.call('HDEL', key, 'lost')
+      end
+    end
     redis.call('HINCRBY', key, 'spent', ARGV[2*i + 1])
   end
   figures[2*i-1] = redis.call('HGET', key, 'spent') or ''

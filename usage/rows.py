@@ -101,16 +101,23 @@ class CallRow:
     context_tokens: int | None = None
     context_window: int | None = None
 
+    def __post_init__(self) -> None:
+        """Makes every text one that a database takes, so that rows and roll-ups agree."""
+        for name in _TEXTS:
+            text = getattr(self, name)
+            if type(text) is str and not (text.isascii() and "\x00" not in text):
+                object.__setattr__(self, name, storable(text))
+
     def values(self) -> dict[str, Any]:
         """The row as a dict of its columns."""
         return {name: getattr(self, name) for name in COLUMNS}
 
     def to_json(self) -> dict[str, Any]:
-        """The row for a JSON line: money as text, empty and zero entries left out."""
+        """The row for a JSON line: money as text, what is as if not given left out."""
         return {
             name: str(value) if isinstance(value, Decimal) else value
             for name, value in self.values().items()
-            if value not in ("", None) and not (value == 0 and name not in _MONEY)
+            if value != _DEFAULTS[name]
         }
 
     @classmethod
@@ -130,7 +137,18 @@ class CallRow:
 
 
 COLUMNS = tuple(field.name for field in fields(CallRow))
+_DEFAULTS = {field.name: field.default for field in fields(CallRow)}
+_TEXTS = tuple(field.name for field in fields(CallRow) if "str" in str(field.type))
 _MONEY = ("cost", "saved_cost", "prompt_cache_saving", "context_saving")
+
+
+def storable(text: str) -> str:
+    """Text that every database takes: lone surrogates and NUL become question marks.
+
+    Args:
+        text: Of a person or a client; one that cuts texts by UTF-16 units sends half an emoji.
+    """
+    return text.replace("\x00", "?").encode("utf-8", "replace").decode()
 
 
 def microseconds(moment: datetime) -> int:

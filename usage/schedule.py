@@ -1,5 +1,6 @@
 """Reports on a schedule: lines for cron and systemd, jobs for APScheduler, and the sending."""
 
+import logging
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +13,8 @@ from allotrope.usage.advice import advise
 from allotrope.usage.budgets import span
 from allotrope.usage.ledger import Ledger, open_ledger
 from allotrope.usage.notifiers import Alert, deliver, make_notifier
+
+logger = logging.getLogger(__name__)
 
 TIMES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "daily": ("5 7 * * *", "*-*-* 07:05:00 UTC", {"hour": 7, "minute": 5}),
@@ -46,17 +49,47 @@ def full_report(
     return reports.build(ledger, kind, on=on, now=now, recommendations=found[:10])
 
 
-def send_report(settings: Settings, kind: str, *, now: datetime | None = None) -> list[str]:
-    """Sends the report of the last finished period to all notifiers.
+def send_report(
+    settings: Settings, kind: str, *, now: datetime | None = None, again: bool = False
+) -> list[str]:
+    """Sends the report of the last finished period to all notifiers, once.
+
+    Of all processes and machines that share the ledger one sends it; where that failed with every
+    notifier, the next may.
+
+    Args:
+        settings: Where the ledger is and who is told.
+        kind: `daily`, `weekly` or `monthly`.
+        now: The moment, aware.
+        again: Whether to send it although it was sent before.
 
     Returns:
         What failed, a sentence each.
     """
     now = now or datetime.now(UTC)
+    key = f"report/{kind}/{span(reports.PERIODS[kind], finished(kind, now)).key}"
     with open_ledger(settings) as ledger:
-        report = full_report(settings, ledger, kind, on=finished(kind, now))
-    alert = Alert(
-        key=f"report/{kind}/{report.period.key}",
+        ours = ledger.claim(key, now.isoformat())
+        if not ours and not again:
+            logger.info("The %s was sent at %s already.", key, ledger.note(key))
+            return []
+        try:
+            alert = _report_alert(settings, ledger, kind, key, now)
+            notifiers = [make_notifier(one) for one in settings.usage.notifiers]
+            failed = deliver(alert, notifiers)
+        except BaseException:
+            if ours:
+                ledger.release(key)
+            raise
+        if ours and len(failed) == len(notifiers) > 0:
+            ledger.release(key)
+    return failed
+
+
+def _report_alert(settings: Settings, ledger: Ledger, kind: str, key: str, now: datetime) -> Alert:
+    report = full_report(settings, ledger, kind, on=finished(kind, now))
+    return Alert(
+        key=key,
         kind="report",
         severity="info",
         title=render.title(report),
@@ -64,7 +97,6 @@ def send_report(settings: Settings, kind: str, *, now: datetime | None = None) -
         at=now,
         data={"report": report.to_json(), "html": render.html(report)},
     )
-    return deliver(alert, [make_notifier(one) for one in settings.usage.notifiers])
 
 
 def add_jobs(scheduler: Any, settings: Settings) -> None:

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
@@ -32,11 +33,11 @@ class Spill:
         lines = "".join(json.dumps(row.to_json()) + "\n" for row in rows)
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         while True:
-            with open(self.path, "ab", opener=lambda p, f: os.open(p, f, 0o600)) as file:
+            with open(self.path, "a+b", opener=_private) as file:
                 lock(file)
                 if not self._is_current(file):
                     continue  # picked up between opening and locking; take the new file
-                file.write(lines.encode())
+                file.write((b"" if _ends_with_a_line(file) else b"\n") + lines.encode())
                 file.flush()
                 os.fsync(file.fileno())
                 return
@@ -58,18 +59,27 @@ class Spill:
             lock(file)
             if not self._is_current(file):
                 return 0
-            rows, broken = [], 0
+            rows, broken = [], list[bytes]()
             for line in file:
                 try:
                     rows.append(CallRow.from_json(json.loads(line)))
                 except (ValueError, TypeError, ArithmeticError):
-                    broken += 1
+                    broken.append(line)
             for start in range(0, len(rows), 500):
                 write(rows[start : start + 500])
             if broken:
-                logger.warning("%d lines of %s could not be read.", broken, self.path)
+                self._keep_aside(broken)
             self.path.unlink()
         return len(rows)
+
+    def _keep_aside(self, lines: Sequence[bytes]) -> None:
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+        aside = self.path.with_name(f"{self.path.name}.corrupt-{stamp}")
+        with open(aside, "ab", opener=_private) as file:
+            file.writelines(lines)
+        logger.error(
+            "%d lines of %s could not be read; they were moved to %s.", len(lines), self.path, aside
+        )
 
     def __len__(self) -> int:
         """Lines that wait."""
@@ -84,3 +94,15 @@ class Spill:
             return os.path.samestat(os.fstat(file.fileno()), os.stat(self.path))
         except FileNotFoundError:
             return False
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _ends_with_a_line(file: IO[bytes]) -> bool:
+    """Whether nothing was cut off at the end, as it is when a machine goes down while writing."""
+    if not file.seek(0, os.SEEK_END):
+        return True
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) == b"\n"

@@ -5,7 +5,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -115,8 +115,13 @@ class Writer:
 
     def start(self) -> None:
         """Starts the thread unless it runs; a call is under way."""
-        if self._pid != os.getpid() or self._closed:
+        if not self._runs():
             self._start()
+
+    def _runs(self) -> bool:
+        thread = self._thread
+        ours = self._pid == os.getpid() and not self._closed
+        return ours and thread is not None and thread.is_alive()
 
     def put(self, ended: Ended) -> None:
         """Takes a call; never blocks on the ledger, never raises."""
@@ -139,7 +144,7 @@ class Writer:
         """Waits until everything put so far is in the ledger or the spill.
 
         Returns:
-            False if that took longer than `timeout_s`.
+            False if that took longer than `timeout_s`, or if nobody is there to do it.
         """
         return self._send(_Flush(last=False), timeout_s)
 
@@ -156,15 +161,17 @@ class Writer:
         return len(self._queue)
 
     def _send(self, flush: _Flush, timeout_s: float) -> bool:
-        if self._pid != os.getpid() or self._thread is None or not self._thread.is_alive():
+        if self._pid != os.getpid():
             return True
+        if self._thread is None or not self._thread.is_alive():
+            return not self._queue
         self._flushes.append(flush)
         self._wake.set()
         return flush.done.wait(timeout_s)
 
     def _start(self) -> None:
         with self._lock:
-            if self._pid == os.getpid() and not self._closed:
+            if self._runs():
                 return
             if self._pid not in (0, os.getpid()):
                 # Forked: the parent's thread, queue and connections aren't ours.
@@ -258,6 +265,13 @@ class Writer:
         return True
 
     def _write(self, batch: list[CallRow]) -> None:
+        try:
+            self._write_or_keep(batch)
+        except Exception as exc:  # noqa: BLE001 - whatever it is, the next calls are recorded
+            self._problem(exc)
+            self._keep(batch)
+
+    def _write_or_keep(self, batch: list[CallRow]) -> None:
         if not batch and time.monotonic() < self._spill_after:
             return
         if not self._opened and not self._open():
@@ -272,16 +286,37 @@ class Writer:
         if time.monotonic() >= self._spill_after:
             self._spill_after = time.monotonic() + SPILL_RETRY_S
             try:
-                self.stats.picked_up += self._spill.pick_up(self.ledger.write)
+                self.stats.picked_up += self._spill.pick_up(self._commit)
             except (SQLAlchemyError, OSError) as exc:
                 self._problem(exc)
+
+    def _commit(self, rows: Sequence[CallRow]) -> int:
+        """Writes rows; one that can't be stored for what it holds takes no other with it.
+
+        Returns:
+            How many of them are in the ledger.
+        """
+        try:
+            self.ledger.write(rows)
+        except Exception as exc:
+            if not _is_the_rows(exc):
+                raise
+            if len(rows) == 1:
+                self.stats.lost += 1
+                name = type(exc).__name__
+                logger.error(
+                    "The call %s can't be stored (%s); it isn't counted.", rows[0].id, name
+                )
+                return 0
+            return sum(self._commit([row]) for row in rows)
+        return len(rows)
 
     def _attempt(self, batch: list[CallRow]) -> bool:
         from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 
         for pause_s in (*RETRY_PAUSES_S, None):
             try:
-                self.ledger.write(batch)
+                written = self._commit(batch)
             except DatabaseError as exc:
                 self._problem(exc)
                 if self.ledger.path is not None and is_corrupted(exc):
@@ -289,7 +324,7 @@ class Writer:
             except (SQLAlchemyError, OSError) as exc:
                 self._problem(exc)
             else:
-                self.stats.written += len(batch)
+                self.stats.written += written
                 self.stats.problem = None
                 return True
             if pause_s is None:
@@ -303,7 +338,8 @@ class Writer:
         try:
             self._spill.append(batch)
             self.ledger.rebuild()
-            self.stats.picked_up += self._spill.pick_up(self.ledger.write)
+            self._reader.salt = self.ledger.salt
+            self.stats.picked_up += self._spill.pick_up(self._commit)
         except (SQLAlchemyError, OSError, StoreError) as exc:
             self._problem(exc)
             return False
@@ -324,3 +360,20 @@ class Writer:
         if self.stats.problem != text:
             logger.warning("The usage ledger can't be written (%s); calls are spilled.", text)
         self.stats.problem = text
+
+
+def _is_the_rows(exc: Exception) -> bool:
+    """Whether an error comes from a row's values, and not from the database or the machine."""
+    from sqlalchemy.exc import (
+        DataError,
+        DBAPIError,
+        IntegrityError,
+        SQLAlchemyError,
+        StatementError,
+    )
+
+    if isinstance(exc, DBAPIError):
+        return isinstance(exc, (DataError, IntegrityError))
+    if isinstance(exc, StatementError):  # a value that couldn't be made one of the database's
+        return True
+    return not isinstance(exc, (SQLAlchemyError, StoreError, OSError, MemoryError))

@@ -189,6 +189,47 @@ def test_amounts_beyond_a_hundred_thousand_dollars_stay_exact(
     assert after.spent == large + 1
 
 
+def test_what_redis_evicts_frees_no_reserved_money(
+    redis_settings: Settings,
+) -> None:
+    """An account has two keys; a full Redis may take either."""
+    client, now = open_redis(redis_settings), [0.0]
+    assert client is not None
+    prefix = redis_settings.redis.prefix
+    kept = RedisReservations(client, prefix=prefix, wall_clock=lambda: now[0], ttl_s=60)
+
+    def reserve(call: str, amount: int) -> int | None:
+        return kept.reserve(call, [book(amount)], lambda _: 0)[0]
+
+    hash_key, set_key = f"{prefix}{{budgets}}:k", f"{prefix}{{budgets}}:k:open"
+    assert reserve("a", 60) is None
+    assert client.delete(hash_key)
+    assert reserve("b", 60) == 0  # a is still under way
+    (after,) = kept.settle("a", [("k", 60, 10)])
+    assert after is not None
+    assert (after.spent, after.reserved) == (10, 0)
+    # lost between a reservation and its end: nothing may go below zero
+    assert reserve("c", 60) is None
+    assert client.delete(hash_key)
+    assert kept.settle("c", [("k", 60, 10)]) == [None]
+    assert kept.reserve("d", [book(0, None)], lambda _: 20)[1][0].reserved == 0
+    # the other key
+    assert reserve("e", 30) is None
+    assert reserve("f", 30) is None
+    assert client.delete(set_key)
+    assert reserve("g", 30) == 0
+    assert reserve("g", 20) is None
+    (after,) = kept.settle("e", [("k", 30, 5)])
+    assert after is not None
+    assert (after.spent, after.reserved) == (25, 50)
+    now[0] += 61  # f and g vanished; f's booking is in no set any more
+    assert kept.reserve("h", [book(0, None)], lambda _: 0)[1][0].reserved == 0
+    (after,) = kept.settle("f", [("k", 30, 1)])  # it comes after all
+    assert after is not None
+    assert (after.spent, after.reserved) == (26, 0)
+    client.close()
+
+
 class Broken:
     """Reservations whose Redis is gone."""
 

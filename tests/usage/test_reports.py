@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -233,6 +234,34 @@ def test_the_last_finished_report_is_sent(tmp_path: Path, ledger: Ledger) -> Non
     sent = json.loads(out.read_text())
     assert sent["title"] == "Usage of the week 2026-W46"
     assert Decimal(sent["data"]["report"]["totals"]["cost_usd"]) == Decimal("3.50")
+
+
+def test_of_all_servers_one_sends_the_report(tmp_path: Path) -> None:
+    out = tmp_path / "sent"
+    script = f"cat >> {out}; echo >> {out}; test ! -e {tmp_path}/broken"
+    settings = load_settings(
+        environ={}, env_file=None, data_dir=tmp_path,
+        usage={"notifiers": [{"kind": "command", "command": ["sh", "-c", script]}]},
+    )  # fmt: skip
+    (tmp_path / "broken").touch()
+    assert schedule.send_report(settings, "daily", now=NOW)  # reached nobody, so it wasn't sent
+    (tmp_path / "broken").unlink()
+    barrier = threading.Barrier(4)
+
+    def server() -> None:
+        barrier.wait()
+        assert schedule.send_report(settings, "daily", now=NOW) == []
+
+    threads = [threading.Thread(target=server) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    keys = [json.loads(line)["key"] for line in out.read_text().splitlines()]
+    assert keys == ["report/daily/2026-11-17"] * 2
+    assert schedule.send_report(settings, "daily", now=NOW, again=True) == []
+    assert schedule.send_report(settings, "weekly", now=NOW) == []
+    assert len(out.read_text().splitlines()) == 4
 
 
 def test_jobs_for_the_server() -> None:

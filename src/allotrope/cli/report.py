@@ -22,6 +22,7 @@ Md = Annotated[bool, typer.Option("--md", help="Print Markdown, also in a termin
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Write to a file.", metavar="FILE")]
 Send = Annotated[bool, typer.Option("--send", help="Send the last finished one to the notifiers.")]
+Again = Annotated[bool, typer.Option("--again", help="With --send: although it was sent before.")]
 
 
 @app.callback()
@@ -41,6 +42,7 @@ def _add(kind: str, about: str) -> None:
         as_json: Json = False,
         out: Out = None,
         send: Send = False,
+        again: Again = False,
     ) -> None:
         from allotrope.exceptions import InputError
         from allotrope.settings import load_settings
@@ -49,7 +51,7 @@ def _add(kind: str, about: str) -> None:
             raise InputError("Only one of --html, --md and --json can be printed.")
         settings = load_settings()
         if send:
-            _send(settings, kind)
+            _send(settings, kind, again=again)
             return
         moment = _finished(kind) if last else day(on)
         form = "json" if as_json else "html" if html else "md" if md else None
@@ -78,11 +80,11 @@ def schedule(
     print(systemd_units(kind) if systemd else cron_line(kind))
 
 
-def _send(settings: "Settings", kind: str) -> None:
+def _send(settings: "Settings", kind: str, *, again: bool) -> None:
     from allotrope.exceptions import StoreError
     from allotrope.usage.schedule import send_report
 
-    failed = send_report(settings, kind)
+    failed = send_report(settings, kind, again=again)
     if failed:
         raise StoreError(f"The report could not be delivered: {'; '.join(failed)}.")
 
