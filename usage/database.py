@@ -1,6 +1,5 @@
 """The ledger's database: connecting, migrating and writing, in SQLite and PostgreSQL alike."""
 
-import os
 import secrets
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,6 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from allotrope.exceptions import StoreError
+from allotrope.stores import damage
 from allotrope.usage import schema
 from allotrope.usage.rows import storable
 
@@ -33,7 +33,9 @@ class Database:
         self.path: Path | None = None
         self.salt = b""
         self._engine: Engine | None = None
-        self._file: tuple[int, int] | None = None
+        self._file: damage.Identity | None = None
+        self._found: damage.Identity | None = None
+        self._mending = False
         self._lock = threading.RLock()
 
     @property
@@ -48,20 +50,36 @@ class Database:
         """
         if self._engine is None:
             raise StoreError("The usage ledger isn't open.", hint="Call open() first.")
-        if self._file is not None and self._file != self._present_file():
+        if self._has_moved():
             with self._lock:
-                if self._file != self._present_file():
+                if self._has_moved():
                     self._engine.dispose()
                     self.connect()
         return self._engine
 
-    def _present_file(self) -> tuple[int, int] | None:
-        """What tells the file from another of its name."""
-        try:
-            found = os.stat(self.path or "")
-        except OSError:
-            return None
-        return found.st_dev, found.st_ino
+    def _has_moved(self) -> bool:
+        path, file = self.path, self._file
+        return path is not None and file is not None and damage.identity(path) != file
+
+    def rebuild(self) -> int:
+        """Puts a new file in a damaged one's place."""
+        raise NotImplementedError
+
+    def _on_error(self, context: Any) -> None:
+        """Mends a damaged file as soon as an error of it is met, in whatever is asked."""
+        if self._mending or not damage.is_damaged(context.original_exception):
+            return
+        with self._lock:
+            self._mending = True
+            try:
+                self.rebuild()
+            finally:
+                self._mending = False
+        raise StoreError(
+            f"The usage ledger {self.path} was damaged. It was moved aside, and what can be read "
+            "of it is in a new one.",
+            hint="Ask again.",
+        ) from context.original_exception
 
     def close(self) -> None:
         """Closes all connections; the ledger can be opened again."""
@@ -107,14 +125,16 @@ class Database:
             if engine.url.database in (None, "", ":memory:"):
                 raise StoreError("The usage ledger needs a file, not memory.")
             self.path = Path(str(engine.url.database))
-            self._engine = engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+            self._found = damage.identity(self.path)
+            event.listen(engine, "handle_error", self._on_error)
             event.listen(engine, "connect", _set_up_sqlite)
+            self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         elif engine.dialect.name != "postgresql":
             raise StoreError(f"The usage ledger knows no {engine.dialect.name} databases.")
         if not self._is_current():
             self._migrate()
         if self.path is not None:
-            self._file = self._present_file()
+            self._file = damage.identity(self.path)
 
     def _is_current(self) -> bool:
         """Whether there is nothing to migrate; takes no lock, so that readers wait for nobody."""

@@ -1,10 +1,9 @@
 """The ledger: one row per call, with roll-ups kept in the same transaction.
 
-SQLite (WAL) in the data folder by default, PostgreSQL by URL. Opening migrates; a corrupted SQLite
+SQLite (WAL) in the data folder by default, PostgreSQL by URL. Opening migrates; a damaged SQLite
 file is moved aside, what can still be read of it is taken over, and that is said.
 """
 
-import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Self
@@ -14,14 +13,13 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 
 from allotrope.exceptions import InputError, StoreError
 from allotrope.settings import Settings
+from allotrope.stores import damage
 from allotrope.usage import rows as shapes
 from allotrope.usage import schema
 from allotrope.usage.database import Database
 from allotrope.usage.places import ledger_url
 from allotrope.usage.rows import CallRow
-from allotrope.usage.salvage import PRUNED_NOTE, is_corrupted, move_aside, take_over
-
-logger = logging.getLogger(__name__)
+from allotrope.usage.salvage import PRUNED_NOTE, take_over
 
 
 def make_ledger(settings: Settings) -> "Ledger":
@@ -46,7 +44,7 @@ class Ledger(Database):
     """
 
     def open(self) -> Self:
-        """Connects and migrates; a corrupted SQLite file is moved aside and rebuilt.
+        """Connects and migrates; a damaged SQLite file is moved aside and rebuilt.
 
         Raises:
             StoreError: The database can't be reached, or its schema is of a newer version.
@@ -54,13 +52,14 @@ class Ledger(Database):
         try:
             self.connect()
         except DatabaseError as exc:
-            if self.path is None or not is_corrupted(exc):
-                self.close()
-                raise StoreError(
-                    f"The usage ledger can't be opened: {_reason(exc)}.",
-                    hint="Check ALLOTROPE_USAGE__LEDGER_URL.",
-                ) from exc
-            self.rebuild()
+            self.close()
+            raise StoreError(
+                f"The usage ledger can't be opened: {_reason(exc)}.",
+                hint="Check ALLOTROPE_USAGE__LEDGER_URL.",
+            ) from exc
+        except StoreError:
+            if self._engine is None or self._file is None:  # else it was damaged, and is new now
+                raise
         return self
 
     def __enter__(self) -> Self:
@@ -70,7 +69,9 @@ class Ledger(Database):
         self.close()
 
     def rebuild(self) -> int:
-        """Moves a corrupted SQLite file aside and starts a new one with what can be read of it.
+        """Moves a damaged SQLite file aside and starts a new one with what can be read of it.
+
+        The ledger does so by itself where it meets damage; what met it raises a `StoreError`.
 
         Roll-ups are made anew from the calls; for days whose calls were pruned the old ones stay.
 
@@ -79,18 +80,16 @@ class Ledger(Database):
         """
         if self.path is None:
             raise StoreError("Only a SQLite ledger can be rebuilt here.")
+        opened = self._file or self._found
         self.close()
-        aside = move_aside(self.path)
-        self.connect()
-        saved = 0
-        if aside is not None:
-            saved = take_over(self, aside)
-            logger.error(
-                "The usage ledger %s was corrupted. It was moved to %s; %d calls were taken over.",
-                self.path,
-                aside,
-                saved,
-            )
+        with damage.folder_lock(self.path.parent):
+            aside = damage.move_aside(self.path, opened=opened)
+            self.connect()
+        if aside is None:  # another process was first
+            return 0
+        saved = take_over(self, aside)
+        instead = f"{saved:,} calls were taken over, and the scores and sums that can be read."
+        damage.say("The usage ledger", self.path, aside, instead=instead)
         return saved
 
     def write(self, rows: Sequence[CallRow]) -> int:

@@ -1,18 +1,18 @@
-"""What can be done for a corrupted SQLite ledger: move it aside, read what is still readable."""
+"""What can be read of a damaged SQLite ledger, brought into a new one."""
 
-import os
 import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import closing
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Table, Text, select
 
+from allotrope.stores.damage import readable_rows
 from allotrope.usage import schema
-from allotrope.usage.rows import COLUMNS, DAY_US, CallRow, by_month
+from allotrope.usage.rows import DAY_US, CallRow, by_month
 
 if TYPE_CHECKING:
     from allotrope.usage.ledger import Ledger
@@ -30,38 +30,6 @@ ROLLUPS = (
 )
 """Tables of sums, and how many hours one of their periods has; months are summed up from days."""
 
-# SQLite's wordings for SQLITE_CORRUPT and SQLITE_NOTADB (sqlite.org/rescode.html).
-_CORRUPT = ("malformed", "not a database", "database corruption", "file is encrypted")
-_MONEY = frozenset({"cost", "saved_cost", "prompt_cache_saving", "context_saving"})
-
-
-def is_corrupted(exc: Exception) -> bool:
-    """Whether an error says that the file itself is broken (not locked, full or missing)."""
-    cause = getattr(exc, "orig", exc)  # SQLAlchemy wraps the driver's error
-    code = getattr(cause, "sqlite_errorcode", None)
-    if code is not None:
-        return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-    return any(word in str(cause) for word in _CORRUPT)
-
-
-def move_aside(path: Path) -> Path | None:
-    """Renames a database with its WAL and shared-memory files.
-
-    Returns:
-        The new path, or None where there is no file any more (another process was first).
-    """
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    aside = path.with_name(f"{path.name}.corrupt-{stamp}")
-    try:
-        os.replace(path, aside)
-    except FileNotFoundError:
-        return None
-    for suffix in ("-wal", "-shm"):
-        companion = path.with_name(path.name + suffix)
-        if companion.exists():
-            os.replace(companion, aside.with_name(aside.name + suffix))
-    return aside
-
 
 def take_over(ledger: "Ledger", aside: Path) -> int:
     """Brings what can be read of a damaged ledger into a new one.
@@ -74,6 +42,8 @@ def take_over(ledger: "Ledger", aside: Path) -> int:
         How many calls were saved.
     """
     saved = 0
+    if not _has_tables(aside):
+        return saved
     for batch in readable(aside, schema.calls):
         saved += ledger.write([row for raw in batch if (row := _row(raw)) is not None])
     for table in (*FACTS, schema.meta):
@@ -91,6 +61,15 @@ def take_over(ledger: "Ledger", aside: Path) -> int:
                     connection.execute(statement, values)
     _old_rollups(ledger, aside)
     return saved
+
+
+def _has_tables(path: Path) -> bool:
+    """Whether the list of tables can be read; without it no row can be found."""
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as link:
+            return bool(link.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
+    except sqlite3.Error:
+        return False
 
 
 def _old_rollups(ledger: "Ledger", aside: Path) -> None:
@@ -130,41 +109,37 @@ def _sum_months(ledger: "Ledger") -> None:
         ledger.replace(schema.scopes_monthly, months, measures)
 
 
-def readable(path: Path, table: Table, *, batch: int = 500) -> Iterator[list[dict[str, Any]]]:
-    """The rows of a damaged table that can still be read, from both ends.
+def readable(
+    path: Path, table: Table, *, batch: int = 500
+) -> Iterator[Sequence[Mapping[str, Any]]]:  # fmt: skip
+    """The rows of a damaged table that can still be read, in any order.
 
     Args:
         path: The file that was moved aside.
         table: Which table.
         batch: Rows per list.
     """
+    clustered = any(table is each for each, _ in ROLLUPS)
+    rows = _by_key(path, table) if clustered else readable_rows(path, table.name)
+    while found := [dict(row) for row in islice(rows, batch)]:
+        yield found
+
+
+def _by_key(path: Path, table: Table) -> Iterator[sqlite3.Row]:
+    """Rows of a table that lies in the order of its key and has no row ids, from both ends."""
     keys = [column.name for column in table.primary_key.columns]
     seen: set[tuple[Any, ...]] = set()
-    # Roll-ups lie in the order of their key, the others in that of their row; an index may be the
-    # part that is broken.
-    rollup = any(table is each for each, _ in ROLLUPS)
-    order = keys if rollup else ["rowid"]
     for end in ("", " DESC"):
-        rows: list[dict[str, Any]] = []
-        try:
-            with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
-                connection.row_factory = sqlite3.Row
-                by = ", ".join(name + end for name in order)
-                unindexed = "" if rollup else " NOT INDEXED"
-                query = f"SELECT * FROM {table.name}{unindexed} ORDER BY {by}"  # noqa: S608 - names of our own schema
-                for raw in connection.execute(query):
-                    row = dict(raw)
-                    key = tuple(row[name] for name in keys)
-                    if key not in seen:
-                        seen.add(key)
-                        rows.append(row)
-                    if len(rows) >= batch:
-                        yield rows
-                        rows = []
-        except sqlite3.DatabaseError:
-            pass  # what follows can't be read from this end
-        if rows:
-            yield rows
+        by = ", ".join(name + end for name in keys)
+        address = f"{path.absolute().as_uri()}?mode=ro"
+        # An error ends what can be read from this end.
+        with suppress(sqlite3.Error), closing(sqlite3.connect(address, uri=True)) as link:
+            link.row_factory = sqlite3.Row
+            for row in link.execute(f"SELECT * FROM {table.name} ORDER BY {by}"):  # noqa: S608 - names of our own schema
+                key = tuple(row[name] for name in keys)
+                if key not in seen:
+                    seen.add(key)
+                    yield row
 
 
 def typed(table: Table, raw: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -191,12 +166,9 @@ def typed(table: Table, raw: Mapping[str, Any]) -> dict[str, Any] | None:
     return found
 
 
-def _row(raw: dict[str, Any]) -> CallRow | None:
+def _row(raw: Mapping[str, Any]) -> CallRow | None:
+    values = typed(schema.calls, raw)
     try:
-        values = {name: raw[name] for name in COLUMNS if name in raw}
-        for name in _MONEY & values.keys():
-            if values[name] is not None:
-                values[name] = str(Decimal(int(values[name])).scaleb(-12))
-        return CallRow.from_json(values)
-    except (ValueError, TypeError, ArithmeticError):
+        return None if values is None else CallRow(**values)
+    except (ValueError, TypeError):
         return None

@@ -74,7 +74,7 @@ class Spill:
 
     def _keep_aside(self, lines: Sequence[bytes]) -> None:
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-        aside = self.path.with_name(f"{self.path.name}.corrupt-{stamp}")
+        aside = self.path.with_name(f"{self.path.name}.damaged-{stamp}")
         with open(aside, "ab", opener=_private) as file:
             file.writelines(lines)
         logger.error(

@@ -13,7 +13,6 @@ from allotrope.exceptions import StoreError
 from allotrope.usage.estimate import CounterNotReadyError
 from allotrope.usage.reading import Ended, Reader
 from allotrope.usage.rows import CallRow
-from allotrope.usage.salvage import is_corrupted
 from allotrope.usage.spill import Spill
 
 if TYPE_CHECKING:
@@ -287,7 +286,7 @@ class Writer:
             self._spill_after = time.monotonic() + SPILL_RETRY_S
             try:
                 self.stats.picked_up += self._spill.pick_up(self._commit)
-            except (SQLAlchemyError, OSError) as exc:
+            except (SQLAlchemyError, OSError, StoreError) as exc:
                 self._problem(exc)
 
     def _commit(self, rows: Sequence[CallRow]) -> int:
@@ -312,18 +311,15 @@ class Writer:
         return len(rows)
 
     def _attempt(self, batch: list[CallRow]) -> bool:
-        from sqlalchemy.exc import DatabaseError, SQLAlchemyError
+        from sqlalchemy.exc import SQLAlchemyError
 
         for pause_s in (*RETRY_PAUSES_S, None):
             try:
                 written = self._commit(batch)
-            except DatabaseError as exc:
-                self._problem(exc)
-                if self.ledger.path is not None and is_corrupted(exc):
-                    return self._rebuilt(batch)
-            except (SQLAlchemyError, OSError) as exc:
+            except (SQLAlchemyError, OSError, StoreError) as exc:  # after damage it is new now
                 self._problem(exc)
             else:
+                self._reader.salt = self.ledger.salt
                 self.stats.written += written
                 self.stats.problem = None
                 return True
@@ -331,20 +327,6 @@ class Writer:
                 return False
             time.sleep(pause_s)
         return False
-
-    def _rebuilt(self, batch: list[CallRow]) -> bool:
-        from sqlalchemy.exc import SQLAlchemyError
-
-        try:
-            self._spill.append(batch)
-            self.ledger.rebuild()
-            self._reader.salt = self.ledger.salt
-            self.stats.picked_up += self._spill.pick_up(self._commit)
-        except (SQLAlchemyError, OSError, StoreError) as exc:
-            self._problem(exc)
-            return False
-        self.stats.written += len(batch)
-        return True
 
     def _keep(self, rows: list[CallRow]) -> None:
         self._spill_after = time.monotonic() + SPILL_RETRY_S

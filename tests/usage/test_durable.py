@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from allotrope.exceptions import BudgetExceededError
+from allotrope.exceptions import BudgetExceededError, StoreError
 from allotrope.settings import load_settings
 from allotrope.settings.usage import BudgetSettings
 from allotrope.testing import ScriptedChatModel
@@ -202,7 +202,7 @@ def test_half_a_line_in_the_spill_costs_no_other_and_is_kept(
     found: list[CallRow] = []
     assert spill.pick_up(found.extend) == 2
     assert [row.id for row in found] == ["a", "c"]
-    [kept] = tmp_path.glob("s.jsonl.corrupt-*")
+    [kept] = tmp_path.glob("s.jsonl.damaged-*")
     assert kept.read_bytes() == b'{"id": "b", "a\n'
     assert str(kept) in caplog.text
 
@@ -300,3 +300,22 @@ def test_who_has_the_old_file_open_goes_on_in_the_new_one(url: str, tmp_path: Pa
     with Ledger(url) as again:
         assert ledger_days(again)[microseconds(NOON) // 86_400_000_000][0] == 2
         assert queries.feedback_scores(again)[0]["run"] == "run-2"
+
+
+def test_whoever_meets_damage_mends_it_and_fails_once(
+    url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Damage inside of the file shows late: in a report, or in a budget that asks what is spent."""
+    with Ledger(url) as ledger:
+        ledger.write([row(n, NOON) for n in range(3000)])
+    damaged(tmp_path / "usage.db")
+    query = select(schema.calls.c.id, schema.calls.c.tools_called)
+    with Ledger(url) as reader, Ledger(url) as other:  # the head is whole: opening sees nothing
+        with reader.engine.connect() as link, pytest.raises(StoreError, match="was damaged"):
+            link.execute(query).all()
+        for ledger in (reader, other):
+            with ledger.engine.connect() as link:
+                saved = len(link.execute(query).all())
+            assert 1000 < saved < 3000
+    assert len(list(tmp_path.glob("usage.db.damaged-*"))) >= 1
+    assert caplog.text.count("was damaged") == 1

@@ -118,7 +118,7 @@ def test_a_file_that_is_no_database_is_moved_aside(
     path.write_bytes(b"this is no database, it is a diary" * 200)
     with Ledger(f"sqlite:///{path}") as ledger:
         assert ledger.write([call(1)]) == 1
-    (aside,) = tmp_path.glob("usage.db.corrupt-*")
+    (aside,) = tmp_path.glob("usage.db.damaged-*")
     assert aside.read_bytes().startswith(b"this is no database")
     assert "moved to" in caplog.text
 

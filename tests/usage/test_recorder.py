@@ -431,6 +431,6 @@ def test_a_ledger_that_breaks_while_running_is_rebuilt(
     model.invoke("q")
     assert recorder.flush()
     assert len(rows(recorder)) == 1
-    assert list(tmp_path.glob("usage.db.corrupt-*"))
-    assert "corrupted" in caplog.text
+    assert list(tmp_path.glob("usage.db.damaged-*"))
+    assert "was damaged" in caplog.text
     recorder.close()
