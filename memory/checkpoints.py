@@ -18,7 +18,10 @@ from allotrope.exceptions import StoreError
 from allotrope.memory.sqlite_saver import AsyncPrunedSqliteSaver, PrunedSqliteSaver
 from allotrope.settings import Settings
 from allotrope.stores.folders import data_folder
+from allotrope.stores.postgres import AsyncConnections, Connections, driver
 from allotrope.stores.sqlite import SqliteFile, copy_readable
+
+_WHAT = "The threads"
 
 SCHEMA_VERSION = 1
 """Of what we put into checkpoints; every version reads the threads of all earlier ones."""
@@ -97,55 +100,36 @@ def _refill(connection: sqlite3.Connection, damaged: Path) -> str:
 
 @contextmanager
 def _postgres(url: str, keep: int) -> Iterator[BaseCheckpointSaver[Any]]:
-    psycopg, rows = _driver()
+    driver()
     from allotrope.memory.postgres_saver import PrunedPostgresSaver
 
+    connections = Connections(url, what=_WHAT)
     try:
-        connection = psycopg.connect(
-            url, autocommit=True, prepare_threshold=0, row_factory=rows, connect_timeout=5
-        )
-    except psycopg.Error as exc:
-        raise _broken("in PostgreSQL", exc) from exc
-    with connection:
-        saver = PrunedPostgresSaver(connection, keep=keep)
+        saver = PrunedPostgresSaver(connections, keep=keep)
         saver.setup()
         yield saver
+    finally:
+        connections.close()
 
 
 @asynccontextmanager
 async def _async_postgres(url: str, keep: int) -> AsyncIterator[BaseCheckpointSaver[Any]]:
-    psycopg, rows = _driver()
-    from allotrope.memory.postgres_saver import AsyncPrunedPostgresSaver
+    driver()
+    from allotrope.memory.postgres_saver import AsyncPrunedPostgresSaver, PrunedPostgresSaver
 
+    def make_tables() -> None:
+        connections = Connections(url, what=_WHAT)
+        try:
+            PrunedPostgresSaver(connections, keep=keep).setup()
+        finally:
+            connections.close()
+
+    await asyncio.to_thread(make_tables)
+    connections = AsyncConnections(url, what=_WHAT)
     try:
-        connection = await psycopg.AsyncConnection.connect(
-            url, autocommit=True, prepare_threshold=0, row_factory=rows, connect_timeout=5
-        )
-    except psycopg.Error as exc:
-        raise _broken("in PostgreSQL", exc) from exc
-    async with connection:
-        saver = AsyncPrunedPostgresSaver(connection, keep=keep)
-        await saver.setup()
-        yield saver
-
-
-def _driver() -> tuple[Any, Any]:
-    try:
-        import psycopg
-        from psycopg.rows import dict_row
-    except ModuleNotFoundError as exc:
-        raise StoreError(
-            "PostgreSQL needs its driver.", hint="pip install 'allotrope[postgres]'"
-        ) from exc
-    return psycopg, dict_row
-
-
-def _broken(where: str, exc: Exception) -> StoreError:
-    what = str(exc) if isinstance(exc, sqlite3.Error) else type(exc).__name__
-    return StoreError(
-        f"The threads {where} can't be opened: {what}.",
-        hint="Check the address or set ALLOTROPE_DATA_DIR to a folder you can write.",
-    )
+        yield AsyncPrunedPostgresSaver(connections, keep=keep)
+    finally:
+        await connections.aclose()
 
 
 def _check_version(connection: sqlite3.Connection, path: str) -> None:

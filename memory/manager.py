@@ -23,6 +23,7 @@ from allotrope.memory.recall import Recall, Recalled, with_corrections
 from allotrope.memory.summariser import Summariser
 from allotrope.memory.tokens import TokenCounter
 from allotrope.settings.memory import MemorySettings
+from allotrope.stores.errors import error_name
 
 logger = logging.getLogger(__name__)
 
@@ -122,7 +123,7 @@ class ConversationMemory:
                 whole = round(remembered.thread_tokens * ratio) + counter.priming()
                 remembered = replace(remembered, thread_tokens=whole)
         except StoreError as exc:
-            logger.warning("memory works without its archive: %s", type(exc).__name__)
+            logger.warning("memory works without its archive: %s", error_name(exc))
             plain = fit(history, budget=budget, counter=counter)
             return Pack(plain.messages, [], plain.audit | {"degraded": exc.message})
         packed, audit = assemble(
@@ -152,7 +153,7 @@ class ConversationMemory:
         try:
             self._archive_all(history, thread=thread, tenant=tenant)
         except StoreError as exc:
-            logger.warning("nothing leaves the state, the archive failed: %s", type(exc).__name__)
+            logger.warning("nothing leaves the state, the archive failed: %s", error_name(exc))
             return []
         return self._surplus(history, self.counter)
 
@@ -226,7 +227,7 @@ class ConversationMemory:
             if self.summariser is not None:
                 self.summariser.start(tenant, thread)
         except StoreError as exc:
-            logger.warning("a turn was not archived yet: %s", type(exc).__name__)
+            logger.warning("a turn was not archived yet: %s", error_name(exc))
 
     def after_turn_later(
         self,
@@ -255,7 +256,7 @@ class ConversationMemory:
         try:
             return tuple(self.facts.known(tenant=tenant, user=user).values())[-20:]
         except StoreError as exc:
-            logger.warning("facts about the user are missing: %s", type(exc).__name__)
+            logger.warning("facts about the user are missing: %s", error_name(exc))
             return ()
 
     def learn(
@@ -267,7 +268,7 @@ class ConversationMemory:
         try:
             self.facts.learn(messages, tenant=tenant, user=user)
         except StoreError as exc:
-            logger.warning("a fact was not kept: %s", type(exc).__name__)
+            logger.warning("a fact was not kept: %s", error_name(exc))
 
     async def aafter_turn(
         self, messages: Sequence[BaseMessage], *, thread: str, tenant: str = "default"

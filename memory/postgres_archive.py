@@ -1,101 +1,96 @@
-"""The archive in PostgreSQL."""
+"""The archive in PostgreSQL: full text in a `tsvector` with a GIN index."""
 
+import threading
 from collections.abc import Callable, Sequence
-from threading import RLock
 from typing import Any, TypeVar
 
-from allotrope.exceptions import StoreError
 from allotrope.memory.dialects import TABLES, Row, check_version
+from allotrope.stores.postgres import Connections, one_at_a_time
 
 T = TypeVar("T")
 
+_LOCK = 7205759401
+"""The advisory lock of these tables."""
+
 
 class PostgresDatabase:
-    """PostgreSQL full text (a `tsvector` with a GIN index).
+    """PostgreSQL; a lost connection is made again, for a restarted server is waited.
 
     Args:
         url: `postgresql://…`; needs the extra `allotrope[postgres]`.
     """
 
     def __init__(self, url: str) -> None:
-        self._url = url
-        self._connection: Any = None
-        self._lock = RLock()
-        self._depth = 0
+        self._connections = Connections(url, what="The archive")
+        self._lock = threading.Lock()
+        self._ready = False
+        self._own = threading.local()
 
     def open(self) -> None:
         """Connects and makes the tables.
 
         Raises:
-            StoreError: No driver, or the server refuses.
+            StoreError: No driver, the server refuses, or a newer version wrote the tables.
         """
         with self._lock:
-            if self._connection is not None and not self._connection.closed:
+            if self._ready:
                 return
-            try:
-                import psycopg
-            except ModuleNotFoundError as exc:
-                raise StoreError(
-                    "PostgreSQL needs its driver.", hint="pip install 'allotrope[postgres]'"
-                ) from exc
-            try:
-                self._connection = psycopg.connect(self._url, autocommit=True, connect_timeout=5)
-                with self._connection.transaction():
-                    # two processes that start together would both create the tables
-                    self._connection.execute("SELECT pg_advisory_xact_lock(7205759401)")
-                    for statement in TABLES.format(serial="BIGSERIAL PRIMARY KEY").split(";"):
-                        if statement.strip():
-                            self._connection.execute(statement)
-                    self._connection.execute(
-                        "ALTER TABLE archive_messages ADD COLUMN IF NOT EXISTS tokens tsvector"
-                    )
-                    self._connection.execute(
-                        "CREATE INDEX IF NOT EXISTS archive_messages_tokens"
-                        " ON archive_messages USING gin (tokens)"
-                    )
-            except psycopg.Error as exc:
-                raise StoreError(
-                    f"The archive in PostgreSQL can't be opened: {type(exc).__name__}.",
-                    hint="Check the address, the user's rights and that the server runs.",
-                ) from exc
+            self._connections.surely(self._make_tables)
+            self._ready = True
+        try:
             check_version(self, "in PostgreSQL")
+        except BaseException:
+            self._ready = False
+            raise
+
+    def _make_tables(self) -> None:
+        with self._connections.connection() as connection, one_at_a_time(connection, _LOCK):
+            for statement in TABLES.format(serial="BIGSERIAL PRIMARY KEY").split(";"):
+                if statement.strip():
+                    connection.execute(statement.encode())
+            connection.execute(
+                "ALTER TABLE archive_messages ADD COLUMN IF NOT EXISTS tokens tsvector"
+            )
+            connection.execute(
+                "CREATE INDEX IF NOT EXISTS archive_messages_tokens"
+                " ON archive_messages USING gin (tokens)"
+            )
 
     def close(self) -> None:
-        """Ends the connection."""
-        with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+        """Ends the connections."""
+        self._connections.close()
 
     def write(self, work: Callable[[], T]) -> T:
-        """Calls work in a transaction."""
-        with self._lock:
-            self.open()
-            self._depth += 1
-            try:
-                with self._connection.transaction():
+        """Calls work in a transaction; again where the connection was lost."""
+
+        def transaction() -> T:
+            with self._connections.connection() as connection, connection.transaction():
+                self._own.within = connection
+                try:
                     return work()
-            finally:
-                self._depth -= 1
+                finally:
+                    self._own.within = None
+
+        self.open()
+        return self._connections.surely(transaction)
 
     def run(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
-        """Runs a statement and gives its rows; a lost connection is made again once."""
-        import psycopg
+        """Runs a statement and gives its rows; again where the connection was lost."""
 
-        with self._lock:
-            self.open()
-            statement = sql.replace("?", "%s")
-            try:
-                cursor = self._connection.execute(statement, values)
-            except psycopg.OperationalError as exc:
-                if self._depth or not self._connection.closed:
-                    raise StoreError(
-                        f"The archive in PostgreSQL can't be used: {type(exc).__name__}.",
-                        hint="Check that the server runs; nothing was lost.",
-                    ) from exc
-                self.open()
-                cursor = self._connection.execute(statement, values)
+        def rows(connection: Any) -> list[Row]:
+            cursor = connection.execute(sql.replace("?", "%s"), values)
             return list(cursor.fetchall()) if cursor.description else []
+
+        def alone() -> list[Row]:
+            with self._connections.connection() as connection:
+                return rows(connection)
+
+        within = getattr(self._own, "within", None)
+        if within is not None:
+            return rows(within)
+        if not self._ready:
+            self.open()
+        return self._connections.surely(alone)
 
     def index(self, row: int, tokens: Sequence[str]) -> None:
         """Makes a message findable by its tokens."""

@@ -1,13 +1,25 @@
 """LangGraph's PostgreSQL savers with the newest checkpoints only; needs `allotrope[postgres]`."""
 
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata
+from langgraph.checkpoint.base import (
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+)
 from langgraph.checkpoint.postgres import PostgresSaver
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
+from psycopg.rows import dict_row
 
 from allotrope.memory.pruning import Pruning, Statements, serializer
+from allotrope.stores.postgres import AsyncConnections, Connections, one_at_a_time
+
+_LOCK = 7205759402
+"""The advisory lock of LangGraph's tables."""
 
 _OLDEST = """
 DELETE FROM {table} WHERE thread_id = %s AND checkpoint_ns = %s AND checkpoint_id < (
@@ -33,16 +45,49 @@ def _statements(key: tuple[str, str], keep: int) -> Statements:
 
 
 class PrunedPostgresSaver(PostgresSaver):
-    """`PostgresSaver` that keeps the newest checkpoints of each thread.
+    """`PostgresSaver` that keeps the newest checkpoints of each thread, and outlives a restart.
+
+    All it does may be done twice: reading, and rows whose key is there already.
 
     Args:
-        connection: An open connection.
+        connections: To the server.
         keep: Checkpoints of a thread that stay.
     """
 
-    def __init__(self, connection: Any, *, keep: int) -> None:
-        super().__init__(connection, serde=serializer())
+    def __init__(self, connections: Connections, *, keep: int) -> None:
+        unused: Any = None  # every operation takes a connection of its own
+        super().__init__(unused, serde=serializer())
+        self._connections = connections
         self._pruning = Pruning(keep, _statements)
+
+    def setup(self) -> None:
+        """Makes the tables, one process at a time."""
+
+        def alone() -> None:
+            with self._connections.connection() as connection, one_at_a_time(connection, _LOCK):
+                super(PrunedPostgresSaver, self).setup()
+
+        self._connections.surely(alone)
+
+    def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """As LangGraph's."""
+        return self._connections.surely(super().get_tuple, config)
+
+    def list(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,  # LangGraph's name
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> Iterator[CheckpointTuple]:
+        """As LangGraph's."""
+        found = super().list
+
+        def whole() -> tuple[CheckpointTuple, ...]:
+            return tuple(found(config, filter=filter, before=before, limit=limit))
+
+        yield from self._connections.surely(whole)
 
     def put(
         self,
@@ -52,25 +97,77 @@ class PrunedPostgresSaver(PostgresSaver):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """Saves a checkpoint; now and then the oldest ones go."""
-        saved = super().put(config, checkpoint, metadata, new_versions)
+        saved = self._connections.surely(super().put, config, checkpoint, metadata, new_versions)
         if due := self._pruning.due(config):
-            with self._cursor() as cursor:
-                for statement, values in due:
-                    cursor.execute(statement, values)
+            self._connections.surely(self._prune, due)
         return saved
+
+    def put_writes(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str = "",
+    ) -> None:
+        """As LangGraph's."""
+        self._connections.surely(super().put_writes, config, writes, task_id, task_path)
+
+    def delete_thread(self, thread_id: str) -> None:
+        """As LangGraph's."""
+        self._connections.surely(super().delete_thread, thread_id)
+
+    def _prune(self, due: Statements) -> None:
+        with self._cursor() as cursor:
+            for statement, values in due:
+                cursor.execute(statement.encode(), values)
+
+    @contextmanager
+    def _cursor(self, *, pipeline: bool = False) -> Iterator[Any]:
+        """As LangGraph's, on a connection of its own: nobody waits for another's operation."""
+        with self._connections.connection() as connection:
+            together = connection.pipeline if self.supports_pipeline else connection.transaction
+            with (
+                together() if pipeline else nullcontext(),
+                connection.cursor(binary=True, row_factory=dict_row) as cursor,
+            ):
+                yield cursor
 
 
 class AsyncPrunedPostgresSaver(AsyncPostgresSaver):
     """`PrunedPostgresSaver`, asynchronously.
 
     Args:
-        connection: An open connection.
+        connections: To the server.
         keep: Checkpoints of a thread that stay.
     """
 
-    def __init__(self, connection: Any, *, keep: int) -> None:
-        super().__init__(connection, serde=serializer())
+    def __init__(self, connections: AsyncConnections, *, keep: int) -> None:
+        unused: Any = None
+        super().__init__(unused, serde=serializer())
+        self._connections = connections
         self._pruning = Pruning(keep, _statements)
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """As LangGraph's."""
+        return await self._connections.surely(super().aget_tuple, config)
+
+    async def alist(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,  # LangGraph's name
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[CheckpointTuple]:
+        """As LangGraph's."""
+        found = super().alist
+
+        async def whole() -> tuple[CheckpointTuple, ...]:
+            items = found(config, filter=filter, before=before, limit=limit)
+            return tuple([item async for item in items])
+
+        for item in await self._connections.surely(whole):
+            yield item
 
     async def aput(
         self,
@@ -80,9 +177,40 @@ class AsyncPrunedPostgresSaver(AsyncPostgresSaver):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """Saves a checkpoint; now and then the oldest ones go."""
-        saved = await super().aput(config, checkpoint, metadata, new_versions)
+        saved = await self._connections.surely(
+            super().aput, config, checkpoint, metadata, new_versions
+        )
         if due := self._pruning.due(config):
-            async with self._cursor() as cursor:
-                for statement, values in due:
-                    await cursor.execute(statement, values)
+            await self._connections.surely(self._prune, due)
         return saved
+
+    async def aput_writes(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str = "",
+    ) -> None:
+        """As LangGraph's."""
+        await self._connections.surely(super().aput_writes, config, writes, task_id, task_path)
+
+    async def adelete_thread(self, thread_id: str) -> None:
+        """As LangGraph's."""
+        await self._connections.surely(super().adelete_thread, thread_id)
+
+    async def _prune(self, due: Statements) -> None:
+        async with self._cursor() as cursor:
+            for statement, values in due:
+                await cursor.execute(statement.encode(), values)
+
+    @asynccontextmanager
+    async def _cursor(self, *, pipeline: bool = False) -> AsyncIterator[Any]:
+        """As LangGraph's, on a connection of its own: nobody waits for another's operation."""
+        async with AsyncExitStack() as stack:
+            connection = await stack.enter_async_context(self._connections.connection())
+            if pipeline:
+                together = connection.pipeline if self.supports_pipeline else connection.transaction
+                await stack.enter_async_context(together())
+            yield await stack.enter_async_context(
+                connection.cursor(binary=True, row_factory=dict_row)
+            )

@@ -20,6 +20,7 @@ from allotrope.memory.summary import (
     verified,
 )
 from allotrope.memory.tokens import TokenCounter
+from allotrope.stores.errors import error_name
 
 logger = logging.getLogger(__name__)
 
@@ -156,7 +157,7 @@ class Summariser:
         try:
             self._update(tenant, thread)
         except StoreError as exc:
-            logger.warning("summary of a thread not written: %s", type(exc).__name__)
+            logger.warning("summary of a thread not written: %s", error_name(exc))
         finally:
             with self._lock:
                 self._jobs.pop((tenant, thread), None)

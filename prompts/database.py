@@ -8,6 +8,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from allotrope.exceptions import PromptError
 from allotrope.prompts.sources import LabelChange, Labels, SourceState, now
 
+_LOCK = 7205759403
+"""The advisory lock of these tables in PostgreSQL."""
+
 _META = sa.MetaData()
 _TEMPLATES = sa.Table(
     "allotrope_prompts",
@@ -51,7 +54,10 @@ class DatabaseSource:
         if self._engine is None:
             try:
                 engine = sa.create_engine(self._url, poolclass=sa.NullPool)
-                _META.create_all(engine)
+                with engine.begin() as connection:
+                    if engine.dialect.name == "postgresql":  # two that start at once
+                        connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+                    _META.create_all(connection)
             except (SQLAlchemyError, ImportError) as exc:
                 raise _failed("opened", exc) from exc
             self._engine = engine

@@ -122,38 +122,78 @@ def _postgres_binaries() -> Path | None:
     return next((folder for folder in folders if (folder / "pg_ctl").exists()), None)
 
 
+class PostgresServer:
+    """A PostgreSQL of ours on loopback, to stop and to start again."""
+
+    def __init__(self) -> None:
+        pytest.importorskip("psycopg")
+        place = _postgres_binaries()
+        if place is None:
+            _missing("no PostgreSQL server here (Debian's package `postgresql`)")
+        self._place = place
+        self._folder = Path(tempfile.mkdtemp(prefix="alt-pg-"))
+        self._user = None
+        if os.geteuid() == 0:  # a PostgreSQL server refuses to be root
+            known = any(u.pw_name == "postgres" for u in pwd.getpwall())
+            self._user = "postgres" if known else "nobody"
+            shutil.chown(self._folder, self._user)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"postgresql://allotrope@127.0.0.1:{self.port}/postgres"
+        try:
+            self._run("initdb", "-U", "allotrope", "-A", "trust", "-N")
+            self.start()
+        except (subprocess.CalledProcessError, OSError) as exc:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            _missing(f"PostgreSQL can't be set up here: {type(exc).__name__}")
+
+    def _run(self, program: str, *words: str) -> None:
+        command = [str(self._place / program), "-D", str(self._folder / "data"), *words]
+        subprocess.run(command, user=self._user, check=True, capture_output=True, cwd=self._folder)
+
+    def start(self) -> None:
+        """Starts it and waits until it answers."""
+        options = (
+            f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
+        )
+        self._run("pg_ctl", "-w", "-l", str(self._folder / "log"), "-o", options, "start")
+
+    def stop(self) -> None:
+        """Ends it and all its connections."""
+        self._run("pg_ctl", "-m", "fast", "stop")
+
+    def ask_for_passwords(self) -> None:
+        """From now on it admits nobody without a password."""
+        rules = self._folder / "data" / "pg_hba.conf"
+        rules.write_text("host all all 127.0.0.1/32 scram-sha-256\n")
+        self._run("pg_ctl", "reload")
+
+    def end(self) -> None:
+        """Ends it for good."""
+        with contextlib.suppress(subprocess.CalledProcessError):  # stopped already
+            self._run("pg_ctl", "-m", "immediate", "stop")
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """A PostgreSQL of this session: `postgresql://…` on loopback; use tenants of your own."""
-    pytest.importorskip("psycopg")
-    place = _postgres_binaries()
-    if place is None:
-        _missing("no PostgreSQL server here (Debian's package `postgresql`)")
-    folder = Path(tempfile.mkdtemp(prefix="alt-pg-"))
-    user = None
-    if os.geteuid() == 0:  # a PostgreSQL server refuses to be root
-        user = "postgres" if any(u.pw_name == "postgres" for u in pwd.getpwall()) else "nobody"
-        shutil.chown(folder, user)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-
-    def run(program: str, *words: str) -> None:
-        command = [str(place / program), "-D", str(folder / "data"), *words]
-        subprocess.run(command, user=user, check=True, capture_output=True, cwd=folder)
-
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
+    server = PostgresServer()
     try:
-        run("initdb", "-U", "allotrope", "-A", "trust", "-N")
-        run("pg_ctl", "-w", "-l", str(folder / "log"), "-o", options, "start")
-    except (subprocess.CalledProcessError, OSError) as exc:
-        shutil.rmtree(folder, ignore_errors=True)
-        _missing(f"PostgreSQL can't be set up here: {type(exc).__name__}")
-    try:
-        yield f"postgresql://allotrope@127.0.0.1:{port}/postgres"
+        yield server.url
     finally:
-        run("pg_ctl", "-m", "immediate", "stop")
-        shutil.rmtree(folder, ignore_errors=True)
+        server.end()
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL of this test alone, with nothing in it, to stop and to start again."""
+    server = PostgresServer()
+    try:
+        yield server
+    finally:
+        server.end()
 
 
 @pytest.fixture(scope="session")

@@ -55,6 +55,7 @@ def examine(settings: Settings, *, timeout_s: float = 3.0) -> Iterator[Finding]:
     )
     for check in checks:
         yield check()
+    yield from _postgres(settings, timeout_s)
     if not any_model(settings):
         yield Finding(
             "chain", "error", "no model can answer", "Set OPENAI_API_KEY, or enable a local model."
@@ -200,6 +201,18 @@ def _redis(settings: Settings) -> Finding:
             "Turns go on without cache; check REDIS_URL.",
         )
     return Finding("Redis", "ok", told)
+
+
+def _postgres(settings: Settings, timeout_s: float) -> Iterator[Finding]:
+    from allotrope.stores.servers import look, postgres_servers
+
+    for server in postgres_servers(settings):
+        part = f"PostgreSQL ({', '.join(server.stores)})"
+        found = look(server, timeout_s=timeout_s)
+        if found.reason is None:
+            yield Finding(part, "ok", f"{found.where}, {found.version}")
+        else:
+            yield Finding(part, "error", f"{found.where}: {found.reason}", found.advice)
 
 
 def _folder(settings: Settings) -> Finding:

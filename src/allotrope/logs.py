@@ -1,12 +1,15 @@
 """Structured logs: JSON or text, with the ids of run and thread, without content and keys."""
 
+import copy
 import json
 import logging
 import sys
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any, TextIO
 
 from allotrope.settings.sections import LogSettings
@@ -94,6 +97,72 @@ class TextFormatter(logging.Formatter):
         return f"{at} {record.levelname.lower()} {record.name}: {_safe(record.getMessage())}{told}"
 
 
+class Repeats(logging.Filter):
+    """Shows equal warnings once in a while, and then how many there were.
+
+    An outage of seconds makes hundreds of lines that say the same. Ids of runs don't make a line
+    another one; changes of a circuit are all shown.
+
+    Args:
+        handler: Whose lines: it is given the line that says how many there were.
+        every_s: Seconds for which equal lines are only counted.
+        clock: Seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        handler: logging.Handler,
+        *,
+        every_s: float = 30.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__()
+        self._handler = handler
+        self._every_s = every_s
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._shown: dict[tuple[object, ...], _Shown] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is shown."""
+        if record.levelno < logging.WARNING or hasattr(record, "state"):
+            return True
+        kind = record.exc_info[0] if record.exc_info else None
+        facts = tuple(getattr(record, name, None) for name in FACTS)
+        key = (record.name, record.levelno, record.getMessage(), kind, facts)
+        now = self._clock()
+        with self._lock:
+            over = [k for k, shown in self._shown.items() if now - shown.at >= self._every_s]
+            told = [shown for k in over if (shown := self._shown.pop(k)).more]
+            known = self._shown.get(key)
+            if known is not None:
+                known.more += 1
+            elif len(self._shown) < _MOST_REPEATS:
+                self._shown[key] = _Shown(record, now)
+        for shown in told:
+            self._handler.emit(shown.summary(round(now - shown.at)))
+        return known is None
+
+
+@dataclass
+class _Shown:
+    """A line that was shown, and how many equal ones weren't."""
+
+    record: logging.LogRecord
+    at: float
+    more: int = 0
+
+    def summary(self, seconds: int) -> logging.LogRecord:
+        record = copy.copy(self.record)
+        times = "once" if self.more == 1 else f"{self.more} times"
+        record.msg = f"{self.record.getMessage()} (again {times} in {seconds} s)"
+        record.args = None
+        return record
+
+
+_MOST_REPEATS = 1_000
+
+
 class ForPeople(logging.Filter):
     """Keeps the circuits' comings and goings off a terminal, where people read answers.
 
@@ -132,6 +201,7 @@ def configure(settings: LogSettings, *, stream: TextIO | None = None) -> None:
     handler = _StandardError() if stream is None else logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter() if settings.format == "json" else TextFormatter())
     handler.addFilter(IdsFilter())
+    handler.addFilter(Repeats(handler))
     if stream is None and settings.format == "text" and settings.level == "WARNING":
         handler.addFilter(ForPeople())
     logger.addHandler(handler)

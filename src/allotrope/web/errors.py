@@ -134,8 +134,8 @@ def problem_of(exc: Exception) -> Problem:
         return Problem(500, str(exc), type="server_error", code="internal_error")
     return Problem(
         500,
-        "Something unforeseen went wrong; the log has its name. Your message is kept in its "
-        "thread.",
+        "Something unforeseen went wrong; the log has its name. If the thread doesn't show your "
+        "message, send it again.",
         type="server_error",
         code="internal_error",
     )

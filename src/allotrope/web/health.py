@@ -10,6 +10,7 @@ from starlette.routing import Route
 
 from allotrope.exceptions import CircuitOpenError
 from allotrope.settings import Settings
+from allotrope.stores.servers import ServerHealth
 from allotrope.web.pages import page
 
 
@@ -37,6 +38,10 @@ def status_now(settings: Settings) -> dict[str, Any]:
         sentences.append(
             "Redis doesn't answer; each process has circuits of its own until it does."
         )
+    for store in ServerHealth(settings).down():
+        sentences.append(
+            f"PostgreSQL ({', '.join(store.server.stores)}) can't be used: {store.reason}."
+        )
     who = found["answers_now"]
     if who is None:
         sentences.append("No model can answer now; questions are kept in their threads.")
@@ -47,12 +52,27 @@ def status_now(settings: Settings) -> dict[str, Any]:
 
 
 async def healthz(request: Request) -> Response:
-    """Whether this process can answer. It says nothing else, for anybody may ask."""
+    """Whether this process can answer, and which store keeps it from that.
+
+    It says nothing else, for anybody may ask.
+    """
     service = getattr(request.app.state, "service", None)
-    if service is None or (service.ready and not service.stopping):
-        return JSONResponse({"status": "ok"})
-    state = "stopping" if service.stopping else "starting"
-    return JSONResponse({"status": state}, 503, {"Retry-After": "1"})
+    if service is not None and (service.stopping or not service.ready):
+        state = "stopping" if service.stopping else "starting"
+        return JSONResponse({"status": state}, 503, {"Retry-After": "1"})
+    down = await asyncio.to_thread((await _stores(request)).down)
+    if down:
+        stores = [store for found in down for store in found.server.stores]
+        return JSONResponse({"status": "unhealthy", "down": stores}, 503, {"Retry-After": "1"})
+    return JSONResponse({"status": "ok"})
+
+
+async def _stores(request: Request) -> ServerHealth:
+    state = request.app.state
+    if getattr(state, "stores", None) is None:
+        state.stores = ServerHealth(await settings_of(request))
+    stores: ServerHealth = state.stores
+    return stores
 
 
 async def status(request: Request) -> Response:

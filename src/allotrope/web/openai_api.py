@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from allotrope.exceptions import AllotropeError
+from allotrope.stores.errors import error_name
 from allotrope.turns import check_thread_id
 from allotrope.web.errors import RequestError, problem_of
 from allotrope.web.openai_shapes import (
@@ -131,7 +132,7 @@ async def completions(request: Request) -> Response:
 def refused(exc: Exception) -> Response:
     """The answer to a request that failed; what nobody foresaw is logged by its class."""
     if not isinstance(exc, AllotropeError):
-        logger.error("a request failed with %s", type(exc).__name__)
+        logger.error("a request failed with %s", error_name(exc))
     return problem_of(exc).response()
 
 
@@ -184,7 +185,7 @@ async def _sse(turn: Turn, early: list[dict[str, Any]], rest: Events) -> AsyncIt
                     yield _line(chunks.note(event))
     except Exception as exc:  # noqa: BLE001  # the status is sent; the error goes into the stream
         if not isinstance(exc, AllotropeError):
-            logger.error("a stream failed with %s", type(exc).__name__)
+            logger.error("a stream failed with %s", error_name(exc))
         yield _line(problem_of(exc).body())
     yield "data: [DONE]\n\n"
 

@@ -10,6 +10,7 @@ from allotrope.agents import registry
 from allotrope.exceptions import ThreadBusyError
 from allotrope.leases import LEASE_S
 from allotrope.settings import Settings
+from allotrope.stores.errors import error_name
 from allotrope.thread_locks import ThreadLocks
 from allotrope.web.errors import BusyError
 from allotrope.web.sharing import Sharing
@@ -72,7 +73,7 @@ class Service:
                 await warm(self._parts, [registry.find("assistant")])
                 self.ready = True
             except Exception as exc:  # noqa: BLE001  # a server that starts outlives any of them
-                logger.warning("the agents can't be opened yet: %s", type(exc).__name__)
+                logger.warning("the agents can't be opened yet: %s", error_name(exc))
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
         with contextlib.suppress(Exception):  # whoever asks this agent is told what is wrong

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from redis.exceptions import RedisError
 
 from allotrope.settings import Settings
+from allotrope.stores.errors import error_name
 
 if TYPE_CHECKING:
     import redis.asyncio
@@ -95,5 +96,5 @@ async def _asked(command: "Awaitable[Any]") -> tuple[Any, bool]:
     try:
         return await command, True
     except (RedisError, OSError) as exc:
-        logger.warning("Redis doesn't answer the server: %s", type(exc).__name__)
+        logger.warning("Redis doesn't answer the server: %s", error_name(exc))
         return None, False
