@@ -40,6 +40,9 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="MODEL[=HOW][@SECONDS]",
         help=f"take a model away, at once or later; HOW is one of {', '.join(RETIREMENTS)}",
     )
+    parser.add_argument(
+        "--prompt-caching", action="store_true", help="OpenAI caches prompts and counts it"
+    )
     parser.add_argument("--now", help="OpenAI's date and time at the start, as 2026-12-10T23:59:00")
     parser.add_argument("--date-header", help="OpenAI's Date header, in place of the time")
     parser.add_argument(
@@ -60,6 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
             shutdown_dates=dict(_parts(text, "=") for text in options.shutdown_date),
             now=options.now,
             date_header=options.date_header,
+            prompt_caching=options.prompt_caching,
             models_endpoint=not options.no_models_endpoint,
         )
         for text in options.retire:

@@ -9,7 +9,7 @@ allowed), charmbracelet/crush#2913 (GPT-5.5) and BerriAI/litellm#34569 (GPT-5.6)
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal
@@ -229,6 +229,21 @@ def model_rules(name: str) -> SimModel:
         if pattern.match(alias):
             return replace(MODELS[family], name=name, snapshot=name)
     return SimModel(name=name)
+
+
+def further_models(more: Mapping[str, str] | Iterable[str | SimModel]) -> dict[str, SimModel]:
+    """Models besides the known ones, by name.
+
+    Args:
+        more: Names (with the rules of their family), rules, or a mapping of alias to snapshot.
+    """
+    if isinstance(more, Mapping):
+        return {
+            name: replace(model_rules(name), name=name, snapshot=snapshot)
+            for name, snapshot in more.items()
+        }
+    rules = [model if isinstance(model, SimModel) else model_rules(model) for model in more]
+    return {model.name: model for model in rules}
 
 
 EMBEDDERS: Mapping[str, int] = {

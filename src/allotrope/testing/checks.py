@@ -164,7 +164,7 @@ def _check_values(
 def _check_effort(effort: object, model: SimModel, path: str) -> None:
     if effort is None or not model.reasons:
         return
-    if effort not in EFFORTS:
+    if effort not in (*EFFORTS, *model.efforts):
         raise refusals.invalid_value(effort, EFFORTS, path)
     named = model.name if path == "reasoning.effort" else None
     _check_values(effort, model.efforts, path, model=named)

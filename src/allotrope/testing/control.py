@@ -56,4 +56,5 @@ def _shown(request: SimRequest) -> dict[str, Any]:
         "model": request.model,
         "status": request.status,
         "finished": request.finished,
+        "usage": dict(request.usage),
     }

@@ -32,7 +32,6 @@ _APIS: Mapping[str, Api] = {
     "/api/chat": "ollama",
     "/api/embed": "embeddings",
 }
-_EFFORT_FACTOR = {"none": 0.0, "minimal": 0.25, "low": 0.5, "high": 2.0, "xhigh": 4.0, "max": 8.0}
 
 
 @dataclass(kw_only=True)
@@ -221,6 +220,7 @@ class Engine:
             per_token = reply.token_delay_s
         if fault is not None and fault.kind == "slow_stream":
             per_token = fault.seconds
+        request.usage = answer.usage
         self.openai.keep(request, answer)
         if pause:
             await self.behaviour.sleep(pause)
@@ -252,30 +252,12 @@ class Engine:
             options = request.body.get("options") or {}
             room = int(options.get("num_ctx") or catalog.OLLAMA_DEFAULT_NUM_CTX)
             return replace(answer, input_tokens=min(answer.input_tokens, room))
-        rules = self.openai.rules(request.model)
-        effort = rules.effort(asked.effort)
-        hidden = int(self.behaviour.reasoning_tokens * _EFFORT_FACTOR.get(effort or "", 1.0))
-        answer = settle(
+        return self.openai.settle(
+            request,
             reply,
-            asked,
-            model=self.openai.snapshot(request.model),
             created=created,
             counter=counter,
-            reasoning_tokens=hidden if rules.reasons else 0,
-        )
-        limit = rules.longest_prompt
-        if answer.input_tokens > limit and reply.input_tokens is None:
-            responses = request.api == "responses"
-            raise errors.context_overflow(
-                limit=limit,
-                tokens=answer.input_tokens,
-                variant=2 if responses else 0,
-                param="input" if responses else "messages",
-            )
-        if not rules.reasons or effort == "none":
-            return answer
-        return replace(
-            answer, effort=effort, thought=True, sealed=self.openai.sealed(request, answer.id)
+            reasoning_tokens=self.behaviour.reasoning_tokens,
         )
 
     def _embeddings(self, request: SimRequest) -> bytes:

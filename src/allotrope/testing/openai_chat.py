@@ -1,5 +1,6 @@
 """OpenAI's Chat Completions API: reading requests, writing replies and streams."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -39,6 +40,33 @@ def image_tokens(content: Any) -> int:
             detail = image.get("detail") if isinstance(image, Mapping) else part.get("detail")
             tokens += 85 if detail == "low" else 255
     return tokens
+
+
+def turn_of(role: str, content: Any, text: str, **more: Any) -> Turn:
+    """A turn with the text and what its content says of images and cache breakpoints.
+
+    Args:
+        role: Who speaks.
+        content: The content as it came.
+        text: Its text, with whatever else the turn says.
+        more: Further fields of the turn.
+    """
+    images, marks, at = [], [], 0
+    for part in content if isinstance(content, list) else []:
+        at += len(content_text([part]))
+        if isinstance(part, Mapping):
+            if part.get("type") in ("image_url", "input_image"):
+                images.append(json.dumps(part.get("image_url") or part.get("file_id")))
+            if "prompt_cache_breakpoint" in part:
+                marks.append(at)
+    return Turn(
+        role,
+        text,
+        image_tokens=image_tokens(content),
+        images=hashlib.sha256("".join(images).encode()).hexdigest() if images else "",
+        breakpoints=tuple(marks),
+        **more,
+    )
 
 
 def read(body: Mapping[str, Any]) -> Asked:
@@ -137,12 +165,12 @@ def _turn(message: Mapping[str, Any]) -> Turn:
     for call in calls:
         function = call.get("function") or {}
         text += f"{function.get('name', '')}{function.get('arguments', '')}"
-    return Turn(
+    return turn_of(
         str(message.get("role", "")),
+        message.get("content"),
         text,
         tool_call_ids=tuple(str(call.get("id")) for call in calls),
         tool_call_id=message.get("tool_call_id"),
-        image_tokens=image_tokens(message.get("content")),
     )
 
 

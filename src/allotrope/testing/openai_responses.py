@@ -6,7 +6,7 @@ from typing import Any
 
 from allotrope.testing.errors import openai_error
 from allotrope.testing.http11 import json_bytes
-from allotrope.testing.openai_chat import content_text, image_tokens, input_details
+from allotrope.testing.openai_chat import content_text, input_details, turn_of
 from allotrope.testing.replies import Asked, ToolSpec, Turn
 from allotrope.testing.wire import Answer
 
@@ -60,8 +60,7 @@ def _turns(item: Mapping[str, Any], before: Sequence[Turn]) -> list[Turn]:
     kind = item.get("type", "message")
     if kind == "message":
         content = item.get("content")
-        role, images = str(item.get("role", "user")), image_tokens(content)
-        return [Turn(role, content_text(content), image_tokens=images)]
+        return [turn_of(str(item.get("role", "user")), content, content_text(content))]
     if kind == "function_call":
         text = f"{item.get('name', '')}{item.get('arguments', '')}"
         return [Turn("assistant", text, tool_call_ids=(str(item.get("call_id")),))]
@@ -71,8 +70,7 @@ def _turns(item: Mapping[str, Any], before: Sequence[Turn]) -> list[Turn]:
             message = f"No tool call found for function call output with call_id {call_id}."
             raise openai_error(400, message, param="input")
         output = item.get("output")
-        images = image_tokens(output)
-        return [Turn("tool", content_text(output), tool_call_id=call_id, image_tokens=images)]
+        return [turn_of("tool", output, content_text(output), tool_call_id=call_id)]
     return []
 
 

@@ -2,14 +2,19 @@
 
 import hashlib
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from allotrope.testing import catalog, checks, errors, openai_chat, openai_responses
 from allotrope.testing.catalog import SimModel
 from allotrope.testing.lifecycles import Lifecycles
+from allotrope.testing.prompt_caching import CacheUse, PromptCache
 from allotrope.testing.reasoning_items import Items
-from allotrope.testing.replies import SimRequest, Turn
-from allotrope.testing.wire import Answer
+from allotrope.testing.replies import Reply, SimRequest, Turn
+from allotrope.testing.tokens import Counter
+from allotrope.testing.wire import Answer, settle
+
+_EFFORT_FACTOR = {"none": 0.0, "minimal": 0.25, "low": 0.5, "high": 2.0, "xhigh": 4.0, "max": 8.0}
 
 
 class OpenAIServer:
@@ -19,6 +24,7 @@ class OpenAIServer:
         keys: The keys it accepts; None accepts every key but none at all.
         models: Models besides those of the catalogue, by name; they win over it.
         lifecycles: When its models are there.
+        cache: The prompt cache; None plays none.
     """
 
     def __init__(
@@ -27,8 +33,10 @@ class OpenAIServer:
         keys: Collection[str] | None,
         models: Mapping[str, SimModel],
         lifecycles: Lifecycles,
+        cache: PromptCache | None = None,
     ) -> None:
         self.lifecycles = lifecycles
+        self._cache = cache
         self._keys = keys
         self._models = {**catalog.MODELS, **models}
         self._alias = {m.snapshot: m.name for m in self._models.values() if m.snapshot}
@@ -40,6 +48,8 @@ class OpenAIServer:
         self._conversations = {}
         self._items = Items(seal=self._items.seal)
         self.lifecycles.reset()
+        if self._cache is not None:
+            self._cache.clear()
 
     def rules(self, name: str) -> SimModel:
         """The rules of a model, by its name or its snapshot's."""
@@ -122,8 +132,58 @@ class OpenAIServer:
 
     # -- answering -----------------------------------------------------------------------------
 
-    def sealed(self, request: SimRequest, answer_id: str) -> str | None:
-        """The encrypted content of the answer's reasoning, where the request asks for it."""
+    def settle(
+        self,
+        request: SimRequest,
+        reply: Reply,
+        *,
+        created: int,
+        counter: Counter,
+        reasoning_tokens: int,
+    ) -> Answer:
+        """Makes a reply ready for the wire, as the model that was asked gives it.
+
+        Args:
+            request: The request.
+            reply: What is answered.
+            created: Unix time in seconds.
+            counter: Tokens of a text.
+            reasoning_tokens: Hidden tokens at medium effort.
+
+        Raises:
+            ErrorReply: The prompt is too long for the model.
+        """
+        rules, responses = self.rules(request.model), request.api == "responses"
+        effort = rules.effort(request.asked.effort)
+        hidden = int(reasoning_tokens * _EFFORT_FACTOR.get(effort or "", 1.0))
+        answer = settle(
+            reply,
+            request.asked,
+            model=self.snapshot(request.model),
+            created=created,
+            counter=counter,
+            reasoning_tokens=hidden if rules.reasons else 0,
+        )
+        if reply.input_tokens is None and answer.input_tokens > rules.longest_prompt:
+            raise errors.context_overflow(
+                limit=rules.longest_prompt,
+                tokens=answer.input_tokens,
+                variant=2 if responses else 0,
+                param="input" if responses else "messages",
+            )
+        use = CacheUse(0, 0 if rules.cache_breakpoints else None)
+        if self._cache is not None and reply.input_tokens is None:
+            use = self._cache.use(request, rules)
+        if reply.cached_tokens is None:
+            answer = replace(answer, cached_tokens=use.read)
+        if reply.cache_write_tokens is None:
+            answer = replace(answer, cache_write_tokens=use.written)
+        if rules.reasons and effort != "none":
+            sealed = self._sealed(request, answer.id)
+            answer = replace(answer, thought=True, sealed=sealed)
+        return replace(answer, effort=effort)
+
+    def _sealed(self, request: SimRequest, answer_id: str) -> str | None:
         if "reasoning.encrypted_content" not in (request.body.get("include") or []):
             return None
         model = self.snapshot(request.model)

@@ -50,7 +50,7 @@ class Reply(_ReplyOptions):
         input_tokens: Overrides the counted prompt tokens.
         output_tokens: Overrides the counted visible tokens.
         cached_tokens: Prompt tokens the provider says it took from its own cache; None means the
-            simulator's rule (see `prompt_caching`).
+            simulator's rule (none, unless it has `prompt_caching`).
         cache_write_tokens: Prompt tokens it says it wrote to its cache; None as before.
         delay_s: Seconds before the first byte.
         token_delay_s: Seconds between streamed tokens; None means the simulator's setting.
@@ -63,7 +63,8 @@ class Reply(_ReplyOptions):
 class Turn:
     """One message of the conversation: its role and its text, whatever shape it came in.
 
-    `image_tokens` are the tokens its images count for.
+    `image_tokens` are the tokens its images count for, `images` tells them apart, and `breakpoints`
+    are the places in the text where the client marked a prefix for the provider's cache.
     """
 
     role: str
@@ -71,6 +72,8 @@ class Turn:
     tool_call_ids: tuple[str, ...] = ()
     tool_call_id: str | None = None
     image_tokens: int = 0
+    images: str = ""
+    breakpoints: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,8 @@ class SimRequest:
         body: The JSON body, or {}.
         account: Whose key it came with, as a hash; "" for Ollama.
         asked: The same in one shape for all APIs.
+        usage: The tokens of its answer: `input`, of those `cached` and `cache_write`; `output`, of
+            those `reasoning`. Empty where there was no answer.
         fault: The kind of fault it met, if any.
         status: The HTTP status it got, None while it hangs or when the connection broke before.
         finished: Whether the answer was sent to its end.
@@ -143,6 +148,7 @@ class SimRequest:
     body: Mapping[str, Any]
     account: str = ""
     asked: Asked = field(default_factory=Asked)
+    usage: Mapping[str, int] = field(default_factory=dict)
     fault: str | None = None
     status: int | None = None
     finished: bool = False

@@ -3,17 +3,17 @@
 import re
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
-from allotrope.testing.catalog import OLLAMA_MODELS, SimModel, model_rules
+from allotrope.testing.catalog import OLLAMA_MODELS, SimModel, further_models
 from allotrope.testing.engine import Behaviour, Engine, ScriptItem
 from allotrope.testing.faults import FaultPlan
 from allotrope.testing.lifecycles import Lifecycles
 from allotrope.testing.loopback import HOST, Loopback
 from allotrope.testing.ollama_api import full_name
 from allotrope.testing.openai_server import OpenAIServer
+from allotrope.testing.prompt_caching import PromptCache
 from allotrope.testing.replies import Provider, SimRequest
 from allotrope.testing.upstream import Upstream
 
@@ -48,6 +48,7 @@ class ProviderSimulator:
             whose date has come are gone.
         date_header: Sent as OpenAI's `Date` header in place of the time.
         models_endpoint: Whether OpenAI has a `/v1/models`.
+        prompt_caching: Whether OpenAI caches prompts and counts what it reads and writes.
 
     Raises:
         InputError: `now` is no date; on `start`, when a port is taken.
@@ -74,6 +75,7 @@ class ProviderSimulator:
         now: str | None = None,
         date_header: str | None = None,
         models_endpoint: bool = True,
+        prompt_caching: bool = False,
     ) -> None:
         behaviour = Behaviour(
             latency_s=latency_s, token_delay_s=token_delay_s, reasoning_tokens=reasoning_tokens
@@ -93,7 +95,12 @@ class ProviderSimulator:
             date_header=date_header,
             models_endpoint=models_endpoint,
         )
-        openai = OpenAIServer(keys=keys, models=_models(models), lifecycles=self._lifecycles)
+        openai = OpenAIServer(
+            keys=keys,
+            models=further_models(models),
+            lifecycles=self._lifecycles,
+            cache=PromptCache(behaviour.counter) if prompt_caching else None,
+        )
         self._engine = Engine(behaviour, self.faults, openai)
         self._answer = behaviour.answer
         self._server = Loopback(self._engine.handle, {"openai": port, "ollama": ollama_port})
@@ -283,13 +290,3 @@ def _predicate(
     if isinstance(matches, re.Pattern):
         return lambda request: matches.search(request.text) is not None
     return matches
-
-
-def _models(more: Mapping[str, str] | Iterable[str | SimModel]) -> dict[str, SimModel]:
-    if isinstance(more, Mapping):
-        return {
-            name: replace(model_rules(name), name=name, snapshot=snapshot)
-            for name, snapshot in more.items()
-        }
-    rules = [model if isinstance(model, SimModel) else model_rules(model) for model in more]
-    return {model.name: model for model in rules}

@@ -33,6 +33,17 @@ class Answer:
     thought: bool = False
     sealed: str | None = None
 
+    @property
+    def usage(self) -> dict[str, int]:
+        """Its tokens by kind."""
+        return {
+            "input": self.input_tokens,
+            "cached": self.cached_tokens,
+            "cache_write": self.cache_write_tokens or 0,
+            "output": self.output_tokens,
+            "reasoning": self.reasoning_tokens,
+        }
+
 
 def settle(
     reply: Reply,
