@@ -1,7 +1,7 @@
 """What a run is told besides its messages: the `context_schema`, shown as a form in Studio."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -27,7 +27,9 @@ class RunContext:
         default=None,
         metadata=_about("Most tokens the conversation may take in the prompt; empty: the window."),
     )
-    tenant: str = field(default="default", metadata=_about("Whose data this run may see."))
+    tenant: str = field(
+        default="", metadata=_about("Whose data this run may see; empty: the settings' tenant.")
+    )
     user: str | None = field(
         default=None, metadata=_about("Who asks, for usage and long-term facts.")
     )
@@ -56,18 +58,21 @@ class RunContext:
     )
 
 
-def context_of(given: RunContext | Mapping[str, Any] | None) -> RunContext:
+def context_of(given: RunContext | Mapping[str, Any] | None, *, tenant: str = "") -> RunContext:
     """The context of a run; LangGraph gives None where the caller passed none.
 
     Args:
         given: `runtime.context`.
+        tenant: The settings' tenant, for a run that names none.
     """
     if given is None:
-        return RunContext()
-    if isinstance(given, RunContext):
-        return given
-    known = {f.name for f in fields(RunContext)}
-    return RunContext(**{name: value for name, value in given.items() if name in known})
+        context = RunContext()
+    elif isinstance(given, RunContext):
+        context = given
+    else:
+        known = {f.name for f in fields(RunContext)}
+        context = RunContext(**{name: value for name, value in given.items() if name in known})
+    return context if context.tenant or not tenant else replace(context, tenant=tenant)
 
 
 def allowed(tools: "Sequence[BaseTool]", context: RunContext) -> "list[BaseTool]":

@@ -62,14 +62,15 @@ class AgentNodes:
         """Checks the latest message; old messages leave the live state for the archive."""
 
         def run(state: AgentState, config: RunnableConfig) -> dict[str, Any]:
-            return self._fitted(state, config, self.parts.get(), run_context())
+            parts = self.parts.get()
+            return self._fitted(state, config, parts, run_context(parts))
 
         async def arun(state: AgentState, config: RunnableConfig) -> dict[str, Any]:
             parts = await self.parts.aget()
             # the first turn opens prompts, profiles, models and vocabulary: not on the event loop
             if not parts.ready:
                 await asyncio.to_thread(parts.make_ready)
-            context = run_context()
+            context = run_context(parts)
             profile = parts.profiles.get(context.profile, agent=self.agent, own=self.profile)
             opens = parts.bound(profile) is None  # its chain is made now, which blocks
             if opens or (thread_of(config) and parts.memory.overflows(state["messages"])):
@@ -82,7 +83,8 @@ class AgentNodes:
         """Renders the prompt and asks the chain."""
 
         def run(state: AgentState, config: RunnableConfig) -> dict[str, Any]:
-            parts, context = self.parts.get(), run_context()
+            parts = self.parts.get()
+            context = run_context(parts)
             template = parts.library.get(self.prompt, context.prompt_label)
             ask = self._ask(state, config, parts, context, template)
             get_stream_writer()({"type": "context", **ask.audit})
@@ -90,7 +92,8 @@ class AgentNodes:
             return {**answered(reply), **ask.learnt(state.get("calibration"), reply)}
 
         async def arun(state: AgentState, config: RunnableConfig) -> dict[str, Any]:
-            parts, context = await self.parts.aget(), run_context()
+            parts = await self.parts.aget()
+            context = run_context(parts)
             if not parts.ready:
                 await asyncio.to_thread(parts.make_ready)
             template = parts.library.get(self.prompt, context.prompt_label)
@@ -118,15 +121,15 @@ class AgentNodes:
             parts = self.parts.get()
             self._remembered(state, config, parts)
             if ended_badly(state) and (forget := getattr(parts.cache, "forget_run", None)):
-                forget(run_of(config), tenant=run_context().tenant, agent=self.agent)
+                forget(run_of(config), tenant=run_context(parts).tenant, agent=self.agent)
             return {}
 
         async def arun(state: AgentState, config: RunnableConfig) -> dict[str, Any]:
             parts, thread = await self.parts.aget(), thread_of(config)
             if ended_badly(state) and (forget := getattr(parts.cache, "aforget_run", None)):
-                await forget(run_of(config), tenant=run_context().tenant, agent=self.agent)
+                await forget(run_of(config), tenant=run_context(parts).tenant, agent=self.agent)
             if thread is not None:
-                context = run_context()
+                context = run_context(parts)
                 parts.memory.after_turn_later(
                     state["messages"], thread=thread, tenant=context.tenant, user=context.user
                 )
@@ -157,7 +160,7 @@ class AgentNodes:
     def _remembered(self, state: AgentState, config: RunnableConfig, parts: Parts) -> None:
         thread = thread_of(config)
         if thread is not None:
-            context = run_context()
+            context = run_context(parts)
             parts.memory.after_turn(state["messages"], thread=thread, tenant=context.tenant)
             parts.memory.learn(state["messages"], user=context.user, tenant=context.tenant)
 
@@ -245,9 +248,13 @@ def check_length(message: BaseMessage, window: int) -> None:
         )
 
 
-def run_context() -> RunContext:
-    """The context of the run that is under way; defaults where the caller gave none."""
-    return context_of(get_runtime().context)
+def run_context(parts: Parts) -> RunContext:
+    """The context of the run that is under way; defaults where the caller gave none.
+
+    Args:
+        parts: Their settings say whose data a run without a tenant may see.
+    """
+    return context_of(get_runtime().context, tenant=parts.settings.tenant)
 
 
 def thread_of(config: RunnableConfig) -> str | None:

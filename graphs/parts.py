@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from allotrope.exceptions import SettingsError
 from allotrope.settings import Settings, load_settings
@@ -25,9 +25,33 @@ if TYPE_CHECKING:
     from allotrope.prompts.context import ContextInjector
     from allotrope.prompts.library import PromptLibrary
 
+T = TypeVar("T")
+
+TOOL_SETS = 256
+"""Sets of tools whose schemas are kept; then the oldest goes."""
+
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+class ToolSets(Generic[T]):
+    """What was made of sets of tools. Tools of one name may differ: the objects count."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[Any, ...], tuple[Sequence[BaseTool], T]] = {}
+
+    def get(self, tools: "Sequence[BaseTool]", more: Any = None) -> T | None:
+        """What was made of these tools (and of `more`), if anything was."""
+        found = self._kept.get((more, *map(id, tools)))
+        return None if found is None else found[1]
+
+    def put(self, tools: "Sequence[BaseTool]", more: Any, made: T) -> T:
+        """Keeps it, and the tools, whose ids no other object gets meanwhile."""
+        self._kept[(more, *map(id, tools))] = (tuple(tools), made)
+        if len(self._kept) > TOOL_SETS:
+            del self._kept[next(iter(self._kept))]
+        return made
 
 
 class Parts:
@@ -63,8 +87,8 @@ class Parts:
         self._profiles: ProfileLibrary | None = None
         self._cache: BaseCache | None = None
         self._chains: dict[Profile, FailoverChain] = {}
-        self._bound: dict[tuple[Profile, tuple[str, ...]], Runnable[Any, AIMessage]] = {}
-        self._schemas: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+        self._bound: ToolSets[Runnable[Any, AIMessage]] = ToolSets()
+        self._schemas: ToolSets[list[dict[str, Any]]] = ToolSets()
         self._is_ready = False
         self._lock = threading.RLock()
 
@@ -153,7 +177,7 @@ class Parts:
         """As `model`, but None where it isn't made yet; for callers that must not block."""
         if not tools:
             return self._chains.get(profile)
-        return self._bound.get((profile, tuple(tool.name for tool in tools)))
+        return self._bound.get(tools, profile)
 
     def model(
         self, profile: "Profile", tools: "Sequence[BaseTool]" = ()
@@ -162,11 +186,10 @@ class Parts:
         chain = self.chain(profile)
         if not tools:
             return chain
-        key = (profile, tuple(tool.name for tool in tools))
         with self._lock:
-            bound = self._bound.get(key)
+            bound = self._bound.get(tools, profile)
             if bound is None:
-                bound = self._bound[key] = chain.bind_tools(list(tools))
+                bound = self._bound.put(tools, profile, chain.bind_tools(list(tools)))
             return bound
 
     @property
@@ -210,6 +233,9 @@ class Parts:
 
     def _summarise(self, previous: str, transcript: str) -> str:
         """Asks the cheap model for a summary, with the template `summariser`."""
+        from allotrope.memory.summariser import SUMMARISED
+
+        tenant, thread = SUMMARISED.get((self.settings.tenant, ""))
         template = self.library.get("summariser")
         profile = self.profiles.get("economical")
         values = {"previous": previous, "transcript": transcript}
@@ -217,9 +243,12 @@ class Parts:
             "allotrope_agent": "summariser",
             "allotrope_profile": profile.name,
             "allotrope_prompt": template.ref,
-            # whose thread it is isn't known here, so nothing of it is kept under a shared key
+            "allotrope_tenant": tenant,
+            # each summary is of messages that no other call sees: a cache would only fill
             "allotrope_cache": profile.cache_directive("no-store, no-cache"),
         }
+        if thread:
+            metadata["thread_id"] = thread
         if profile.max_cost is not None:
             metadata["allotrope_max_cost_usd"] = profile.max_cost
         reply = self.chain(profile).invoke(template.render(values), {"metadata": metadata})
@@ -229,11 +258,12 @@ class Parts:
         """The schemas of tools as a provider gets them; made once per set of tools."""
         from langchain_core.utils.function_calling import convert_to_openai_tool
 
-        key = tuple(tool.name for tool in tools)
         with self._lock:
-            if key not in self._schemas:
-                self._schemas[key] = [convert_to_openai_tool(tool) for tool in tools]
-            return self._schemas[key]
+            schemas = self._schemas.get(tools)
+            if schemas is None:
+                schemas = [convert_to_openai_tool(tool) for tool in tools]
+                self._schemas.put(tools, None, schemas)
+            return schemas
 
     @property
     def profiles(self) -> "ProfileLibrary":

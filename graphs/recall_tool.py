@@ -30,8 +30,9 @@ def recall_tool(parts: "LazyParts") -> BaseTool:
         thread = thread_id(config.get("configurable", {}))
         if not thread:
             return "This conversation isn't kept, so there is nothing earlier to look for."
-        tenant = context_of(get_runtime().context).tenant
-        return parts.get().memory.search(query, thread=thread, tenant=tenant)
+        ready = parts.get()
+        tenant = context_of(get_runtime().context, tenant=ready.settings.tenant).tenant
+        return ready.memory.search(query, thread=thread, tenant=tenant)
 
     return StructuredTool.from_function(
         search,

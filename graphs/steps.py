@@ -100,7 +100,8 @@ class StepNodes:
         """
 
         def run(state: Any, config: RunnableConfig) -> Any:
-            parts, context = self.parts.get(), run_context()
+            parts = self.parts.get()
+            context = run_context(parts)
             steps = body(state, parts.settings)
             if not isinstance(steps, Generator):
                 return steps
@@ -119,7 +120,8 @@ class StepNodes:
                 return turn.told(done.value)
 
         async def arun(state: Any, config: RunnableConfig) -> Any:
-            parts, context = await self.parts.aget(), run_context()
+            parts = await self.parts.aget()
+            context = run_context(parts)
             if not parts.ready:
                 await asyncio.to_thread(parts.make_ready)
             steps = body(state, parts.settings)

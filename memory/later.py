@@ -41,12 +41,17 @@ class Later:
         if future is not None:
             wait([future], timeout=timeout_s)
 
-    def close(self) -> None:
-        """Ends the background thread after what was handed in."""
+    def close(self, *, timeout_s: float) -> None:
+        """Ends the background thread after what was handed in, waiting at most so many seconds.
+
+        What hasn't begun by then isn't run; the next turn does it again.
+        """
         with self._lock:
             pool, self._pool = self._pool, None
+            pending = list(self._pending.values())
         if pool is not None:
-            pool.shutdown(wait=True)
+            wait(pending, timeout=timeout_s)
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _forget(self, key: tuple[str, str], done: "Future[None]") -> None:
         with self._lock:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -303,11 +304,12 @@ class ConversationMemory:
         self._later.join(tenant, thread, timeout_s=_WRITE_S)
         return self.archive.delete_thread(tenant, thread)
 
-    def close(self, *, timeout_s: float = 0.0) -> None:
+    def close(self, *, timeout_s: float = 2.0) -> None:
         """Ends what runs in the background, waiting at most so many seconds, and the archive."""
-        self._later.close()
+        end = time.monotonic() + timeout_s
+        self._later.close(timeout_s=timeout_s)
         if self.summariser is not None:
-            self.summariser.close(timeout_s=timeout_s)
+            self.summariser.close(timeout_s=max(0.0, end - time.monotonic()))
         if self.facts is not None:
             self.facts.close()
         self.archive.close()

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import replace
 from threading import Lock, Thread
 from typing import Any
@@ -27,6 +28,9 @@ logger = logging.getLogger(__name__)
 Summarise = Callable[[str, str], str]
 """Previous summary and new messages to the answer of a cheap model, under the headings of the
 template `summariser`. It may take long, raise, or answer nonsense."""
+
+SUMMARISED: ContextVar[tuple[str, str]] = ContextVar("allotrope_summarised")
+"""While a `Summarise` runs: tenant and thread it works for, so that its calls are booked there."""
 
 _KEEP_OUT = 6
 """The newest messages stand in the prompt themselves; they are summarised later."""
@@ -166,6 +170,7 @@ class Summariser:
         facts = self._archive.thread(tenant, thread)
         if facts is None:
             return
+        SUMMARISED.set((tenant, thread))  # this job's thread has a context of its own
         previous = self.read(facts)
         for _ in range(_CHUNKS_A_JOB):
             last = facts.messages - _KEEP_OUT - 1

@@ -40,7 +40,8 @@ T = TypeVar("T")
 log = logging.getLogger("allotrope.models")
 
 DEADLINE = "__allotrope_deadline"
-"""Key in `configurable`: `time.monotonic()` after which no retry begins in this run."""
+"""Key in `configurable`: `time.monotonic()` after which no retry begins in this run; default: so
+many seconds after a chain was asked (`Guard.deadline_s`), for all its models together."""
 
 LAST = "__allotrope_last"
 """Key in `configurable`: true when nobody else is left, so that an open circuit may be tried."""
@@ -79,7 +80,7 @@ class Guard:
         retries: The retry loop.
         limits: Timeouts.
         deployment: Which account at which address, from `deployment_of`.
-        deadline_s: Seconds in which retries may begin, where the chain sets no deadline.
+        deadline_s: Seconds in which retries may begin, from when the chain was asked.
         overdue: When silence opens the circuit before the timeouts do; None: never.
         caution: When calls wait for what others bring; None: never.
         keep_partial: Whether a stream that breaks after it spoke ends there, marked incomplete.
@@ -130,7 +131,9 @@ class Call:
         self._messages = messages
         self._repack: Repack | None = configurable.get(REPACK)
         clock = guard.retries.clock
-        self.deadline = float(configurable.get(DEADLINE) or clock() + guard.deadline_s)
+        if self.trail.deadline is None:
+            self.trail.deadline = clock() + guard.deadline_s
+        self.deadline = float(configurable.get(DEADLINE) or self.trail.deadline)
         self._last = bool(configurable.get(LAST))
         self._overflowed = False
         self._correction: BaseMessage | None = None

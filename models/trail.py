@@ -14,9 +14,12 @@ class Trail(list[ProviderError]):
 
     Attributes:
         void: Why a stream broke whose text was seen, until the next answer begins.
+        deadline: `time.monotonic()` after which no retry begins, of whichever model; set by the
+            first one that is asked.
     """
 
     void: ProviderError | None = None
+    deadline: float | None = None
 
 
 def trail_of_run() -> Trail:

@@ -14,7 +14,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from allotrope.agents import registry
 from allotrope.agents.spec import AgentSpec
 from allotrope.exceptions import InputError
-from allotrope.graphs.context import RunContext
+from allotrope.graphs.context import RunContext, context_of
 from allotrope.graphs.parts import Parts
 from allotrope.loop_graphs import LoopGraphs
 from allotrope.loop_thread import LoopThread
@@ -388,15 +388,12 @@ class Agent:
         return context
 
     def _context(self, given: RunContext | Mapping[str, Any] | None) -> RunContext:
-        if isinstance(given, RunContext):
-            return given
-        base = RunContext(tenant=self.settings.tenant)
-        if not given:
-            return base
-        try:
-            return replace(base, **given)
-        except TypeError as exc:
-            raise InputError(f"The run's context is wrong: {exc}.") from exc
+        if not isinstance(given, RunContext):
+            try:
+                given = RunContext(**(given or {}))
+            except TypeError as exc:
+                raise InputError(f"The run's context is wrong: {exc}.") from exc
+        return context_of(given, tenant=self.settings.tenant)
 
     def _reply(self, turn: TurnStart, state: Mapping[str, Any]) -> Reply:
         last = state["messages"][-1]

@@ -24,7 +24,7 @@ def test_work_is_done_in_order_and_joined() -> None:
     go.set()
     later.join("a", "t", timeout_s=5)
     assert done == [1, 2]
-    later.close()
+    later.close(timeout_s=5)
 
 
 def test_work_that_fails_ends_nothing_else() -> None:
@@ -32,8 +32,18 @@ def test_work_that_fails_ends_nothing_else() -> None:
     later.submit("a", "t", lambda: 1 / 0)  # type: ignore[arg-type,return-value]  # it only raises
     later.submit("a", "t", lambda: done.append(1))
     later.join("a", "t", timeout_s=5)
-    later.close()
+    later.close(timeout_s=5)
     assert done == [1]
+
+
+def test_closing_waits_no_longer_than_told() -> None:
+    later, go, done = Later(), threading.Event(), []
+    later.submit("a", "t", lambda: (go.wait(60), done.append(1))[1])
+    later.submit("a", "u", lambda: done.append(2))
+    later.close(timeout_s=0.01)
+    assert not go.is_set()
+    assert done == [], "it came back although work still ran"
+    go.set()
 
 
 def test_closing_waits_for_what_was_handed_in(make_memory: MakeMemory) -> None:

@@ -14,6 +14,7 @@ from langchain_ollama import ChatOllama
 from langchain_openai import ChatOpenAI
 from langgraph.graph import StateGraph
 from pydantic import BaseModel
+from tests.models.test_retry import World
 
 from allotrope import counters
 from allotrope import exceptions as ours
@@ -177,6 +178,24 @@ async def test_an_outage_ends_in_the_fallbacks_answer(
     assert told["degraded"]["message"].endswith("; answered by llama3.1 on Ollama.")
     assert message.text.strip()
     assert asked(sim, "openai") == requests
+
+
+async def test_no_retry_of_any_model_begins_after_the_chains_deadline(
+    sim: ProviderSimulator, ask: Ask
+) -> None:
+    never = {"consecutive_failures": 99, "minimum_calls": 99}
+    chain, _ = chain_for(sim, attempts=10, deadline_s=2.0, **never)
+    clock = World(attempts=10, first_wait_s=4.0, longest_wait_s=1.0)  # each wait is half a second
+    for model in chain.runnables:
+        assert isinstance(model, GuardedChatModel)
+        model._guard.retries = clock.retries
+    sim.faults.add(503)
+    with pytest.raises(ours.AllProvidersFailedError):
+        await ask(chain)
+    assert clock.now - 100.0 <= 2.0
+    asked = [request.provider for request in sim.requests]
+    assert asked.count("openai") > 2
+    assert asked.count("ollama") == 1, "the time of retries is over; the first request isn't one"
 
 
 async def test_open_means_no_request_and_recovery_comes_by_a_probe(

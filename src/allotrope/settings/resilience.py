@@ -84,7 +84,7 @@ class ResilienceSettings(Section):
     )
     deadline_s: Seconds = Field(
         default=10.0,
-        description="Seconds from the start of a run in which retries may begin.",
+        description="Seconds in which retries may begin, from when the chain was asked.",
     )
     when_a_stream_breaks: Literal["restart", "partial"] = Field(
         default="restart",
