@@ -232,7 +232,9 @@ def _redis_loss(scenario: Scenario, redis: DrillRedis) -> dict[float, Callable[[
 
 def simulated_models(settings: Settings) -> dict[str, Any]:
     """What the simulator must have so that the user's models are found."""
+    from allotrope.models.resilience import hosted_models
+
     return {
-        "models": [settings.openai.model, settings.openai.cheap_model],
+        "models": list(dict.fromkeys(hosted_models(settings))),
         "ollama_models": [settings.ollama.model],
     }

@@ -181,7 +181,7 @@ def room_counter(state: Mapping[str, Any], *, parts: "Parts", profile: "Profile"
         parts: Memory and chain.
         profile: Which chain.
     """
-    model: Any = parts.chain(profile).runnable
+    model: Any = parts.chain(profile).serving_model
     counter = parts.memory.counter
     ratio = told_ratio(model, state.get("messages") or (), counter)
     if ratio is None:
@@ -208,7 +208,7 @@ def room_of(
         system: Tokens that the prompt has around it.
         tools: Tokens of the tool schemas.
     """
-    model: Any = parts.chain(profile).runnable
+    model: Any = parts.chain(profile).serving_model
     limits = [context.budget_tokens, profile.budget.max_context_tokens]
     cap = min((limit for limit in limits if limit), default=None)
     if not hasattr(model, "input_budget"):

@@ -1,8 +1,9 @@
-"""What a model accepts: which parameters, how much in, how much out.
+"""What a model accepts: which parameters, how much in, how much out, at which endpoint.
 
-The limits come from the table that `langchain-openai` ships (generated from models.dev). It knows
-exact names only and says nothing on penalties, `stop` or `verbosity`, so the names are resolved
-here and the families' rules are written down here, each with its source:
+The limits come from the table that `langchain-openai` ships (generated from models.dev), and where
+it is silent from `catalogue/catalogue.yaml`. The table knows exact names only and says nothing on
+penalties, `stop` or `verbosity`, so the names are resolved here and the families' rules are written
+down here, each with its source:
 
 - o-series: no temperature, top_p, penalties (table of what the API refuses:
   community.openai.com/t/1110750/7); `stop` refused by o3 and o4-mini (dify #18971, crewAI #2738),
@@ -11,7 +12,9 @@ here and the families' rules are written down here, each with its source:
   at effort `none` (langchain-openai 1.7.3 keeps `temperature` there and drops it silently
   otherwise: chat_models/base.py, `validate_temperature`). Only this family has `verbosity`.
 - GPT-4.1, GPT-4o and older: sampling parameters and `stop`, no effort, no verbosity.
-- A name we don't know gets nothing that some model refuses.
+- The Responses API has no `seed`, `stop`, penalties or `logprobs` (its reference).
+- A name we don't know, of a family we know (`gpt-7-sol`), gets what its family takes; what it then
+  refuses is learnt (`models.repairs`). Any other unknown name gets nothing that some model refuses.
 """
 
 import re
@@ -22,6 +25,8 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
+
+from allotrope.models.catalogue.entries import Catalogue, Endpoint, Entry, packaged_catalogue
 
 Parameter = Literal[
     "temperature",
@@ -51,8 +56,11 @@ _O_SERIES = re.compile(r"^o\d(?:-|$)")
 _GPT5 = re.compile(r"^gpt-(?:[5-9]|\d\d)(?:[.-]|$)")
 _GPT4 = re.compile(r"^(?:gpt-(?:4|3\.5)|chatgpt-4o)")
 _EFFORTS = ("low", "medium", "high")
-# Flex: the pricing of o3, o4-mini and the GPT-5 family lists it; others have no such price.
-_FLEX = re.compile(r"^(?:o3|o4-mini|gpt-5)(?!-mini-deep|.*chat)")
+# Flex: the pricing of o3, o4-mini and of GPT-5 and later lists it; others have no such price.
+_FLEX = re.compile(r"^(?:o3|o4-mini|gpt-(?:[5-9]|\d\d)(?!\d))(?!-mini-deep|.*chat)")
+_NOT_IN_RESPONSES: frozenset[Parameter] = frozenset(
+    {"seed", "stop", "presence_penalty", "frequency_penalty", "logprobs"}
+)
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,9 @@ class Capabilities:
         tools: Whether it calls tools; None where unknown.
         structured_output: Whether it keeps to a JSON schema; None where unknown.
         deprecated: Whether the table says that its end is announced.
+        endpoint: Which API it needs; None: either will do.
+        surcharge_above: Tokens of prompt above which the provider asks a higher price.
+        breakpoints: Whether it takes explicit breakpoints of the provider's prompt cache.
     """
 
     model: str
@@ -90,6 +101,9 @@ class Capabilities:
     tools: bool | None = None
     structured_output: bool | None = None
     deprecated: bool = False
+    endpoint: Endpoint | None = None
+    surcharge_above: int | None = None
+    breakpoints: bool = False
 
     def takes(self, parameter: Parameter, *, effort: str | None = None) -> bool:
         """Whether the model takes the parameter.
@@ -127,7 +141,11 @@ def resolve(model: str) -> tuple[str | None, str]:
 
 
 def capabilities_of(
-    model: str, *, provider: str = "openai", assume: frozenset[Parameter] = frozenset()
+    model: str,
+    *,
+    provider: str = "openai",
+    assume: frozenset[Parameter] = frozenset(),
+    catalogue: Catalogue | None = None,
 ) -> Capabilities:
     """What a model accepts.
 
@@ -135,19 +153,25 @@ def capabilities_of(
         model: Its name, with or without prefix and date.
         provider: `openai`, `ollama` or `embedded`.
         assume: Parameters that the caller knows this model takes (own servers, new models).
+        catalogue: Another one than the packaged.
     """
     if provider == "ollama":
         return _local(model, provider, assume, without=("presence_penalty", "frequency_penalty"))
     if provider == "embedded":
         return _local(model, provider, assume, without=())
+    catalogue = catalogue or packaged_catalogue()
     known, bare = resolve(model)
+    if known is None:
+        snapshot = _SNAPSHOT.match(bare)
+        base = snapshot["base"] if snapshot else bare
+        known = next((name for name in (bare, base) if name in catalogue.models), None)
     data: Mapping[str, Any] = _table().get(known, {}) if known else {}
-    # A name like gpt-5.9-mini tells its family, but a table without it can't tell its limits.
+    row = catalogue.entry(known or bare) or Entry()
     family = _family(known or bare)
     thinks = bool(data.get("reasoning_output", family in ("o-series", "gpt-5")))
     if "chat" in bare:
         thinks = False
-    accepts: set[Parameter] = set(_OPENAI) | set(assume)
+    accepts: set[Parameter] = set(_OPENAI)
     at_none: frozenset[Parameter] = frozenset()
     efforts: tuple[str, ...] = ()
     if family == "gpt-4":
@@ -159,14 +183,16 @@ def capabilities_of(
             accepts.add("stop")
     elif family == "gpt-5" and thinks:
         accepts |= {"reasoning_effort", "verbosity", "parallel_tool_calls"}
-        efforts = tuple(data.get("reasoning_effort_levels") or _EFFORTS)
+        efforts = tuple(data.get("reasoning_effort_levels") or row.efforts or _EFFORTS)
         if data.get("temperature") and "none" in efforts:
             at_none = SAMPLING
-    if known is None:
+    if family == "unknown":
         # Accepted by every chat model that OpenAI serves; anything else might be refused.
-        accepts = {"max_output_tokens", *assume}
+        accepts = {"max_output_tokens"}
         efforts = _EFFORTS if "reasoning_effort" in assume else ()
-        at_none = frozenset()
+    if row.endpoint == "responses":
+        accepts -= _NOT_IN_RESPONSES
+        at_none -= _NOT_IN_RESPONSES
     tiers = ("auto", "default") if known else ()
     if known and _FLEX.match(bare):
         tiers = (*tiers, "flex", "priority")
@@ -176,18 +202,31 @@ def capabilities_of(
         model=model,
         known_as=known,
         provider=provider,
-        family=family if known else "unknown",
+        family=family,
         reasoning=thinks,
-        max_input_tokens=data.get("max_input_tokens") or None,
-        max_output_tokens=data.get("max_output_tokens") or None,
-        accepts=frozenset(accepts),
+        max_input_tokens=_smaller(data.get("max_input_tokens"), row.prompt),
+        max_output_tokens=_smaller(data.get("max_output_tokens"), row.answer),
+        accepts=frozenset(accepts | assume),
         at_effort_none=at_none,
         efforts=efforts,
         tiers=tiers,
-        tools=data.get("tool_calling"),
-        structured_output=data.get("structured_output"),
+        tools=data.get("tool_calling", True if family == "gpt-5" else None),
+        structured_output=data.get("structured_output", True if family == "gpt-5" else None),
         deprecated=data.get("status") == "deprecated",
+        endpoint=row.endpoint,
+        surcharge_above=row.surcharge_above,
+        breakpoints=bool(row.breakpoints),
     )
+
+
+def table_row(name: str | None) -> Mapping[str, Any]:
+    """What langchain-openai's table says of a model; empty for a name it doesn't have."""
+    return _table().get(name or "", {})
+
+
+def _smaller(*limits: int | None) -> int | None:
+    """The smallest of the limits that are known."""
+    return min((limit for limit in limits if limit), default=None)
 
 
 def known_models() -> tuple[str, ...]:

@@ -1,9 +1,10 @@
 """The chain: OpenAI, then Ollama, then the embedded model, as one runnable that a graph calls."""
 
+import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.caches import BaseCache
 from langchain_core.callbacks import BaseCallbackHandler
@@ -11,11 +12,13 @@ from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableWithFallbacks
 from langchain_core.runnables.config import ensure_config
+from pydantic import Field
 
 from allotrope.counters import count
 from allotrope.exceptions import (
     AllotropeError,
     AllProvidersFailedError,
+    ModelGoneError,
     ProviderError,
     SettingsError,
 )
@@ -25,7 +28,7 @@ from allotrope.models.degraded import nobody, refusal
 from allotrope.models.functions import FUNCTIONS, Function
 from allotrope.models.guard import LAST, REPACK, Repack
 from allotrope.models.guarded import GuardedChatModel
-from allotrope.models.last_resort import last_resort
+from allotrope.models.last_resort import last_resort, model_in, serves
 from allotrope.models.policy import FAILOVER_ERRORS
 from allotrope.models.resilience import guard_models
 from allotrope.models.streams import StreamRestart
@@ -33,21 +36,28 @@ from allotrope.models.trail import Trail
 from allotrope.run_keys import STREAMS, TRAIL
 from allotrope.settings import Settings
 
+if TYPE_CHECKING:
+    from allotrope.models.catalogue.lifecycle import Lifecycles
+
 logger = logging.getLogger(__name__)
 
 
 class FailoverChain(RunnableWithFallbacks[LanguageModelInput, AIMessage]):
     """`RunnableWithFallbacks` that keeps every cause, and goes on when a stream breaks.
 
+    Of a model and its successors at the same provider only the one that serves now is asked; when
+    it turns out to have ended, the next one answers in the same call, before any other provider.
     It is what `model.with_fallbacks([...])` gives, so `bind_tools`, `with_structured_output` and
     streaming work as there. Only what `models.policy` lets fail over is handled: a request that is
     wrong or refused goes up as it is.
 
     Attributes:
         function: What the models are asked for; one that isn't critical is refused by its name.
+        chosen: Chains over some of the models, by their ids; made once.
     """
 
     function: Function = FUNCTIONS["answer"]
+    chosen: dict[tuple[int, ...], Any] = Field(default_factory=dict, exclude=True, repr=False)
 
     def invoke(
         self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
@@ -58,34 +68,32 @@ class FailoverChain(RunnableWithFallbacks[LanguageModelInput, AIMessage]):
             AllProvidersFailedError: No model could answer; `causes` has every error.
         """
         config, trail = with_trail(config)
-        try:
-            return super().invoke(input, config, **kwargs)
-        except FAILOVER_ERRORS as exc:
-            left = self._last_resort(trail)
-            if not left:
-                raise all_failed(trail, exc, function=self.function) from exc
-        try:
-            return RunnableWithFallbacks.invoke(self._of(left), input, _last(config), **kwargs)
-        except FAILOVER_ERRORS as exc:
-            raise all_failed(trail, exc, function=self.function) from exc
+        if self._stale():
+            self._refresh()
+        rest = self._serving(self.runnables)
+        while True:
+            try:
+                return RunnableWithFallbacks.invoke(self._of(rest), input, config, **kwargs)
+            except ModelGoneError as exc:
+                rest, config = self._after_gone(exc, trail), _again(config)
+            except FAILOVER_ERRORS as exc:
+                rest, config = self._after_all(exc, trail, config)
 
     async def ainvoke(
         self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
     ) -> AIMessage:
         """The same as `invoke`, asynchronously."""
         config, trail = with_trail(config)
-        try:
-            return await super().ainvoke(input, config, **kwargs)
-        except FAILOVER_ERRORS as exc:
-            left = self._last_resort(trail)
-            if not left:
-                raise all_failed(trail, exc, function=self.function) from exc
-        try:
-            return await RunnableWithFallbacks.ainvoke(
-                self._of(left), input, _last(config), **kwargs
-            )
-        except FAILOVER_ERRORS as exc:
-            raise all_failed(trail, exc, function=self.function) from exc
+        if self._stale():
+            await asyncio.to_thread(self._refresh)
+        rest = self._serving(self.runnables)
+        while True:
+            try:
+                return await RunnableWithFallbacks.ainvoke(self._of(rest), input, config, **kwargs)
+            except ModelGoneError as exc:
+                rest, config = self._after_gone(exc, trail), _again(config)
+            except FAILOVER_ERRORS as exc:
+                rest, config = self._after_all(exc, trail, config)
 
     def batch(
         self,
@@ -122,7 +130,9 @@ class FailoverChain(RunnableWithFallbacks[LanguageModelInput, AIMessage]):
             AllProvidersFailedError: No model could answer.
         """
         config, trail = with_trail(config)
-        rest, void = list(self.runnables), False
+        if self._stale():
+            self._refresh()
+        rest, void = self._serving(self.runnables), False
         while True:
             known, last = len(trail), None
             try:
@@ -134,6 +144,9 @@ class FailoverChain(RunnableWithFallbacks[LanguageModelInput, AIMessage]):
                             yield StreamRestart(content="")
                         yield last
                 return
+            except ModelGoneError as exc:
+                rest, config = self._after_gone(exc, trail), _again(config)
+                continue
             except FAILOVER_ERRORS as exc:
                 rest = _after_break(rest, trail, known, spoke=last is not None)
                 if not rest and not config["configurable"].get(LAST):
@@ -158,7 +171,9 @@ class FailoverChain(RunnableWithFallbacks[LanguageModelInput, AIMessage]):
     async def _parts(
         self, input: LanguageModelInput, config: RunnableConfig, trail: Trail, **kwargs: Any
     ) -> AsyncGenerator[AIMessage]:
-        rest, void = list(self.runnables), False
+        if self._stale():
+            await asyncio.to_thread(self._refresh)
+        rest, void = self._serving(self.runnables), False
         while True:
             known, last = len(trail), None
             try:
@@ -170,6 +185,9 @@ class FailoverChain(RunnableWithFallbacks[LanguageModelInput, AIMessage]):
                             yield StreamRestart(content="")
                         yield last
                 return
+            except ModelGoneError as exc:
+                rest, config = self._after_gone(exc, trail), _again(config)
+                continue
             except FAILOVER_ERRORS as exc:
                 rest = _after_break(rest, trail, known, spoke=last is not None)
                 if not rest and not config["configurable"].get(LAST):
@@ -183,13 +201,69 @@ class FailoverChain(RunnableWithFallbacks[LanguageModelInput, AIMessage]):
     def _last_resort(self, trail: list[ProviderError]) -> list[Any]:
         return last_resort(self.runnables, trail) if self.function.critical else []
 
+    def _after_all(
+        self, exc: BaseException, trail: list[ProviderError], config: RunnableConfig
+    ) -> tuple[list[Any], RunnableConfig]:
+        """Who is asked when every model failed, once; else the error with every cause."""
+        left = [] if config["configurable"].get(LAST) else self._last_resort(trail)
+        if not left:
+            raise all_failed(trail, exc, function=self.function) from exc
+        return left, _last(config)
+
+    def _after_gone(self, exc: ModelGoneError, trail: list[ProviderError]) -> list[Any]:
+        """Who is asked when a model turned out to have ended: its successor, then the others."""
+        asked = {(error.provider, error.model) for error in trail}
+        rest = [
+            runnable
+            for runnable in self._serving(self.runnables)
+            if (model := model_in(runnable)) is None
+            or (model.provider, model.name_of_model()) not in asked
+        ]
+        first = model_in(rest[0]) if rest else None
+        if first is None or (first.provider, first.name_of_model()) == (exc.provider, exc.model):
+            raise all_failed([*trail, exc], exc, function=self.function) from exc
+        return rest
+
+    @property
+    def serving_model(self) -> Any:
+        """The model that is asked first now, without what is bound to it."""
+        return model_in(self._serving(self.runnables)[0]) or self.runnable
+
+    def _serving(self, runnables: Iterable[Any]) -> list[Any]:
+        """The models to ask: of a model and its successors the one that serves now."""
+        return [runnable for runnable in runnables if serves(runnable)]
+
+    def _lifecycles(self) -> "Lifecycles | None":
+        first = model_in(self.runnable)
+        return None if first is None else first.lifecycles
+
+    def _stale(self) -> bool:
+        """Whether what is known of the models must be read anew before they are asked."""
+        lifecycles = self._lifecycles()
+        if lifecycles is None:
+            return False
+        stale = lifecycles.notes.stale()
+        lifecycles.notes.touch()
+        return stale
+
+    def _refresh(self) -> None:
+        lifecycles = self._lifecycles()
+        if lifecycles is not None:
+            lifecycles.notes.read()
+
     def _of(self, runnables: list[Any]) -> "FailoverChain":
-        return FailoverChain(
-            function=self.function,
-            runnable=runnables[0],
-            fallbacks=runnables[1:],
-            exceptions_to_handle=self.exceptions_to_handle,
-        )
+        if len(runnables) == 1 + len(self.fallbacks):
+            return self
+        key = tuple(map(id, runnables))
+        chain: FailoverChain | None = self.chosen.get(key)
+        if chain is None:
+            chain = self.chosen[key] = FailoverChain(
+                function=self.function,
+                runnable=runnables[0],
+                fallbacks=runnables[1:],
+                exceptions_to_handle=self.exceptions_to_handle,
+            )
+        return chain
 
 
 def _after_break(
@@ -279,12 +353,11 @@ def build_models(
     """
     from allotrope.models.embedded import build_embedded
     from allotrope.models.ollama import build_ollama
-    from allotrope.models.openai import build_openai
 
     more = arguments or {}
     models: list[GuardedChatModel] = []
     if settings.openai.enabled and settings.openai.api_key is not None:
-        models.append(build_openai(settings.openai, **more.get("openai", {})))
+        models += build_line(settings, more)
     if settings.ollama.enabled:
         models.append(build_ollama(settings.ollama, **more.get("ollama", {})))
     if settings.embedded.enabled:
@@ -294,6 +367,32 @@ def build_models(
             if settings.strict or not models:
                 raise
             logger.warning("The embedded model is left out of the chain: %s", exc)
+    return models
+
+
+def build_line(settings: Settings, arguments: dict[str, dict[str, Any]]) -> list[GuardedChatModel]:
+    """The OpenAI model of the settings and those that take over from it when it ends, in order.
+
+    Args:
+        settings: Which model, and how it is reached.
+        arguments: Constructor arguments under `openai`, and under `openai/NAME` for a successor;
+            where a successor has none, those of its predecessor are translated.
+    """
+    from allotrope.models.catalogue.lifecycle import lifecycles_of
+    from allotrope.models.openai import build_openai
+    from allotrope.models.parameters import carried_over, endpoint_arguments, name_in_chain
+
+    lifecycles = lifecycles_of(settings)
+    wanted, given = settings.openai.model, arguments.get("openai", {})
+    models: list[GuardedChatModel] = []
+    for name in lifecycles.line(wanted):
+        if name == wanted:
+            own = {**endpoint_arguments(name), **given}
+        else:
+            own = arguments.get(name_in_chain(name)) or carried_over(given, name, wanted)
+        model = build_openai(settings.openai, **{**own, "model": name})
+        model.serve(lifecycles, wanted=wanted)
+        models.append(model)
     return models
 
 
@@ -330,7 +429,7 @@ def build_chain(
             hint="Set OPENAI_API_KEY, or ALLOTROPE_EMBEDDED__ENABLED=true.",
         )
     asked = FUNCTIONS[function]
-    models = models if asked.critical else models[:1]
+    models = models if asked.critical else [m for m in models if m.provider == models[0].provider]
     guard_models(models, settings, circuits=circuits, patient=asked.patient)
     for model in models:
         attach(model, cache)

@@ -62,7 +62,19 @@ _REFUSED = {
     "invalid_prompt",  # a reasoning model's flag for a prompt against the usage policy
     "responsible_ai_policy_violation",
 }
-_UNKNOWN_MODEL = {"model_not_found", "model_not_available", "deployment_not_found"}
+_UNKNOWN_MODEL = {
+    "model_not_found",
+    "model_not_available",
+    "deployment_not_found",
+    "deploymentnotfound",  # Azure
+}
+_RETIRED_MODEL = {
+    "model_deprecated",
+    "modeldeprecated",  # Azure
+    "model_retired",
+    "model_decommissioned",  # Groq, Together
+    "model_no_longer_available",
+}
 _KEY = {"invalid_api_key", "account_deactivated", "incorrect_api_key_provided"}
 _SLOW_DOWN = {"rate_limit_exceeded", "slow_down", "tokens", "requests"}
 _OVERLOADED = {"server_error", "server_is_overloaded", "overloaded_error", "engine_overloaded"}
@@ -72,6 +84,7 @@ _BY_CODE: tuple[tuple[set[str], type[ProviderError]], ...] = (
     (_QUOTA, QuotaExhaustedError),
     (_REFUSED, ContentRefusedError),
     (_UNKNOWN_MODEL, UnknownModelError),
+    (_RETIRED_MODEL, UnknownModelError),
     (_KEY, AuthenticationFailedError),
     (_SLOW_DOWN, RateLimitedError),
     (_OVERLOADED, ProviderUnavailableError),
@@ -110,6 +123,19 @@ _BY_NAME: tuple[tuple[tuple[str, ...], type[ProviderError], str | None], ...] = 
     (("BrokenPipeError", "IncompleteRead"), ProviderUnreachableError, "cut"),
     (("TimeoutError",), ProviderTimeoutError, None),
     (("ConnectionError",), ProviderUnreachableError, "connect"),
+)
+
+RETIRED = "retired"
+"""The code of an `UnknownModelError` whose words say that the model has ended."""
+
+# "The model `o1-preview` has been deprecated", "… was retired on …", "… is no longer available",
+# "… has been shut down": OpenAI's, Azure's, Anthropic's and Groq's wordings. The page of OpenAI's
+# deprecations doesn't name the error, so all of these are read.
+_ENDED = re.compile(
+    r"\b(?:model|deployment)\b[^.]{0,120}\b(?:has been|was|were|is|are)\s+(?:now\s+)?"
+    r"(?:deprecated|retired|discontinued|decommissioned|removed|sunset|shut ?down"
+    r"|no longer (?:available|supported|offered|served))",
+    re.IGNORECASE,
 )
 
 # Only where neither a type nor a code tells. Each row says whose wording it is and why it is here.
@@ -170,6 +196,8 @@ def classify(
     code = _code(exc)
     kind, own_code = _kind(exc, status=status, code=code)
     code = code or own_code
+    if _says_ended(exc, kind, status=status, code=code):
+        kind, code = UnknownModelError, RETIRED
     retry_after_s = retry_after(_headers(exc), now_s=clock(), limited=status == 429)
     message, hint = _sentence(kind, exc, provider=provider, model=model, code=code, status=status)
     return kind(
@@ -217,6 +245,20 @@ def _kind(
     if status >= 500 or status < 0:
         return ProviderUnavailableError, None
     return RequestRejectedError, None
+
+
+def _says_ended(
+    exc: BaseException, kind: type[ProviderError], *, status: int | None, code: str | None
+) -> bool:
+    """Whether a refusal says that the model itself has ended."""
+    if code in _RETIRED_MODEL:
+        return True
+    if status not in (400, 403, 404, 410):
+        return False
+    if kind not in (RequestRejectedError, PermissionRefusedError, UnknownModelError):
+        return False
+    about = getattr(exc, "param", None)
+    return about in (None, "model") and _ENDED.search(str(exc)[:2000]) is not None
 
 
 def _causes(exc: BaseException) -> Iterable[BaseException]:

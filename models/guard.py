@@ -16,6 +16,8 @@ from allotrope.exceptions import (
     CircuitOpenError,
     ContextOverflowError,
     MalformedReplyError,
+    ModelGoneError,
+    ParameterRefusedError,
     ProviderError,
     ProviderTimeoutError,
     RequestRejectedError,
@@ -107,6 +109,9 @@ class Guarded(Protocol):
     def input_budget(self) -> int | None:
         """Tokens its prompt may have."""
 
+    def judged(self, error: ProviderError, cause: BaseException) -> ProviderError:
+        """What a classified error means for this model."""
+
 
 class Call:
     """One reply wanted from one model, over all its attempts.
@@ -125,6 +130,7 @@ class Call:
         self.trail = trail_of_run()
         self.started = time.perf_counter()
         self.attempts = 0
+        self.repairs: list[str] = []
         self.first_token: float | None = None
         self._guard = guard
         self._model = model
@@ -263,8 +269,8 @@ class Call:
 
     def gives_up(self, error: BaseException) -> BaseException:
         """The error this model ends with; the chain's trail keeps it."""
-        if not isinstance(error, ProviderError):
-            return error
+        if not isinstance(error, ProviderError) or isinstance(error, ModelGoneError):
+            return error  # a model that ended is no outage: its successor answers
         if isinstance(error, RequestRejectedError) and self.trail:
             # a substitute that can't take the request is no reason to stop asking others
             error = UnexpectedProviderError(
@@ -327,12 +333,15 @@ class Call:
         if not isinstance(exc, Exception) or isinstance(exc, BudgetExceededError):
             return None
         name = self._model.name_of_model()
-        return classify(exc, provider=self._model.provider, model=name)
+        error = classify(exc, provider=self._model.provider, model=name)
+        return error if error is exc else self._model.judged(error, exc)
 
     def _learnt(self, error: ProviderError) -> ProviderError:
         self._overflowed = self._overflowed or isinstance(error, ContextOverflowError)
         if isinstance(error, MalformedReplyError):
             self._correction = correction(error)
+        if isinstance(error, ParameterRefusedError):
+            self.repairs.append(error.message)
         if isinstance(error, CircuitOpenError):
             return error
         count(

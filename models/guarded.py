@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
@@ -27,9 +27,13 @@ from allotrope.models.attempts import (
     next_chunk,
     noticed,
 )
+from allotrope.models.content import plain
 from allotrope.models.guard import DEADLINE, REPACK, Call, Guard
 from allotrope.models.replies import check_reply
 from allotrope.models.streams import STAMP, CleanStream
+
+if TYPE_CHECKING:
+    from allotrope.models.catalogue.lifecycle import Lifecycles
 
 __all__ = ["DEADLINE", "REPACK", "STAMP", "GuardedChatModel"]
 
@@ -64,8 +68,33 @@ class GuardedChatModel(BaseChatModel):
     def prepare(
         self, messages: list[BaseMessage], kwargs: dict[str, Any]
     ) -> tuple[list[BaseMessage], dict[str, Any]]:
-        """Adapts messages and arguments to what this provider takes; unchanged by default."""
-        return messages, kwargs
+        """Adapts messages and arguments to what this provider takes.
+
+        By default what only another model can read is left out of the messages.
+        """
+        return [plain(message) for message in messages], kwargs
+
+    def judged(self, error: ProviderError, cause: BaseException) -> ProviderError:
+        """What a classified error means for this model; the same error by default.
+
+        Args:
+            error: One of our classes.
+            cause: What the client raised.
+        """
+        return error
+
+    @property
+    def lifecycles(self) -> "Lifecycles | None":
+        """Who serves of a line of models, and what was learnt of them; None for other models."""
+        return None
+
+    def serves(self) -> bool:
+        """Whether this model answers now; of a line of successors only one does."""
+        return True
+
+    def succession(self) -> dict[str, str] | None:
+        """In whose place this model answers; None where it is the one that was asked for."""
+        return None
 
     def name_of_model(self) -> str:
         """The model asked for."""
@@ -332,6 +361,8 @@ class GuardedChatModel(BaseChatModel):
             "model": reported or self.name_of_model(),
             "cached": None,
             "degraded": call.degraded(reported),
+            "succession": self.succession(),
+            "repairs": list(call.repairs),
             "attempts": call.attempts,
             "failover": [
                 {"provider": e.provider, "model": e.model, "error": type(e).__name__}

@@ -71,5 +71,11 @@ def model_in(runnable: Any) -> GuardedChatModel | None:
     return None
 
 
+def serves(runnable: Any) -> bool:
+    """Whether a link of the chain answers now; of a line of successors only one does."""
+    model = model_in(runnable)
+    return model is None or model.serves()
+
+
 def _is_of(error: ProviderError, model: GuardedChatModel) -> bool:
     return (error.provider, error.model) == (model.provider, model.name_of_model())

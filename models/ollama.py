@@ -3,10 +3,11 @@
 from typing import Any
 
 from langchain_core.language_models.base import LangSmithParams
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import BaseMessage
 from langchain_ollama import ChatOllama
 
 from allotrope.models.cache.chat import CachingChatModel
+from allotrope.models.content import plain
 from allotrope.models.guarded import GuardedChatModel
 from allotrope.models.http import close_with, tls
 from allotrope.settings.sections import OllamaSettings
@@ -39,33 +40,6 @@ class OllamaChat(CachingChatModel, GuardedChatModel, ChatOllama):
         """Turns Responses-style content into text and leaves out arguments only OpenAI knows."""
         kept = {name: value for name, value in kwargs.items() if name not in OPENAI_ONLY}
         return [plain(message) for message in messages], kept
-
-
-def plain(message: BaseMessage) -> BaseMessage:
-    """The message with content every provider reads: reasoning and unknown blocks are left out.
-
-    Text blocks of an assistant's message become one string; images of a user's stay as they are.
-    """
-    if isinstance(message.content, str):
-        return message
-    blocks = [block for block in message.content if _portable(block)]
-    if isinstance(message, AIMessage) or all(
-        isinstance(block, str) or block.get("type") == "text" for block in blocks
-    ):
-        text = "".join(
-            block if isinstance(block, str) else str(block.get("text", "")) for block in blocks
-        )
-        return message.model_copy(update={"content": text})
-    return message.model_copy(update={"content": blocks})
-
-
-def _portable(block: str | dict[str, Any]) -> bool:
-    return isinstance(block, str) or block.get("type") in {
-        "text",
-        "output_text",
-        "image_url",
-        "image",
-    }
 
 
 def build_ollama(settings: OllamaSettings, **arguments: Any) -> OllamaChat:

@@ -1,22 +1,99 @@
 """OpenAI's chat models with timeouts and without hidden retries."""
 
+from difflib import get_close_matches
 from typing import Any
 
 import httpx2
 from langchain_core.language_models import LanguageModelInput
+from langchain_core.messages import AIMessage, BaseMessage
 from langchain_openai import ChatOpenAI
+from pydantic import PrivateAttr
 
-from allotrope.exceptions import SettingsError
+from allotrope.exceptions import (
+    ModelGoneError,
+    ParameterRefusedError,
+    PermissionRefusedError,
+    ProviderError,
+    RequestRejectedError,
+    SettingsError,
+    UnknownModelError,
+)
 from allotrope.models.cache.chat import CachingChatModel
+from allotrope.models.catalogue.lifecycle import Lifecycles
+from allotrope.models.catalogue.notes import Reason, Repair
+from allotrope.models.content import made_by, plain
+from allotrope.models.errors import RETIRED
 from allotrope.models.guarded import GuardedChatModel
 from allotrope.models.http import async_client, sync_client
+from allotrope.models.prompt_caching import with_cache_key, with_cache_mark
+from allotrope.models.repairs import ENDPOINT, apply_repairs, repair_for
 from allotrope.settings.sections import OpenAISettings
+
+STATELESS = {"store": False, "include": ["reasoning.encrypted_content"]}
+"""Arguments of a request to the Responses API: nothing is kept there; the model's reasoning comes
+back sealed, and goes along with the next request to the same model."""
 
 
 class OpenAIChat(CachingChatModel, GuardedChatModel, ChatOpenAI):
-    """`ChatOpenAI` with clear errors and provenance."""
+    """`ChatOpenAI` with clear errors and provenance, that knows its predecessors and successors."""
 
     provider: str = "openai"
+    _lifecycles: Lifecycles | None = PrivateAttr(default=None)
+    _wanted: str = PrivateAttr(default="")
+
+    def serve(self, lifecycles: Lifecycles, *, wanted: str) -> None:
+        """Tells the model whose place in a line it has.
+
+        Args:
+            lifecycles: Who serves, and what was learnt.
+            wanted: The model that the settings ask for: this one, or one it takes over from.
+        """
+        self._lifecycles, self._wanted = lifecycles, wanted
+
+    @property
+    def lifecycles(self) -> Lifecycles | None:
+        """Who serves, and what was learnt; None for a model without a line."""
+        return self._lifecycles
+
+    @property
+    def wanted(self) -> str:
+        """The model that the settings ask for."""
+        return self._wanted or self.model_name
+
+    def serves(self) -> bool:
+        """Whether this is the model of its line that answers now."""
+        found = self._lifecycles
+        return found is None or found.serving(self.wanted) == self.model_name
+
+    def succession(self) -> dict[str, str] | None:
+        """In whose place this model answers."""
+        found = self._lifecycles
+        return None if found is None else found.succession(self.wanted, self.model_name)
+
+    def prepare(
+        self, messages: list[BaseMessage], kwargs: dict[str, Any]
+    ) -> tuple[list[BaseMessage], dict[str, Any]]:
+        """Leaves out what another model sealed, and speaks the API that this model was found to."""
+        for repair in self._repairs():
+            if repair.parameter == ENDPOINT:
+                self._speak(responses=repair.value == "responses")
+        ready = [m if self._reads(m) else plain(m) for m in messages]
+        return with_cache_mark(ready, self.model_name), with_cache_key(kwargs, self.model_name)
+
+    def judged(self, error: ProviderError, cause: BaseException) -> ProviderError:
+        """Tells a model that ended from a misspelt one, and what can be left out from what can't.
+
+        Args:
+            error: One of our classes.
+            cause: What the client raised.
+        """
+        if isinstance(error, RequestRejectedError | UnknownModelError):
+            repair = self._repair(error, cause)
+            if repair is not None:
+                return self._repaired(error, repair)
+        if isinstance(error, UnknownModelError | PermissionRefusedError):
+            return self._gone(error, cause)
+        return error
 
     def _get_request_payload(
         self, input_: LanguageModelInput, *, stop: list[str] | None = None, **kwargs: Any
@@ -26,7 +103,10 @@ class OpenAIChat(CachingChatModel, GuardedChatModel, ChatOpenAI):
         That check walks through every schema at every request (1 to 2 ms for five tools), although
         `bind_tools` has brought them into the provider's form already.
         """
+        if self.use_responses_api:
+            kwargs = {**STATELESS, **kwargs}
         payload = super()._get_request_payload(input_, stop=stop, **kwargs)
+        apply_repairs(payload, self._repairs())
         if "tools" not in payload or "response_format" in payload:
             return payload
         if not self._use_responses_api(payload):
@@ -42,6 +122,90 @@ class OpenAIChat(CachingChatModel, GuardedChatModel, ChatOpenAI):
         connect = getattr(self.request_timeout, "connect", None)
         wait = max(limits.first_token_s, limits.idle_s)
         return {"timeout": httpx2.Timeout(wait, connect=connect)}
+
+    # -- inside -----------------------------------------------------------------------------------
+
+    def _repairs(self) -> tuple[Repair, ...]:
+        return () if self._lifecycles is None else self._lifecycles.repairs(self.model_name)
+
+    def _speak(self, *, responses: bool) -> None:
+        if self.use_responses_api is not responses:
+            self.use_responses_api = responses
+            self.output_version = "responses/v1" if responses else None
+
+    def _reads(self, message: BaseMessage) -> bool:
+        """Whether a message may go to this model as it is: no other's sealed reasoning in it."""
+        if not isinstance(message, AIMessage) or isinstance(message.content, str):
+            return True
+        if not self.use_responses_api or self._lifecycles is None:
+            return self._lifecycles is None
+        return self._lifecycles.key(made_by(message)) == self._lifecycles.key(self.model_name)
+
+    def _repair(self, error: ProviderError, cause: BaseException) -> Repair | None:
+        if self._lifecycles is None:
+            return None
+        found = repair_for(
+            code=error.code, parameter=getattr(cause, "param", None), message=str(cause)
+        )
+        if found is None and self.use_responses_api and error.status == 404 and _no_such_url(cause):
+            found = Repair(
+                parameter=ENDPOINT, value="chat", at=self._lifecycles.now(), said=str(cause)[:200]
+            )
+        known = {(r.parameter, r.refused, r.value) for r in self._repairs()}
+        if found is None or (found.parameter, found.refused, found.value) in known:
+            return None  # it was changed already, and that didn't help
+        return found
+
+    def _repaired(self, error: ProviderError, repair: Repair) -> ProviderError:
+        assert self._lifecycles is not None
+        self._lifecycles.learn(self.model_name, repair)
+        return ParameterRefusedError(
+            repair.sentence(self.model_name),
+            provider=error.provider,
+            model=error.model,
+            code=error.code,
+            status=error.status,
+        )
+
+    def _gone(self, error: ProviderError, cause: BaseException) -> ProviderError:
+        """The error, or that this model no longer serves, where it is one of a line."""
+        found, name = self._lifecycles, self.model_name
+        if found is None:
+            return error
+        if not found.known(name):
+            near = get_close_matches(name, found.catalogue.models, n=1, cutoff=0.75)
+            if near and isinstance(error, UnknownModelError):
+                error = UnknownModelError(
+                    error.message,
+                    hint=f"Did you mean {near[0]!r}?",
+                    provider=error.provider,
+                    model=name,
+                    code=error.code,
+                    status=error.status,
+                )
+            return error
+        names = found.line(self.wanted)
+        may_not = isinstance(error, PermissionRefusedError)
+        # without a model's name in it, a 404 may be the wrong address, and a 403 the wrong project
+        about = error.code is not None or name in str(cause)
+        last = name == names[-1]
+        if not about or last or (may_not and name == self.wanted):
+            return error
+        reason: Reason = "retired" if error.code == RETIRED else "refused"
+        found.mark_gone(name, reason=reason, said=str(cause))
+        return ModelGoneError(
+            f"{error.message} {names[names.index(name) + 1]} is asked in its place.",
+            provider=error.provider,
+            model=name,
+            code=error.code,
+            status=error.status,
+        )
+
+
+def _no_such_url(cause: BaseException) -> bool:
+    """Whether a 404 is about the address, not about the model: the server has no such API."""
+    text = str(cause).lower()
+    return "invalid url" in text or ("not found" in text and "model" not in text)
 
 
 def build_openai(settings: OpenAISettings, **arguments: Any) -> OpenAIChat:
@@ -67,8 +231,12 @@ def build_openai(settings: OpenAISettings, **arguments: Any) -> OpenAIChat:
         "stream_usage": True,
         # it also waits for the first chunk, which a reasoning model sends late
         "stream_chunk_timeout": max(settings.first_token_timeout_s, settings.idle_timeout_s),
-        "use_responses_api": settings.use_responses_api or None,
         "http_client": sync_client(timeout),
         "http_async_client": async_client(timeout),
     }
-    return OpenAIChat(**{**given, **arguments})
+    given |= arguments
+    if settings.use_responses_api is not None:
+        given["use_responses_api"] = settings.use_responses_api
+    if given.get("use_responses_api"):
+        given.setdefault("output_version", "responses/v1")
+    return OpenAIChat(**given)

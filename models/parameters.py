@@ -16,7 +16,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from allotrope.exceptions import ProfileError
-from allotrope.models.capabilities import SAMPLING, Capabilities, Parameter, capabilities_of
+from allotrope.models.capabilities import (
+    SAMPLING,
+    Capabilities,
+    Parameter,
+    capabilities_of,
+    table_row,
+)
+from allotrope.models.catalogue.entries import Catalogue, open_catalogue
 from allotrope.models.profile import Profile
 from allotrope.settings import Settings
 
@@ -112,6 +119,8 @@ def plan_for(
     *,
     fallback: bool | None = None,
     longest: int | None = None,
+    stands_for: str | None = None,
+    catalogue: Catalogue | None = None,
 ) -> ParameterPlan:
     """Works out what to send.
 
@@ -122,8 +131,12 @@ def plan_for(
         fallback: Whether what the model refuses is left out instead of refused; default: for
             every provider but OpenAI.
         longest: Longest answer in tokens that the settings allow this model.
+        stands_for: The model it takes over from: its prompts get no longer than that one's were.
+        catalogue: Another one than the packaged.
     """
-    capabilities = capabilities_of(model, provider=provider, assume=profile.assume)
+    capabilities = capabilities_of(
+        model, provider=provider, assume=profile.assume, catalogue=catalogue
+    )
     if longest is not None:
         known = capabilities.max_output_tokens or longest
         capabilities = replace(capabilities, max_output_tokens=min(longest, known))
@@ -135,8 +148,11 @@ def plan_for(
         notes.append(note)
         if sent is not None:
             _put(arguments, provider, parameter, sent)
-    if provider == "openai" and capabilities.known_as and "/" not in model:
-        _add_limits(arguments, model, capabilities)
+    if provider == "openai" and capabilities.family != "unknown" and "/" not in model:
+        before = capabilities_of(stands_for, catalogue=catalogue) if stands_for else None
+        _add_limits(arguments, capabilities, prompt=longest_prompt(profile, capabilities, before))
+    if provider == "openai":
+        arguments |= endpoint_arguments(model)
     return ParameterPlan(
         profile=profile.name,
         model=model,
@@ -169,10 +185,22 @@ def chain_plans(profile: Profile, settings: Settings) -> dict[str, ParameterPlan
     Args:
         profile: The wishes.
         settings: Models and limits; the profile's own model wins for OpenAI.
+
+    Returns:
+        `openai`, `openai/NAME` for each successor of its model, `ollama` and `embedded`.
     """
     model = profile.model or settings.openai.model
+    catalogue = open_catalogue(settings.openai.catalogue)
+    first, *successors = line_of(settings, model)
+    plans = {
+        name_in_chain(name): plan_for(
+            profile, name, "openai", fallback=True, stands_for=model, catalogue=catalogue
+        )
+        for name in successors
+    }
     return {
-        "openai": plan_for(profile, model, "openai"),
+        "openai": plan_for(profile, first, "openai", catalogue=catalogue),
+        **plans,
         "ollama": plan_for(
             profile, settings.ollama.model, "ollama", longest=max(1, settings.ollama.num_ctx // 2)
         ),
@@ -180,6 +208,54 @@ def chain_plans(profile: Profile, settings: Settings) -> dict[str, ParameterPlan
             profile, "embedded", "embedded", longest=settings.embedded.max_output_tokens
         ),
     }
+
+
+def name_in_chain(model: str) -> str:
+    """The key of a successor's plan and arguments: `openai/gpt-6.1-sol`."""
+    return f"openai/{model}"
+
+
+def line_of(settings: Settings, model: str) -> tuple[str, ...]:
+    """A model and its successors, as the settings' succession and catalogue have them."""
+    from allotrope.models.catalogue.lifecycle import lifecycles_of
+
+    return lifecycles_of(settings).line(model)
+
+
+def endpoint_arguments(model: str) -> dict[str, Any]:
+    """Constructor arguments of `ChatOpenAI` for the API that a model needs; none where any will do.
+
+    Args:
+        model: Its name.
+    """
+    if capabilities_of(model).endpoint != "responses":
+        return {}
+    return {"use_responses_api": True, "output_version": "responses/v1"}
+
+
+def carried_over(arguments: Mapping[str, Any], model: str, stands_for: str) -> dict[str, Any]:
+    """Constructor arguments of `ChatOpenAI` for a successor, from those of its predecessor.
+
+    Args:
+        arguments: Of the predecessor.
+        model: The successor.
+        stands_for: The predecessor.
+    """
+    ours = {name: parameter for parameter, name in _NAMES["openai"].items()} | {
+        "max_tokens": "max_output_tokens",
+        "stop": "stop",
+    }
+    wishes = {ours[name]: value for name, value in arguments.items() if name in ours}
+    profile = Profile.model_validate(
+        {"name": "carried", "description": "Arguments of the predecessor.", **wishes}
+    )
+    plan = plan_for(profile, model, "openai", fallback=True, stands_for=stands_for)
+    others = {
+        name: value
+        for name, value in arguments.items()
+        if name not in ours and name not in ("profile", "model", "model_name", "model_kwargs")
+    }
+    return {**others, **plan.arguments}
 
 
 def chain_arguments(profile: Profile, settings: Settings) -> dict[str, dict[str, Any]]:
@@ -202,7 +278,7 @@ def _one(
     if can.takes(parameter, effort=profile.reasoning_effort):
         return _limited(profile, parameter, value, can, lenient=lenient)
     who = f"{can.model} takes no {parameter}"
-    if can.provider == "openai" and can.known_as is None:
+    if can.provider == "openai" and can.family == "unknown":
         who = (
             f"{can.model} is a model we know nothing of, so {parameter} is not sent "
             f"(list it under `assume` if it takes it)"
@@ -252,14 +328,35 @@ def _put(arguments: dict[str, Any], provider: str, parameter: Parameter, value: 
     arguments[names[parameter]] = list(value) if parameter == "stop" else value
 
 
-def _add_limits(arguments: dict[str, Any], model: str, can: Capabilities) -> None:
-    """A snapshot's limits, which ChatOpenAI looks up by exact name only."""
-    if model != can.known_as:
-        arguments["profile"] = {
-            "max_input_tokens": can.max_input_tokens,
-            "max_output_tokens": can.max_output_tokens,
-            "tool_calling": can.tools,
-            "structured_output": can.structured_output,
-            "reasoning_output": can.reasoning,
-            "temperature": "temperature" in can.accepts,
-        }
+def longest_prompt(profile: Profile, can: Capabilities, before: Capabilities | None) -> int | None:
+    """Tokens a prompt may have, so that a larger window costs nobody more than before.
+
+    A successor's prompt gets no longer than its predecessor's was, and no prompt reaches the length
+    at which the provider asks a higher price, unless the profile's `budget.max_context_tokens` asks
+    for more.
+
+    Args:
+        profile: Its budget.
+        can: What the model accepts.
+        before: The same of the model it takes over from.
+    """
+    limits = (can.max_input_tokens, can.surcharge_above, before and before.max_input_tokens)
+    usual = min((limit for limit in limits if limit), default=None)
+    asked = profile.budget.max_context_tokens
+    if usual is None or asked is None or asked <= usual:
+        return usual
+    return min(asked, can.max_input_tokens or asked)
+
+
+def _add_limits(arguments: dict[str, Any], can: Capabilities, *, prompt: int | None) -> None:
+    """A model's limits, which ChatOpenAI looks up by exact name only."""
+    limits = {
+        "max_input_tokens": prompt,
+        "max_output_tokens": can.max_output_tokens,
+        "tool_calling": can.tools,
+        "structured_output": can.structured_output,
+        "reasoning_output": can.reasoning,
+        "temperature": "temperature" in can.accepts,
+    }
+    known = {name: value for name, value in limits.items() if value is not None}
+    arguments["profile"] = {**table_row(can.known_as), **known}

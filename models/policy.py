@@ -11,6 +11,8 @@ from allotrope.exceptions import (
     ContextOverflowError,
     LocalOnlyError,
     MalformedReplyError,
+    ModelGoneError,
+    ParameterRefusedError,
     PermissionRefusedError,
     ProviderTimeoutError,
     ProviderUnavailableError,
@@ -35,8 +37,8 @@ class Handling:
         scope: Whose circuit: this model's, or the provider's with all its models.
         opens_for_s: Opens that circuit at once for at least so many seconds; None: only counts.
         alert: Whether the operator must act; waiting will not help.
-        then: `repack` (memory packs tighter) or `correct` (tell the model what was wrong) before
-            the retry.
+        then: `repack` (memory packs tighter), `correct` (tell the model what was wrong) or `repair`
+            (leave out what it doesn't take) before the retry.
     """
 
     retries: int = 0
@@ -46,8 +48,11 @@ class Handling:
     scope: Literal["model", "provider"] = "model"
     opens_for_s: float | None = None
     alert: bool = False
-    then: Literal["", "repack", "correct"] = ""
+    then: Literal["", "repack", "correct", "repair"] = ""
 
+
+REPAIRS = 2
+"""How many things of one request may be changed because the model refuses them."""
 
 _UNLIMITED = 1_000_000  # the retry loop's own limits (attempts, deadline) decide
 
@@ -73,6 +78,9 @@ _POLICIES: tuple[tuple[type[BaseException], Handling], ...] = (
     (ProviderUnreachableError, Handling(retries=1, counts="failure")),
     (ContextOverflowError, Handling(retries=1, reached=True, then="repack")),
     (MalformedReplyError, Handling(retries=1, reached=True, then="correct")),
+    # the chain asks the successor by itself: a retired model is no reason to ask a local one
+    (ModelGoneError, Handling(failover=False, reached=True)),
+    (ParameterRefusedError, Handling(retries=REPAIRS, failover=False, reached=True, then="repair")),
     (RequestRejectedError, Handling(failover=False, reached=True, alert=True)),
     (ContentRefusedError, Handling(failover=False, reached=True)),
     (UnexpectedProviderError, Handling(alert=True)),
@@ -84,6 +92,9 @@ FAILOVER_ERRORS: tuple[type[BaseException], ...] = tuple(
     kind for kind, handling in _POLICIES if handling.failover
 )
 """The classes that may hand a turn to the next model."""
+
+HANDED_ON: tuple[type[BaseException], ...] = (*FAILOVER_ERRORS, ModelGoneError)
+"""As `FAILOVER_ERRORS`, for who walks over a chain's models by himself, successors included."""
 
 _LOCAL_MISSING_MODEL_S = 30.0  # someone pulls the model, and should not wait five minutes for us
 

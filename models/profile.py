@@ -49,9 +49,11 @@ class Profile(_Strict):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=60)
     description: str = Field(min_length=1)
-    model: str | None = Field(
-        default=None, description="OpenAI model; default: the settings' `openai.model`."
+    role: str = Field(
+        default="primary",
+        description="Which model answers, by its role: primary, economical, judge or one of yours.",
     )
+    model: str | None = Field(default=None, description="OpenAI model by name; wins over the role.")
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = (
         None
     )

@@ -25,16 +25,18 @@ class Change(BaseModel):
 
     Attributes:
         at: When.
-        agent: The agent type.
-        profile: Its profile from then on; None gives it back its own.
-        was: Its choice before.
+        agent: The agent type, where an agent's profile was chosen.
+        role: The role, where a role's model was chosen.
+        profile: The profile or model from then on; None gives back what it was by itself.
+        was: The choice before.
         by: Who chose.
         why: What for, such as the experiment.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     at: datetime
-    agent: str
+    agent: str = ""
+    role: str = ""
     profile: str | None
     was: str | None
     by: str = ""
@@ -44,6 +46,7 @@ class Change(BaseModel):
 class _Document(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     agents: Mapping[str, str] = {}
+    roles: Mapping[str, str] = {}
     history: tuple[Change, ...] = ()
 
 
@@ -79,14 +82,56 @@ class ProfileChoices:
         """
         document = self._read()
         agents = dict(document.agents)
-        now = datetime.now(UTC).replace(microsecond=0)
         change = Change(
-            at=now, agent=agent, profile=profile, was=agents.pop(agent, None), by=by, why=why
+            at=_now(), agent=agent, profile=profile, was=agents.pop(agent, None), by=by, why=why
         )
         if profile is not None:
             agents[agent] = profile
-        self._write(_Document(agents=agents, history=(*document.history, change)))
+        self._keep(document, {"agents": agents}, change)
         return change
+
+    def roles(self) -> Mapping[str, str]:
+        """The chosen model by role.
+
+        Raises:
+            ProfileError: The file is broken.
+        """
+        return self._read().roles
+
+    def promote(self, role: str, model: str | None, *, by: str, why: str = "") -> Change:
+        """Gives a role another model, in one step.
+
+        Args:
+            role: The role.
+            model: The model; None takes the choice away.
+            by: Who chooses.
+            why: What for.
+
+        Raises:
+            ProfileError: The file is broken, or can't be written.
+        """
+        document = self._read()
+        roles = dict(document.roles)
+        change = Change(
+            at=_now(), role=role, profile=model, was=roles.pop(role, None), by=by, why=why
+        )
+        if model is not None:
+            roles[role] = model
+        self._keep(document, {"roles": roles}, change)
+        return change
+
+    def last_promotion(self, role: str) -> Change | None:
+        """The latest choice for a role; None where there was none.
+
+        Raises:
+            ProfileError: The file is broken.
+        """
+        found = [change for change in self._read().history if change.role == role]
+        return found[-1] if found else None
+
+    def _keep(self, document: _Document, changed: Mapping[str, object], change: Change) -> None:
+        history = (*document.history, change)
+        self._write(document.model_copy(update={**changed, "history": history}))
 
     def _read(self) -> _Document:
         try:
@@ -108,6 +153,10 @@ class ProfileChoices:
             os.replace(draft, self.path)
         except OSError as exc:
             raise ProfileError(f"{self.path} can't be written: {exc.strerror}.") from exc
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)
 
 
 def open_choices(settings: Settings) -> ProfileChoices:

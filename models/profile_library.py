@@ -9,8 +9,9 @@ lists replaced; null takes a parent's value away.
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ import yaml
 from pydantic import ValidationError
 
 from allotrope.exceptions import ProfileError
+from allotrope.models.catalogue.entries import PRIMARY, open_catalogue
+from allotrope.models.catalogue.roles import model_of_role
 from allotrope.models.profile import Profile
 from allotrope.models.profile_choices import FILE as CHOICES
 from allotrope.models.profile_choices import ProfileChoices, open_choices
@@ -58,6 +61,7 @@ class _Loaded:
     problems: Mapping[str, str] = field(default_factory=dict)
     seen: Mapping[Path, Signature] = field(default_factory=dict)
     choices: Mapping[str, str] = field(default_factory=dict)
+    promoted: Mapping[str, str] = field(default_factory=dict)
 
 
 class ProfileLibrary:
@@ -73,6 +77,8 @@ class ProfileLibrary:
         choices: What people chose for agents; wins over the agents' own, not over `agents`.
         settle_s: Seconds a changed file must be old before it is read, so that a file that an
             editor is still writing is not taken.
+        model_of: The model of a role, told what people promoted; default: every role's model is
+            that of the settings.
     """
 
     def __init__(
@@ -86,6 +92,7 @@ class ProfileLibrary:
         reload_s: float | None = None,
         choices: ProfileChoices | None = None,
         settle_s: float = 0.0,
+        model_of: Callable[[str, Mapping[str, str]], str | None] = lambda role, promoted: None,
     ) -> None:
         self._folders = tuple(folders)
         self._env = env
@@ -95,6 +102,7 @@ class ProfileLibrary:
         self._choices = choices
         self._reload_s = reload_s
         self._settle_s = settle_s
+        self._model_of = model_of
         self._loaded: _Loaded | None = None
         self._lock = threading.Lock()
         self._watcher: Watcher | None = None
@@ -164,18 +172,24 @@ class ProfileLibrary:
                     problems[name] = str(exc)
                     if old is not None:
                         files[name] = old
-            chosen = before.choices
+            chosen, promoted = before.choices, before.promoted
             try:
-                chosen = self._choices.current() if self._choices is not None else {}
+                if self._choices is not None:
+                    chosen, promoted = self._choices.current(), self._choices.roles()
             except ProfileError as exc:
                 problems[CHOICES] = str(exc)
-            self._loaded = replace(self._resolve(files, problems, before, seen), choices=chosen)
+            found_now = self._resolve(files, problems, before, seen, promoted)
+            self._loaded = replace(found_now, choices=chosen, promoted=promoted)
             first = self._watcher is None and self._reload_s is not None
             if first and self._reload_s is not None:
                 self._watcher = Watcher(self, self._reload_s, name="allotrope-profiles")
                 self._watcher.start()
             now = self._loaded
             return (now.profiles, now.choices) != (before.profiles, before.choices)
+
+    def promoted(self) -> Mapping[str, str]:
+        """The models that people gave to roles."""
+        return self._state().promoted
 
     def close(self) -> None:
         """Stops looking for changes; what is loaded stays usable."""
@@ -228,13 +242,15 @@ class ProfileLibrary:
         problems: dict[str, str],
         before: _Loaded,
         seen: Mapping[Path, Signature],
+        promoted: Mapping[str, str],
     ) -> _Loaded:
         profiles: dict[tuple[str, str | None], Profile] = {}
         for name in files:
             try:
                 for agent in (None, *_agents_of(name, files)):
                     data = self._fields(name, files, agent, ())
-                    profiles[name, agent] = _validated(name, data, files[name])
+                    profile = _validated(name, data, files[name])
+                    profiles[name, agent] = self._with_model(profile, files[name], promoted)
             except ProfileError as exc:
                 problems[name] = str(exc)
                 kept = {key: value for key, value in before.profiles.items() if key[0] == name}
@@ -245,6 +261,19 @@ class ProfileLibrary:
                     f"ALLOTROPE_PROFILES__OVERRIDES names {name!r}, which is no profile."
                 )
         return _Loaded(files=files, profiles=profiles, problems=problems, seen=seen)
+
+    def _with_model(self, profile: Profile, file: _File, promoted: Mapping[str, str]) -> Profile:
+        """The profile with the model of its role, where that isn't the settings' own."""
+        if profile.model is not None:
+            return profile
+        model = self._model_of(profile.role, promoted)
+        if model is None and profile.role != PRIMARY:
+            raise ProfileError(
+                f"{file.path}, line {file.lines.get('role', 1)}: role: there is no role "
+                f"{profile.role!r}.",
+                hint=f"Set ALLOTROPE_OPENAI__ROLES__{profile.role.upper()} to a model.",
+            )
+        return profile if model is None else profile.model_copy(update={"model": model})
 
     def _fields(
         self, name: str, files: Mapping[str, _File], agent: str | None, chain: tuple[str, ...]
@@ -374,7 +403,15 @@ def open_profiles(settings: Settings) -> ProfileLibrary:
         reload_s=section.reload_s,
         choices=open_choices(settings),
         settle_s=0.2,
+        model_of=partial(_model_of, settings),
     )
+
+
+def _model_of(settings: Settings, role: str, promoted: Mapping[str, str]) -> str | None:
+    """The model of a role; None where it is the one that the settings name anyway."""
+    catalogue = open_catalogue(settings.openai.catalogue)
+    model = model_of_role(role, settings, catalogue=catalogue, promoted=promoted)
+    return None if role == PRIMARY and model == settings.openai.model else model
 
 
 def with_profile(settings: Settings, profile: Profile) -> Settings:

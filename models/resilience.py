@@ -97,13 +97,17 @@ def guard_models(
     """
     breaker = circuits or circuits_of(settings)
     own = settings.resilience
-    for place, model in enumerate(models):
+    for model in models:
+        # of a line of hosted models one is asked: nobody comes after any of the last line
+        last = model is models[-1] or (
+            model.provider == models[-1].provider and model.provider not in LOCAL
+        )
         rules = RetryRules(
             attempts=own.attempts,
             first_wait_s=own.first_wait_s,
             longest_wait_s=own.longest_wait_s,
             jitter=own.jitter,
-            patient=patient and place == len(models) - 1 and model.provider not in LOCAL,
+            patient=patient and last and model.provider not in LOCAL,
         )
         model.guard_with(
             Guard(
@@ -112,8 +116,8 @@ def guard_models(
                 limits=limits_of(settings, model.provider),
                 deployment=deployment(settings, model.provider),
                 deadline_s=own.deadline_s,
-                overdue=overdue_of(own) if model is not models[-1] else None,
-                caution=caution_of(own) if model is not models[-1] else None,
+                overdue=None if last else overdue_of(own),
+                caution=None if last else caution_of(own),
                 keep_partial=own.when_a_stream_breaks == "partial",
             )
         )
@@ -158,11 +162,21 @@ def deployment(settings: Settings, provider: str) -> str:
     return ""
 
 
+def hosted_models(settings: Settings) -> list[str]:
+    """The hosted models that these settings may ask: of the roles, then their successors."""
+    from allotrope.models.catalogue.lifecycle import lifecycles_of
+    from allotrope.models.catalogue.roles import models_by_role
+
+    named = list(models_by_role(settings).values())
+    lifecycles = lifecycles_of(settings)
+    return [*named, *(lifecycles.serving(name) for name in named)]
+
+
 def circuits_in_settings(settings: Settings) -> dict[str, str]:
     """The circuits these settings use: name for people to name in the store."""
     names = {}
     chosen = {
-        "openai": (settings.openai.model, settings.openai.cheap_model),
+        "openai": tuple(dict.fromkeys(hosted_models(settings))),
         "ollama": (settings.ollama.model,),
     }
     for provider, models in chosen.items():

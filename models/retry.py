@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import tenacity
 
-from allotrope.exceptions import CircuitOpenError, ProviderError
+from allotrope.exceptions import CircuitOpenError, ParameterRefusedError, ProviderError
 from allotrope.models.policy import policy
 
 T = TypeVar("T")
@@ -165,8 +165,11 @@ class Retries:
             )
 
         def stop(state: tenacity.RetryCallState) -> bool:
-            done = state.attempt_number
-            return done >= self.rules.attempts or self.clock() + state.upcoming_sleep > deadline
+            late = self.clock() + state.upcoming_sleep > deadline
+            # a repaired request is another request: the policy limits them
+            if isinstance(error_of(state), ParameterRefusedError):
+                return late
+            return state.attempt_number >= self.rules.attempts or late
 
         def tell(state: tenacity.RetryCallState) -> None:
             error = error_of(state)

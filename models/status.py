@@ -4,6 +4,7 @@ from typing import Any
 
 from allotrope.models.breaker import measure
 from allotrope.models.breaker_facts import Circuit
+from allotrope.models.catalogue.lifecycle import lifecycles_of
 from allotrope.models.circuits import Circuits
 from allotrope.models.permits import circuit_name, shown_name
 from allotrope.models.resilience import circuits_in_settings, deployment
@@ -70,7 +71,7 @@ def _row(
 def _answers_now(settings: Settings, seen: dict[str, Circuit], now: float) -> dict[str, str] | None:
     chain = []
     if settings.openai.enabled and settings.openai.api_key is not None:
-        chain.append(("openai", settings.openai.model))
+        chain.append(("openai", lifecycles_of(settings).serving(settings.openai.model)))
     if settings.ollama.enabled:
         chain.append(("ollama", settings.ollama.model))
     for provider, model in chain:

@@ -200,12 +200,20 @@ class UnknownModelError(ProviderError, ModelNotFoundError):
     """The provider has no such model (HTTP 404)."""
 
 
+class ModelGoneError(ProviderError, ModelNotFoundError):
+    """The model has ended, or this account may not use it; its successor is asked in its place."""
+
+
 class ContextOverflowError(ProviderError, LangChainContextOverflowError):
     """The prompt is larger than the window. Memory can re-pack it; the breaker ignores it."""
 
 
 class RequestRejectedError(ProviderError, ModelInvalidRequestError):
     """The request itself is wrong for this model (HTTP 400, 409, 422). A bug, never an outage."""
+
+
+class ParameterRefusedError(RequestRejectedError):
+    """The model doesn't take one parameter, value or endpoint; without it, it may answer."""
 
 
 class ContentRefusedError(ProviderError):

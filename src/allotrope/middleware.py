@@ -37,7 +37,8 @@ from allotrope.graphs.parts import Parts
 from allotrope.memory.fit import fit
 from allotrope.memory.tokens import TokenCounter
 from allotrope.models.chat import all_failed, build_chain, with_repack, with_trail
-from allotrope.models.policy import FAILOVER_ERRORS
+from allotrope.models.last_resort import serves
+from allotrope.models.policy import HANDED_ON
 from allotrope.models.profile import Profile
 from allotrope.reply import TurnMeter
 from allotrope.settings import Settings, load_settings
@@ -86,10 +87,12 @@ class FailoverMiddleware(AgentMiddleware[Any, Any, Any]):
         config, trail = with_trail(self._config(request))
         last: BaseException | None = None
         for model in models:
+            if not serves(model):
+                continue
             with set_config_context(config) as context:
                 try:
                     return context.run(handler, request.override(model=model))
-                except FAILOVER_ERRORS as exc:
+                except HANDED_ON as exc:
                     last = exc
         assert last is not None
         raise all_failed(trail, last) from last
@@ -102,10 +105,12 @@ class FailoverMiddleware(AgentMiddleware[Any, Any, Any]):
         config, trail = with_trail(self._config(request))
         last: BaseException | None = None
         for model in models:
+            if not serves(model):
+                continue
             with set_config_context(config) as context:
                 try:
                     return await _within(context, handler(request.override(model=model)))
-                except FAILOVER_ERRORS as exc:
+                except HANDED_ON as exc:
                     last = exc
         assert last is not None
         raise all_failed(trail, last) from last

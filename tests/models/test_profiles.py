@@ -60,7 +60,8 @@ def test_the_families_differ_in_what_they_take() -> None:
     assert gpt51.takes("temperature", effort="none")
     assert not gpt51.takes("temperature", effort="low")
     assert not capabilities_of("o9").takes("temperature")
-    assert not capabilities_of("o9").takes("reasoning_effort")
+    assert capabilities_of("o9").takes("reasoning_effort")
+    assert not capabilities_of("my-own-model").takes("reasoning_effort")
     assert capabilities_of("o9").max_input_tokens is None
 
 

@@ -1,9 +1,11 @@
 """The sections of the settings that the foundation needs; larger rooms have their own file."""
 
+from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 
 class Section(BaseModel):
@@ -35,11 +37,37 @@ class OpenAISettings(Section):
         default=None,
         description="Organisation id; also OPENAI_ORG_ID.",
     )
-    model: str = Field(default="o3", description="The model that answers.")
-    cheap_model: str = Field(default="o4-mini", description="The model for summaries and checks.")
-    use_responses_api: bool = Field(
-        default=False,
-        description="Speak /responses instead of Chat Completions.",
+    model: str = Field(
+        default="o3",
+        description="The model of the role `primary`, and after its end its successors.",
+    )
+    roles: Mapping[str, str] = Field(
+        default={},
+        description="Model by role, such as {'economical': 'gpt-6-luna'}; others as the catalogue "
+        "has them.",
+    )
+    succession: Literal["off", "warn", "auto"] = Field(
+        default="auto",
+        description="When a model ends: auto goes on with its successor, warn only says so, off "
+        "says nothing.",
+    )
+    catalogue: Path | None = Field(
+        default=None,
+        description="A YAML file of own models and successors, laid over the packaged catalogue.",
+    )
+    refresh_models: bool = Field(
+        default=True,
+        description="Ask the provider's list of models for announced ends, in the background, "
+        "once a day at most.",
+    )
+    today: date | None = Field(
+        default=None,
+        description="The day that models' ends are judged by; default: the clock's. For drills.",
+    )
+    use_responses_api: bool | None = Field(
+        default=None,
+        description="Speak /responses (true) or Chat Completions (false); default: what the model "
+        "needs.",
     )
     connect_timeout_s: Seconds = 5.0
     timeout_s: Seconds = Field(default=120.0, description="Seconds for a whole request.")
@@ -51,6 +79,16 @@ class OpenAISettings(Section):
         default=30.0,
         description="Seconds between two chunks of a stream.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _old_name(cls, data: Any) -> Any:
+        """`cheap_model`, the name of this setting before there were roles, is still taken."""
+        if not isinstance(data, Mapping) or "cheap_model" not in data:
+            return data
+        given = dict(data)
+        roles = {"economical": given.pop("cheap_model"), **given.get("roles", {})}
+        return {**given, "roles": roles}
 
 
 class OllamaSettings(Section):
