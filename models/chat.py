@@ -240,11 +240,7 @@ class FailoverChain(RunnableWithFallbacks[LanguageModelInput, AIMessage]):
     def _stale(self) -> bool:
         """Whether what is known of the models must be read anew before they are asked."""
         lifecycles = self._lifecycles()
-        if lifecycles is None:
-            return False
-        stale = lifecycles.notes.stale()
-        lifecycles.notes.touch()
-        return stale
+        return lifecycles is not None and lifecycles.touch()
 
     def _refresh(self) -> None:
         lifecycles = self._lifecycles()

@@ -189,6 +189,8 @@ class OpenAIChat(CachingChatModel, GuardedChatModel, ChatOpenAI):
         # without a model's name in it, a 404 may be the wrong address, and a 403 the wrong project
         about = error.code is not None or name in str(cause)
         last = name == names[-1]
+        if about and last and len(names) > 1 and isinstance(error, UnknownModelError):
+            found.nobody_left(self.wanted)
         if not about or last or (may_not and name == self.wanted):
             return error
         reason: Reason = "retired" if error.code == RETIRED else "refused"

@@ -79,7 +79,10 @@ _POLICIES: tuple[tuple[type[BaseException], Handling], ...] = (
     (ContextOverflowError, Handling(retries=1, reached=True, then="repack")),
     (MalformedReplyError, Handling(retries=1, reached=True, then="correct")),
     # the chain asks the successor by itself: a retired model is no reason to ask a local one
-    (ModelGoneError, Handling(failover=False, reached=True)),
+    (
+        ModelGoneError,
+        Handling(failover=False, counts="failure", reached=True, opens_for_s=300.0),
+    ),
     (ParameterRefusedError, Handling(retries=REPAIRS, failover=False, reached=True, then="repair")),
     (RequestRejectedError, Handling(failover=False, reached=True, alert=True)),
     (ContentRefusedError, Handling(failover=False, reached=True)),

@@ -9,13 +9,16 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
+from allotrope.models.catalogue import daily, lifecycle
 from allotrope.settings import Settings, load_settings
 from allotrope.stores.redis_server import EmbeddedServer, find_server
 from allotrope.testing import ProviderSimulator
@@ -58,6 +61,31 @@ def _own_data_folder() -> Iterator[None]:
             del os.environ["XDG_DATA_HOME"]
         else:
             os.environ["XDG_DATA_HOME"] = before
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_daily_look() -> Iterator[None]:
+    """No simulator is asked for its models behind a test's back."""
+    before, daily.DELAY_S = daily.DELAY_S, 3600.0
+    yield
+    daily.DELAY_S = before
+
+
+TODAY = "2026-11-30"
+"""The day of the tests: o3 serves, and its end is announced. Later days are asked for by name."""
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _day_of_the_tests() -> Iterator[None]:
+    """What a test sees of models' ends doesn't change with the calendar."""
+    before = lifecycle.utc_now
+    start = time.monotonic()
+    noon = datetime.fromisoformat(f"{TODAY}T12:00:00+00:00")
+    lifecycle.utc_now = lambda: noon + timedelta(seconds=time.monotonic() - start)
+    os.environ["ALLOTROPE_OPENAI__TODAY"] = TODAY
+    yield
+    lifecycle.utc_now = before
+    del os.environ["ALLOTROPE_OPENAI__TODAY"]
 
 
 @pytest.fixture(autouse=True)
@@ -217,6 +245,7 @@ def simulator_environ(
     """The environment of a process that talks to the simulator, with its own data and prefix."""
     return {
         "OPENAI_API_KEY": "sk-test",
+        "ALLOTROPE_OPENAI__TODAY": TODAY,
         "OPENAI_BASE_URL": simulator.openai_url,
         "OLLAMA_HOST": simulator.ollama_url,
         "REDIS_URL": redis_url,

@@ -14,7 +14,7 @@ from allotrope.models.permits import deployment_of
 from allotrope.settings import Settings
 from allotrope.settings.sections import OpenAISettings
 
-ASK_AGAIN = timedelta(days=1)
+ASK_AGAIN = timedelta(hours=1)
 """A model that was refused before its announced end is asked again after so long."""
 FRESH = timedelta(days=3)
 """How old the provider's list may be to win over our catalogue."""
@@ -65,6 +65,11 @@ def bare_name(model: str) -> tuple[str, str]:
     return head + slash, name.lower()
 
 
+def utc_now() -> datetime:
+    """The time of day."""
+    return datetime.now(UTC)
+
+
 class Lifecycles:
     """The lifecycles of the models of one account at one address.
 
@@ -87,7 +92,7 @@ class Lifecycles:
         own: frozenset[str] = frozenset(),
         azure: bool = False,
         today: date | None = None,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], datetime] = lambda: utc_now(),
     ) -> None:
         self.catalogue = catalogue
         self.notes = notes
@@ -98,6 +103,12 @@ class Lifecycles:
         self._clock = clock
         self._entries: dict[str, Entry | None] = {}
         self._lines: dict[str, tuple[str, ...]] = {}
+
+    def touch(self) -> bool:
+        """A call comes in; whether the notes must be read before it goes out (`notes.read`)."""
+        stale = self.notes.stale()
+        self.notes.touch()
+        return stale
 
     # -- facts ------------------------------------------------------------------------------------
 
@@ -225,6 +236,20 @@ class Lifecycles:
         gone = Gone(reason=reason, at=self._clock(), said=said[:200])
         self.notes.change(model, lambda note: note.model_copy(update={"gone": gone}))
 
+    def nobody_left(self, wanted: str) -> None:
+        """Every model of a line was refused: that is the account or the address, not their end.
+
+        Refusals that no announced end explains are forgotten.
+
+        Args:
+            wanted: The first of the line.
+        """
+        for name in self.line(wanted):
+            refused = self.notes.note(name).gone
+            left = self.days_left(name)
+            if refused is not None and refused.reason == "refused" and (left is None or left > 0):
+                self.notes.change(name, lambda note: note.model_copy(update={"gone": None}))
+
     def repairs(self, model: str) -> tuple[Repair, ...]:
         """What a model was found not to take."""
         return self.notes.note(model).repairs
@@ -278,7 +303,16 @@ def lifecycles_of(settings: Settings) -> Lifecycles:
         found = _known.get(key)
         if found is None:
             found = _known[key] = open_lifecycles(settings)
+            if not found.azure:
+                found.notes.chore = _daily(settings, found)
         return found
+
+
+def _daily(settings: Settings, lifecycles: Lifecycles) -> Callable[[], None]:
+    from allotrope.models.catalogue.daily import DailyLook
+    from allotrope.models.catalogue.roles import models_by_role
+
+    return DailyLook(settings, lifecycles, lambda: list(models_by_role(settings).values())).tick
 
 
 def open_lifecycles(settings: Settings) -> Lifecycles:

@@ -126,6 +126,9 @@ class ModelNotes:
         client: Opens the Redis client at the first use; it may give None.
         name: The hash in Redis, and the channel of changes behind it.
         clock: Seconds of a clock that never goes back.
+
+    Attributes:
+        chore: Called by the thread about once a second while calls come in.
     """
 
     def __init__(
@@ -140,6 +143,7 @@ class ModelNotes:
         self._open_client = client
         self._name = name
         self._clock = clock
+        self.chore: Callable[[], None] = lambda: None
         self._document = NotesDocument()
         self._unwritten: dict[str, ModelNote] = {}
         self._lock = threading.Lock()
@@ -227,6 +231,35 @@ class ModelNotes:
         self._write({model: None})
         return found is not None
 
+    def claim(self, what: str, *, for_s: int) -> bool:
+        """Whether this process may do what is done once by all of them together; blocks.
+
+        Args:
+            what: Its name.
+            for_s: Seconds until it may be done again.
+        """
+        client = self._client()
+        if client is not None:
+            try:
+                return bool(client.set(f"{self._name}:{what}", b"1", nx=True, ex=for_s))
+            except Exception as exc:  # noqa: BLE001 - the file must do
+                logger.info("Redis doesn't say whose turn it is: %s", type(exc).__name__)
+            finally:
+                _closed(client)
+        if self._path is None:
+            return True
+        mark = self._path.with_suffix(f".{what}")
+        try:
+            mark.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with mark.open("a+b") as file:
+                lock(file)
+                fresh = mark.stat().st_size > 0 and time.time() - mark.stat().st_mtime < for_s
+                if not fresh:
+                    file.write(b".")
+                return not fresh
+        except OSError:
+            return True
+
     def close(self) -> None:
         """Ends the thread."""
         self._stopped.set()
@@ -305,6 +338,7 @@ class ModelNotes:
                     channel = None
                 if changed is not False:
                     self._reread(client)
+                self.chore()
         finally:
             _closed(channel)
             _closed(client)

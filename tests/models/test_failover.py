@@ -50,6 +50,7 @@ def settings_for(sim: ProviderSimulator, **more: Any) -> Settings:
         env_file=None,
         openai={
             "api_key": "sk-simulator",
+            "succession": "off",
             "base_url": sim.openai_url,
             "first_token_timeout_s": 10.0,
             "idle_timeout_s": 10.0,
