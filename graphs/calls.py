@@ -131,6 +131,7 @@ def prepared(
         repair: Whether it asks to put something right: the cached answer would be the wrong one.
     """
     from allotrope.models.guard import REPACK
+    from allotrope.models.prompt_caching import opening_marked
 
     metadata = caller.metadata(packed)
     if repair:
@@ -143,8 +144,11 @@ def prepared(
     }
     if tags:
         asked["tags"] = [*(config.get("tags") or []), *tags]
+    messages = packed.messages
+    if caller.template.opens_alike:
+        messages = opening_marked(messages)
     return PreparedCall(
-        messages=packed.messages,
+        messages=messages,
         profile=caller.profile,
         tools=tools,
         config=asked,

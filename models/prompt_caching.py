@@ -17,7 +17,7 @@ from allotrope.models.capabilities import Capabilities, capabilities_of
 
 STABLE = "__allotrope_stable"
 """Key in a system message's `additional_kwargs`: so many characters of it are the same in every
-turn. `prompts` sets it; no provider is sent it, and no cache key has it."""
+turn. No provider is sent it, and no cache key has it."""
 
 MARK = {"mode": "explicit"}
 
@@ -25,6 +25,19 @@ MARK = {"mode": "explicit"}
 @lru_cache(maxsize=256)
 def _able(model: str) -> Capabilities:
     return capabilities_of(model)
+
+
+def opening_marked(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
+    """A prompt whose first message says that it is the same in every turn.
+
+    Args:
+        messages: A rendered prompt.
+    """
+    marked = list(messages)
+    if marked and isinstance(marked[0], SystemMessage) and isinstance(marked[0].content, str):
+        said = {**marked[0].additional_kwargs, STABLE: len(marked[0].content)}
+        marked[0] = marked[0].model_copy(update={"additional_kwargs": said})
+    return marked
 
 
 def with_cache_key(kwargs: dict[str, Any], model: str) -> dict[str, Any]:

@@ -46,7 +46,10 @@ _NAMED = re.compile(
 )
 _ALLOWED = re.compile(r"(?:Supported|Allowed|Valid) values are:?\s*(?P<list>[^.]*(?:\.\d[^.]*)*)")
 _QUOTED = re.compile(r"['\"`]([^'\"`]+)['\"`]")
-_REFUSED = re.compile(r"(?:does not support|Invalid value:)\s*['\"`](?P<value>[^'\"`]+)['\"`]")
+_REFUSED = re.compile(
+    r"(?:does not support|Invalid value:)\s*['\"`](?P<value>[^'\"`]+)['\"`]"
+    r"|Unsupported value:\s*['\"`](?P<named>[^'\"`]+)['\"`] is not supported"
+)
 _AT_MOST = re.compile(r"(?:at most|maximum (?:value )?(?:is|of)|<=)\s*(?P<limit>\d[\d,]*)")
 _TO_RESPONSES = re.compile(
     r"use (?:the )?/?v1/responses|use the Responses API|only supported in (?:the )?/?v1/responses",
@@ -80,7 +83,8 @@ def repair_for(
     name = _name(parameter or (named["name"] if named else ""))
     if not name or name in _ESSENTIAL:
         return None
-    refused = _REFUSED.search(message)
+    found = _REFUSED.search(message)
+    refused = None if found is None else found["value"] or found["named"]
     limit = _AT_MOST.search(message)
     if name == "max_output_tokens" and limit is not None:
         value: Any = int(limit["limit"].replace(",", ""))
@@ -88,8 +92,8 @@ def repair_for(
     allowed = _ALLOWED.search(message)
     choices = _QUOTED.findall(allowed["list"]) if allowed else []
     if refused is not None and choices:
-        value = _nearest(name, refused["value"], choices)
-        return Repair(parameter=name, refused=refused["value"], value=value, at=at, said=said)
+        value = _nearest(name, refused, choices)
+        return Repair(parameter=name, refused=refused, value=value, at=at, said=said)
     return Repair(parameter=name, at=at, said=said)
 
 

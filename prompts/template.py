@@ -63,6 +63,18 @@ class PromptTemplateVersion:
         return chat_prompt(self)
 
     @cached_property
+    def opens_alike(self) -> bool:
+        """Whether the first message is a system message that is the same in every turn.
+
+        It is where it holds no context slot and no text from outside. Providers keep such a prompt
+        in their cache.
+        """
+        first = self.parts[0] if self.parts else None
+        if first is None or first.role != "system":
+            return False
+        return not {use.root for use in mustache.uses(first.text)}.intersection(self._fenced)
+
+    @cached_property
     def _defaults(self) -> dict[str, Any]:
         given = {n: v.default for n, v in self.meta.variables.items() if not v.required}
         return {**dict.fromkeys(self.meta.context, ""), **given}
