@@ -349,7 +349,10 @@ def longest_prompt(profile: Profile, can: Capabilities, before: Capabilities | N
 
 
 def _add_limits(arguments: dict[str, Any], can: Capabilities, *, prompt: int | None) -> None:
-    """A model's limits, which ChatOpenAI looks up by exact name only."""
+    """A model's limits, where ChatOpenAI's own table, which knows exact names only, has others."""
+    row = table_row(can.model)
+    if row and row.get("max_input_tokens") == prompt:
+        return
     limits = {
         "max_input_tokens": prompt,
         "max_output_tokens": can.max_output_tokens,

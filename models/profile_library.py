@@ -19,7 +19,7 @@ import yaml
 from pydantic import ValidationError
 
 from allotrope.exceptions import ProfileError
-from allotrope.models.catalogue.entries import PRIMARY, open_catalogue
+from allotrope.models.catalogue.entries import PRIMARY, open_catalogue, packaged_catalogue
 from allotrope.models.catalogue.roles import model_of_role
 from allotrope.models.profile import Profile
 from allotrope.models.profile_choices import FILE as CHOICES
@@ -77,8 +77,8 @@ class ProfileLibrary:
         choices: What people chose for agents; wins over the agents' own, not over `agents`.
         settle_s: Seconds a changed file must be old before it is read, so that a file that an
             editor is still writing is not taken.
-        model_of: The model of a role, told what people promoted; default: every role's model is
-            that of the settings.
+        model_of: The model of a role, told what people promoted, None for that of the settings;
+            default: as the packaged catalogue has it.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class ProfileLibrary:
         reload_s: float | None = None,
         choices: ProfileChoices | None = None,
         settle_s: float = 0.0,
-        model_of: Callable[[str, Mapping[str, str]], str | None] = lambda role, promoted: None,
+        model_of: Callable[[str, Mapping[str, str]], str | None] | None = None,
     ) -> None:
         self._folders = tuple(folders)
         self._env = env
@@ -102,7 +102,7 @@ class ProfileLibrary:
         self._choices = choices
         self._reload_s = reload_s
         self._settle_s = settle_s
-        self._model_of = model_of
+        self._model_of = model_of or _packaged
         self._loaded: _Loaded | None = None
         self._lock = threading.Lock()
         self._watcher: Watcher | None = None
@@ -405,6 +405,12 @@ def open_profiles(settings: Settings) -> ProfileLibrary:
         settle_s=0.2,
         model_of=partial(_model_of, settings),
     )
+
+
+def _packaged(role: str, promoted: Mapping[str, str]) -> str | None:
+    if role in promoted:
+        return promoted[role]
+    return None if role == PRIMARY else packaged_catalogue().role(role)
 
 
 def _model_of(settings: Settings, role: str, promoted: Mapping[str, str]) -> str | None:

@@ -28,7 +28,9 @@ def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ALLOTROPE_PROFILES__AGENTS")
     shown = run("show", "creative")
     assert shown["profile"]["temperature"] == 1.0
-    assert [plan["provider"] for plan in shown["plans"]] == ["openai", "ollama", "embedded"]
+    providers = [plan["provider"] for plan in shown["plans"]]
+    assert providers == ["openai", "openai", "openai", "ollama", "embedded"]
+    assert [plan["model"] for plan in shown["plans"]][:2] == ["o3", "gpt-6.1-sol"]
     assert run("check")["ok"] is True
     assert run("explain", "openai/o3-2025-04-16")["known_as"] == "o3"
     assert run("explain", "acme-9")["accepts"] == ["max_output_tokens"]
