@@ -1,13 +1,14 @@
 """What the nodes of a graph work with, opened once per process from the settings."""
 
 import importlib
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from allotrope.exceptions import SettingsError
+from allotrope.exceptions import ProfileError, SettingsError
 from allotrope.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ T = TypeVar("T")
 
 TOOL_SETS = 256
 """Sets of tools whose schemas are kept; then the oldest goes."""
+
+
+logger = logging.getLogger(__name__)
 
 
 def _now() -> datetime:
@@ -90,6 +94,7 @@ class Parts:
         self._bound: ToolSets[Runnable[Any, AIMessage]] = ToolSets()
         self._schemas: ToolSets[list[dict[str, Any]]] = ToolSets()
         self._is_ready = False
+        self._switch_told = ""
         self._lock = threading.RLock()
 
     @property
@@ -138,6 +143,9 @@ class Parts:
     def advised_profile(self, **names: str | None) -> str | None:
         """The profile that a budget asks for instead of the run's own, if one does.
 
+        A switch that isn't possible fails no turn: the profile may be gone since the start, or the
+        budgets' stores may not answer.
+
         Args:
             names: Who asks: `agent`, `tenant`, `user`, `thread`.
         """
@@ -146,9 +154,26 @@ class Parts:
             if budgets is None:
                 continue
             given = {key: value or "" for key, value in names.items()}
-            advice = budgets.directive(given)
-            return advice.profile if advice.action == "switch_profile" else None
+            try:
+                advice = budgets.directive(given)
+                if advice.action != "switch_profile":
+                    return None
+                self.profiles.get(advice.profile, agent=given.get("agent"))
+            except Exception as exc:  # noqa: BLE001 - whatever it is, the turn goes on
+                self._tell_of_switch(exc)
+                return None
+            return str(advice.profile)
         return None
+
+    def _tell_of_switch(self, exc: Exception) -> None:
+        """Says once that a budget's switch failed, as long as it fails the same way."""
+        told = str(exc) if isinstance(exc, ProfileError) else type(exc).__name__
+        if told != self._switch_told:
+            self._switch_told = told
+            logger.warning(
+                "A budget's switch to another profile failed (%s); the run goes on with its own.",
+                told,
+            )
 
     def chain(self, profile: "Profile") -> "FailoverChain":
         """The chain of a profile; made once, and anew when the profile has changed."""

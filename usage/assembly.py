@@ -7,7 +7,7 @@ above all: a third of a second) is imported where it is used.
 import json
 import threading
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -15,14 +15,14 @@ from langchain_core.callbacks import BaseCallbackHandler
 
 from allotrope.settings import Settings
 from allotrope.usage.alerts import AlertCenter, Watch
-from allotrope.usage.budgets import Account, span, units
+from allotrope.usage.budgets import Account, Directive, span, units
 from allotrope.usage.notifiers import Dispatcher, make_notifier
 from allotrope.usage.places import ledger_url, spill_path
 from allotrope.usage.prices import PriceBook
 from allotrope.usage.recorder import UsageRecorder
 
 if TYPE_CHECKING:
-    from allotrope.usage.guard import Budgets
+    from allotrope.usage.guard import Budgets, BudgetState
     from allotrope.usage.ledger import Ledger
     from allotrope.usage.reservations import FailoverReservations, Reservations
     from allotrope.usage.rules import RuleData
@@ -95,6 +95,43 @@ def make_budgets(
         hysteresis=usage.hysteresis_percent,
         on_level=center.level_passed if center is not None else None,
     )
+
+
+def budget_states(settings: Settings, ledger: "Ledger", *, most: int = 20) -> "list[BudgetState]":
+    """Every budget as it stands, in the settings' order.
+
+    Args:
+        settings: Limits, and the Redis they are held in.
+        ledger: Open; knows who used a budget that each name of its scope has.
+        most: So many names of such a budget, those who used most of it first; nobody so far is one
+            account without a name.
+    """
+    from allotrope.usage import queries
+    from allotrope.usage.guard import BudgetState
+    from allotrope.usage.reservations import Balance
+
+    budgets = make_budgets(settings, lambda: ledger)
+    now = datetime.now(UTC)
+    found = []
+    for budget in settings.usage.budgets:
+        if budget.scope == "all" or budget.match is not None:
+            found.append(budgets.state(Account(budget, budget.match or "")))
+            continue
+        period = span(budget.period, now)
+        names = [
+            one.name
+            for one in queries.top(
+                ledger, budget.scope, queries.Window(period.start, period.end), limit=most,
+                by="cost" if budget.usd is not None else "tokens",
+            )
+            if one.name
+        ]  # fmt: skip
+        if names:
+            found += [budgets.state(Account(budget, name)) for name in names]
+        else:
+            nobody = BudgetState(Account(budget), Balance(0, 0), Directive(), None, period)
+            found.append(nobody)
+    return found
 
 
 class OwnLedger:

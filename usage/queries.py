@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Table, func, select
 
@@ -210,9 +210,23 @@ def scope_sum(ledger: Ledger, scope: str, name: str, window: Window) -> ScopeSum
 
 
 def top(
-    ledger: Ledger, scope: str, window: Window, *, limit: int = 10, name: str | None = None
+    ledger: Ledger,
+    scope: str,
+    window: Window,
+    *,
+    limit: int = 10,
+    name: str | None = None,
+    by: Literal["cost", "tokens"] = "cost",
 ) -> list[ScopeSum]:
-    """The costliest names of a scope over whole days.
+    """The names of a scope that used most, over whole days.
+
+    Args:
+        ledger: What is read.
+        scope: all, agent, tenant, user or thread.
+        window: Its days count whole.
+        limit: Most names.
+        name: Only this one.
+        by: What counts first.
 
     Raises:
         InputError: No such scope.
@@ -220,18 +234,19 @@ def top(
     if scope not in ("all", "agent", "tenant", "user", "thread"):
         raise InputError(f"{scope!r} is no scope.", hint="Use all, agent, tenant, user or thread.")
     table, bounds = _scope_source(window)
-    cost = func.sum(table.c.cost)
+    cost, tokens = func.sum(table.c.cost), func.sum(table.c.tokens)
+    order = [cost.desc(), tokens.desc()]
     query = (
         select(
             table.c.name,
             func.sum(table.c.calls),
-            func.sum(table.c.tokens),
+            tokens,
             cost,
             func.sum(table.c.saved_cost),
         )
         .where(*bounds, table.c.scope == scope)
         .group_by(table.c.name)
-        .order_by(cost.desc(), func.sum(table.c.tokens).desc())
+        .order_by(*(order if by == "cost" else reversed(order)), table.c.name)
         .limit(limit)
     )
     if name is not None:

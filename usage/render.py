@@ -1,11 +1,12 @@
 """A report as Markdown or as one HTML page without scripts, fit for mail."""
 
 from collections.abc import Sequence
-from decimal import Decimal
+from datetime import timedelta
 from html import escape
 
 from allotrope.usage.queries import Totals
 from allotrope.usage.reports import Part, Report, money
+from allotrope.usage.rules.base import Recommendation
 
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:56rem;margin:2rem auto;padding:0 1rem;
@@ -33,10 +34,7 @@ def markdown(report: Report) -> str:
     if report.recommendations:
         lines += ["## Recommendations", ""]
         for one in report.recommendations:
-            lines += [
-                f"- **{one.title}** ({_gain(one.saving_usd_month)}). {one.evidence} "
-                f"Change: {one.change}"
-            ]
+            lines += [f"- **{one.title}** ({gain(one)}). {one.evidence} Change: {one.change}"]
         lines.append("")
     return "\n".join(lines)
 
@@ -64,7 +62,7 @@ def html(report: Report) -> str:
         for one in report.recommendations:
             parts.append(
                 f"<li><strong>{escape(one.title)}</strong> "
-                f"({escape(_gain(one.saving_usd_month))}). "
+                f"({escape(gain(one))}). "
                 f"{escape(one.evidence)} Change: {escape(one.change)}</li>"
             )
         parts.append("</ul>")
@@ -172,5 +170,23 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def _gain(saving: Decimal) -> str:
-    return f"saves about {money(saving)} a month" if saving else "no saving in USD by itself"
+def gain(one: Recommendation) -> str:
+    """What a recommendation saves, for people.
+
+    Args:
+        one: The recommendation.
+    """
+    if not one.saving_usd_month:
+        return "no saving in USD by itself"
+    if one.too_early:
+        seen = timedelta(days=one.seen_days)
+        return (
+            f"saves {money(one.saving_usd_month)} in the {_stretch(seen)} seen, too little time to "
+            "speak of a month"
+        )
+    return f"saves about {money(one.saving_usd_month)} a month"
+
+
+def _stretch(time: timedelta) -> str:
+    minutes = max(1, round(time.total_seconds() / 60))
+    return f"{minutes} minutes" if minutes < 120 else f"{round(minutes / 60)} hours"

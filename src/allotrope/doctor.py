@@ -51,6 +51,7 @@ def examine(settings: Settings, *, timeout_s: float = 3.0) -> Iterator[Finding]:
         lambda: _embedded(settings),
         lambda: _redis(settings),
         lambda: _folder(settings),
+        lambda: _budgets(settings),
         _versions,
     )
     for check in checks:
@@ -222,6 +223,19 @@ def _folder(settings: Settings) -> Finding:
         return Finding("data folder", "ok", str(data_folder(settings)))
     except AllotropeError as exc:
         return Finding("data folder", "error", exc.message, exc.hint or "")
+
+
+def _budgets(settings: Settings) -> Finding:
+    from allotrope.budget_profiles import check_budget_profiles
+
+    count = len(settings.usage.budgets)
+    if not count:
+        return Finding("budgets", "off", "none are set")
+    try:
+        check_budget_profiles(settings)
+    except AllotropeError as exc:
+        return Finding("budgets", "error", str(exc), exc.hint or "")
+    return Finding("budgets", "ok", f"{count} are set")
 
 
 def _versions() -> Finding:

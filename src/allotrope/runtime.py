@@ -13,6 +13,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
 from allotrope.agents import registry
 from allotrope.agents.spec import AgentSpec
+from allotrope.budget_profiles import check_budget_profiles
 from allotrope.exceptions import InputError
 from allotrope.graphs.context import RunContext, context_of
 from allotrope.graphs.parts import Parts
@@ -433,7 +434,9 @@ def build_agent(
 
     Raises:
         UnknownAgentError: There is no such agent.
-        SettingsError: A setting is malformed.
+        SettingsError: A setting is malformed, or a budget names a profile that isn't there.
     """
     spec = registry.find(name)
-    return Agent(spec, settings or load_settings(), parts=parts, checkpointer=checkpointer)
+    settings = settings or load_settings()
+    check_budget_profiles(settings)
+    return Agent(spec, settings, parts=parts, checkpointer=checkpointer)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from allotrope.settings import load_settings
+from allotrope.usage import render
 from allotrope.usage.advice import advise
 from allotrope.usage.ledger import Ledger
 from allotrope.usage.prices import PriceBook
@@ -250,6 +251,27 @@ def test_advice_is_kept_for_an_hour_where_there_is_much_to_read(
     assert later[0].saving_usd_month > kept[0].saving_usd_month
     ledger.set_note("advice", "{}")  # of another version, or broken
     assert advise(settings, ledger, now=now) == later
+
+
+def test_half_an_hour_of_calls_names_no_sum_a_month(ledger: Ledger) -> None:
+    """An hour tells nothing about a month: so says the budgets' forecast, and so does advice."""
+    now = datetime.now(UTC)
+    ledger.write(calls(100, user_name="", at=lambda n: now - timedelta(seconds=18 * n)))
+    window = Window(now - timedelta(days=30), now + timedelta(seconds=1))
+    (found,) = recommend(RuleData(ledger, window))
+    assert found.saving_usd_month == Decimal("0.1400")  # half of 100 × $0.0028: what was seen
+    assert found.too_early
+    assert found.to_json()["saving_usd_month"] is None
+    assert found.to_json()["saving_usd_seen"] == "0.1400"
+    assert Recommendation.from_json(found.to_json()) == found
+    said = render.gain(found)
+    assert said == "saves $0.1400 in the 30 minutes seen, too little time to speak of a month"
+    # the same over ten days speaks of a month
+    ledger.write(calls(100, id="old", user_name="", at=lambda n: now - timedelta(days=10)))
+    (later,) = recommend(RuleData(ledger, window))
+    assert not later.too_early
+    assert render.gain(later) == "saves about $0.8400 a month"
+    assert later.to_json()["saving_usd_month"] == "0.8400"
 
 
 LITTLE: dict[str, dict[str, Any]] = {

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
 from typing import Any
@@ -19,6 +19,8 @@ ENOUGH_CALLS = 50
 """Fewer calls than this say nothing about an agent."""
 
 MONTH = timedelta(days=30)
+ENOUGH_DAYS = 3.0
+"""No sum a month before a tenth of a month was seen, as for the budgets' forecast."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +31,12 @@ class Recommendation:
         rule: Name of the rule.
         title: What is the matter, a line.
         evidence: The numbers behind it, a sentence.
-        saving_usd_month: Expected saving in USD per 30 days; 0 where it isn't about money.
+        saving_usd_month: Expected saving in USD per 30 days; 0 where it isn't about money. Where
+            it is `too_early`, what would have been saved of the calls seen.
         setting: The setting or file to change.
         change: What to do with it.
         numbers: The same for machines.
+        seen_days: How long a stretch of calls it rests on, in days.
     """
 
     rule: str
@@ -42,6 +46,12 @@ class Recommendation:
     setting: str
     change: str
     numbers: Mapping[str, Any] = field(default_factory=dict)
+    seen_days: float = field(default=MONTH.days, compare=False)
+
+    @property
+    def too_early(self) -> bool:
+        """Whether too little time was seen to speak of a month."""
+        return self.seen_days < ENOUGH_DAYS
 
     def to_json(self) -> dict[str, Any]:
         """As plain types."""
@@ -49,7 +59,9 @@ class Recommendation:
             "rule": self.rule,
             "title": self.title,
             "evidence": self.evidence,
-            "saving_usd_month": str(self.saving_usd_month),
+            "saving_usd_month": None if self.too_early else str(self.saving_usd_month),
+            "saving_usd_seen": str(self.saving_usd_month) if self.too_early else None,
+            "seen_days": self.seen_days,
             "setting": self.setting,
             "change": self.change,
             "numbers": {
@@ -60,7 +72,9 @@ class Recommendation:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Recommendation":
         """It back from `to_json`."""
-        return cls(**{**values, "saving_usd_month": Decimal(values["saving_usd_month"])})
+        given = dict(values)
+        seen = given.pop("saving_usd_seen", None)
+        return cls(**given | {"saving_usd_month": Decimal(given["saving_usd_month"] or seen or 0)})
 
 
 MOST_CALLS = 50_000
@@ -131,11 +145,16 @@ class RuleData:
         return [*self.bounds, calls.c.status == "ok", calls.c.cached == ""]
 
     def monthly(self, usd: Decimal) -> Decimal:
-        """USD in what was read, for all calls of 30 days; they count from the first call on."""
-        begin = self._first or self.window.start
-        seen = max(self.window.end - begin, timedelta(days=1))
-        factor = Decimal(MONTH.total_seconds()) / Decimal(seen.total_seconds())
-        return (usd * self.weight * min(factor, Decimal(30))).quantize(Decimal("0.0001"))
+        """USD in what was read, for all calls of 30 days; as seen where that is too early."""
+        days = self.seen_days
+        factor = Decimal(MONTH.days) / Decimal(days) if days >= ENOUGH_DAYS else Decimal(1)
+        return (usd * self.weight * factor).quantize(Decimal("0.0001"))
+
+    @cached_property
+    def seen_days(self) -> float:
+        """Days from the first call of the window to its end, or to now where that comes first."""
+        end = min(self.window.end, datetime.now(UTC))
+        return max(0.0, (end - (self._first or end)) / timedelta(days=1))
 
     @cached_property
     def _first(self) -> datetime | None:

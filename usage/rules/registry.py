@@ -32,7 +32,9 @@ RULES: Mapping[str, Callable[[RuleData], list[Recommendation]]] = {
 
 def recommend(data: RuleData) -> list[Recommendation]:
     """What every rule recommends, the largest saving first."""
-    found = [one for check in RULES.values() for one in check(data)]
+    found = [
+        replace(one, seen_days=data.seen_days) for check in RULES.values() for one in check(data)
+    ]
     if data.sampled:
         note = f" Seen in the latest {data.most_calls:,} calls."
         found = [replace(one, evidence=one.evidence + note) for one in found]

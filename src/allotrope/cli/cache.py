@@ -1,8 +1,8 @@
 """`allotrope cache`: look into the answer cache, take answers out of it, calibrate its gate."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -50,7 +50,7 @@ def _admin() -> "Iterator[tuple[CacheAdmin, Settings]]":
 @app.command()
 def stats(as_json: Json = False) -> None:
     """Hit rates by tier, tenant and agent; tokens, money and time saved."""
-    with _admin() as (admin, _):
+    with _admin() as (admin, settings):
         parts = admin.stats()
     rows: list[dict[str, Any]] = [
         {
@@ -65,7 +65,7 @@ def stats(as_json: Json = False) -> None:
             "false_hits": part.false_hits,
             "evictions": part.evictions,
             "saved_tokens": part.saved,
-            "saved_usd": _usd(part.saved),
+            "saved_usd": saved_usd(part.saved, settings),
             "saved_s": round(part.saved_s, 1),
         }
         for part in parts
@@ -81,7 +81,7 @@ def stats(as_json: Json = False) -> None:
 
     table = Table("tenant/agent", "answers", "hit rate", "hits", "saved")
     for row in rows:
-        tokens = sum(sum(kinds.values()) for kinds in row["saved_tokens"].values())
+        tokens = saved_tokens(row["saved_tokens"])
         usd = row["saved_usd"]
         rare = {"in shadow": row["shadow_hits"], "wrong": sum(row["false_hits"].values())}
         hits = {**row["hits"], **{name: count for name, count in rare.items() if count}}
@@ -95,23 +95,46 @@ def stats(as_json: Json = False) -> None:
     Console().print(table)
 
 
-def _usd(saved: dict[str, dict[str, int]]) -> str | None:
-    """What the saved tokens would have cost at today's prices; None where one has no price."""
+def saved_tokens(saved: "Mapping[str, Mapping[str, int]]") -> int:
+    """All tokens that hits saved; cached input is a part of the input.
+
+    Args:
+        saved: Tokens by model and kind.
+    """
+    kinds = ("input_tokens", "output_tokens")
+    return sum(found.get(kind, 0) for found in saved.values() for kind in kinds)
+
+
+def saved_usd(saved: "Mapping[str, Mapping[str, int]]", settings: "Settings") -> str | None:
+    """What the saved tokens would cost at today's prices; None where a model has no price.
+
+    Args:
+        saved: Tokens by model and kind.
+        settings: Prices of the user's own, and the names of local models.
+    """
     from decimal import Decimal
 
-    from genai_prices import Usage, calc_price
+    from allotrope.exceptions import SettingsError
+    from allotrope.models.weights import find_weights, model_name
+    from allotrope.usage.prices import PriceBook
+    from allotrope.usage.tokens import Tokens
 
+    book = PriceBook(settings.usage.prices)
+    own = {price.model: price.provider for price in settings.usage.prices}
+    local = {settings.ollama.model: "ollama"}
+    with suppress(SettingsError):  # there is no embedded model here
+        local[model_name(find_weights(settings.embedded))] = "embedded"
     total = Decimal(0)
     for model, kinds in saved.items():
-        usage = Usage(
-            input_tokens=kinds.get("input_tokens", 0),
-            output_tokens=kinds.get("output_tokens", 0),
-            cache_read_tokens=kinds.get("cached_input_tokens", 0),
+        tokens = Tokens(
+            kinds.get("input_tokens", 0),
+            kinds.get("output_tokens", 0),
+            kinds.get("cached_input_tokens", 0),
         )
-        try:
-            total += calc_price(usage, model_ref=model).total_price
-        except LookupError:
+        price = book.price(own.get(model) or local.get(model, ""), model)
+        if price is None:
             return None
+        total += price.cost_of_many(tokens)
     return f"{total:.4f}"
 
 

@@ -17,6 +17,7 @@ def serve(
     ] = None,
 ) -> None:
     """Serve the agents over an OpenAI-compatible API, with a chat page."""
+    from allotrope.budget_profiles import check_budget_profiles
     from allotrope.exceptions import SettingsError
     from allotrope.settings import load_settings
 
@@ -34,6 +35,7 @@ def serve(
     settings = load_settings()
     where = host or settings.serve.host
     check_exposure(settings.serve, where)
+    check_budget_profiles(settings)
     with bind(where, settings.serve.port if port is None else port) as listening:
         print(f"Chat page {address(listening)}/ · API {address(listening)}/v1", flush=True)
         run(

@@ -182,13 +182,13 @@ def prune(
 def budgets(as_json: Json = False) -> None:
     """Every budget: used, reserved, what follows, and when it ends at this rate."""
     from allotrope.settings import load_settings
-    from allotrope.usage.assembly import make_budgets
+    from allotrope.usage.assembly import budget_states
     from allotrope.usage.budgets import forecast_sentence
     from allotrope.usage.ledger import open_ledger
 
     settings = load_settings()
     with open_ledger(settings) as ledger:
-        states = make_budgets(settings, lambda: ledger).states()
+        states = budget_states(settings, ledger)
     documents: list[dict[str, Any]] = [
         {
             "budget": state.account.budget.name,
@@ -216,7 +216,7 @@ def budgets(as_json: Json = False) -> None:
     rows = [
         (
             d["budget"],
-            f"{d['scope']} {d['name']}".strip(),
+            _whose(d["scope"], d["name"]),
             d["period"],
             d["used"],
             d["limit"],
@@ -229,13 +229,17 @@ def budgets(as_json: Json = False) -> None:
     _table("Budgets (UTC)", columns, rows)
 
 
+def _whose(scope: str, name: str) -> str:
+    return "all" if scope == "all" else f"{scope} {name}" if name else f"each {scope}, nobody yet"
+
+
 @app.command()
 def recommend(days: Days = 30, as_json: Json = False) -> None:
     """What to change, with evidence and the expected saving."""
     from allotrope.settings import load_settings
     from allotrope.usage.assembly import rule_data
     from allotrope.usage.ledger import open_ledger
-    from allotrope.usage.reports import money
+    from allotrope.usage.render import gain
     from allotrope.usage.rules import recommend as ask
 
     settings = load_settings()
@@ -248,7 +252,7 @@ def recommend(days: Days = 30, as_json: Json = False) -> None:
     if not found:
         print("Nothing to recommend: the calls so far show no waste, or are too few to tell.")
     for one in found:
-        print(f"{one.title} ({money(one.saving_usd_month)} a month)")
+        print(f"{one.title} ({gain(one)})")
         print(f"    {one.evidence}\n    {one.setting}: {one.change}\n")
 
 

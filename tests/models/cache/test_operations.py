@@ -9,10 +9,11 @@ import pytest
 from typer.testing import CliRunner
 
 from allotrope.agents import registry
+from allotrope.cli import cache as cache_cli
 from allotrope.cli.app import app
 from allotrope.models.cache.factory import open_verifier
 from allotrope.runtime import Agent
-from allotrope.settings import Settings
+from allotrope.settings import Settings, load_settings
 from allotrope.testing import ProviderSimulator, Reply, ToolCall
 
 MakeAgent = Callable[[str], Agent]
@@ -80,6 +81,22 @@ def test_stats_show_report_wrong_and_clear_after_turns(
     assert run("stats")["partitions"][0]["false_hits"]["exact"] == 1
     assert run("clear")["removed"] > 0
     assert run("stats")["partitions"] == []
+
+
+def test_what_was_saved_counts_cached_input_once_at_the_users_own_prices() -> None:
+    settings = load_settings(
+        environ={}, env_file=None,
+        usage={"prices": [{"model": "o3", "input": 10, "output": 0, "cached_input": 4}]},
+    )  # fmt: skip
+    saved = {"o3": {"input_tokens": 1_000_000, "cached_input_tokens": 250_000, "output_tokens": 5}}
+    # cached input is a part of the input: 750,000 at 10 USD a million, 250,000 at 4
+    assert cache_cli.saved_tokens(saved) == 1_000_005
+    assert cache_cli.saved_usd(saved, settings) == "8.5000"
+    plain = load_settings(environ={}, env_file=None)
+    assert cache_cli.saved_usd({"o3": {"output_tokens": 1_000_000}}, plain) == "8.0000"
+    assert cache_cli.saved_usd({"nobody-knows": {"output_tokens": 1}}, plain) is None
+    local = {plain.ollama.model: {"output_tokens": 1}, "o3": {"output_tokens": 1_000_000}}
+    assert cache_cli.saved_usd(local, plain) == "8.0000"
 
 
 def test_what_the_assistant_read_goes_with_its_document(
