@@ -11,7 +11,14 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableWithFallbacks
-from langchain_core.runnables.config import ensure_config
+from langchain_core.runnables.config import (
+    ensure_config,
+    get_async_callback_manager_for_config,
+    get_callback_manager_for_config,
+    patch_config,
+    set_config_context,
+)
+from langchain_core.runnables.utils import coro_with_context
 from pydantic import Field
 
 from allotrope.counters import count
@@ -73,7 +80,7 @@ class FailoverChain(RunnableWithFallbacks[LanguageModelInput, AIMessage]):
         rest = self._serving(self.runnables)
         while True:
             try:
-                return RunnableWithFallbacks.invoke(self._of(rest), input, config, **kwargs)
+                return self._asked(rest, input, config, **kwargs)
             except ModelGoneError as exc:
                 rest, config = self._after_gone(exc, trail), _again(config)
             except FAILOVER_ERRORS as exc:
@@ -89,11 +96,76 @@ class FailoverChain(RunnableWithFallbacks[LanguageModelInput, AIMessage]):
         rest = self._serving(self.runnables)
         while True:
             try:
-                return await RunnableWithFallbacks.ainvoke(self._of(rest), input, config, **kwargs)
+                return await self._aasked(rest, input, config, **kwargs)
             except ModelGoneError as exc:
                 rest, config = self._after_gone(exc, trail), _again(config)
             except FAILOVER_ERRORS as exc:
                 rest, config = self._after_all(exc, trail, config)
+
+    def _asked(
+        self,
+        runnables: Iterable[Any],
+        input: LanguageModelInput,
+        config: RunnableConfig,
+        **kwargs: Any,
+    ) -> AIMessage:
+        """What the first of them answers that can, as a run whose children theirs are.
+
+        LangChain's own `invoke` hands them the config of the run itself (fallbacks.py:194), so that
+        with bound tools a tracer stands twice among the handlers and hears of each call twice.
+        """
+        manager = get_callback_manager_for_config(config)
+        name = config.get("run_name") or self.get_name()
+        run = manager.on_chain_start(None, input, name=name, run_id=config.pop("run_id", None))
+        child = patch_config(config, callbacks=run.get_child())
+        failed: BaseException | None = None
+        for runnable in runnables:
+            try:
+                with set_config_context(child) as context:
+                    answer: AIMessage = context.run(runnable.invoke, input, child, **kwargs)
+            except self.exceptions_to_handle as exc:
+                failed = failed or exc
+            except BaseException as exc:
+                run.on_chain_error(exc)
+                raise
+            else:
+                run.on_chain_end(answer)
+                return answer
+        assert failed is not None
+        run.on_chain_error(failed)
+        raise failed
+
+    async def _aasked(
+        self,
+        runnables: Iterable[Any],
+        input: LanguageModelInput,
+        config: RunnableConfig,
+        **kwargs: Any,
+    ) -> AIMessage:
+        """The same as `_asked`, asynchronously."""
+        manager = get_async_callback_manager_for_config(config)
+        name = config.get("run_name") or self.get_name()
+        run = await manager.on_chain_start(
+            None, input, name=name, run_id=config.pop("run_id", None)
+        )
+        child = patch_config(config, callbacks=run.get_child())
+        failed: BaseException | None = None
+        for runnable in runnables:
+            try:
+                with set_config_context(child) as context:
+                    asking = context.run(runnable.ainvoke, input, child, **kwargs)
+                    answer: AIMessage = await coro_with_context(asking, context)
+            except self.exceptions_to_handle as exc:
+                failed = failed or exc
+            except BaseException as exc:
+                await run.on_chain_error(exc)
+                raise
+            else:
+                await run.on_chain_end(answer)
+                return answer
+        assert failed is not None
+        await run.on_chain_error(failed)
+        raise failed
 
     def batch(
         self,
