@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.tools import BaseTool
 from langgraph.graph import END, START, StateGraph
-from langgraph.prebuilt import ToolNode
 
 from allotrope.graphs.context import RunContext
 from allotrope.graphs.node import condition
@@ -13,6 +12,7 @@ from allotrope.graphs.nodes import FINISH, FIT, RESPOND, TOOLS, AgentNodes, want
 from allotrope.graphs.parts import LazyParts, Parts, named
 from allotrope.graphs.recall_tool import recall_tool
 from allotrope.graphs.state import AgentInput, AgentOutput, AgentState
+from allotrope.graphs.tool_calls import tool_node
 
 if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph
@@ -67,7 +67,7 @@ def build_graph(
     graph.add_edge(START, FIT)
     graph.add_edge(FIT, RESPOND)
     if tools:
-        graph.add_node(TOOLS, ToolNode(tools, name=TOOLS))
+        graph.add_node(TOOLS, tool_node(tools, name=TOOLS))
         graph.add_conditional_edges(
             RESPOND,
             condition(lambda state: TOOLS if wants_tools(state) else FINISH, name="wants_tools"),

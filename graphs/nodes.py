@@ -24,6 +24,7 @@ from allotrope.graphs.packing import pack_prompt
 from allotrope.graphs.parts import LazyParts, Parts
 from allotrope.graphs.recall_tool import RECALL
 from allotrope.graphs.state import AgentState
+from allotrope.graphs.tool_calls import goes_round, last_answer, unanswered_calls
 from allotrope.graphs.window import repack_with
 from allotrope.memory.threads import thread_id
 
@@ -89,7 +90,7 @@ class AgentNodes:
             ask = self._ask(state, config, parts, context, template)
             get_stream_writer()({"type": "context", **ask.audit})
             reply = parts.model(ask.profile, ask.tools).invoke(ask.messages, ask.config)
-            return {**answered(reply), **ask.learnt(state.get("calibration"), reply)}
+            return {**answered(reply, ask.tools), **ask.learnt(state.get("calibration"), reply)}
 
         async def arun(state: AgentState, config: RunnableConfig) -> dict[str, Any]:
             parts = await self.parts.aget()
@@ -107,7 +108,7 @@ class AgentNodes:
             if model is None:
                 model = await asyncio.to_thread(parts.model, ask.profile, ask.tools)
             reply = await model.ainvoke(ask.messages, ask.config)
-            return {**answered(reply), **ask.learnt(state.get("calibration"), reply)}
+            return {**answered(reply, ask.tools), **ask.learnt(state.get("calibration"), reply)}
 
         return Node(run, arun, name=RESPOND)
 
@@ -149,7 +150,9 @@ class AgentNodes:
         update: dict[str, Any] = {"provenance": None, "degraded": None, "audit": None}
         again = asked_again(state["messages"])
         messages = [message for message in state["messages"] if message is not again]
-        leave = [RemoveMessage(again.id)] if again is not None and again.id else []
+        leave: list[BaseMessage] = unanswered_calls(messages)
+        if again is not None and again.id:
+            leave.append(RemoveMessage(again.id))
         thread = thread_of(config)
         if thread is not None and parts.memory.overflows(messages):
             leave += parts.memory.settle(messages, thread=thread, tenant=context.tenant)
@@ -167,7 +170,8 @@ class AgentNodes:
     def _tools(
         self, state: AgentState, context: RunContext, thread: str | None, parts: Parts
     ) -> "Sequence[BaseTool]":
-        if state.get("remaining_steps", 100) <= STEPS_FOR_LAST_ANSWER:
+        late = state.get("remaining_steps", 100) <= STEPS_FOR_LAST_ANSWER
+        if late or goes_round(state["messages"]):
             return ()
         tools = allowed(self.tools, context)
         back = (
@@ -262,8 +266,15 @@ def thread_of(config: RunnableConfig) -> str | None:
     return thread_id(config.get("configurable", {}))
 
 
-def answered(reply: AIMessage) -> dict[str, Any]:
-    """The state's update for a reply: the message, and where it came from."""
+def answered(reply: AIMessage, tools: "Sequence[BaseTool]" = ()) -> dict[str, Any]:
+    """The state's update for a reply: the message, and where it came from.
+
+    Args:
+        reply: What the model said.
+        tools: What it might call; without any the turn ends here.
+    """
+    if not tools:
+        reply = last_answer(reply)
     provenance = reply.response_metadata.get("allotrope")
     degraded = provenance.get("degraded") if isinstance(provenance, dict) else None
     return {"messages": [reply], "provenance": provenance, "degraded": degraded}

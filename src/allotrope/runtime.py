@@ -25,7 +25,7 @@ from allotrope.reply import Reply, TurnMeter
 from allotrope.settings import Settings, load_settings
 from allotrope.stopping import keep_said
 from allotrope.thread_locks import ThreadLocks
-from allotrope.turn_start import TurnStart, going_on
+from allotrope.turn_start import TurnStart, going_on, within_the_limit
 from allotrope.turns import asked_of_person, check_text, check_thread_id, events_of
 from allotrope.usage.prices import PriceBook
 
@@ -332,11 +332,14 @@ class Agent:
         """A turn that may begin, and the graph: the thread is ours until the end."""
         turn = self._begin(text, thread_id, given, before)
         if thread_id is None:  # nobody else knows the thread
-            yield await self._joined(turn, given), await self.agraph()
+            turn, graph = await self._joined(turn, given), await self.agraph()
+            with within_the_limit(turn):
+                yield turn, graph
             return
         async with self._locks.turn(turn.context.tenant, thread_id):
             turn, graph = await self._joined(turn, given), await self.agraph()
-            yield going_on(turn, await graph.aget_state(turn.config)), graph
+            with within_the_limit(turn):
+                yield going_on(turn, await graph.aget_state(turn.config)), graph
 
     def _begin(
         self,
@@ -374,8 +377,8 @@ class Agent:
     ) -> TurnStart:
         """The turn with what its variant of a running experiment sets."""
         if self._needs_profile is None:  # imports the graph
-            needs = await asyncio.to_thread(self.spec.takes_profile)
-            self._needs_profile = bool(self.spec.profile) and not needs
+            own = self.spec.profile is not None
+            self._needs_profile = own and not await asyncio.to_thread(self.spec.takes_profile)
         context = await self._experiments.ajoin(
             self.spec.name, turn.context, pinned=pinned_by(given), thread=turn.thread_id,
             run_id=turn.run_id,

@@ -1,9 +1,11 @@
 """What a turn begins with, by what its thread was left with."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from allotrope.exceptions import InputError
+from allotrope.exceptions import AllotropeError, InputError
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
@@ -73,6 +75,27 @@ def going_on(turn: TurnStart, found: "StateSnapshot") -> TurnStart:
         return replace(turn, input=None)
     lost = _lost(found) if unread else []
     return replace(turn, input={"messages": [*lost, asked]})
+
+
+@contextlib.contextmanager
+def within_the_limit(turn: TurnStart) -> Iterator[None]:
+    """Says it in a sentence where a graph doesn't end by itself; ours answer before the limit.
+
+    Args:
+        turn: Which turn.
+
+    Raises:
+        AllotropeError: The graph took as many steps as it may.
+    """
+    from langgraph.errors import GraphRecursionError
+
+    try:
+        yield
+    except GraphRecursionError as exc:
+        raise AllotropeError(
+            f"The agent came to no answer within {turn.config.get('recursion_limit')} steps.",
+            hint="What it did so far is kept in the thread. Ask for less at a time.",
+        ) from exc
 
 
 def _lost(found: "StateSnapshot") -> "list[BaseMessage]":

@@ -10,13 +10,15 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
 from tests.conftest import MakeServer
 
 from allotrope import Settings, build_agent, load_settings
-from allotrope.exceptions import ThreadBusyError
+from allotrope.agents.spec import AgentSpec
+from allotrope.exceptions import AllotropeError, ThreadBusyError
 from allotrope.leases import Leases
 from allotrope.runtime import Agent
 from allotrope.testing import ProviderSimulator
@@ -300,3 +302,22 @@ def test_a_sync_checkpointer_of_langgraph_works(
         agent.ask("First.", thread_id="t")
         agent.ask("Second.", thread_id="t")
         assert told(agent) == ["First.", "Echo: First.", "Second.", "Echo: Second."]
+
+
+def test_a_graph_that_never_ends_is_told_in_a_sentence(simulator_settings: Settings) -> None:
+    from langgraph.graph import START, MessagesState, StateGraph
+
+    class Endless(AgentSpec):
+        def build(self, **collaborators: Any) -> Any:
+            graph = StateGraph(MessagesState)
+            graph.add_node("on", lambda state: {"messages": []})
+            graph.add_edge(START, "on")
+            graph.add_conditional_edges("on", lambda state: "on", ["on"])
+            return graph.compile(checkpointer=collaborators["checkpointer"])
+
+    spec = Endless(name="endless", summary="", graph="", prompt="")
+    with Agent(spec, simulator_settings) as agent:
+        with pytest.raises(AllotropeError, match="no answer within 50 steps"):
+            agent.ask("Go!")
+        with pytest.raises(AllotropeError, match="no answer within 50 steps"):
+            list(agent.stream("Go!"))
