@@ -23,6 +23,7 @@ COMMANDS: dict[str, str] = {
     "experiment": "Run and judge A/B tests of profiles and prompts.",
     "feedback": "Score the answer of a run.",
     "memory": "List, export or forget long-term facts; delete threads.",
+    "models": "Show which model serves which role, until when, and who comes next.",
     "new": "Scaffold a new agent.",
     "profiles": "List, check and explain parameter profiles.",
     "prompts": "List, render, compare and promote prompt templates.",
