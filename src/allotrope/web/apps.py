@@ -7,12 +7,15 @@ from collections.abc import AsyncIterator
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 
 from allotrope.settings import Settings
 from allotrope.tasks import ended
 from allotrope.web import dashboard, health, pages, prometheus
 from allotrope.web.access import Access
+from allotrope.web.errors import unknown_url, wrong_method
 
 
 def serve_app(settings: Settings, *, host: str) -> Starlette:
@@ -44,10 +47,21 @@ def serve_app(settings: Settings, *, host: str) -> Starlette:
         routes=[*openai_api.ROUTES, *chat_api.ROUTES, *_common(settings)],
         middleware=[Middleware(Access, settings=settings.serve, host=host)],
         lifespan=life,
+        exception_handlers={404: _unknown_url, 405: _wrong_method},
     )
     app.state.settings = settings
     app.state.service = service
     return app
+
+
+async def _unknown_url(request: Request, exc: Exception) -> Response:
+    return unknown_url(request.method, request.url.path[:200]).response()
+
+
+async def _wrong_method(request: Request, exc: Exception) -> Response:
+    response = wrong_method(request.method, request.url.path).response()
+    response.headers.update(getattr(exc, "headers", None) or {})
+    return response
 
 
 async def _watched(settings: Settings, every_s: float) -> None:

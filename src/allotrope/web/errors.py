@@ -95,6 +95,22 @@ class BusyError(RequestError):
     """A turn that can't begin now, and can later."""
 
 
+def unknown_url(method: str, path: str) -> Problem:
+    """What OpenAI says of an address that it doesn't have."""
+    return Problem(
+        404,
+        f"Unknown request URL: {method} {path}. The API is at /v1/chat/completions and /v1/models.",
+        code="unknown_url",
+    )
+
+
+def wrong_method(method: str, path: str) -> Problem:
+    """What OpenAI says of a method that an address doesn't take."""
+    return Problem(
+        405, f"Not allowed to {method} on {path}. Use another method.", code="method_not_supported"
+    )
+
+
 def problem_of(exc: Exception) -> Problem:
     """What a client is told about an exception; an unforeseen one is not described."""
     if isinstance(exc, RequestError):

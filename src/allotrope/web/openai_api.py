@@ -3,10 +3,12 @@
 import contextlib
 import json
 import logging
+import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -15,23 +17,31 @@ from allotrope.exceptions import AllotropeError
 from allotrope.stores.errors import error_name
 from allotrope.turns import check_thread_id
 from allotrope.web.errors import RequestError, problem_of
-from allotrope.web.openai_shapes import (
-    ChatRequest,
-    Chunks,
-    as_messages,
-    completion,
-    read_request,
-)
+from allotrope.web.housekeeping import Housekeeping, is_housekeeping
+from allotrope.web.openai_request import ChatRequest, as_messages, read_request
+from allotrope.web.openai_shapes import Chunks, completion
 from allotrope.web.service import Service
 from allotrope.web.sharing import Sharing
 from allotrope.web.turns import Events
 
 logger = logging.getLogger(__name__)
 
+MOST_NAMED = 40
+"""Names in the header."""
+
+MOST_TOLD = 1_000
+"""Names of parameters that the log remembers to have said."""
+
 MOST_BYTES = 20_000_000
 """Longest body of a request."""
 
 THREAD_HEADER = "x-allotrope-thread"
+
+IGNORED_HEADER = "X-Allotrope-Ignored"
+"""Names the parameters of a request that have no effect."""
+
+AGAIN_S = 600.0
+"""Who asks within so many seconds what was just answered wants another answer, seconds."""
 
 
 async def read_json(request: Request, most: int = MOST_BYTES) -> Any:
@@ -57,14 +67,19 @@ class Turn:
     Args:
         service: The agents.
         request: What was asked.
-        thread: The thread the client named, if it did.
+        headers: Of the request: they may name a thread, and say that no kept answer will do.
+        client: Whose it is, as far as that is known.
     """
 
-    def __init__(self, service: Service, request: ChatRequest, thread: str | None) -> None:
+    def __init__(
+        self, service: Service, request: ChatRequest, headers: Headers, client: str
+    ) -> None:
         self.request = request
         self._service = service
-        *self._before, (_, self._text) = request.turns()
-        named = thread or request.allotrope.thread_id
+        self._directive = _directive(headers)
+        self._client = f"{client} {headers.get('x-openwebui-chat-id', '')}"
+        self._before, self._text = request.conversation()
+        named = headers.get(THREAD_HEADER) or request.allotrope.thread_id
         self.named = None if named is None else check_thread_id(named)
 
     def _key(self, *more: tuple[str, str]) -> str:
@@ -90,6 +105,8 @@ class Turn:
     async def events(self) -> Events:
         """The events of the turn; the conversation is recognised next time."""
         context = self.request.allotrope.context()
+        if "cache" not in context and (directive := await self._wanted()):
+            context["cache"] = directive
         if self.request.user:
             context["user"] = self.request.user
         stream = self._service.events(
@@ -102,11 +119,33 @@ class Turn:
         async with contextlib.aclosing(stream) as events:
             async for event in events:
                 if event["type"] == "reply" and self.named is None:
+                    await self._service.sharing.put(self._answered(), str(time.time()))
                     asked = ("user", self._text)
                     await self._service.sharing.take(self._key(asked))
                     key = self._key(asked, ("assistant", event["answer"]))
                     await self._service.sharing.put(key, event["thread_id"])
                 yield event
+
+    async def _wanted(self) -> str | None:
+        """What the client says to the cache: by a header, or by asking once more.
+
+        "Regenerate" in a chat interface sends the same conversation again, and nothing else. What
+        a person reads is streamed; programs that repeat a question get the answer that was kept.
+        """
+        if self._directive is not None or self.named is not None or not self.request.stream:
+            return self._directive
+        answered_at = await self._service.sharing.take(self._answered())
+        again = answered_at is not None and time.time() - float(answered_at) < AGAIN_S
+        return "no-cache" if again else None
+
+    def _answered(self) -> str:
+        return f"answered:{self._key(('user', self._text), ('client', self._client))}"
+
+
+def _directive(headers: Headers) -> str | None:
+    """`no-cache` or `no-store` of HTTP's own header; the cache has the same words."""
+    asked = {word.strip().lower() for word in headers.get("cache-control", "").split(",")}
+    return ", ".join(word for word in ("no-cache", "no-store") if word in asked) or None
 
 
 async def completions(request: Request) -> Response:
@@ -114,9 +153,16 @@ async def completions(request: Request) -> Response:
     service: Service = request.app.state.service
     try:
         asked = read_request(await read_json(request))
-        turn = Turn(service, asked, request.headers.get(THREAD_HEADER))
+        turn: Turn | Housekeeping
+        if is_housekeeping(asked):
+            turn = Housekeeping(service, asked)
+        else:
+            turn = Turn(
+                service, asked, request.headers, request.client.host if request.client else ""
+            )
+        headers = _ignored(asked.ignored)
         if asked.stream:
-            return await _streamed(turn)
+            return await _streamed(turn, headers)
         reply: dict[str, Any] | None = None
         async with contextlib.aclosing(turn.events()) as events:
             async for event in events:
@@ -126,7 +172,22 @@ async def completions(request: Request) -> Response:
             raise RequestError("The turn was stopped.", status=409, code="stopped")
     except Exception as exc:  # noqa: BLE001  # the client gets every error in OpenAI's form
         return refused(exc)
-    return JSONResponse(completion(reply, model=asked.model, ignored=asked.ignored))
+    return JSONResponse(
+        completion(reply, model=asked.model, ignored=asked.ignored), headers=headers
+    )
+
+
+_told: set[str] = set()
+
+
+def _ignored(names: Sequence[str]) -> dict[str, str]:
+    """The header that names what is ignored; the log says it once for each name."""
+    new = [name for name in names if name not in _told]
+    if new and len(_told) < MOST_TOLD:
+        _told.update(new)
+        logger.info("parameters of requests that the agents ignore: %s", ", ".join(new))
+    shown = [name for name in names if name.isascii() and name.isidentifier()]
+    return {IGNORED_HEADER: ", ".join(shown[:MOST_NAMED])} if shown else {}
 
 
 def refused(exc: Exception) -> Response:
@@ -136,7 +197,7 @@ def refused(exc: Exception) -> Response:
     return problem_of(exc).response()
 
 
-async def _streamed(turn: Turn) -> Response:
+async def _streamed(turn: Turn | Housekeeping, headers: dict[str, str]) -> Response:
     """A stream; what fails before the first word still gets its HTTP status."""
     events = turn.events()
     early: list[dict[str, Any]] = []
@@ -151,11 +212,13 @@ async def _streamed(turn: Turn) -> Response:
     return StreamingResponse(
         _sse(turn, early, events),
         media_type="text/event-stream",
-        headers={"X-Accel-Buffering": "no"},
+        headers={"X-Accel-Buffering": "no", **headers},
     )
 
 
-async def _sse(turn: Turn, early: list[dict[str, Any]], rest: Events) -> AsyncIterator[str]:
+async def _sse(
+    turn: Turn | Housekeeping, early: list[dict[str, Any]], rest: Events
+) -> AsyncIterator[str]:
     chunks = Chunks(f"chatcmpl-{uuid.uuid4()}", turn.request.model)
     said = ""
     yield _line(chunks.text("", first=True))
@@ -204,7 +267,8 @@ def _line(chunk: dict[str, Any]) -> str:
 async def models(request: Request) -> Response:
     """`GET /v1/models`: the agents."""
     service: Service = request.app.state.service
-    return JSONResponse({"object": "list", "data": [_model(name) for name in service.names]})
+    names = sorted(service.names, key=lambda name: name != FIRST)
+    return JSONResponse({"object": "list", "data": [_model(name) for name in names]})
 
 
 async def model(request: Request) -> Response:
@@ -223,6 +287,9 @@ async def model(request: Request) -> Response:
         )
     return JSONResponse(_model(name))
 
+
+FIRST = "assistant"
+"""Listed first: clients that nobody has told anything take the first."""
 
 _CREATED = 1_767_225_600  # 2026-01-01; agents have no date of their own
 

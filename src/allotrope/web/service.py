@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from allotrope.agents import registry
@@ -152,11 +152,39 @@ class Service:
         Raises:
             BusyError: As many turns run as may, this thread has one running, or the server stops.
         """
-        self.check_room()
-        turn = RunningTurn(
+        stream = self._run(
             lambda turn: self._turn(
                 turn, agent, text, thread=thread, context=context, before=before
-            ),
+            )
+        )
+        async with contextlib.aclosing(stream) as events:
+            async for event in events:
+                yield event
+
+    async def aside(self, answer: "Callable[[Parts], Awaitable[dict[str, Any]]]") -> Events:
+        """A question beside the threads, which counts as a turn while it runs.
+
+        Args:
+            answer: Gives the one event, from the models and settings.
+
+        Raises:
+            BusyError: As many turns run as may, or the server stops.
+        """
+
+        async def source(turn: RunningTurn) -> Events:
+            await self.agent("assistant")
+            assert self._parts is not None
+            yield await answer(self._parts)
+
+        async with contextlib.aclosing(self._run(source)) as events:
+            async for event in events:
+                yield event
+
+    async def _run(self, source: "Callable[[RunningTurn], Events]") -> Events:
+        """What a source gives, with beats in its silences, until somebody stops it."""
+        self.check_room()
+        turn = RunningTurn(
+            source,
             beat_s=self.settings.serve.heartbeat_s,
             ended=lambda: self._turns.discard(turn),
         )
@@ -191,6 +219,8 @@ class Service:
                         said += event["text"]
                     elif event["type"] in ("restart", "tool"):
                         said = ""
+                    elif event["type"] == "reply" and "truncated" not in event:
+                        event = {**event, "truncated": await self._is_truncated(agent, thread)}
                     yield event
         except ThreadBusyError as exc:
             raise busy() from exc
@@ -202,6 +232,12 @@ class Service:
             yield {"type": "stopped", "kept": kept}
         finally:
             del self._by_thread[thread]
+
+    async def _is_truncated(self, agent: str, thread: str) -> bool:
+        """Whether the model's limit cut off the last answer of a thread."""
+        kept = (await self.state(agent, thread)).get("messages") or [None]
+        said = getattr(kept[-1], "response_metadata", {})
+        return "length" in (said.get("finish_reason"), said.get("done_reason"))
 
     def check_room(self) -> None:
         """Refuses a turn where none may begin.

@@ -1,0 +1,169 @@
+"""What a chat interface asks beside a conversation: its title, tags, suggestions for what is next.
+
+Open WebUI sends these to the model of the conversation, up to three with each answer. They are no
+turn of an agent and no thread: the cheap model answers them, or a rule where there is none.
+"""
+
+import asyncio
+import json
+import logging
+import re
+import time
+import uuid
+from collections.abc import Mapping
+from decimal import Decimal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from allotrope.exceptions import AllotropeError
+from allotrope.web.openai_request import ChatRequest
+from allotrope.web.service import Service
+from allotrope.web.turns import Events
+
+if TYPE_CHECKING:
+    from allotrope.graphs.parts import Parts
+    from allotrope.reply import TurnMeter
+
+logger = logging.getLogger(__name__)
+
+AGENT = "housekeeping"
+"""Under this name the ledger has these calls."""
+
+LONGEST_S = 60.0
+"""After so many seconds a rule answers: nobody waits for a title that long."""
+
+_FRAME = re.compile(
+    r"### Task:\n.*### Output:\n(?P<output>.*)<chat_history>(?P<chat>.*)</chat_history>\s*\Z",
+    re.DOTALL,
+)
+"""Open WebUI's prompts for titles, tags, follow-ups, search queries and pictures (since 0.5)."""
+
+_OTHERS = (
+    "### Task:\nYou are an autocompletion system.",
+    "### Task:\nSummarize the conversation history that will be compacted",
+)
+"""Those of its prompts that have another form; its prompt for documents is a user's question."""
+
+_EMPTY: dict[str, Any] = {"tags": ["General"], "follow_ups": [], "queries": [], "text": ""}
+"""What a rule answers, by the field that is asked for; a title has a rule of its own."""
+
+_FROM_A_RULE = MappingProxyType({"provider": "rule", "model": "rule"})
+
+
+def is_housekeeping(request: ChatRequest) -> bool:
+    """Whether a request is a question of the interface and not a person's."""
+    if len(request.messages) != 1 or request.messages[0].role != "user":
+        return False
+    text = request.messages[0].text
+    return text.startswith(_OTHERS) or _FRAME.match(text) is not None
+
+
+def by_rule(text: str) -> str | None:
+    """An answer in the form that is asked for, without a model; None where there is no rule.
+
+    Args:
+        text: The interface's question.
+    """
+    found = _FRAME.match(text)
+    if found is None:
+        return json.dumps({"text": ""}) if text.startswith(_OTHERS[0]) else None
+    field = re.search(r'"(\w+)"\s*:', found["output"])
+    if field is not None and field[1] == "title":
+        asked = re.search(r"USER: (.*)", found["chat"])
+        words = (asked[1] if asked else "").split()
+        return json.dumps({"title": " ".join(words[:5]) or "Conversation"}, ensure_ascii=False)
+    if field is None or field[1] not in _EMPTY:
+        return None
+    return json.dumps({field[1]: _EMPTY[field[1]]})
+
+
+class Housekeeping:
+    """One question of the interface.
+
+    Args:
+        service: The agents, whose models answer.
+        request: What was asked.
+    """
+
+    def __init__(self, service: Service, request: ChatRequest) -> None:
+        self.request = request
+        self._service = service
+        self._text = request.messages[0].text
+
+    async def events(self) -> Events:
+        """The answer, as the one event of a turn that leaves no thread.
+
+        Raises:
+            BusyError: As many turns run as may, or the server stops.
+            AllProvidersFailedError: No model can answer, and there is no rule.
+        """
+        async for event in self._service.aside(self._answer):
+            yield event
+
+    async def _answer(self, parts: "Parts") -> dict[str, Any]:
+        since = time.perf_counter()
+        settings = parts.settings
+        rule = by_rule(self._text)
+        # as for summaries: the embedded model is too small for it
+        able = settings.openai.api_key is not None or not settings.embedded.enabled
+        if able or rule is None:
+            try:
+                return await self._by_model(parts, since)
+            except (AllotropeError, TimeoutError) as exc:
+                if rule is None:
+                    raise
+                logger.info("a rule answers the interface: %s", type(exc).__name__)
+        assert rule is not None
+        return self._reply(rule, since)
+
+    async def _by_model(self, parts: "Parts", since: float) -> dict[str, Any]:
+        from langchain_core.messages import HumanMessage
+
+        from allotrope.reply import TurnMeter
+        from allotrope.usage.prices import PriceBook
+
+        profile = await asyncio.to_thread(parts.profiles.get, "economical")
+        model = await asyncio.to_thread(parts.model, profile)
+        meter = TurnMeter(PriceBook(parts.settings.usage.prices))
+        metadata = {
+            "allotrope_agent": AGENT,
+            "allotrope_profile": profile.name,
+            "allotrope_tenant": parts.settings.tenant,
+            "allotrope_user": self.request.user,
+            "allotrope_cache": profile.cache_directive("no-semantic"),
+            "allotrope_max_cost_usd": profile.max_cost,
+        }
+        async with asyncio.timeout(LONGEST_S):
+            said = await model.ainvoke(
+                [HumanMessage(self._text)],
+                {
+                    "callbacks": [meter],
+                    "metadata": {key: value for key, value in metadata.items() if value},
+                },
+            )
+        came = said.response_metadata.get("allotrope") or {}
+        return self._reply(said.text, since, came, meter)
+
+    def _reply(
+        self,
+        answer: str,
+        since: float,
+        came: Mapping[str, Any] = _FROM_A_RULE,
+        meter: "TurnMeter | None" = None,
+    ) -> dict[str, Any]:
+        from allotrope.reply import USAGE_FIELDS, Reply
+
+        reply = Reply(
+            answer=answer,
+            agent=AGENT,
+            thread_id="",
+            run_id=str(uuid.uuid4()),
+            provider=came.get("provider", "unknown"),
+            model=came.get("model", "unknown"),
+            cached=came.get("cached"),
+            degraded=came.get("degraded"),
+            usage=dict(meter.usage if meter else dict.fromkeys(USAGE_FIELDS, 0)),
+            cost_usd=meter.cost_usd if meter else Decimal(0),
+            latency_ms=(time.perf_counter() - since) * 1000,
+        )
+        return {"type": "reply", **reply.as_dict(), "thread_id": None}
