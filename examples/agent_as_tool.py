@@ -45,4 +45,5 @@ def main(question: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    wish = "Get me a slogan of exactly three words for a bakery."
+    main(sys.argv[1] if sys.argv[1:] else wish)

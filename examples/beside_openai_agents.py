@@ -52,4 +52,5 @@ async def run(question: str) -> str:
 
 
 if __name__ == "__main__":
-    print(asyncio.run(run(sys.argv[1])))
+    question = "Ask the colleague for the capital of France."
+    print(asyncio.run(run(sys.argv[1] if sys.argv[1:] else question)))

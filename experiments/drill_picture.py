@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from allotrope.exceptions import SettingsError
 from allotrope.experiments.drill_result import Drill, Turn
+from allotrope.extras import needed
 
 COLOURS = {
     "openai": "#2a9d8f",
@@ -82,14 +82,10 @@ def write_png(drills: Sequence[Drill], path: Path) -> None:
     Raises:
         SettingsError: matplotlib isn't installed.
     """
-    try:
+    with needed("A PNG"):
         from matplotlib.figure import Figure
         from matplotlib.lines import Line2D
         from matplotlib.patches import Patch
-    except ImportError as exc:
-        raise SettingsError(
-            "A PNG needs matplotlib.", hint="Run: pip install 'allotrope[analyst]'."
-        ) from exc
     figure = Figure(figsize=(10, 2.4 * len(drills) + 0.6), layout="constrained")
     plots = figure.subplots(len(drills), 1, squeeze=False, sharex=True)
     for plot, drill in zip(plots[:, 0], drills, strict=True):
@@ -129,13 +125,9 @@ def write_html(drills: Sequence[Drill], path: Path) -> None:
     Raises:
         SettingsError: plotly isn't installed.
     """
-    try:
+    with needed("An HTML picture"):
         from plotly.graph_objects import Scatter
         from plotly.subplots import make_subplots
-    except ImportError as exc:
-        raise SettingsError(
-            "An HTML picture needs plotly.", hint="Run: pip install 'allotrope[analyst]'."
-        ) from exc
     titles = [f"{drill.scenario.title} ({drill.system})" for drill in drills]
     figure = make_subplots(rows=len(drills), cols=1, shared_xaxes=True, subplot_titles=titles)
     for row, drill in enumerate(drills, start=1):

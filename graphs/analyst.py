@@ -18,6 +18,7 @@ from allotrope.graphs.parts import LazyParts, Parts
 from allotrope.graphs.state import AgentInput, AgentOutput, AgentState
 from allotrope.graphs.steps import (
     REPORT,
+    UNASKED,
     Ask,
     Step,
     Work,
@@ -146,7 +147,7 @@ def intake(state: AnalystState, settings: Settings) -> Step:
     try:
         found: dict[str, Any] = yield Work(work)
     except AllotropeError as exc:
-        return {**fresh, "files": [], "trouble": str(exc)}
+        return {**fresh, "files": [], "trouble": str(exc), "origin": UNASKED}
     return {**fresh, **found}
 
 

@@ -20,6 +20,7 @@ from allotrope.graphs.sources.reporting import notes_text, numbered, report_text
 from allotrope.graphs.state import AgentInput, AgentOutput, AgentState
 from allotrope.graphs.steps import (
     REPORT,
+    UNASKED,
     Ask,
     Step,
     Work,
@@ -108,10 +109,11 @@ def ingest(state: ResearcherState, settings: Settings) -> Step:
     try:
         passages, problems = yield Work(lambda: _passages(named, settings))
     except AllotropeError as exc:
-        return {**fresh, "sources": [], "trouble": str(exc)}
+        return {**fresh, "sources": [], "trouble": str(exc), "origin": UNASKED}
     if not passages:
         why = " ".join(problems) or "They hold no text."
-        return {**fresh, "sources": [], "trouble": f"None of the sources can be used. {why}"}
+        why = f"None of the sources can be used. {why}"
+        return {**fresh, "sources": [], "trouble": why, "origin": UNASKED}
     read = list(dict.fromkeys(one.source for one in passages))
     return {**fresh, "read": read, "problems": problems}
 

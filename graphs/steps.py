@@ -255,6 +255,10 @@ def tell(kind: str, **facts: Any) -> None:
     get_stream_writer()({"type": kind, **facts})
 
 
+UNASKED = {"provider": "none", "model": "none"}
+"""The provenance of an answer for which no model was asked: the input couldn't be used."""
+
+
 def final(text: str, provenance: Mapping[str, Any] | None) -> dict[str, Any]:
     """The state's update that ends a turn with an answer.
 

@@ -416,17 +416,18 @@ def build_models(
     """The models the settings allow, in the order they are asked.
 
     Args:
-        settings: Which providers are on, and how they are reached.
+        settings: Which providers are on, and how they are reached. An Ollama that nobody set up is
+            looked for now (`ollama.is_used`); a refused connection on loopback takes no time.
         arguments: Constructor arguments by provider, `{"openai": {"reasoning_effort": "low"}}`.
     """
     from allotrope.models.embedded import build_embedded
-    from allotrope.models.ollama import build_ollama
+    from allotrope.models.ollama import build_ollama, is_used
 
     more = arguments or {}
     models: list[GuardedChatModel] = []
     if settings.openai.enabled and settings.openai.api_key is not None:
         models += build_line(settings, more)
-    if settings.ollama.enabled:
+    if is_used(settings):
         models.append(build_ollama(settings.ollama, **more.get("ollama", {})))
     if settings.embedded.enabled:
         try:
@@ -493,7 +494,8 @@ def build_chain(
     models = build_models(settings, arguments=arguments)
     if not models:
         raise SettingsError(
-            "No model can answer: no OpenAI key is set, and Ollama and the embedded model are off.",
+            "No model can answer: no OpenAI key is set, there is no Ollama, and the embedded model"
+            " is off.",
             hint="Set OPENAI_API_KEY, or ALLOTROPE_EMBEDDED__ENABLED=true.",
         )
     asked = FUNCTIONS[function]

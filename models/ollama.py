@@ -1,6 +1,8 @@
 """Ollama's chat models as a fallback: window set, timeouts set, content it understands."""
 
+import socket
 from typing import Any
+from urllib.parse import urlsplit
 
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.messages import BaseMessage
@@ -10,6 +12,7 @@ from allotrope.models.cache.chat import CachingChatModel
 from allotrope.models.content import plain
 from allotrope.models.guarded import GuardedChatModel
 from allotrope.models.http import close_with, tls
+from allotrope.settings import Settings
 from allotrope.settings.sections import OllamaSettings
 
 OPENAI_ONLY = frozenset(
@@ -40,6 +43,26 @@ class OllamaChat(CachingChatModel, GuardedChatModel, ChatOllama):
         """Turns Responses-style content into text and leaves out arguments only OpenAI knows."""
         kept = {name: value for name, value in kwargs.items() if name not in OPENAI_ONLY}
         return [plain(message) for message in messages], kept
+
+
+def is_used(settings: Settings) -> bool:
+    """Whether Ollama is in the chain of these settings.
+
+    Where somebody set an Ollama up, it is, up or down. In `dev`, where nobody did, it is if one
+    answers: else every outage would be told as that of a server which never was there.
+
+    Args:
+        settings: A setting of Ollama's own, an address say, makes it one that was set up.
+    """
+    own = settings.ollama
+    if not own.enabled or own.model_fields_set or settings.env != "dev":
+        return own.enabled
+    where = urlsplit(own.host)
+    try:
+        socket.create_connection((where.hostname, where.port or 11434), timeout=0.2).close()
+    except OSError:
+        return False
+    return True
 
 
 def build_ollama(settings: OllamaSettings, **arguments: Any) -> OllamaChat:

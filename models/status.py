@@ -6,6 +6,7 @@ from allotrope.models.breaker import measure
 from allotrope.models.breaker_facts import Circuit
 from allotrope.models.catalogue.lifecycle import lifecycles_of
 from allotrope.models.circuits import Circuits
+from allotrope.models.ollama import is_used
 from allotrope.models.permits import circuit_name, shown_name
 from allotrope.models.resilience import circuits_in_settings, deployment
 from allotrope.settings import Settings
@@ -72,7 +73,7 @@ def _answers_now(settings: Settings, seen: dict[str, Circuit], now: float) -> di
     chain = []
     if settings.openai.enabled and settings.openai.api_key is not None:
         chain.append(("openai", lifecycles_of(settings).serving(settings.openai.model)))
-    if settings.ollama.enabled:
+    if is_used(settings):
         chain.append(("ollama", settings.ollama.model))
     for provider, model in chain:
         where = deployment(settings, provider)

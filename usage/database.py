@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from allotrope.exceptions import StoreError
+from allotrope.extras import install
 from allotrope.stores import damage
 from allotrope.usage import schema
 from allotrope.usage.rows import storable
@@ -118,7 +119,8 @@ class Database:
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as exc:
             raise StoreError(
                 "ALLOTROPE_USAGE__LEDGER_URL is no database URL that can be used here.",
-                hint="Use postgresql+psycopg://… (pip install 'allotrope[postgres]') or sqlite:///…",
+                hint="Use sqlite:///… or postgresql+psycopg://…, which needs "
+                f"{install('postgres')}",
             ) from exc
         self._engine, self._file = engine, None
         if engine.dialect.name == "sqlite":

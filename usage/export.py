@@ -11,6 +11,7 @@ from typing import IO, Any
 from sqlalchemy import select
 
 from allotrope.exceptions import InputError, StoreError
+from allotrope.extras import needed
 from allotrope.usage import schema
 from allotrope.usage.conditions import Where, Window, filters
 from allotrope.usage.ledger import Ledger
@@ -127,13 +128,9 @@ def _plain(value: Any) -> Any:
 
 
 def _parquet(path: Path, batches: Iterator[list[dict[str, Any]]]) -> int:
-    try:
+    with needed("Parquet (csv and json don't)"):
         import pyarrow as pa
         import pyarrow.parquet as pq
-    except ImportError as exc:
-        raise InputError(
-            "Parquet needs pyarrow.", hint="pip install 'allotrope[analyst]', or use csv or json."
-        ) from exc
     kinds = {"TEXT": pa.string(), "INTEGER": pa.int64(), "BIGINT": pa.int64()}
     table_schema = pa.schema(
         [

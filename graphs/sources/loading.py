@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from allotrope.exceptions import InputError
+from allotrope.extras import install
 from allotrope.graphs.sources.community import community
 from allotrope.graphs.sources.files import decode
 from allotrope.graphs.sources.html import visible_text
@@ -147,7 +148,7 @@ def _run(path: Path, kind: str, name: str) -> "list[Document]":
     except ImportError as exc:
         raise InputError(
             f"Reading {name} needs a library that isn't installed: {exc.name}.",
-            hint="Install it with: pip install 'allotrope[research]'.",
+            hint=f"Install it with: {install('research')}",
         ) from exc
     except Exception as exc:  # each loader's library has its own errors for broken files
         raise InputError(f"{name} can't be read: it is broken or protected.") from exc

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from allotrope.exceptions import InputError
+from allotrope.extras import needed
 from allotrope.graphs.sources.files import allowed_file, decode
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".json", ".jsonl", ".ndjson", ".xlsx", ".xlsm")
@@ -97,7 +98,9 @@ def _keep(frame: Any, path: Path, suffix: str, folder: Path) -> Path:
 
 
 def _frames(path: Path) -> list[tuple[str, Any, list[str]]]:
-    import pandas as pd
+    with needed("Reading tables"):
+        import pandas as pd
+        import pyarrow  # noqa: F401  # what pandas writes Parquet with; say so now
 
     kind = path.suffix.lower()
     if kind not in SUFFIXES:

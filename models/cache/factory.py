@@ -9,6 +9,7 @@ from langchain_core.caches import BaseCache
 from langchain_core.embeddings import Embeddings
 
 from allotrope.exceptions import SettingsError
+from allotrope.extras import install
 from allotrope.models.cache.answers import AnswerCache
 from allotrope.models.cache.memory import MemoryRedis
 from allotrope.models.cache.redis_cache import RedisCache
@@ -98,7 +99,7 @@ def _index(answers: AnswerCache) -> "VectorIndex":
     elif answers.settings.encryption_key is not None:
         why = "Redis can't search what is encrypted"
     elif find_spec("redisvl") is None:
-        why = "redisvl is missing: pip install 'allotrope[redisearch]'"
+        why = f"redisvl is missing: {install('redisearch')}"
     if semantic.index == "redis":
         if why:
             raise SettingsError(

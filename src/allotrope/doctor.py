@@ -65,8 +65,10 @@ def examine(settings: Settings, *, timeout_s: float = 3.0) -> Iterator[Finding]:
 
 def any_model(settings: Settings) -> bool:
     """Whether the chain of these settings has any model."""
+    from allotrope.models.ollama import is_used
+
     openai = settings.openai.enabled and settings.openai.api_key is not None
-    return openai or settings.ollama.enabled or settings.embedded.enabled
+    return openai or settings.embedded.enabled or is_used(settings)
 
 
 def _environment(settings: Settings) -> Finding:
@@ -125,6 +127,8 @@ def _ollama(settings: Settings, timeout_s: float) -> Finding:
         return Finding("Ollama", "off", "switched off")
     import ollama
 
+    from allotrope.models.ollama import is_used
+
     client = ollama.Client(host=section.host, timeout=timeout_s)
     try:
         names = [model.model or "" for model in client.list().models]
@@ -139,6 +143,9 @@ def _ollama(settings: Settings, timeout_s: float) -> Finding:
         window = _window(client.show(section.model).modelinfo)
     except Exception as exc:  # noqa: BLE001 - whatever an endpoint does is what we report
         told = "doesn't answer" if isinstance(exc, ConnectionError) else f"failed: {exc}"
+        if not is_used(settings):
+            advice = "To have it take over in an outage, start it, or set OLLAMA_HOST."
+            return Finding("Ollama", "off", f"none at {section.host}, and none is set up", advice)
         return Finding(
             "Ollama",
             "warning",

@@ -26,7 +26,8 @@ class Reply:
         agent: Who answered.
         thread_id: The conversation it belongs to.
         run_id: This turn.
-        provider: `openai`, `ollama` or `embedded`.
+        provider: `openai`, `ollama` or `embedded`; `none` when no model was asked, because the
+            input couldn't be used (the answer says why).
         model: The model that answered.
         cached: None, `exact` or `semantic`.
         degraded: None, or `reason`, `message` and `retry_after_s`.

@@ -46,6 +46,22 @@ def test_every_example_has_a_test() -> None:
     }
 
 
+@pytest.mark.parametrize("name", ["middleware", "agent_as_tool", "beside_openai_agents"])
+def test_without_words_an_example_asks_its_own_question(
+    run: Any, simulator: ProviderSimulator, name: str
+) -> None:
+    assert run(name).strip()
+    asked = json.dumps(simulator.chats()[0].body)
+    question = (EXAMPLES / f"{name}.py").read_text().split(f'{name}.py "')[1].split('"')[0]
+    assert question in asked
+
+
+@pytest.mark.parametrize("name", ["parent_graph", "remote_graph"])
+def test_an_example_that_needs_words_says_which(run: Any, name: str) -> None:
+    with pytest.raises(SystemExit, match=rf"python examples/{name}\.py "):
+        run(name)
+
+
 def test_the_analyst_is_a_node_of_a_parent_graph(
     run: Any, simulator: ProviderSimulator, tmp_path: Path
 ) -> None:

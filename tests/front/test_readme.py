@@ -36,6 +36,12 @@ def test_links_lead_somewhere() -> None:
     assert broken == []
 
 
+def test_a_follow_up_is_in_the_thread_of_its_question() -> None:
+    asked = [shlex.split(line)[2:] for line in COMMANDS if " ask " in line]
+    assert len(asked) == 2
+    assert all(words[words.index("--thread") + 1] == "trip" for words in asked)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_runs(command: str, simulator_environ: dict[str, str]) -> None:

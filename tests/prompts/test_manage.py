@@ -37,6 +37,19 @@ def own(tmp_path: Path) -> PromptLibrary:
     return PromptLibrary(sources)
 
 
+def test_the_list_describes_what_is_live(own: PromptLibrary, monkeypatch: Any) -> None:
+    ref, where = new_draft(own, "assistant")
+    edit(own, where, "\ndescription: ", "\ndescription: A draft. ")
+    folder = Path(where).parent
+    monkeypatch.setenv("ALLOTROPE_PROMPTS__FOLDER", str(folder))
+    listed = json.loads(CliRunner().invoke(app, ["list", "--json"]).output)["prompts"]
+    (found,) = [row for row in listed if row["name"] == "assistant"]
+    assert found["versions"][-1] == int(ref.partition("@")[2])
+    live = own.get("assistant").meta.description
+    assert found["description"] == live
+    assert "A draft." in own.get(ref).meta.description
+
+
 def edit(library: PromptLibrary, where: str, old: str, new: str) -> None:
     path = Path(where)
     text = path.read_text(encoding="utf-8")

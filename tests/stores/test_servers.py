@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 from tests.conftest import PostgresServer
 
 from allotrope.doctor import examine
+from allotrope.extras import install
 from allotrope.settings import load_settings
 from allotrope.stores.postgres_errors import server_of
 from allotrope.stores.servers import ServerHealth, postgres_servers
@@ -92,7 +93,7 @@ def test_a_wrong_password_and_a_missing_package(
     assert SECRET not in f"{found}{todo}"
     monkeypatch.setitem(sys.modules, "psycopg", None)
     [(_, state, found, todo)] = told(settings)
-    assert (state, todo) == ("error", "pip install 'allotrope[postgres]'")
+    assert (state, todo) == ("error", install("postgres"))
     assert SECRET not in found
 
 

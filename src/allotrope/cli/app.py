@@ -3,7 +3,7 @@
 import importlib
 import sys
 from importlib.util import find_spec
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -33,6 +33,14 @@ COMMANDS: dict[str, str] = {
     "usage": "Look into the ledger and export it.",
 }
 """Command to help. Its module is `allotrope.cli.<name>` and has a typer app called `app`."""
+
+
+EXIT_CODES = (
+    "Ends with 0 when it did what was asked, 1 when a check or a run failed, 2 when the input or a "
+    "setting can't be used, 3 when no model may or can answer, 4 when "
+    "the thread is busy, 130 after Ctrl-C."
+)
+"""What a command's exit code says; docs/configure.md has it as a table."""
 
 
 class LazyGroup(TyperGroup):
@@ -68,8 +76,21 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def root() -> None:
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"allotrope {version('allotrope')}")
+        raise typer.Exit
+
+
+@app.callback(epilog=EXIT_CODES)
+def root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", is_eager=True, callback=_tell_version),
+    ] = False,
+) -> None:
     """LangChain/LangGraph agents on OpenAI o3 that stay cheap, fast and up."""
     from allotrope.exceptions import SettingsError
     from allotrope.logs import configure
@@ -89,8 +110,12 @@ def main() -> None:
         sys.exit(130)
     except Exception as exc:
         from allotrope.exceptions import AllotropeError
+        from allotrope.extras import lacking
 
-        if not isinstance(exc, AllotropeError):
+        told = exc if isinstance(exc, AllotropeError) else None
+        if isinstance(exc, ModuleNotFoundError):
+            told = lacking(exc)
+        if told is None:
             raise
-        print(f"allotrope: {exc}", file=sys.stderr)
-        sys.exit(exc.exit_code)
+        print(f"allotrope: {told}", file=sys.stderr)
+        sys.exit(told.exit_code)

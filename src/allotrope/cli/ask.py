@@ -79,6 +79,8 @@ def ask(
         ) from exc
     if not as_json:
         print(origin(last), file=sys.stderr)
+    if last["provider"] == "none":
+        sys.exit(InputError.exit_code)
 
 
 def read_text(text: str) -> str:
@@ -131,6 +133,9 @@ def stream_answer(
 
 def origin(reply: dict[str, Any]) -> str:
     """One line that says where an answer came from."""
+    seconds, thread = f"{reply['latency_ms'] / 1000:.1f} s", f"thread {reply['thread_id']}"
+    if reply["provider"] == "none":
+        return f"— No model was asked, {seconds}, {thread}"
     degraded = reply.get("degraded")
     cost = "price unknown" if reply["cost_usd"] is None else f"{reply['cost_usd']} USD"
     cached = f", {reply['cached']} cache" if reply["cached"] else ""
@@ -138,7 +143,7 @@ def origin(reply: dict[str, Any]) -> str:
     line = (
         f"— {reply['model']} ({reply['provider']}{cached}), "
         f"{spent['input_tokens']}+{spent['output_tokens']} tokens, {cost}, "
-        f"{reply['latency_ms'] / 1000:.1f} s, thread {reply['thread_id']}"
+        f"{seconds}, {thread}"
     )
     if degraded:
         line += f"\n— {degraded['message']}"

@@ -19,20 +19,16 @@ def dashboard(
     ] = False,
 ) -> None:
     """Open the usage dashboard."""
-    from allotrope.exceptions import SettingsError
+    from allotrope.extras import needed
     from allotrope.settings import load_settings
 
-    try:
+    with needed("The dashboard"):
         import uvicorn  # noqa: F401  # needed later; say so now
 
         from allotrope.web.access import check_exposure
         from allotrope.web.apps import dashboard_app
         from allotrope.web.pages import FOLDER
         from allotrope.web.running import address, bind, run
-    except ModuleNotFoundError as exc:
-        raise SettingsError(
-            f"The dashboard needs {exc.name}.", hint="pip install 'allotrope[web]'"
-        ) from exc
 
     if grafana:
         print((FOLDER / "static" / "grafana.json").read_text(encoding="utf-8"), end="")

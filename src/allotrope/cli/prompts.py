@@ -40,17 +40,18 @@ def list_(as_json: Json = False) -> None:
     """All templates with their versions and labels, and what is wrong with any file."""
     with _library() as library:
         snapshot = library.snapshot
-        rows = [
-            {
-                "name": name,
-                "versions": list(versions),
-                "labels": {
-                    label: v for (label, n), v in sorted(snapshot.labels.items()) if n == name
-                },
-                "description": snapshot.templates[f"{name}@{versions[-1]}"].meta.description,
-            }
-            for name, versions in snapshot.versions.items()
-        ]
+        rows = []
+        for name, versions in snapshot.versions.items():
+            own = {label: v for (label, n), v in sorted(snapshot.labels.items()) if n == name}
+            described = own.get("production", versions[-1])  # with none, the one to promote
+            rows.append(
+                {
+                    "name": name,
+                    "versions": list(versions),
+                    "labels": own,
+                    "description": snapshot.templates[f"{name}@{described}"].meta.description,
+                }
+            )
         problems = dict(snapshot.problems)
     if as_json:
         _json({"prompts": rows, "problems": problems})

@@ -18,19 +18,15 @@ def serve(
 ) -> None:
     """Serve the agents over an OpenAI-compatible API, with a chat page."""
     from allotrope.budget_profiles import check_budget_profiles
-    from allotrope.exceptions import SettingsError
+    from allotrope.extras import needed
     from allotrope.settings import load_settings
 
-    try:
+    with needed("Serving"):
         import uvicorn  # noqa: F401  # needed later; say so now
 
         from allotrope.web.access import check_exposure
         from allotrope.web.apps import serve_app
         from allotrope.web.running import address, bind, run
-    except ModuleNotFoundError as exc:
-        raise SettingsError(
-            f"Serving needs {exc.name}.", hint="pip install 'allotrope[web]'"
-        ) from exc
 
     settings = load_settings()
     where = host or settings.serve.host

@@ -92,7 +92,7 @@ class OpenAISettings(Section):
 
 
 class OllamaSettings(Section):
-    """Ollama, the first fallback."""
+    """Ollama, the first fallback; in `dev`, unless one of these is set, only where one answers."""
 
     enabled: bool = Field(default=True, description="Whether Ollama is part of the chain.")
     host: str = Field(default="http://127.0.0.1:11434", description="Also OLLAMA_HOST.")

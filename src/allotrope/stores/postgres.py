@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from allotrope.exceptions import StoreError
+from allotrope.extras import install
 from allotrope.stores.errors import error_name
 from allotrope.stores.postgres_errors import is_lost, is_starting, reason_of, server_of
 
@@ -44,7 +45,7 @@ def driver() -> Any:
         import psycopg
     except ModuleNotFoundError as exc:
         raise StoreError(
-            "PostgreSQL needs its driver.", hint="pip install 'allotrope[postgres]'"
+            "PostgreSQL needs its driver.", hint=install("postgres")
         ) from exc
     return psycopg
 

@@ -102,10 +102,10 @@ export class Answer {
   }
 
   #origin(from) {
-    if (!from?.provider && !from?.stopped) return;
+    if ((!from?.provider || from.provider === "none") && !from?.stopped) return;
     const row = element("div", "from");
     if (from.stopped) row.append(element("span", "tag", "stopped"));
-    if (from.provider) {
+    if (from.provider && from.provider !== "none") {
       const on = from.provider === "embedded" ? "embedded model" : from.provider;
       row.append(element("span", "tag", `${from.model} · ${on}`));
     }
