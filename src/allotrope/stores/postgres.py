@@ -44,9 +44,7 @@ def driver() -> Any:
     try:
         import psycopg
     except ModuleNotFoundError as exc:
-        raise StoreError(
-            "PostgreSQL needs its driver.", hint=install("postgres")
-        ) from exc
+        raise StoreError("PostgreSQL needs its driver.", hint=install("postgres")) from exc
     return psycopg
 
 
