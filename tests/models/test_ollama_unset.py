@@ -33,7 +33,7 @@ def unset(port: int, env: str = "dev") -> Settings:
 
 
 def providers(settings: Settings) -> list[str]:
-    return [model.provider for model in build_models(settings)]
+    return list(dict.fromkeys(model.provider for model in build_models(settings)))
 
 
 def test_where_none_answers_it_is_not_in_the_chain(port: int) -> None:
