@@ -1,5 +1,6 @@
 """Grafana's dashboard asks only for metrics and labels that `/metrics` has."""
 
+import ast
 import json
 import re
 from datetime import UTC, datetime
@@ -9,6 +10,8 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+import allotrope
+from allotrope.counters import HELP
 from allotrope.models.resilience import circuits_of
 from allotrope.settings import Settings
 from allotrope.settings.usage import UsageSettings
@@ -37,7 +40,33 @@ def exported(seeded_settings: Settings, seeded: list[CallRow]) -> dict[str, set[
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             found.setdefault(sample.name, set()).update(sample.labels)
+    return {**found, **counted()}
+
+
+def counted() -> dict[str, set[str]]:
+    """Counters of the process to their labels, as the calls of `count` in our code name them."""
+    found: dict[str, set[str]] = {}
+    files = [
+        file
+        for folder in Path(allotrope.__file__).parent.iterdir()
+        for file in ([folder] if folder.suffix == ".py" else folder.resolve().rglob("*.py"))
+    ]
+    for file in files:
+        for call in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if (
+                isinstance(call, ast.Call)
+                and getattr(call.func, "id", getattr(call.func, "attr", "")) == "count"
+                and call.args
+                and isinstance(call.args[0], ast.Constant)
+                and call.args[0].value in HELP
+            ):
+                names = {keyword.arg or "" for keyword in call.keywords} - {"amount"}
+                found.setdefault(call.args[0].value, set()).update(names)
     return found
+
+
+def test_every_counter_is_counted_somewhere() -> None:
+    assert counted().keys() == HELP.keys()
 
 
 def asked_of(expression: str) -> list[tuple[str, set[str]]]:
@@ -77,7 +106,7 @@ def test_every_metric_has_a_panel() -> None:
         for expression in expressions()
         for metric, _ in asked_of(expression)
     }
-    assert asked == set(METRICS)
+    assert asked == {*METRICS, *HELP}
 
 
 def test_the_board_is_whole() -> None:
