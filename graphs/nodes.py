@@ -165,7 +165,9 @@ class AgentNodes:
         if thread is not None:
             context = run_context(parts)
             parts.memory.after_turn(state["messages"], thread=thread, tenant=context.tenant)
-            parts.memory.learn(state["messages"], user=context.user, tenant=context.tenant)
+            parts.memory.learn(
+                state["messages"], user=context.user, tenant=context.tenant, thread=thread
+            )
 
     def _tools(
         self, state: AgentState, context: RunContext, thread: str | None, parts: Parts

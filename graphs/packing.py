@@ -119,7 +119,9 @@ def pack_prompt(
             budget=room,
             thread=thread,
             tenant=context.tenant,
-            pinned=memory.about(context.user, tenant=context.tenant),
+            pinned=memory.about(
+                context.user, tenant=context.tenant, thread=thread, messages=state["messages"]
+            ),
             ratio=counter.ratio,
         )
         messages, audit = pack.messages, dict(pack.audit)

@@ -144,7 +144,9 @@ def _said(
                 budget=left + turn,
                 thread=thread,
                 tenant=context.tenant,
-                pinned=memory.about(context.user, tenant=context.tenant),
+                pinned=memory.about(
+                    context.user, tenant=context.tenant, thread=thread, messages=messages
+                ),
                 ratio=counter.ratio,
                 read_only=True,
             )

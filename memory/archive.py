@@ -4,18 +4,22 @@ Writing is idempotent by message id, so a turn that is run again after a crash a
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import chain, repeat
 from typing import Any, Literal
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage, message_to_dict
 
 from allotrope.memory.dialects import Database, Row, scoped
+from allotrope.memory.lineage import Lineage, lineage
 from allotrope.memory.words import words
 
 SESSION_GAP = timedelta(hours=1)
 """A pause this long begins a new session."""
+_BRANCHES = 4
+"""Of so many branches of a thread the running summary is kept."""
 SESSION_MESSAGES = 40
 """A session without a pause ends after so many messages, so that none grows without bound."""
 
@@ -48,6 +52,7 @@ class ThreadFacts:
         first_at: When it began.
         last_at: When it was last written to.
         speakers: Who takes part, casefolded.
+        forks: How many branches it has besides the first.
     """
 
     key: int
@@ -57,6 +62,7 @@ class ThreadFacts:
     first_at: datetime | None
     last_at: datetime | None
     speakers: tuple[str, ...]
+    forks: int = 0
 
 
 _COLUMNS = "row, seq, message_id, session, at, role, speaker, text, words, superseded_by"
@@ -90,7 +96,8 @@ class Archive:
         Args:
             tenant: Whose thread.
             thread: Which thread.
-            messages: With ids.
+            messages: With ids, in the order of the conversation: one that is new is taken to
+                follow the one before it here.
             at: When this happened.
             count: Tokens of a message, to know what the whole thread would cost.
 
@@ -100,15 +107,18 @@ class Archive:
         if not messages:
             return []
         known, unknown = self.thread(tenant, thread), messages
+        here: dict[str, tuple[int, int]] = {}
         if known is not None:
-            here = self._ids(known.key, [str(message.id) for message in messages])
+            here = self.positions(known, [str(message.id) for message in messages])
             unknown = [message for message in messages if str(message.id) not in here]
             if not unknown:
                 return []
-        tries = iter((unknown, messages))  # a second one may meet an archive that was begun anew
+        # a second try may meet an archive that was begun anew
+        tries = chain([(unknown, here)], repeat((messages, {})))
 
         def work() -> list[Archived]:
-            todo = next(tries)
+            todo, at_first = next(tries)
+            follows = _Follows(messages, {name: seq for name, (_, seq) in at_first.items()})
             # the update that changes nothing locks the thread's row where a database has row locks
             [state] = self.database.run(
                 "INSERT INTO archive_threads (tenant, thread) VALUES (?, ?)"
@@ -117,7 +127,7 @@ class Archive:
                 " speakers",
                 (tenant, thread),
             )
-            added = self._insert(state, todo, at)
+            added = self._insert(state, todo, follows, at)
             if count is not None:
                 new = {item.message_id for item in added}
                 tokens = sum(count(message) for message in todo if str(message.id) in new)
@@ -129,7 +139,13 @@ class Archive:
 
         return self.database.write(work)
 
-    def _insert(self, state: Row, messages: Sequence[BaseMessage], at: datetime) -> list[Archived]:
+    def _insert(
+        self,
+        state: Row,
+        messages: Sequence[BaseMessage],
+        follows: "_Follows",
+        at: datetime,
+    ) -> list[Archived]:
         key, count, total, session, in_session, first_at, last_at, speakers_json = state
         speakers: list[str] = json.loads(speakers_json)
         stamp = at.astimezone(UTC).isoformat(timespec="seconds")
@@ -160,6 +176,8 @@ class Archive:
             if not rows:  # another process was faster, or the id came twice
                 continue
             row = int(rows[0][0])
+            self._fork(key, count, follows.before.get(str(message.id)), follows.known)
+            follows.known[str(message.id)] = count
             self.database.index(row, [scoped(key, word) for word in found])
             added.append(
                 Archived(
@@ -186,24 +204,71 @@ class Archive:
         )
         return added
 
-    def _ids(self, key: int, ids: Sequence[str]) -> set[str]:
+    def _fork(self, key: int, seq: int, before: str | None, known: Mapping[str, int]) -> None:
+        """Keeps what a message follows, where that isn't the one archived before it."""
+        if before is None:
+            return
+        follows = known.get(before)
+        if follows is None:
+            found = self.database.run(
+                "SELECT seq FROM archive_messages WHERE thread_key = ? AND message_id = ?",
+                (key, before),
+            )
+            follows = int(found[0][0]) if found else seq - 1
+        if follows != seq - 1:
+            self.database.run(
+                "INSERT INTO archive_forks (thread_key, seq, follows) VALUES (?, ?, ?)"
+                " ON CONFLICT (thread_key, seq) DO NOTHING",
+                (key, seq, follows),
+            )
+
+    def positions(self, thread: ThreadFacts, ids: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """Number in the archive and position in the thread of messages, by their ids.
+
+        Args:
+            thread: Whose.
+            ids: Which ones; those that aren't archived are left out.
+        """
+        if not ids:
+            return {}
         marks = ", ".join("?" * len(ids))
         sql = (
-            f"SELECT message_id FROM archive_messages WHERE thread_key = ?"  # noqa: S608 - marks only
+            f"SELECT message_id, row, seq FROM archive_messages WHERE thread_key = ?"  # noqa: S608 - marks only
             f" AND message_id IN ({marks})"
         )
-        return {str(row[0]) for row in self.database.run(sql, (key, *ids))}
+        return {
+            str(name): (int(row), int(seq))
+            for name, row, seq in self.database.run(sql, (thread.key, *ids))
+        }
+
+    def lineage(self, thread: ThreadFacts, tip: int | None) -> Lineage:
+        """The positions that are the past of one; nothing is asked of a thread without branches.
+
+        Args:
+            thread: Which thread.
+            tip: The position; None for all of the thread.
+        """
+        last = thread.messages - 1
+        if tip is None:
+            return Lineage(((0, last),))
+        if not thread.forks:
+            return Lineage(((0, min(tip, last)),))
+        rows = self.database.run(
+            "SELECT seq, follows FROM archive_forks WHERE thread_key = ?", (thread.key,)
+        )
+        return lineage(tip, {int(seq): int(follows) for seq, follows in rows})
 
     def thread(self, tenant: str, thread: str) -> ThreadFacts | None:
         """What is known of a thread, or None when nothing of it was archived."""
         rows = self.database.run(
-            "SELECT key, messages, words, tokens, first_at, last_at, speakers FROM archive_threads"
-            " WHERE tenant = ? AND thread = ?",
+            "SELECT key, messages, words, tokens, first_at, last_at, speakers,"
+            " (SELECT count(*) FROM archive_forks WHERE thread_key = key)"
+            " FROM archive_threads WHERE tenant = ? AND thread = ?",
             (tenant, thread),
         )
         if not rows:
             return None
-        key, messages, total, tokens, first_at, last_at, speakers = rows[0]
+        key, messages, total, tokens, first_at, last_at, speakers, forks = rows[0]
         return ThreadFacts(
             int(key),
             int(messages),
@@ -212,6 +277,7 @@ class Archive:
             datetime.fromisoformat(first_at) if first_at else None,
             datetime.fromisoformat(last_at) if last_at else None,
             tuple(json.loads(speakers)),
+            int(forks),
         )
 
     def threads(self, tenant: str) -> list[str]:
@@ -299,32 +365,40 @@ class Archive:
         """Marks a message as corrected by a later one; it stays in the archive."""
         self.database.run("UPDATE archive_messages SET superseded_by = ? WHERE row = ?", (by, row))
 
-    def rows_of(self, thread: ThreadFacts, ids: Sequence[str]) -> dict[str, int]:
-        """Numbers in the archive of messages, by their ids."""
-        if not ids:
-            return {}
-        marks = ", ".join("?" * len(ids))
-        sql = (
-            f"SELECT message_id, row FROM archive_messages WHERE thread_key = ?"  # noqa: S608 - marks only
-            f" AND message_id IN ({marks})"
-        )
-        return {str(i): int(row) for i, row in self.database.run(sql, (thread.key, *ids))}
+    def summary(self, thread: ThreadFacts, past: Lineage) -> dict[str, Any] | None:
+        """The running summary of a branch, as it was saved.
 
-    def summary(self, thread: ThreadFacts) -> dict[str, Any] | None:
-        """The running summary of a thread, as it was saved."""
+        Args:
+            thread: Which thread.
+            past: The branch: what a summary was made of must be its past.
+        """
+        found = [one for one in self._summaries(thread) if int(one["upto"]) in past]
+        return max(found, key=lambda one: int(one["upto"]), default=None)
+
+    def save_summary(self, thread: ThreadFacts, data: dict[str, Any], past: Lineage) -> None:
+        """Saves the running summary of a branch, unless it has a later one already."""
+
+        def work() -> None:
+            found = self._summaries(thread)
+            if any(int(one["upto"]) in past and one["upto"] >= data["upto"] for one in found):
+                return
+            others = [one for one in found if int(one["upto"]) not in past][: _BRANCHES - 1]
+            kept = json.dumps({**data, "others": others} if others else data)
+            self.database.run(
+                "INSERT INTO archive_summaries (thread_key, upto, data) VALUES (?, ?, ?)"
+                " ON CONFLICT (thread_key) DO UPDATE SET upto = excluded.upto,"
+                " data = excluded.data",
+                (thread.key, int(data["upto"]), kept),
+            )
+
+        self.database.write(work)
+
+    def _summaries(self, thread: ThreadFacts) -> list[dict[str, Any]]:
         rows = self.database.run(
             "SELECT data FROM archive_summaries WHERE thread_key = ?", (thread.key,)
         )
-        return None if not rows else dict(json.loads(rows[0][0]))
-
-    def save_summary(self, thread: ThreadFacts, data: dict[str, Any]) -> None:
-        """Saves the running summary, unless a later one is there already."""
-        self.database.run(
-            "INSERT INTO archive_summaries (thread_key, upto, data) VALUES (?, ?, ?)"
-            " ON CONFLICT (thread_key) DO UPDATE SET upto = excluded.upto, data = excluded.data"
-            " WHERE excluded.upto > archive_summaries.upto",
-            (thread.key, int(data["upto"]), json.dumps(data)),
-        )
+        newest = [dict(json.loads(data)) for (data,) in rows]
+        return [*newest, *(other for one in newest for other in one.pop("others", ()))]
 
     def export(self, tenant: str, thread: str) -> list[dict[str, Any]]:
         """Every message of a thread, whole, in order."""
@@ -347,12 +421,22 @@ class Archive:
             for table, column in (
                 ("archive_messages", "thread_key"),
                 ("archive_summaries", "thread_key"),
+                ("archive_forks", "thread_key"),
                 ("archive_threads", "key"),
             ):
                 self.database.run(f"DELETE FROM {table} WHERE {column} = ?", (facts.key,))  # noqa: S608 - names from above
             return facts.messages
 
         return self.database.write(work)
+
+
+class _Follows:
+    """What each message of a conversation follows, by ids, and the positions known so far."""
+
+    def __init__(self, messages: Sequence[BaseMessage], known: dict[str, int]) -> None:
+        ids = [str(message.id) for message in messages]
+        self.before = dict(zip(ids[1:], ids, strict=False))
+        self.known = known
 
 
 def _archived(row: Row) -> Archived:

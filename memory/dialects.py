@@ -56,6 +56,9 @@ CREATE TABLE IF NOT EXISTS archive_messages (
 CREATE INDEX IF NOT EXISTS archive_messages_at ON archive_messages (thread_key, at);
 CREATE TABLE IF NOT EXISTS archive_summaries (
   thread_key BIGINT PRIMARY KEY, upto BIGINT NOT NULL, data TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS archive_forks (
+  thread_key BIGINT NOT NULL, seq BIGINT NOT NULL, follows BIGINT NOT NULL,
+  PRIMARY KEY (thread_key, seq));
 CREATE TABLE IF NOT EXISTS archive_version (version BIGINT NOT NULL);
 """
 VERSION = 1

@@ -3,6 +3,7 @@
 import hashlib
 import sqlite3
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,6 +22,26 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _MOST = 200
+_MOST_SOURCES = 8
+
+
+@dataclass(frozen=True)
+class Fact:
+    """What a user told.
+
+    Args:
+        key: Its name in the store.
+        line: In words.
+        sources: Thread and message of each time it was told, where that is known.
+    """
+
+    key: str
+    line: str
+    sources: tuple[tuple[str, str], ...] = ()
+
+    def only_in(self, thread: str) -> bool:
+        """Whether it was told in one thread and in no other."""
+        return bool(self.sources) and all(one == thread for one, _ in self.sources)
 
 
 class LongTermFacts:
@@ -41,29 +62,70 @@ class LongTermFacts:
         self._used: sqlite3.Connection | None = None
         self._lock = RLock()
 
-    def remember(self, line: str, *, tenant: str, user: str) -> None:
-        """Keeps a fact; what it corrects is forgotten."""
-        with self._lock:
-            for key, known in self._all(tenant, user):
-                if known == line:
-                    return
-                if is_correction(line) and replaces(line, known):
-                    self._delete(tenant, user, key)
-            key = hashlib.sha256(line.encode()).hexdigest()[:12]
-            self._asked(lambda store: store.put(_place(tenant, user), key, {"fact": line}))
+    def remember(
+        self, line: str, *, tenant: str, user: str, source: tuple[str, str] | None = None
+    ) -> None:
+        """Keeps a fact; what it corrects is forgotten.
 
-    def learn(self, messages: Sequence[BaseMessage], *, tenant: str, user: str) -> None:
-        """Keeps what the latest user turn states about the user (rules, no model)."""
+        Args:
+            line: In words.
+            tenant: Whose user.
+            user: Who told it.
+            source: Thread and message it was told in.
+        """
+        with self._lock:
+            sources = [] if source is None else [source]
+            for known in self.told(tenant=tenant, user=user):
+                if known.line == line:
+                    if not known.sources or source is None or source in known.sources:
+                        return  # told before, wherever that was
+                    sources = [*known.sources, source][-_MOST_SOURCES:]
+                elif is_correction(line) and replaces(line, known.line):
+                    self._delete(tenant, user, known.key)
+            key = hashlib.sha256(line.encode()).hexdigest()[:12]
+            value = {"fact": line, "sources": [list(one) for one in sources]}
+            self._asked(lambda store: store.put(_place(tenant, user), key, value))
+
+    def learn(
+        self,
+        messages: Sequence[BaseMessage],
+        *,
+        tenant: str,
+        user: str,
+        thread: str | None = None,
+    ) -> None:
+        """Keeps what the latest user turn states about the user (rules, no model).
+
+        Args:
+            messages: The live messages.
+            tenant: Whose user.
+            user: Who speaks.
+            thread: Where.
+        """
         latest = next((m for m in reversed(messages) if m.type == "human"), None)
         if latest is None:
             return
         for line in extract(Summary(), [Line("user", message_text(latest))]).facts:
-            self.remember(line, tenant=tenant, user=user)
+            source = (thread, str(latest.id)) if thread and latest.id else None
+            self.remember(line, tenant=tenant, user=user, source=source)
 
     def known(self, *, tenant: str, user: str) -> dict[str, str]:
         """Facts by their keys, oldest first."""
+        return {one.key: one.line for one in self.told(tenant=tenant, user=user)}
+
+    def told(self, *, tenant: str, user: str) -> list[Fact]:
+        """Facts with where they were told, oldest first."""
         with self._lock:
-            return dict(self._all(tenant, user))
+            items = self._asked(lambda store: store.search(_place(tenant, user), limit=_MOST))
+        ordered = sorted(items, key=lambda item: item.created_at)
+        return [
+            Fact(
+                item.key,
+                str(item.value["fact"]),
+                tuple((str(t), str(m)) for t, m in item.value.get("sources", ())),
+            )
+            for item in ordered
+        ]
 
     def forget(self, key: str, *, tenant: str, user: str) -> None:
         """Deletes a fact, or with `all` every fact of the user.
@@ -72,7 +134,7 @@ class LongTermFacts:
             InputError: There is no fact with that key.
         """
         with self._lock:
-            known = dict(self._all(tenant, user))
+            known = self.known(tenant=tenant, user=user)
             if key != "all" and key not in known:
                 raise InputError(
                     f"There is no fact {key!r}.", hint="`allotrope memory list` shows the keys."
@@ -83,7 +145,7 @@ class LongTermFacts:
             while known:  # a store gives so many at a time
                 for found in known:
                     self._delete(tenant, user, found)
-                known = dict(self._all(tenant, user))
+                known = self.known(tenant=tenant, user=user)
 
     def close(self) -> None:
         """Ends the connection."""
@@ -91,11 +153,6 @@ class LongTermFacts:
             if self._file is not None:
                 self._file.close()
                 self._used, self._store = None, None
-
-    def _all(self, tenant: str, user: str) -> list[tuple[str, str]]:
-        items = self._asked(lambda store: store.search(_place(tenant, user), limit=_MOST))
-        ordered = sorted(items, key=lambda item: item.created_at)
-        return [(item.key, str(item.value["fact"])) for item in ordered]
 
     def _delete(self, tenant: str, user: str, key: str) -> None:
         self._asked(lambda store: store.delete(_place(tenant, user), key))

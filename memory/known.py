@@ -8,6 +8,7 @@ from typing import Literal
 
 from allotrope.memory.archive import Archive, Archived, ThreadFacts
 from allotrope.memory.dates import speaks_of_time
+from allotrope.memory.lineage import Lineage
 from allotrope.memory.ranking import Candidate
 
 _KEEP = 8192
@@ -34,9 +35,9 @@ class KnownMessages:
         self._kept: OrderedDict[int, Known] = OrderedDict()
         self._lock = Lock()
 
-    def reader(self, thread: ThreadFacts) -> "Reader":
-        """Reads messages of one thread during one recall."""
-        return Reader(self, thread)
+    def reader(self, thread: ThreadFacts, past: Lineage) -> "Reader":
+        """Reads messages of one branch of a thread during one recall."""
+        return Reader(self, thread, past)
 
     def read(
         self, thread: ThreadFacts, column: Literal["row", "seq"], values: Sequence[int]
@@ -73,11 +74,13 @@ class Reader:
     Args:
         known: Remembers between recalls.
         thread: Whose messages.
+        past: The branch: other messages are as good as gone.
     """
 
-    def __init__(self, known: KnownMessages, thread: ThreadFacts) -> None:
+    def __init__(self, known: KnownMessages, thread: ThreadFacts, past: Lineage) -> None:
         self._known = known
         self._thread = thread
+        self.past = past
         self._by_row: dict[int, Known] = {}
         self._by_seq: dict[int, Known] = {}
 
@@ -93,6 +96,8 @@ class Reader:
 
     def _add(self, column: Literal["row", "seq"], values: Sequence[int]) -> None:
         for one in self._known.read(self._thread, column, values) if values else ():
+            if one.message.seq not in self.past:
+                continue
             self._by_row[one.message.row] = one
             self._by_seq[one.message.seq] = one
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -11,9 +12,9 @@ from typing import Any
 from langchain_core.messages import BaseMessage, RemoveMessage, SystemMessage
 
 from allotrope.exceptions import StoreError
-from allotrope.memory.archive import Archive, Archived
+from allotrope.memory.archive import Archive, Archived, ThreadFacts
 from allotrope.memory.corrections import is_correction, replaces
-from allotrope.memory.facts import LongTermFacts
+from allotrope.memory.facts import Fact, LongTermFacts
 from allotrope.memory.fit import fit
 from allotrope.memory.history import question_of, with_ids
 from allotrope.memory.later import Later
@@ -30,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 _JOIN_S = 0.25
 _WRITE_S = 10.0
+_STANDINGS = 10_000
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,7 @@ class ConversationMemory:
         self.facts = facts
         self._clock = clock
         self._later = Later()
+        self._tips: OrderedDict[tuple[str, str], int] = OrderedDict()
 
     def fit(
         self,
@@ -225,8 +228,10 @@ class ConversationMemory:
         history = with_ids([message for message in messages if not is_ours(message)])
         try:
             self._archive_all(history, thread=thread, tenant=tenant)
-            if self.summariser is not None:
-                self.summariser.start(tenant, thread)
+            facts = self.archive.thread(tenant, thread)
+            if self.summariser is not None and facts is not None:
+                _, tip = self._standing(facts, history)
+                self.summariser.start(tenant, thread, tip=tip)
         except StoreError as exc:
             logger.warning("a turn was not archived yet: %s", error_name(exc))
 
@@ -246,28 +251,76 @@ class ConversationMemory:
 
         def work() -> None:
             self.after_turn(kept, thread=thread, tenant=tenant)
-            self.learn(kept, user=user, tenant=tenant)
+            self.learn(kept, user=user, tenant=tenant, thread=thread)
 
         self._later.submit(tenant, thread, work)
 
-    def about(self, user: str | None, *, tenant: str = "default") -> tuple[str, ...]:
-        """What is kept about a user, for the prompt; empty where facts are off."""
+    def about(
+        self,
+        user: str | None,
+        *,
+        tenant: str = "default",
+        thread: str | None = None,
+        messages: Sequence[BaseMessage] = (),
+    ) -> tuple[str, ...]:
+        """What is kept about a user, for the prompt; empty where facts are off.
+
+        Args:
+            user: Who.
+            tenant: Whose users.
+            thread: The thread's id: what only another branch of it said is left out.
+            messages: The live messages of the thread.
+        """
         if self.facts is None or user is None:
             return ()
         try:
-            return tuple(self.facts.known(tenant=tenant, user=user).values())[-20:]
+            known = self.facts.told(tenant=tenant, user=user)
+            here = [one for one in known if thread is not None and one.only_in(thread)]
+            if here and thread is not None:
+                hidden = self._elsewhere(here, messages, thread=thread, tenant=tenant)
+                known = [one for one in known if one.key not in hidden]
+            return tuple(one.line for one in known)[-20:]
         except StoreError as exc:
             logger.warning("facts about the user are missing: %s", error_name(exc))
             return ()
 
+    def _elsewhere(
+        self,
+        told: Sequence[Fact],
+        messages: Sequence[BaseMessage],
+        *,
+        thread: str,
+        tenant: str,
+    ) -> set[str]:
+        """Keys of the facts that no message of this branch told."""
+        facts = self.archive.thread(tenant, thread)
+        if facts is None:
+            return set()
+        _, tip = self._standing(facts, with_ids(messages))
+        past = self.archive.lineage(facts, tip)
+        if len(past) == facts.messages:
+            return set()
+        ids = [name for one in told for _, name in one.sources]
+        archived = self.archive.positions(facts, ids)
+        return {
+            one.key
+            for one in told
+            if not any(archived[name][1] in past for _, name in one.sources if name in archived)
+        }
+
     def learn(
-        self, messages: Sequence[BaseMessage], *, user: str | None, tenant: str = "default"
+        self,
+        messages: Sequence[BaseMessage],
+        *,
+        user: str | None,
+        tenant: str = "default",
+        thread: str | None = None,
     ) -> None:
         """Keeps what the latest turn states about the user, where facts are on. Never raises."""
         if self.facts is None or user is None:
             return
         try:
-            self.facts.learn(messages, tenant=tenant, user=user)
+            self.facts.learn(with_ids(messages), tenant=tenant, user=user, thread=thread)
         except StoreError as exc:
             logger.warning("a fact was not kept: %s", error_name(exc))
 
@@ -289,11 +342,13 @@ class ConversationMemory:
         facts = self.archive.thread(tenant, thread)
         if facts is None:
             return "Nothing has been said in this conversation before."
+        tip = self._tips.get((tenant, thread), facts.messages - 1)
         wanted = query.strip().lstrip("#")
         if query.strip().startswith("#") and wanted.isdigit():
-            rows = self.archive.rows(facts, [int(wanted)])
+            past = self.archive.lineage(facts, tip)
+            rows = [m for m in self.archive.rows(facts, [int(wanted)]) if m.seq in past]
             return _shown(rows[0], None) if rows else f"There is no message #{wanted}."
-        found = self.recall.find(tenant, thread, query)[:limit]
+        found = self.recall.find(tenant, thread, query, tip=tip)[:limit]
         if not found:
             return "Nothing in this conversation matches."
         ordered = sorted(found, key=lambda item: item.message.seq)
@@ -330,8 +385,10 @@ class ConversationMemory:
         self._later.join(tenant, thread, timeout_s=_WRITE_S)
         facts = self.archive.thread(tenant, thread)
         if facts is not None:
-            ids = [str(message.id) for message in history]
-            if facts.messages > len(self.archive.rows_of(facts, ids)):
+            here, tip = self._standing(facts, history)
+            self._stand(tenant, thread, tip)
+            past = self.archive.lineage(facts, tip)
+            if len(past) > sum(seq in past for _, seq in here.values()):
                 return None
         question, _ = question_of(history)
         live = sum(not isinstance(message, SystemMessage) for message in history)
@@ -349,7 +406,7 @@ class ConversationMemory:
 
     def _mark_corrected(self, later: Archived, *, thread: str, tenant: str) -> None:
         """Marks the newest earlier statement of the same speaker that a correction replaces."""
-        found = self.recall.find(tenant, thread, later.text)[:20]
+        found = self.recall.find(tenant, thread, later.text, tip=later.seq)[:20]
         earlier = [
             message
             for message in (item.message for item in found)
@@ -368,21 +425,46 @@ class ConversationMemory:
         question, before = question_of(history)
         if facts is None:
             return Remembered(question=question)
+        here, tip = self._standing(facts, history)
+        self._stand(tenant, thread, tip)
         found: list[Recalled] = []
         if self.settings.recall and question and self.settings.recall_tokens:
             found = with_corrections(
-                self.archive, facts, self.recall.find(tenant, thread, question, before=before)
+                self.archive,
+                facts,
+                self.recall.find(tenant, thread, question, before=before, tip=tip),
             )
-        summary = self.summariser.read(facts) if self.summariser is not None else None
-        ids = [str(message.id) for message in history if message.type == "tool"]
+        summary = self.summariser.read(facts, tip=tip) if self.summariser is not None else None
+        outputs = [str(message.id) for message in history if message.type == "tool"]
+        archived = len(self.archive.lineage(facts, tip))
         return Remembered(
             summary=summary,
             found=tuple(found),
-            handles=self.archive.rows_of(facts, ids),
+            handles={name: here[name][0] for name in outputs if name in here},
             question=question,
-            archived=facts.messages,
-            thread_tokens=facts.tokens,
+            archived=archived,
+            thread_tokens=facts.tokens * archived // facts.messages,
         )
+
+    def _standing(
+        self, facts: ThreadFacts, history: Sequence[BaseMessage]
+    ) -> tuple[dict[str, tuple[int, int]], int | None]:
+        """Where live messages are in the archive, and the position of the latest that is there.
+
+        Its past is what this branch has said. None where nothing live is archived: the thread lost
+        its checkpoints, and goes on with all that was said.
+        """
+        ids = [str(message.id) for message in history]
+        here = self.archive.positions(facts, ids)
+        return here, next((here[name][1] for name in reversed(ids) if name in here), None)
+
+    def _stand(self, tenant: str, thread: str, tip: int | None) -> None:
+        """Remembers where a turn stands, for its recall tool, which sees no messages."""
+        self._tips.pop((tenant, thread), None)
+        if tip is not None:
+            self._tips[tenant, thread] = tip
+            while len(self._tips) > _STANDINGS:
+                self._tips.popitem(last=False)
 
 
 def _shown(message: Archived, limit: int | None) -> str:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time
 
 from allotrope.memory.archive import Archive, Archived, ThreadFacts
@@ -53,7 +53,9 @@ class Recall:
         self._vectors = Vectors(embed) if embed is not None else None
         self._known = KnownMessages(archive)
 
-    def find(self, tenant: str, thread: str, text: str, *, before: str = "") -> list[Recalled]:
+    def find(
+        self, tenant: str, thread: str, text: str, *, before: str = "", tip: int | None = None
+    ) -> list[Recalled]:
         """Messages that bear on a text, best first.
 
         Args:
@@ -61,6 +63,8 @@ class Recall:
             thread: Which thread.
             text: The latest user turn, or what a tool asks for.
             before: The turn before, for a text that says little by itself; it counts little.
+            tip: The position of the latest message of the branch: only its past is found. None
+                for all of the thread.
         """
         facts = self._archive.thread(tenant, thread)
         if facts is None or facts.messages == 0:
@@ -71,7 +75,7 @@ class Recall:
         if not pool and self._vectors is None:
             return []
         corpus = Corpus(facts.messages, facts.words / facts.messages, frequency)
-        reader = self._known.reader(facts)
+        reader = self._known.reader(facts, self._archive.lineage(facts, tip))
         found = self._load(facts, pool, reader)
         scores = score([one.candidate for one in found], question, corpus, self._weights)
         candidates = [one.candidate for one in found]
@@ -89,7 +93,24 @@ class Recall:
             for message in messages
             if scores[message.row] > 0
         ]
+        recalled = self._in_branch(recalled, facts, reader)
         return sorted(recalled, key=lambda item: (-item.score, -item.message.seq))
+
+    def _in_branch(
+        self, found: list[Recalled], facts: ThreadFacts, reader: Reader
+    ) -> list[Recalled]:
+        """Without the marks of corrections that only another branch has."""
+        marked = {item.message.superseded_by for item in found} - {None}
+        if len(reader.past) == facts.messages or not marked:
+            return found
+        there = self._archive.rows(facts, [row for row in marked if row is not None])
+        here = {one.row for one in there if one.seq in reader.past}
+        return [
+            item
+            if item.message.superseded_by is None or item.message.superseded_by in here
+            else replace(item, message=replace(item.message, superseded_by=None))
+            for item in found
+        ]
 
     def _question(self, text: str, before: str, facts: ThreadFacts) -> Question:
         folded = text.casefold()

@@ -157,7 +157,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
 def _refill(connection: sqlite3.Connection, damaged: Path) -> str:
     """Takes over threads, messages and summaries, and indexes them anew."""
     connection.execute("BEGIN IMMEDIATE")
-    tables = ("archive_threads", "archive_messages", "archive_summaries")
+    tables = ("archive_threads", "archive_messages", "archive_summaries", "archive_forks")
     copied = copy_readable(connection, damaged, tables)
     # whose they were stood in a part that can't be read; no new thread gets their number
     [(highest,)] = connection.execute(
@@ -167,6 +167,7 @@ def _refill(connection: sqlite3.Connection, damaged: Path) -> str:
     orphans = "thread_key NOT IN (SELECT key FROM archive_threads)"
     lost = connection.execute(f"DELETE FROM archive_messages WHERE {orphans}").rowcount  # noqa: S608 - a constant
     connection.execute(f"DELETE FROM archive_summaries WHERE {orphans}")  # noqa: S608 - a constant
+    connection.execute(f"DELETE FROM archive_forks WHERE {orphans}")  # noqa: S608 - a constant
     connection.execute(
         "INSERT INTO archive_threads (key, tenant, thread) VALUES (?, '', '')",
         (int(highest) + _KEY_GAP,),

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
 from threading import Lock, Thread
@@ -10,6 +10,7 @@ from typing import Any
 
 from allotrope.exceptions import StoreError
 from allotrope.memory.archive import Archive, ThreadFacts
+from allotrope.memory.lineage import Lineage
 from allotrope.memory.summary import (
     Line,
     Summary,
@@ -95,17 +96,31 @@ class Summariser:
             }
         return {"state": "model", "failures": self._failures, "error": self._last_error}
 
-    def read(self, thread: ThreadFacts) -> Summary:
-        """The summary as it stands; empty when there is none yet."""
-        data = self._archive.summary(thread)
+    def read(self, thread: ThreadFacts, *, tip: int | None = None) -> Summary:
+        """The summary as it stands; empty when there is none yet.
+
+        Args:
+            thread: Which thread.
+            tip: The position of the latest message of the branch; None for the one written last.
+        """
+        return self._read(thread, self._archive.lineage(thread, tip))
+
+    def _read(self, thread: ThreadFacts, past: Lineage) -> Summary:
+        data = self._archive.summary(thread, past)
         return Summary.from_dict(data) if data else Summary()
 
-    def start(self, tenant: str, thread: str) -> None:
-        """Begins an update where one is due and none runs; returns at once with a model."""
-        if not self._due(tenant, thread):
+    def start(self, tenant: str, thread: str, *, tip: int | None = None) -> None:
+        """Begins an update where one is due and none runs; returns at once with a model.
+
+        Args:
+            tenant: Whose thread.
+            thread: Which thread.
+            tip: As for `read`.
+        """
+        if not self._due(tenant, thread, tip):
             return
         if self._call is None:
-            self._update(tenant, thread)
+            self._update(tenant, thread, tip)
             return
         key = (tenant, thread)
         with self._lock:
@@ -113,7 +128,10 @@ class Summariser:
             if key in self._jobs or len(self._jobs) >= _MOST_JOBS:
                 return
             job = Thread(
-                target=self._guarded, args=key, daemon=True, name=f"allotrope-summary-{thread}"
+                target=self._guarded,
+                args=(*key, tip),
+                daemon=True,
+                name=f"allotrope-summary-{thread}",
             )
             self._jobs[key] = (job, self._clock())
         job.start()
@@ -149,44 +167,45 @@ class Summariser:
             rest = _REST_S[min(self._failures - _TRIPS_AFTER, len(_REST_S) - 1)]
             self._rests_until = self._clock() + rest
 
-    def _due(self, tenant: str, thread: str) -> bool:
+    def _due(self, tenant: str, thread: str, tip: int | None) -> bool:
         facts = self._archive.thread(tenant, thread)
         if facts is None:
             return False
-        waiting = facts.messages - _KEEP_OUT - (self.read(facts).upto + 1)
+        past = self._archive.lineage(facts, tip)
+        waiting = len(past.beyond(self._read(facts, past).upto)) - _KEEP_OUT
         # words are counted at archiving; a word is about 2.5 tokens, filler included
         return waiting > 0 and waiting * 2.5 * facts.words / facts.messages >= self._every
 
-    def _guarded(self, tenant: str, thread: str) -> None:
+    def _guarded(self, tenant: str, thread: str, tip: int | None) -> None:
         try:
-            self._update(tenant, thread)
+            self._update(tenant, thread, tip)
         except StoreError as exc:
             logger.warning("summary of a thread not written: %s", error_name(exc))
         finally:
             with self._lock:
                 self._jobs.pop((tenant, thread), None)
 
-    def _update(self, tenant: str, thread: str) -> None:
+    def _update(self, tenant: str, thread: str, tip: int | None) -> None:
         facts = self._archive.thread(tenant, thread)
         if facts is None:
             return
         SUMMARISED.set((tenant, thread))  # this job's thread has a context of its own
-        previous = self.read(facts)
+        past = self._archive.lineage(facts, tip)
+        previous = self._read(facts, past)
         for _ in range(_CHUNKS_A_JOB):
-            last = facts.messages - _KEEP_OUT - 1
-            chunk, upto = self._chunk(facts, previous.upto + 1, last)
+            chunk, upto = self._chunk(facts, past.beyond(previous.upto)[:-_KEEP_OUT])
             if not chunk:
                 return
             summary = self._next(previous, chunk)
             summary = bounded(summary, tokens=self._tokens, counter=self._counter)
             previous = replace(summary, upto=upto)
-            self._archive.save_summary(facts, previous.to_dict())
+            self._archive.save_summary(facts, previous.to_dict(), past)
 
-    def _chunk(self, facts: ThreadFacts, first: int, last: int) -> tuple[list[Line], int]:
+    def _chunk(self, facts: ThreadFacts, positions: Sequence[int]) -> tuple[list[Line], int]:
         """The next messages, as many as a chunk holds; a very long message is cut."""
         lines: list[Line] = []
-        used, upto = 0, first - 1
-        for message in self._archive.at_positions(facts, range(first, min(last + 1, first + 200))):
+        used, upto = 0, -1
+        for message in self._archive.at_positions(facts, positions[:200]):
             text = message.text
             cost = self._counter.text(text)
             if cost > _CHUNK_TOKENS:
