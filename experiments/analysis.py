@@ -199,6 +199,9 @@ def analyse(experiment: Experiment, run: Run) -> Analysis:
         if unjudged:
             warnings.append(f"{unjudged} pairs of answers are not judged.")
             complete = False
+    used = {str(c["prompt"]) for c in run.comparisons if c.get("prompt")}
+    if len(used) > 1:
+        warnings.append(f"The judge used several prompt versions: {', '.join(sorted(used))}.")
     pairs = sum(all((i, v, 0) in run.results for v in running) for i in order)
     warnings += _warnings(run, complete, planned, stopped)
     # A run that may end early was looked at on the way, whether it did or not.

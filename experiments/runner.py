@@ -22,9 +22,10 @@ from allotrope.experiments.dataset import Item
 from allotrope.experiments.decision import fails_more
 from allotrope.experiments.definition import Experiment, Metric, Variant
 from allotrope.experiments.evaluator import Evaluator
-from allotrope.experiments.judge import Ask, PairwiseJudge, by_failure
+from allotrope.experiments.judge import Ask, PairwiseJudge, by_failure, live_template
 from allotrope.experiments.outcome import Outcome, Subject
 from allotrope.experiments.results import FORMAT, Result, ResultsFile, Run, read_run
+from allotrope.prompts.template import PromptTemplateVersion
 
 ERRORS_IN_A_ROW = 10
 """Failed answers in a row after which a run pauses: something is down, not a variant bad."""
@@ -57,6 +58,7 @@ class OfflineRunner:
         concurrency: Answers at a time.
         embeddings: For the scorer `embedding`.
         judge: The judging model, for the scorer `judge`.
+        judge_template: Its prompt; default: the packaged version of the template `judge`.
         on_progress: Called after each answer.
         retry_errors: Whether failed answers of an earlier run are asked for again.
     """
@@ -68,6 +70,7 @@ class OfflineRunner:
     concurrency: int = 2
     embeddings: Any = None
     judge: Ask | None = None
+    judge_template: PromptTemplateVersion | None = None
     on_progress: Callable[[Progress], None] = lambda _: None
     retry_errors: bool = False
     _run: Run = field(default_factory=Run, init=False)
@@ -250,6 +253,9 @@ class OfflineRunner:
 
     async def _judge(self, metrics: Sequence[Metric], file: ResultsFile) -> None:
         assert self.judge is not None
+        template = self.judge_template
+        if template is None:
+            template = await asyncio.to_thread(live_template)
         control = self.experiment.control_name
         done = {(c["metric"], c["item"], c["variant"], c["repeat"]) for c in self._run.comparisons}
         cap = self.experiment.stop.max_cost_usd
@@ -257,7 +263,7 @@ class OfflineRunner:
         dearest = max(costs, default=Decimal(0))
         for metric in metrics:
             rubric = (metric.scorer or {}).get("rubric")
-            judge = PairwiseJudge(self.judge, rubric) if rubric else PairwiseJudge(self.judge)
+            judge = PairwiseJudge(self.judge, template, rubric)
             for item in self.items:
                 for key, result in list(self._run.results.items()):
                     base = self._run.results.get((item.id, control, key[2]))
@@ -273,7 +279,7 @@ class OfflineRunner:
                     fact = {
                         "type": "comparison", "metric": metric.name, "item": item.id,
                         "variant": key[1], "repeat": key[2], "score": found.score,
-                        "first": found.first, "second": found.second,
+                        "first": found.first, "second": found.second, "prompt": template.ref,
                         "cost_usd": None if found.cost_usd is None else str(found.cost_usd),
                     }  # fmt: skip
                     file.append(fact)

@@ -2,13 +2,13 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, BaseMessage
 
 from allotrope.agents.registry import find
 from allotrope.exceptions import AllotropeError
@@ -22,6 +22,7 @@ from allotrope.usage.tokens import from_usage_metadata
 
 if TYPE_CHECKING:
     from allotrope.prompts.library import PromptLibrary
+    from allotrope.prompts.template import PromptTemplateVersion
 
 FRESH = "no-store, no-cache"
 """The run's cache policy: repeats must be answers of their own."""
@@ -348,18 +349,21 @@ class VariantCheck:
             profiles.close()
 
 
-def agent_judge(subject: AgentSubject) -> Ask:
+def agent_judge(subject: AgentSubject, template: "PromptTemplateVersion | None" = None) -> Ask:
     """A judging model: the subject's own chain without the agent around it.
 
     Args:
         subject: Whose settings are used.
+        template: Which prompt is sent, for the ledger.
     """
+    metadata = {"allotrope_agent": "judge", "allotrope_cache": FRESH}
+    if template is not None:
+        metadata["allotrope_prompt"] = template.ref
     prices = PriceBook(subject.settings.usage.prices)
-    config = {"metadata": {"allotrope_agent": "judge", "allotrope_cache": FRESH}}
 
-    async def ask(prompt: str) -> Said:
+    async def ask(prompt: Sequence[BaseMessage]) -> Said:
         model = await asyncio.to_thread(subject.judge)
-        reply = await model.ainvoke(prompt, config)
+        reply = await model.ainvoke(list(prompt), {"metadata": metadata})
         return Said(reply.text, cost_of(reply, prices))
 
     return ask

@@ -1,5 +1,6 @@
 """Running offline experiments from a terminal: the agent, the judge, the embeddings, the bar."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -8,6 +9,7 @@ from typing import Any
 
 from allotrope.experiments.dataset import Item, load_dataset
 from allotrope.experiments.definition import Experiment
+from allotrope.experiments.judge import live_template
 from allotrope.experiments.results import Run
 from allotrope.experiments.runner import OfflineRunner, Progress
 from allotrope.experiments.store import ExperimentStore
@@ -92,6 +94,7 @@ async def answers(
     """
     from allotrope.runtime import build_agent
 
+    template = await asyncio.to_thread(live_template, settings)
     async with AgentSubject(
         experiment.agent, settings, build=build_agent, experiment=name
     ) as subject:
@@ -100,7 +103,8 @@ async def answers(
                 experiment, items, subject, path,
                 concurrency=concurrency or settings.experiments.concurrency,
                 embeddings=embeddings_for(experiment, items, settings),
-                judge=agent_judge(subject), on_progress=on_progress, retry_errors=retry_errors,
+                judge=agent_judge(subject, template), judge_template=template,
+                on_progress=on_progress, retry_errors=retry_errors,
             ).run()  # fmt: skip
 
 

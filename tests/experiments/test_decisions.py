@@ -1,12 +1,13 @@
 """Who wins: failures never make a variant cheap, and a win's direction is that of its evidence."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from langchain_core.messages import BaseMessage
 
 from allotrope.experiments.analysis import Analysis, analyse
 from allotrope.experiments.dataset import Item
@@ -119,11 +120,12 @@ async def test_failures_stand_in_a_score_and_so_forbid_no_win(tmp_path: Path) ->
 
 
 async def test_a_failed_answer_loses_before_the_judge_without_asking_it(tmp_path: Path) -> None:
-    asked: list[str] = []
+    asked: list[Sequence[BaseMessage]] = []
 
-    async def judge(prompt: str) -> str:
+    async def judge(prompt: Sequence[BaseMessage]) -> str:
         asked.append(prompt)
-        return "[[A]]" if "better" in prompt.split("<answer_a>")[1].split("<")[0] else "[[B]]"
+        first = str(prompt[-1].content).split("Answer A:")[1].split("Answer B:")[0]
+        return "[[A]]" if "better" in first else "[[B]]"
 
     async def subject(item: Item, variant: Variant, *, repeat: int) -> Outcome:
         if (variant.name, item.id) in {("other", "i0"), ("good", "i1"), ("other", "i2")}:

@@ -2,17 +2,19 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_core.messages import BaseMessage
 
 from allotrope.exceptions import BudgetExceededError, InputError, ProviderTimeoutError, StoreError
 from allotrope.experiments.analysis import analyse
 from allotrope.experiments.dataset import Item
 from allotrope.experiments.definition import Experiment, Variant
-from allotrope.experiments.judge import Said
+from allotrope.experiments.judge import Said, live_template
 from allotrope.experiments.outcome import Outcome
 from allotrope.experiments.report import as_document, html_page, markdown
 from allotrope.experiments.results import ResultsFile, read_run
@@ -229,9 +231,9 @@ async def test_the_judge_compares_pairs(tmp_path: Path) -> None:
         metrics=[{"name": "preferred", "scorer": {"kind": "judge"}}], dataset={"path": "d.jsonl"}
     )
 
-    async def likes_yes(prompt: str) -> str:
-        a = prompt.split("<answer_a>")[1].split("</answer_a>")[0].strip()
-        return "[[A]]" if a == "yes" else "[[B]]"
+    async def likes_yes(prompt: Sequence[BaseMessage]) -> str:
+        a = str(prompt[-1].content).split("Answer A:")[1].split("Answer B:")[0]
+        return '{"better": "A"}' if "yes" in a else '{"better": "B"}'
 
     path = tmp_path / "r.jsonl"
     with pytest.raises(InputError, match="needs a judging model"):
@@ -243,6 +245,9 @@ async def test_the_judge_compares_pairs(tmp_path: Path) -> None:
     assert analysis.judge["preferred"][0] == 1.0
     assert analysis.winner == "new"
     assert "survived swapping" in markdown(judged, analysis, run)
+    assert {c["prompt"] for c in run.comparisons} == {live_template().ref}
+    run.comparisons[0]["prompt"] = "judge@1001"
+    assert any("several prompt versions" in said for said in analyse(judged, run).warnings)
 
 
 async def test_scores_are_checked_before_anything_is_spent(tmp_path: Path) -> None:
@@ -288,7 +293,7 @@ async def test_the_judges_cost_counts_in_the_cap(tmp_path: Path) -> None:
     )
     asked = 0
 
-    async def dear(prompt: str) -> Said:
+    async def dear(prompt: Sequence[BaseMessage]) -> Said:
         nonlocal asked
         asked += 1
         return Said("[[A]]", Decimal("0.005"))
@@ -303,7 +308,7 @@ async def test_the_judges_cost_counts_in_the_cap(tmp_path: Path) -> None:
     assert not analysis.complete
     assert any("pairs of answers are not judged" in said for said in analysis.warnings)
 
-    async def unpriced(prompt: str) -> Said:
+    async def unpriced(prompt: Sequence[BaseMessage]) -> Said:
         return Said("[[A]]", None)
 
     run = await OfflineRunner(capped, ITEMS, Subject(), tmp_path / "u.jsonl", judge=unpriced).run()

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_core.messages import HumanMessage
 
 from allotrope import exceptions as ours
 from allotrope.experiments.judge import Said
@@ -81,13 +82,13 @@ async def test_an_experiments_judge_is_never_replaced(
     simulator: ProviderSimulator, settings: Settings
 ) -> None:
     subject = AgentSubject("assistant", settings, build=build_agent)
-    said = await agent_judge(subject)("A or B?")
+    said = await agent_judge(subject)([HumanMessage("A or B?")])
     assert isinstance(said, Said)
     assert said.text.strip()
     assert said.cost_usd
     simulator.faults.add("quota", provider="openai")
     with pytest.raises(ours.AllProvidersFailedError, match="Judging answers isn't available"):
-        await agent_judge(subject)("A or B?")
+        await agent_judge(subject)([HumanMessage("A or B?")])
     assert simulator.chats("ollama") == []
 
 
