@@ -256,6 +256,7 @@ class BudgetGuard(BaseCallbackHandler):
         self.budgets = budgets
         self._recorder = recorder
         self._tenant = tenant
+        logging.getLogger("langchain_core.callbacks.manager").addFilter(_is_no_refusal)
 
     def on_chat_model_start(
         self,
@@ -300,6 +301,12 @@ class BudgetGuard(BaseCallbackHandler):
             raise
         except Exception as exc:  # noqa: BLE001 - a store that is down must not stop every turn
             logger.warning("A budget could not be checked: %s: %s", type(exc).__name__, exc)
+
+
+def _is_no_refusal(record: logging.LogRecord) -> bool:
+    """Keeps LangChain from logging each refusal as a handler's error: its caller gets it raised."""
+    args = record.args
+    return not (isinstance(args, tuple) and args[:1] == (BudgetGuard.__name__,))
 
 
 def _input_tokens(started: Started) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import BaseChatModel
 
 from allotrope.exceptions import BudgetExceededError, InputError, SettingsError
@@ -312,6 +313,25 @@ async def test_a_call_over_budget_is_refused_before_it_is_made(
     assert recorder.flush()
     found = queries.totals(recorder.reading(), queries.last_days(1))
     assert found.refused == 1
+
+
+class Clumsy(BaseCallbackHandler):
+    """A handler of somebody else that fails."""
+
+    def on_chat_model_start(self, *args: Any, **kwargs: Any) -> None:
+        raise ValueError("mine")
+
+
+@pytest.mark.parametrize("how", ["invoke", "ainvoke"])
+async def test_a_refusal_is_told_by_its_error_and_not_in_the_log_too(
+    assembled: Callable[..., list[Any]], how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    handlers = assembled(budgets=[{"name": "team", "tokens": 1, "period": "day"}])
+    for _ in range(2):
+        with pytest.raises(BudgetExceededError, match="'team'"):
+            await call(PricedModel(), how, {"callbacks": [Clumsy(), *handlers]})
+    assert "The call was not made" not in caplog.text
+    assert "Error in Clumsy.on_chat_model_start callback: ValueError('mine')" in caplog.text
 
 
 def test_thresholds_alert_once_and_name_what_follows(
