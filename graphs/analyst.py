@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NotRequired
 
 from allotrope.exceptions import AllotropeError
-from allotrope.graphs.answers import json_object, listed, sql_of, table
+from allotrope.graphs.answers import json_object, listed, origin, sql_of, table
 from allotrope.graphs.building import again_while_wrong, step_graph
 from allotrope.graphs.nodes import RESPOND
 from allotrope.graphs.parts import LazyParts, Parts
@@ -24,7 +24,6 @@ from allotrope.graphs.steps import (
     Work,
     final,
     harmless,
-    origin,
     output_folder,
     question_of,
     tell,

@@ -2,11 +2,22 @@
 
 import json
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from langchain_core.messages import AIMessage
 
 _BLOCK = re.compile(r"```[ \t]*([\w+-]*)[^\n]*\n(.*?)(?:\n[ \t]*```|\Z)", re.DOTALL)
 _THINK = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
 _BULLET = re.compile(r"^\s*(?:[-*•]|\d{1,2}[.)])\s+(.+?)\s*$")
+
+
+def origin(reply: "AIMessage") -> dict[str, Any]:
+    """Where a reply came from (docs/contracts.md), and `truncated` where it was cut off."""
+    from allotrope.models.replies import is_truncated
+
+    found = dict(reply.response_metadata.get("allotrope") or {})
+    return {**found, "truncated": True} if is_truncated(reply) else found
 
 
 def without_thoughts(text: str) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NotRequired
 from langgraph.types import interrupt
 
 from allotrope.exceptions import AllotropeError
-from allotrope.graphs.answers import code_blocks
+from allotrope.graphs.answers import code_blocks, origin
 from allotrope.graphs.building import step_graph
 from allotrope.graphs.parts import LazyParts, Parts
 from allotrope.graphs.sandbox.runner import Limits, Outcome, check_files, run_tests, walls
@@ -27,7 +27,6 @@ from allotrope.graphs.steps import (
     Step,
     Work,
     final,
-    origin,
     output_folder,
     question_of,
     tell,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NotRequired
 from langgraph.types import Send
 
 from allotrope.graphs import constraints as rules
-from allotrope.graphs.answers import json_object
+from allotrope.graphs.answers import json_object, origin
 from allotrope.graphs.building import pass_on, step_graph
 from allotrope.graphs.parts import LazyParts, Parts
 from allotrope.graphs.state import AgentOutput, AgentState
@@ -20,7 +20,6 @@ from allotrope.graphs.steps import (
     branch,
     final,
     harmless,
-    origin,
     question_of,
     tell,
     too_late,

@@ -15,6 +15,7 @@ from langgraph.config import get_stream_writer
 from langgraph.runtime import get_runtime
 
 from allotrope.exceptions import InputError, InputTooLongError
+from allotrope.graphs.answers import origin
 from allotrope.graphs.calls import Caller, PreparedCall, prepared, profile_for
 from allotrope.graphs.context import RunContext, allowed, context_of
 from allotrope.graphs.documents import documents_of
@@ -277,8 +278,8 @@ def answered(reply: AIMessage, tools: "Sequence[BaseTool]" = ()) -> dict[str, An
     """
     if not tools:
         reply = last_answer(reply)
-    provenance = reply.response_metadata.get("allotrope")
-    degraded = provenance.get("degraded") if isinstance(provenance, dict) else None
+    provenance = origin(reply) or None
+    degraded = provenance.get("degraded") if provenance else None
     return {"messages": [reply], "provenance": provenance, "degraded": degraded}
 
 

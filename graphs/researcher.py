@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NotRequired
 from langgraph.types import Send
 
 from allotrope.exceptions import AllotropeError
-from allotrope.graphs.answers import listed, without_thoughts
+from allotrope.graphs.answers import listed, origin, without_thoughts
 from allotrope.graphs.building import again_while_wrong, pass_on, step_graph
 from allotrope.graphs.nodes import RESPOND
 from allotrope.graphs.parts import LazyParts, Parts
@@ -26,7 +26,6 @@ from allotrope.graphs.steps import (
     Work,
     final,
     harmless,
-    origin,
     question_of,
     tell,
 )

@@ -14,7 +14,7 @@ import re
 import threading
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
@@ -273,11 +273,6 @@ def final(text: str, provenance: Mapping[str, Any] | None) -> dict[str, Any]:
         "provenance": given or None,
         "degraded": given.get("degraded"),
     }
-
-
-def origin(reply: AIMessage) -> dict[str, Any]:
-    """Where a reply came from (docs/contracts.md)."""
-    return cast("dict[str, Any]", dict(reply.response_metadata.get("allotrope") or {}))
 
 
 _IMAGE = re.compile(r"!\[([^\]]*)\]\([^)]*\)|<img\b[^>]*>", re.IGNORECASE)

@@ -54,6 +54,18 @@ def check_reply(
         raise _malformed(code, detail, provider=provider, model=model)
 
 
+def is_truncated(message: AIMessage) -> bool:
+    """Whether a reply ended because it was as long as it may be, in any provider's words.
+
+    Args:
+        message: The reply, whole.
+    """
+    told = message.response_metadata
+    if told.get("status") == "incomplete":  # OpenAI's Responses API
+        return (told.get("incomplete_details") or {}).get("reason") == "max_output_tokens"
+    return "length" in (told.get("finish_reason"), told.get("done_reason"))
+
+
 def check_arguments(text: str | None, *, tool: str | None, provider: str, model: str) -> None:
     """Refuses the arguments of a streamed tool call that are no JSON as they stand.
 

@@ -13,6 +13,9 @@ from allotrope.exceptions import InputError
 
 T = TypeVar("T")
 
+CALL = "allotrope-call"
+"""The name of a task that runs a sync call."""
+
 CLEAN_UP_S = 0.15
 """How long a sync call that was interrupted waits for its work to clean up, seconds."""
 
@@ -41,6 +44,7 @@ class LoopThread:
         over = threading.Event()
 
         async def run() -> T:
+            _named()
             try:
                 return await work
             finally:
@@ -69,6 +73,7 @@ class LoopThread:
         over = threading.Event()
 
         async def pump() -> None:
+            _named()
             failure: BaseException | None = None
             try:
                 async with contextlib.aclosing(source) as given:
@@ -136,14 +141,28 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
     try:
         loop.run_forever()
-        left = asyncio.all_tasks(loop)
-        for task in left:
-            task.cancel()
-        if left:
-            loop.run_until_complete(asyncio.wait(left, timeout=1))
+        loop.run_until_complete(_wind_up())
         loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.run_until_complete(asyncio.sleep(0))  # what was closed says so in the next round
     finally:
         loop.close()  # doesn't wait for threads that still work
+
+
+async def _wind_up() -> None:
+    """Ends the calls, then what they left to close; whatever takes longer is cancelled."""
+    for calls in (True, False):
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            if (task.get_name() == CALL) is calls:
+                task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=1)
+
+
+def _named() -> None:
+    task = asyncio.current_task()
+    if task is not None:
+        task.set_name(CALL)
 
 
 def _stop(loop: asyncio.AbstractEventLoop) -> None:

@@ -31,6 +31,7 @@ class Reply:
         model: The model that answered.
         cached: None, `exact` or `semantic`.
         degraded: None, or `reason`, `message` and `retry_after_s`.
+        truncated: Whether the answer ended because it was as long as it may be.
         usage: Tokens spent in this turn, all calls together.
         cost_usd: What they cost in USD; None while a price is unknown.
         latency_ms: Milliseconds from question to answer.
@@ -44,6 +45,7 @@ class Reply:
     model: str
     cached: str | None
     degraded: dict[str, Any] | None
+    truncated: bool
     usage: dict[str, int]
     cost_usd: Decimal | None
     latency_ms: float
@@ -59,6 +61,7 @@ class Reply:
             "model": self.model,
             "cached": self.cached,
             "degraded": self.degraded,
+            "truncated": self.truncated,
             "usage": self.usage,
             "cost_usd": None if self.cost_usd is None else f"{self.cost_usd:.6f}",
             "latency_ms": round(self.latency_ms, 1),

@@ -21,6 +21,7 @@ FIELDS = [
     "model",
     "cached",
     "degraded",
+    "truncated",
     "usage",
     "cost_usd",
     "latency_ms",
@@ -47,6 +48,40 @@ def test_json_has_the_stable_fields(cli, simulator: ProviderSimulator) -> None:
     cost = (used["input_tokens"] * 2 + used["output_tokens"] * 8) / 1e6
     assert float(reply["cost_usd"]) == pytest.approx(cost, abs=1e-6)
     assert reply["usage"]["reasoning_tokens"] > 0
+
+
+@pytest.mark.parametrize("way", ["chat", "responses", "ollama"])
+@pytest.mark.parametrize("stream", [[], ["--stream"]])
+def test_an_answer_that_is_cut_off_says_so(
+    cli, simulator: ProviderSimulator, way: str, stream: list[str]
+) -> None:
+    environ = {
+        "chat": {},
+        "responses": {"ALLOTROPE_OPENAI__USE_RESPONSES_API": "true"},
+        "ollama": {"OPENAI_API_KEY": ""},
+    }[way]
+    simulator.script([Reply("one two thr", finish_reason="length"), Reply("one two three")])
+    ran = cli("ask", "assistant", "Count!", "--json", *stream, **environ)
+    reply = json.loads(ran.out.splitlines()[-1])
+    assert (reply["answer"], reply["truncated"]) == ("one two thr", True)
+    ran = cli("ask", "assistant", "Count all!", "--json", *stream, **environ)
+    assert json.loads(ran.out.splitlines()[-1])["truncated"] is False
+    assert simulator.requests[0].path.endswith(
+        {"chat": "/chat/completions", "responses": "/responses", "ollama": "/api/chat"}[way]
+    )
+
+
+def test_people_are_told_that_an_answer_is_cut_off(cli, simulator: ProviderSimulator) -> None:
+    simulator.script([Reply("one two thr", finish_reason="length")])
+    ran = cli("ask", "assistant", "Count!")
+    assert "The answer is cut off" in ran.err
+
+
+def test_no_cache_asks_the_model_again(cli, simulator: ProviderSimulator) -> None:
+    simulator.script(["first", "second"])
+    for words, text in (([], "first"), ([], "first"), (["--no-cache"], "second")):
+        assert cli("ask", "assistant", "What is it?", *words).out.strip() == text
+    assert len(simulator.requests) == 2
 
 
 def test_json_stream_ends_with_the_same_object(cli, simulator: ProviderSimulator) -> None:

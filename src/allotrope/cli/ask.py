@@ -36,6 +36,9 @@ def ask(
     profile: Annotated[
         str | None, typer.Option("--profile", help="Parameter profile.", metavar="NAME")
     ] = None,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Ask the model even where the answer is known.")
+    ] = False,
     resume: Annotated[
         str | None,
         typer.Option(
@@ -56,7 +59,8 @@ def ask(
     question = None if text is None else read_text(text)
     from allotrope.runtime import build_agent
 
-    context = {"profile": profile} if profile else None
+    wanted = {"profile": profile, "cache": "no-cache" if no_cache else None}
+    context = {name: value for name, value in wanted.items() if value}
     kept = resume or thread or uuid.uuid4().hex
     try:
         with build_agent(name) as ready:
@@ -147,6 +151,8 @@ def origin(reply: dict[str, Any]) -> str:
     )
     if degraded:
         line += f"\n— {degraded['message']}"
+    if reply.get("truncated"):
+        line += "\n— The answer is cut off: it is as long as the model may write. Ask it to go on."
     if reply["provider"] == "embedded":
         line += "\n— That was the small embedded model, running on this machine."
         if not os.environ.get("OPENAI_API_KEY"):
