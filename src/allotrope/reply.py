@@ -45,7 +45,7 @@ class Reply:
     model: str
     cached: str | None
     degraded: dict[str, Any] | None
-    truncated: bool
+    truncated: bool = field(default=False, kw_only=True)
     usage: dict[str, int]
     cost_usd: Decimal | None
     latency_ms: float
