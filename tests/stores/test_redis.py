@@ -7,6 +7,8 @@ import os
 import shutil
 import signal
 import stat
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -16,9 +18,10 @@ import pytest
 import redis
 import redis.asyncio
 
-from allotrope.exceptions import SettingsError
+from allotrope.exceptions import SettingsError, StoreError
 from allotrope.settings import Settings, load_settings
 from allotrope.stores import redis as stores_redis
+from allotrope.stores import redis_server
 from allotrope.stores.redis import PerLoop, describe, open_async_redis, open_redis
 from allotrope.stores.redis_server import EmbeddedServer
 
@@ -241,3 +244,131 @@ def test_describe_says_what_answers_and_hides_the_login(
     dead = describe(_settings(tmp_path, url="redis://me:s3cr3t@127.0.0.1:1/0"))
     assert dead.problem is not None
     assert "s3cr3t" not in repr(dead)
+
+
+@pytest.mark.parametrize("odd", ["/", "?", "#", "@", "%", ":", "[", "]", " ", "\\", "%2", "é", '"'])
+@pytest.mark.parametrize(
+    "form",
+    [
+        "redis://me:{}@127.0.0.1:1/0",
+        "redis://:{}@127.0.0.1:1",
+        "redis+sentinel://me:{}@127.0.0.1:1/mymaster/0",
+        "redis+cluster://me:{}@127.0.0.1:1",
+        "unix://me:{}@/nothing/here.sock?db=1",
+    ],
+)
+def test_no_part_of_an_odd_password_is_ever_shown(form: str, odd: str, tmp_path: Path) -> None:
+    settings = _settings(tmp_path, url=form.format(f"kuh{odd}zoo"))
+    shown = ""
+    for use in (describe, lambda s: open_redis(s).ping()):  # type: ignore[union-attr]  # a URL is given
+        try:
+            shown += repr(use(settings))
+        except (SettingsError, StoreError, redis.RedisError) as exc:
+            shown += f"{exc}"
+    assert shown
+    assert "kuh" not in shown
+    assert "zoo" not in shown
+
+
+_USER = """
+import os, sys, time
+from pathlib import Path
+from allotrope.stores.redis_server import EmbeddedServer
+server = EmbeddedServer(Path(sys.argv[1]))
+server.ensure()
+if sys.argv[2] == "fork" and os.fork() == 0:
+    print(server.pid(), os.getpid(), flush=True)
+    time.sleep(600)
+if sys.argv[2] != "fork":
+    print(server.pid(), os.getpid(), flush=True)
+    time.sleep(600)
+"""
+
+
+def _using(folder: Path, how: str = "plain") -> tuple[subprocess.Popen[str], int, int]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", _USER, str(folder), how], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    server, user = map(int, process.stdout.readline().split())
+    process.stdout.close()
+    return process, server, user
+
+
+def _ends(pid: int) -> bool:
+    deadline = time.monotonic() + 30
+    while _runs(pid) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return not _runs(pid)
+
+
+proc_only = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc here")
+
+
+@proc_only
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+def test_a_server_ends_with_its_last_user_however_that_ends(number: int) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="alt-"))
+    try:
+        first, server, _ = _using(folder)
+        second, same, _ = _using(folder)
+        assert server == same
+        first.send_signal(number)
+        first.wait()
+        assert _runs(server), "the second one uses it still"
+        client = redis.Redis(unix_socket_path=str(folder / "redis.sock"))
+        client.set("kept", "yes")
+        client.close()
+        second.send_signal(number)
+        second.wait()
+        assert _ends(server)
+        again = EmbeddedServer(folder)
+        again.ensure()
+        client = redis.Redis(unix_socket_path=str(folder / "redis.sock"))
+        assert client.get("kept") == b"yes"
+        client.close()
+        again.leave()
+        assert not again.answers()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@proc_only
+def test_a_server_ends_with_a_forked_child_that_outlives_its_owner() -> None:
+    folder = Path(tempfile.mkdtemp(prefix="alt-"))
+    try:
+        owner, server, child = _using(folder, "fork")
+        owner.wait()
+        assert _runs(server), "the child may use it still"
+        os.kill(child, signal.SIGKILL)
+        assert _ends(server)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@proc_only
+def test_a_server_whose_folder_was_removed_ends_with_a_killed_user() -> None:
+    folder = Path(tempfile.mkdtemp(prefix="alt-"))
+    user, server, _ = _using(folder)
+    shutil.rmtree(folder)
+    user.kill()
+    user.wait()
+    assert _ends(server)
+
+
+@proc_only
+def test_no_keeper_outlives_its_server() -> None:
+    folder = Path(tempfile.mkdtemp(prefix="alt-"))
+    try:
+        server = EmbeddedServer(folder)
+        before = set(redis_server._keepers)
+        server.ensure()
+        keepers = redis_server._keepers - before
+        assert len(keepers) == 1
+        server.leave()
+        for pid in keepers:
+            assert _ends(pid)
+        redis_server._reap()
+        assert not keepers & redis_server._keepers
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -6,6 +6,7 @@ Clients speak bytes, never retry by themselves (redis-py 8 would retry ten times
 
 import asyncio
 import contextlib
+import re
 import threading
 import weakref
 from collections.abc import AsyncGenerator, Callable
@@ -299,14 +300,22 @@ def _options(settings: Settings, retry: Any) -> dict[str, Any]:
 
 def _kind(url: str) -> tuple[str, str]:
     """What a URL names, and its address without user and password."""
-    scheme, _, variant = urlsplit(url).scheme.partition("+")
-    if scheme not in SCHEMES or variant not in ("", "sentinel", "cluster"):
+    start, mark, rest = url.partition("://")
+    scheme, _, variant = start.lower().partition("+")
+    if not mark or scheme not in SCHEMES or variant not in ("", "sentinel", "cluster"):
+        told = f"starts with {start!r}, which is no kind we know" if mark else "names no kind"
         raise SettingsError(
-            f"The Redis URL starts with {urlsplit(url).scheme!r}, which is no kind we know.",
+            f"The Redis URL {told}.",
             hint="Use redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://.",
         )
-    parts = urlsplit(url)
-    return variant or "url", parts.netloc.rpartition("@")[2] or parts.path
+    login, _, place = rest.rpartition("@")
+    if re.search(r"[/?#\[\]\\\s]", login):  # what follows would be taken for host, path or options
+        raise SettingsError(
+            "User or password in the Redis URL have characters that must be encoded.",
+            hint="Write / as %2F, ? as %3F, # as %23, [ as %5B, ] as %5D and % as %25.",
+        )
+    place = place.partition("?")[0]
+    return variant or "url", place if scheme == "unix" else place.partition("/")[0]
 
 
 def _from_url(url: str, settings: Settings, kit: Any, retry: Any) -> Any:
@@ -324,11 +333,12 @@ def _from_url(url: str, settings: Settings, kit: Any, retry: Any) -> Any:
         return kit.Redis.from_url(url, **options)
     except redis.RedisError as exc:
         raise StoreError(
-            f"The Redis at {address} can't be used: {exc}.", hint="Check ALLOTROPE_REDIS__URL."
+            f"The Redis at {address} can't be used: {type(exc).__name__}.",
+            hint="Check ALLOTROPE_REDIS__URL.",
         ) from exc
     except ValueError as exc:
         raise SettingsError(
-            f"The Redis URL for {address} is malformed: {exc}.",
+            f"The Redis URL for {address} is malformed.",
             hint="Write redis://[user:password@]host:port/db.",
         ) from exc
 

@@ -1,10 +1,10 @@
 """The embedded Redis: one real redis-server per data folder, shared by all processes of the user.
 
 How long it lives: the first process that needs it starts it as a daemon; every process that uses it
-holds a shared lock on `clients.lock`; the last process that ends normally stops it, saving the data
-(a process that was killed leaves it running, and the next one to end stops it). Locks, not pid
-files, say who is alive, so nothing goes stale: the daemon itself holds `server.lock` from birth to
-death, whatever kills it.
+holds a shared lock on `clients.lock`; the last process that ends stops it, saving the data. Where
+that one is killed, or leaves a forked child behind, `keeper.py` does it: a process beside each
+server that sleeps until nobody holds that lock. Locks, not pid files, say who is alive, so nothing
+goes stale: the daemon itself holds `server.lock` from birth to death, whatever kills it.
 """
 
 import atexit
@@ -29,6 +29,9 @@ MAX_SOCKET_PATH = 100
 """Bytes of a unix socket's path: Linux allows 107, macOS 103."""
 
 START_TIMEOUT_S = 10.0
+
+_keepers: set[int] = set()
+"""Process ids of the keepers that this process started, until they have ended."""
 
 
 def find_server() -> Path | None:
@@ -125,6 +128,7 @@ class EmbeddedServer:
                 self._server_pid = self.pid()
                 if self._client_fd is None:
                     self._join()
+                self._keep()
 
     def revive(self, *, every_s: float = 5.0) -> bool:
         """Starts the server again after it died; at most one attempt per `every_s` seconds.
@@ -169,8 +173,11 @@ class EmbeddedServer:
                 self._leave()
                 fd = os.open(self.folder / "clients.lock", os.O_RDWR | os.O_CREAT, 0o600)
                 try:
-                    if _try_lock(fd, shared=False):
-                        self._shutdown()
+                    for _ in range(3):  # the keeper may hold it for some microseconds
+                        if _try_lock(fd, shared=False):
+                            self._shutdown()
+                            break
+                        time.sleep(0.001)
                 finally:
                     os.close(fd)
 
@@ -204,6 +211,31 @@ class EmbeddedServer:
         _try_lock(fd, shared=True)
         self._client_fd, self._owner_pid = fd, os.getpid()
         atexit.register(self.leave)
+
+    def _keep(self) -> None:
+        """Starts a keeper unless there is one."""
+        _reap()
+        pid = self._server_pid
+        if pid is None or not sys.executable or getattr(sys, "frozen", False):
+            return
+        # it gets the lock and its files from us: the folder may be gone before it is there
+        names = ("keeper.lock", "clients.lock")
+        handles = [os.open(self.folder / name, os.O_RDWR | os.O_CREAT, 0o600) for name in names]
+        try:
+            if not _try_lock(handles[0], shared=False):
+                return  # there is one
+            words = [sys.executable, "-I", "-S", str(Path(__file__).with_name("keeper.py"))]
+            words += map(str, (self.folder, self.socket_path, pid, *handles))
+            quiet = [(os.POSIX_SPAWN_OPEN, handle, os.devnull, os.O_RDWR, 0) for handle in range(3)]
+            for handle in handles:
+                os.set_inheritable(handle, True)
+            with contextlib.suppress(OSError, NotImplementedError):  # then we stop it as we leave
+                _keepers.add(
+                    os.posix_spawn(words[0], words, os.environ, file_actions=quiet, setsid=True)
+                )
+        finally:
+            for handle in handles:
+                os.close(handle)
 
     def _leave(self) -> None:
         if self._client_fd is not None:
@@ -332,6 +364,17 @@ class EmbeddedServer:
         deadline = time.monotonic() + START_TIMEOUT_S
         while self._alive() and time.monotonic() < deadline:
             time.sleep(0.005)
+
+
+def _reap() -> None:
+    """Takes note of keepers that have ended, so that none stays a zombie."""
+    for pid in list(_keepers):
+        try:
+            ended, _ = os.waitpid(pid, os.WNOHANG)
+        except ChildProcessError:  # another's child: we were forked
+            ended = pid
+        if ended:
+            _keepers.discard(pid)
 
 
 def _try_lock(fd: int, *, shared: bool) -> bool:
