@@ -58,6 +58,8 @@ _GPT4 = re.compile(r"^(?:gpt-(?:4|3\.5)|chatgpt-4o)")
 _EFFORTS = ("low", "medium", "high")
 # Flex: the pricing of o3, o4-mini and of GPT-5 and later lists it; others have no such price.
 _FLEX = re.compile(r"^(?:o3|o4-mini|gpt-(?:[5-9]|\d\d)(?!\d))(?!-mini-deep|.*chat)")
+# Responses only: the -pro models and those for coding (developers.openai.com/api/docs/models).
+_RESPONSES_ONLY = re.compile(r"^(?:o\d|gpt-[\d.]+).*(?:-pro|-codex)(?:-|$)")
 _NOT_IN_RESPONSES: frozenset[Parameter] = frozenset(
     {"seed", "stop", "presence_penalty", "frequency_penalty", "logprobs"}
 )
@@ -190,7 +192,8 @@ def capabilities_of(
         # Accepted by every chat model that OpenAI serves; anything else might be refused.
         accepts = {"max_output_tokens"}
         efforts = _EFFORTS if "reasoning_effort" in assume else ()
-    if row.endpoint == "responses":
+    endpoint: Endpoint | None = "responses" if _RESPONSES_ONLY.match(bare) else row.endpoint
+    if endpoint == "responses":
         accepts -= _NOT_IN_RESPONSES
         at_none -= _NOT_IN_RESPONSES
     tiers = ("auto", "default") if known else ()
@@ -213,7 +216,7 @@ def capabilities_of(
         tools=data.get("tool_calling", True if family == "gpt-5" else None),
         structured_output=data.get("structured_output", True if family == "gpt-5" else None),
         deprecated=data.get("status") == "deprecated",
-        endpoint=row.endpoint,
+        endpoint=endpoint,
         surcharge_above=row.surcharge_above,
         breakpoints=bool(row.breakpoints),
     )

@@ -78,17 +78,17 @@ def repair_for(
         if words.search(message):
             return Repair(parameter=ENDPOINT, value=endpoint, at=at, said=said)
     named = _NAMED.search(message)
-    if code not in _UNSUPPORTED and named is None:
-        return None
     name = _name(parameter or (named["name"] if named else ""))
     if not name or name in _ESSENTIAL:
         return None
-    found = _REFUSED.search(message)
-    refused = None if found is None else found["value"] or found["named"]
     limit = _AT_MOST.search(message)
     if name == "max_output_tokens" and limit is not None:
-        value: Any = int(limit["limit"].replace(",", ""))
-        return Repair(parameter=name, value=value, at=at, said=said)
+        most = int(limit["limit"].replace(",", ""))
+        return Repair(parameter=name, value=most, at=at, said=said)
+    if code not in _UNSUPPORTED and named is None:
+        return None
+    found = _REFUSED.search(message)
+    refused = None if found is None else found["value"] or found["named"]
     allowed = _ALLOWED.search(message)
     choices = _QUOTED.findall(allowed["list"]) if allowed else []
     if refused is not None and choices:
