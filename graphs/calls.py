@@ -131,7 +131,7 @@ def prepared(
         repair: Whether it asks to put something right: the cached answer would be the wrong one.
     """
     from allotrope.models.guard import REPACK
-    from allotrope.models.prompt_caching import opening_marked
+    from allotrope.models.prompt_caching import stable_marked
 
     metadata = caller.metadata(packed)
     if repair:
@@ -146,7 +146,7 @@ def prepared(
         asked["tags"] = [*(config.get("tags") or []), *tags]
     messages = packed.messages
     if caller.template.opens_alike:
-        messages = opening_marked(messages)
+        messages = stable_marked(messages)
     return PreparedCall(
         messages=messages,
         profile=caller.profile,

@@ -83,7 +83,7 @@ _POLICIES: tuple[tuple[type[BaseException], Handling], ...] = (
         ModelGoneError,
         Handling(failover=False, counts="failure", reached=True, opens_for_s=300.0),
     ),
-    (ParameterRefusedError, Handling(retries=REPAIRS, failover=False, reached=True, then="repair")),
+    (ParameterRefusedError, Handling(retries=REPAIRS, reached=True, then="repair")),
     (RequestRejectedError, Handling(failover=False, reached=True, alert=True)),
     (ContentRefusedError, Handling(failover=False, reached=True)),
     (UnexpectedProviderError, Handling(alert=True)),

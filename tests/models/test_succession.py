@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from langchain_core.messages import HumanMessage, SystemMessage
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.tools import tool
 from pydantic import BaseModel
 
@@ -18,6 +18,7 @@ from allotrope.models.catalogue.lifecycle import lifecycles_of, open_notes
 from allotrope.models.chat import FailoverChain, build_chain
 from allotrope.models.parameters import chain_arguments
 from allotrope.models.profile_library import open_profiles, with_profile
+from allotrope.models.prompt_caching import STABLE, stable_marked
 from allotrope.settings import Settings, load_settings
 from allotrope.testing import ProviderSimulator
 from allotrope.testing.replies import Reply, ToolCall
@@ -292,6 +293,16 @@ async def test_a_system_prompts_stable_part_ends_in_a_breakpoint(
     old = chain_for(settings_for(sim, tmp_path))
     await old.ainvoke([system, HumanMessage("hi")], config)
     assert sim.chats("openai")[-1].body["messages"][0]["content"] == system.content
+
+
+def test_the_part_that_the_next_turn_has_too_ends_at_the_question_before() -> None:
+    def marked(*messages: Any) -> list[bool]:
+        return [STABLE in m.additional_kwargs for m in stable_marked(messages)]
+
+    system, one, two = SystemMessage("Be brief."), HumanMessage("one"), HumanMessage("two")
+    assert marked(system, one) == [True, False]
+    assert marked(system, one, AIMessage("1"), two) == [False, True, False, False]
+    assert marked() == []
 
 
 def test_notes_are_opened_without_a_key(tmp_path: Path) -> None:
