@@ -85,6 +85,7 @@ class Parts:
         self.clock = clock
         self._injector: ContextInjector | None = None
         self._library = library
+        self._own_library = library is None
         self._chain_of = chain_of
         self._callbacks = None if callbacks is None else list(callbacks)
         self._memory = memory
@@ -126,6 +127,29 @@ class Parts:
         """Reads prompts and profiles, which then follow changes by themselves; opens the memory."""
         _ = self.library.snapshot, self.profiles.names(), self.memory
         self._is_ready = True
+
+    def reload(self, settings: Settings) -> None:
+        """Takes other keys, models, profiles and prompts; calls under way end with the old ones.
+
+        Stores, handlers and the cache stay as they are. It reads files, so call it in a thread.
+
+        Args:
+            settings: What holds from now on.
+
+        Raises:
+            AllotropeError: Prompts or profiles can't be read; then nothing changes.
+        """
+        from allotrope.models.profile_library import open_profiles
+        from allotrope.prompts import open_library
+
+        library = open_library(settings) if self._own_library else self.library
+        profiles = open_profiles(settings)
+        _ = library.snapshot, profiles.names()
+        with self._lock:
+            self.settings = settings
+            self._library, self._profiles = library, profiles
+            self._chains = {}
+            self._bound = ToolSets()
 
     @property
     def callbacks(self) -> "list[BaseCallbackHandler]":

@@ -4,15 +4,21 @@ import contextlib
 import importlib.resources
 import os
 import random
+import re
 import shutil
+import subprocess
+import sys
 import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
+import openai
 import pytest
 import uvicorn
 
@@ -62,6 +68,12 @@ def served(simulator_settings: Settings) -> Iterator[str]:
 
 
 @pytest.fixture
+def running_app() -> Callable[[Any], contextlib.AbstractContextManager[str]]:
+    """Runs an app of the test's own: `with running_app(app) as base`."""
+    return running
+
+
+@pytest.fixture
 def serve(simulator_settings: Settings) -> Iterator[Serve]:
     """Starts `allotrope serve` with settings of the section `serve` changed."""
     with contextlib.ExitStack() as stack:
@@ -72,6 +84,62 @@ def serve(simulator_settings: Settings) -> Iterator[Serve]:
             return stack.enter_context(running(make(settings, host="127.0.0.1")))
 
         yield start
+
+
+class Server:
+    """One `allotrope serve` in a process of its own; options are those of `Popen`."""
+
+    def __init__(self, environ: dict[str, str], folder: Path, **options: Any) -> None:
+        self._log = folder / f"{uuid.uuid4().hex}.log"
+        with self._log.open("w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", "from allotrope.cli import main; main()", "serve"],
+                env={**os.environ, **environ, "ALLOTROPE_SERVE__PORT": "0"},
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                start_new_session=True,
+                **options,
+            )
+        self.url = ""
+
+    def ready(self) -> "Server":
+        """Waits until it can answer."""
+        assert self.process.stdout is not None
+        said = re.search(r"http://[\d.:]+", self.process.stdout.readline())
+        assert said, self.log()
+        self.url = said[0]
+        deadline = time.monotonic() + 90
+        while self.health() != "ok":
+            assert self.process.poll() is None, self.log()
+            assert time.monotonic() < deadline, self.log()
+            time.sleep(0.1)
+        return self
+
+    def health(self) -> str:
+        try:
+            return str(httpx.get(f"{self.url}/healthz").json()["status"])
+        except httpx.ConnectError:
+            return "none"
+
+    def client(self) -> openai.OpenAI:
+        return openai.OpenAI(base_url=f"{self.url}/v1", api_key="none", max_retries=0, timeout=60)
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(10)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+
+    def log(self) -> str:
+        return self._log.read_text()[-3000:]
+
+
+@pytest.fixture(scope="session")
+def start_server() -> type[Server]:
+    """Starts `allotrope serve` in a process: `start_server(environ, folder).ready()`."""
+    return Server
 
 
 @pytest.fixture

@@ -3,10 +3,7 @@
 import concurrent.futures
 import json
 import os
-import re
 import signal
-import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -27,55 +24,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.postgres]
 SLOW = Reply(text="word " * 40, token_delay_s=0.1)
 
 
-class Server:
-    """One `allotrope serve`."""
-
-    def __init__(self, environ: dict[str, str], folder: Path) -> None:
-        self._log = folder / f"{uuid.uuid4().hex}.log"
-        with self._log.open("w") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", "from allotrope.cli import main; main()", "serve"],
-                env={**os.environ, **environ, "ALLOTROPE_SERVE__PORT": "0"},
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                start_new_session=True,
-            )
-        self.url = ""
-
-    def ready(self) -> "Server":
-        """Waits until it can answer."""
-        assert self.process.stdout is not None
-        said = re.search(r"http://[\d.:]+", self.process.stdout.readline())
-        assert said, self.log()
-        self.url = said[0]
-        deadline = time.monotonic() + 90
-        while self.health() != "ok":
-            assert self.process.poll() is None, self.log()
-            assert time.monotonic() < deadline, self.log()
-            time.sleep(0.1)
-        return self
-
-    def health(self) -> str:
-        try:
-            return str(httpx.get(f"{self.url}/healthz").json()["status"])
-        except httpx.ConnectError:
-            return "none"
-
-    def client(self) -> openai.OpenAI:
-        return openai.OpenAI(base_url=f"{self.url}/v1", api_key="none", max_retries=0, timeout=60)
-
-    def end(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait(10)
-        if self.process.stdout is not None:
-            self.process.stdout.close()
-
-    def log(self) -> str:
-        return self._log.read_text()[-3000:]
-
-
 @pytest.fixture(scope="module")
 def environ(simulator_server: ProviderSimulator, redis_url: str) -> dict[str, str]:
     """What all servers of this module share."""
@@ -92,8 +40,11 @@ def environ(simulator_server: ProviderSimulator, redis_url: str) -> dict[str, st
 
 @pytest.fixture(scope="module")
 def servers(
-    environ: dict[str, str], postgres_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[list[Server]]:
+    environ: dict[str, str],
+    postgres_url: str,
+    tmp_path_factory: pytest.TempPathFactory,
+    start_server: Any,
+) -> Iterator[list[Any]]:
     """Two machines: a data folder each, one Redis and one PostgreSQL for both."""
     folder = tmp_path_factory.mktemp("servers")
     shared = {
@@ -105,7 +56,7 @@ def servers(
     started = []
     for name in ("a", "b"):
         shared["ALLOTROPE_DATA_DIR"] = str(folder / name)
-        started.append(Server(shared, folder))
+        started.append(start_server(shared, folder))
     try:
         yield [server.ready() for server in started]
     finally:
@@ -114,7 +65,7 @@ def servers(
 
 
 def test_killed_in_the_middle_the_thread_goes_on_at_the_other_server(
-    servers: list[Server], simulator: ProviderSimulator
+    servers: list[Any], simulator: ProviderSimulator
 ) -> None:
     first, second = servers
     turns: list[Any] = [{"role": "user", "content": "My name is Ada."}]
@@ -160,7 +111,7 @@ def test_killed_in_the_middle_the_thread_goes_on_at_the_other_server(
 
 
 def test_on_sigterm_turns_end_and_new_ones_are_sent_elsewhere(
-    servers: list[Server], simulator: ProviderSimulator
+    servers: list[Any], simulator: ProviderSimulator
 ) -> None:
     server = servers[1]
     simulator.script([SLOW, SLOW])
@@ -205,10 +156,10 @@ def _question() -> dict[str, str]:
 
 
 def test_what_outlasts_the_drain_is_cut_and_can_be_resumed(
-    environ: dict[str, str], simulator: ProviderSimulator, tmp_path: Path
+    environ: dict[str, str], simulator: ProviderSimulator, tmp_path: Path, start_server: Any
 ) -> None:
     own = {**environ, "ALLOTROPE_DATA_DIR": str(tmp_path), "ALLOTROPE_SERVE__DRAIN_S": "1"}
-    server = Server(own, tmp_path).ready()
+    server = start_server(own, tmp_path).ready()
     try:
         simulator.script([Reply(text="word " * 600, token_delay_s=0.1), "In one word."])
         asked = {"agent": "assistant", "text": "Briefly?", "thread_id": "web-assistant-long"}

@@ -32,6 +32,7 @@ def serve_app(settings: Settings, *, host: str) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def life(app: Starlette) -> AsyncIterator[None]:
+        asyncio.get_running_loop().set_exception_handler(service.shortages.heard)
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(service.aclose)
             warming = asyncio.create_task(service.warm())  # requests may come meanwhile, and wait

@@ -111,6 +111,12 @@ def wrong_method(method: str, path: str) -> Problem:
     )
 
 
+def is_of_a_store(exc: Exception) -> bool:
+    """Whether an error comes from a database or a file."""
+    library = type(exc).__module__.partition(".")[0]
+    return isinstance(exc, StoreError | OSError) or library in ("sqlite3", "sqlalchemy", "psycopg")
+
+
 def problem_of(exc: Exception) -> Problem:
     """What a client is told about an exception; an unforeseen one is not described."""
     if isinstance(exc, RequestError):
@@ -148,6 +154,15 @@ def problem_of(exc: Exception) -> Problem:
         return Problem(503, str(exc), type="server_error", code="store_unavailable")
     if isinstance(exc, AllotropeError):
         return Problem(500, str(exc), type="server_error", code="internal_error")
+    if is_of_a_store(exc):
+        return Problem(
+            503,
+            "A store of this server can't be used at the moment. If the thread doesn't show your "
+            "message, send it again.",
+            type="server_error",
+            code="store_unavailable",
+            retry_after_s=5,
+        )
     return Problem(
         500,
         "Something unforeseen went wrong; the log has its name. If the thread doesn't show your "

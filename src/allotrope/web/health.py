@@ -52,7 +52,7 @@ def status_now(settings: Settings) -> dict[str, Any]:
 
 
 async def healthz(request: Request) -> Response:
-    """Whether this process can answer, and which store keeps it from that.
+    """Whether this process can answer, and what keeps it from that: a store, or this machine.
 
     It says nothing else, for anybody may ask.
     """
@@ -60,10 +60,13 @@ async def healthz(request: Request) -> Response:
     if service is not None and (service.stopping or not service.ready):
         state = "stopping" if service.stopping else "starting"
         return JSONResponse({"status": state}, 503, {"Retry-After": "1"})
-    down = await asyncio.to_thread((await _stores(request)).down)
-    if down:
-        stores = [store for found in down for store in found.server.stores]
-        return JSONResponse({"status": "unhealthy", "down": stores}, 503, {"Retry-After": "1"})
+    wrong: dict[str, list[str]] = {}
+    if down := await asyncio.to_thread((await _stores(request)).down):
+        wrong["down"] = [store for found in down for store in found.server.stores]
+    if service is not None and (lacking := await asyncio.to_thread(service.shortages.lacking)):
+        wrong["short_of"] = lacking
+    if wrong:
+        return JSONResponse({"status": "unhealthy", **wrong}, 503, {"Retry-After": "1"})
     return JSONResponse({"status": "ok"})
 
 

@@ -1,7 +1,13 @@
 """Runs an app with uvicorn: says where it is, and drains on SIGTERM."""
 
+import asyncio
+import contextlib
+import os
+import signal
 import socket
+import threading
 import time
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -11,6 +17,12 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from allotrope.web.service import Service
+
+MOST_DESCRIPTORS = 65_536
+"""So many file descriptors are taken where the system allows more than it gives."""
+
+STILL_S = 5.0
+"""A server whose event loop didn't run for so long stood still: stopped, or starved."""
 
 BACKLOG = 2048
 """Connections that may wait to be accepted."""
@@ -50,6 +62,9 @@ def run(app: "Starlette", listening: socket.socket, *, drain_s: float, level: st
     stands at the last checkpoint, and the next message there, or a resume, goes on. A second
     signal ends at once.
 
+    SIGHUP reads keys, models, profiles and prompts anew (`Service.reload`) and ends no turn; where
+    it comes because the terminal is gone, it drains like SIGTERM.
+
     Args:
         app: With a `Service` in its state, if it runs turns.
         listening: Where.
@@ -67,6 +82,9 @@ def run(app: "Starlette", listening: socket.socket, *, drain_s: float, level: st
 
         _until: float | None = None
         _cut = False
+        _ticked: float | None = None
+        _reloading: asyncio.Task[None] | None = None
+        hung_up = False
 
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
             # not kept for uvicorn to raise again: who drained has ended well, with exit code 0
@@ -79,6 +97,13 @@ def run(app: "Starlette", listening: socket.socket, *, drain_s: float, level: st
                 self.should_exit = self.force_exit = True
 
         async def on_tick(self, counter: int) -> bool:
+            now = time.monotonic()
+            if service is not None and self._ticked is not None and now - self._ticked > STILL_S:
+                service.shortages.note("time", f"it stood still for {now - self._ticked:.0f} s")
+            self._ticked = now
+            if self.hung_up:
+                self.hung_up = False
+                self._hang_up()
             if service is not None and self._until is not None:
                 late = time.monotonic() - self._until
                 if late >= 0 and not self._cut:
@@ -87,6 +112,19 @@ def run(app: "Starlette", listening: socket.socket, *, drain_s: float, level: st
                 if not service.running or late > CLEAN_UP_S:
                     self.should_exit = True
             return await super().on_tick(counter)
+
+        def _hang_up(self) -> None:
+            if had_terminal and not has_terminal():
+                self.handle_exit(signal.SIGHUP, None)
+            elif service is not None:
+                self._reloading = asyncio.create_task(reload(service))
+
+    async def reload(service: "Service") -> None:
+        await service.reload()
+        app.state.settings = service.settings
+
+    had_terminal = has_terminal()
+    raise_descriptors()
 
     config = uvicorn.Config(
         app,
@@ -100,4 +138,45 @@ def run(app: "Starlette", listening: socket.socket, *, drain_s: float, level: st
         loop="asyncio",
         proxy_headers=False,
     )
-    Draining(config).run(sockets=[listening])
+    server = Draining(config)
+    with on_hangup(lambda: setattr(server, "hung_up", True)):
+        server.run(sockets=[listening])
+
+
+@contextlib.contextmanager
+def on_hangup(do: Callable[[], None]) -> Iterator[None]:
+    """Does something at SIGHUP instead of ending at once, where the system has that signal.
+
+    Args:
+        do: Called in the main thread, between any two instructions: it should only set a mark.
+    """
+    if not hasattr(signal, "SIGHUP") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGHUP, lambda *_: do())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def has_terminal() -> bool:
+    """Whether the process has a terminal that isn't gone."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
+def raise_descriptors() -> None:
+    """Takes as many file descriptors as the system allows: each connection needs one."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -7,13 +7,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from allotrope.agents import registry
-from allotrope.exceptions import ThreadBusyError
+from allotrope.exceptions import AllotropeError, ThreadBusyError
 from allotrope.leases import LEASE_S
-from allotrope.settings import Settings
+from allotrope.settings import Settings, load_settings
 from allotrope.stores.errors import error_name
 from allotrope.thread_locks import ThreadLocks
 from allotrope.web.errors import BusyError
 from allotrope.web.sharing import Sharing
+from allotrope.web.shortages import Shortages
 from allotrope.web.turns import CLEAN_UP_S, PERSON, SERVER, Events, RunningTurn
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from allotrope.runtime import Agent
 
 logger = logging.getLogger(__name__)
+
+RELOADED = ("openai", "ollama", "profiles", "prompts")
+"""Sections of the settings that SIGHUP reads anew."""
 
 LONGEST_PAUSE_S = 30.0
 """Between two tries to open the stores of a server that starts, seconds."""
@@ -38,6 +42,7 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.sharing = Sharing(settings)
+        self.shortages = Shortages(settings)
         self._locks = ThreadLocks(settings, wait_s=LEASE_S + 1)  # as long as a dead one keeps it
         self.ready = False
         """Whether a turn finds all it needs."""
@@ -112,6 +117,26 @@ class Service:
         self._agents[name] = Agent(
             spec, self.settings, parts=self._parts, checkpointer=self._saver, locks=self._locks
         )
+
+    async def reload(self) -> None:
+        """Reads keys, models, profiles and prompts anew; turns under way go on.
+
+        Running turns take the new ones with their next call of a model. Where the settings can't be
+        used, the old ones stay, and the log says why. Addresses of stores, the section `serve` and
+        the rest are as they were until the server is started again.
+        """
+        try:
+            read = await asyncio.to_thread(load_settings)
+            changed = {name: getattr(read, name) for name in RELOADED}
+            settings = self.settings.model_copy(update=changed)
+            async with self._lock:
+                if self._parts is not None:
+                    await asyncio.to_thread(self._parts.reload, settings)
+                self.settings = settings
+        except AllotropeError as exc:
+            logger.error("the settings stay as they were: %s", exc)
+        else:
+            logger.warning("keys, models, profiles and prompts were read anew")
 
     async def memory(self) -> Any:
         """The memory of all threads (sync; ask it in a thread)."""
@@ -189,11 +214,17 @@ class Service:
             ended=lambda: self._turns.discard(turn),
         )
         self._turns.add(turn)
-        async with contextlib.aclosing(turn.events()) as events:
-            async for event in events:
-                yield event
+        try:
+            async with contextlib.aclosing(turn.events()) as events:
+                async for event in events:
+                    yield event
+        except Exception as exc:
+            told = self.shortages.explained(exc)
+            if told is exc:
+                raise
+            raise told from exc
         if turn.stopped == SERVER:
-            raise stopping()
+            raise cut_off()
 
     async def _turn(
         self,
@@ -296,7 +327,18 @@ def busy() -> BusyError:
 def stopping() -> BusyError:
     """The refusal of a server that is about to end."""
     return BusyError(
-        "This server is stopping. What was asked in a thread is kept there: ask again soon.",
+        "This server is stopping and took nothing new: ask again soon, or another server.",
+        status=503,
+        code="server_stopping",
+        retry_after_s=5,
+    )
+
+
+def cut_off() -> BusyError:
+    """What the client of a turn hears that a stopping server ended."""
+    return BusyError(
+        "This server stopped before the answer was ready. Ask the same again soon: a question that "
+        "its thread has already is answered there.",
         status=503,
         code="server_stopping",
         retry_after_s=5,
