@@ -4,10 +4,12 @@ import importlib.util
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -118,3 +120,24 @@ def test_it_works_beside_openai_agents() -> None:
     )
     assert ran.returncode == 0, ran.stderr
     assert "Runner" in ran.stdout
+
+
+NEWER = {"annotationlib", "compression"}
+"""Modules of the standard library that came after the Python we may run on (3.14)."""
+
+
+@pytest.mark.parametrize("folder", ["benchmarks", "docs/pictures", "examples"])
+def test_no_script_shadows_the_standard_library(folder: str) -> None:
+    """A script's own folder comes first on the path: its neighbours win over everything."""
+    names = {path.stem for path in (ROOT / folder).glob("*.py")}
+    assert names
+    assert names.isdisjoint(sys.stdlib_module_names | NEWER)
+
+
+def test_the_web_framework_takes_no_path_from_a_host_header() -> None:
+    """Below 1.0.1 `request.url.path` begins with what stands behind a slash in `Host`."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    needs = map(Requirement, project["optional-dependencies"]["web"])
+    (starlette,) = [one.specifier for one in needs if one.name == "starlette"]
+    assert "1.0.0" not in starlette
+    assert "1.0.1" in starlette

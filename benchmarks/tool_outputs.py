@@ -198,7 +198,7 @@ def main() -> None:
         ["kind", "way", "tokens before", "share of tokens left", "answers still there"],
         rows,
     )
-    write_json(options.json, "compression", results)
+    write_json(options.json, "tool_outputs", results)
 
 
 if __name__ == "__main__":
