@@ -68,6 +68,8 @@ def state_in_words(error: ProviderError) -> str:
         words = "cut the connection"
     if isinstance(error, UnexpectedProviderError) and error.code == "setup":
         words = "isn't set up"
+    if isinstance(error, UnexpectedProviderError) and error.code == "tools":
+        words = f"can't call tools with {error.model}"
     who = PROVIDER_NAMES.get(error.provider, error.provider)
     if error.retry_after_s is not None:
         return f"{who} {words}, next try in {wait_in_words(error.retry_after_s)}"

@@ -148,6 +148,8 @@ _BY_WORDING: tuple[tuple[str, type[ProviderError], str | None], ...] = (
     (r"exceeds? (the )?(maximum|available|model'?s?) ?context", ContextOverflowError, None),
     (r"maximum context length is|exceeds the context window", ContextOverflowError, None),
     (r"prompt is too long|input length exceeds", ContextOverflowError, None),
+    # Ollama: a model without a tools template; the next model may have tools (server/routes.go)
+    (r"does not support tools", UnexpectedProviderError, "tools"),
     (r"server busy|maximum pending requests exceeded", ProviderUnavailableError, "busy"),
     # the OpenAI client without a key raises its base class, at the first call
     (r"api_key client option must be set|Missing credentials", AuthenticationFailedError, "no_key"),

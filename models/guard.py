@@ -121,14 +121,22 @@ class Call:
         model: The model.
         messages: The prompt.
         streamed: Whether the first token is heard of before the last.
+        tools: Whether tools are offered.
     """
 
     def __init__(
-        self, guard: Guard, model: Guarded, messages: list[BaseMessage], *, streamed: bool = False
+        self,
+        guard: Guard,
+        model: Guarded,
+        messages: list[BaseMessage],
+        *,
+        streamed: bool = False,
+        tools: bool = False,
     ) -> None:
         configurable = ensure_config().get("configurable", {})
         self.trail = trail_of_run()
         self.started = time.perf_counter()
+        self.offers_tools = tools
         self.attempts = 0
         self.repairs: list[str] = []
         self.first_token: float | None = None

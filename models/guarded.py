@@ -119,7 +119,7 @@ class GuardedChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        call = Call(self._guard, self, messages)
+        call = Call(self._guard, self, messages, tools=bool(kwargs.get("tools")))
         inner = super()._generate  # type: ignore[safe-super]  # the mixed-in model's
 
         def once() -> ChatResult:
@@ -155,7 +155,7 @@ class GuardedChatModel(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        call = Call(self._guard, self, messages)
+        call = Call(self._guard, self, messages, tools=bool(kwargs.get("tools")))
         inner = super()._agenerate
 
         async def once() -> ChatResult:
@@ -189,7 +189,7 @@ class GuardedChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        call = Call(self._guard, self, messages, streamed=True)
+        call = Call(self._guard, self, messages, streamed=True, tools=bool(kwargs.get("tools")))
         inner = super()._stream
 
         def begin() -> Opened:
@@ -255,7 +255,7 @@ class GuardedChatModel(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        call = Call(self._guard, self, messages, streamed=True)
+        call = Call(self._guard, self, messages, streamed=True, tools=bool(kwargs.get("tools")))
         inner = super()._astream
 
         async def begin() -> AsyncOpened:

@@ -1,15 +1,24 @@
 """Ollama's chat models as a fallback: window set, timeouts set, content it understands."""
 
+import asyncio
 import socket
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from langchain_core.language_models import LanguageModelInput
 from langchain_core.language_models.base import LangSmithParams
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.runnables import Runnable
+from langchain_core.tools import BaseTool
 from langchain_ollama import ChatOllama
+from pydantic import PrivateAttr
 
+from allotrope.exceptions import UnexpectedProviderError
+from allotrope.models import ollama_tools
 from allotrope.models.cache.chat import CachingChatModel
 from allotrope.models.content import plain
+from allotrope.models.guard import Call
 from allotrope.models.guarded import GuardedChatModel
 from allotrope.models.http import close_with, tls
 from allotrope.settings import Settings
@@ -29,6 +38,27 @@ class OllamaChat(CachingChatModel, GuardedChatModel, ChatOllama):
     """`ChatOllama` with clear errors and provenance."""
 
     provider: str = "ollama"
+    _offers_tools: bool = PrivateAttr(default=False)
+
+    def bind_tools(
+        self,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Binds tools; whether the model can call them is asked before its first call."""
+        self._offers_tools = True
+        bound = super().bind_tools(tools, **kwargs)
+        choice = kwargs.get("tool_choice")
+        return bound.bind(tool_choice=choice) if choice else bound  # ChatOllama drops it
+
+    def ensure_ready(self) -> None:
+        """Asks what the model can do, once, where tools are offered to it."""
+        if self._offers_tools:
+            ollama_tools.ask_capabilities(self.base_url or "", self.model)
+
+    async def _aensure_ready(self) -> None:
+        if self._offers_tools and ollama_tools.due(self.base_url or "", self.model):
+            await asyncio.to_thread(self.ensure_ready)
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         """What traces say of a call: with the model of the call, where it names one."""
@@ -40,9 +70,45 @@ class OllamaChat(CachingChatModel, GuardedChatModel, ChatOllama):
     def prepare(
         self, messages: list[BaseMessage], kwargs: dict[str, Any]
     ) -> tuple[list[BaseMessage], dict[str, Any]]:
-        """Turns Responses-style content into text and leaves out arguments only OpenAI knows."""
+        """Turns Responses-style content into text and leaves out arguments only OpenAI knows.
+
+        Tools are left out for a model that can't call them.
+
+        Raises:
+            UnexpectedProviderError: It can't, and nothing else would do; another model may answer.
+        """
         kept = {name: value for name, value in kwargs.items() if name not in OPENAI_ONLY}
-        return [plain(message) for message in messages], kept
+        ready = [plain(message) for message in messages]
+        choice = kept.pop("tool_choice", None)
+        if not kept.get("tools") or self._can_call_tools():
+            return ready, kept
+        if choice not in (None, "auto", "none", False):
+            raise UnexpectedProviderError(
+                f"{self.model} on Ollama can't call tools, and this answer needs one.",
+                hint="Choose a model whose `ollama show` lists the capability `tools`.",
+                provider=self.provider,
+                model=self.model,
+                code="tools",
+            )
+        del kept["tools"]
+        return ollama_tools.without_tools(ready), kept
+
+    def stamp(self, call: Call, reported: str | None, *, streamed: bool = False) -> dict[str, Any]:
+        """The provenance; says so where tools were left out."""
+        stamp = super().stamp(call, reported, streamed=streamed)
+        if call.offers_tools and not self._can_call_tools():
+            before = stamp["degraded"] or {
+                "reason": "NoTools",
+                "message": "",
+                "retry_after_s": None,
+            }
+            words = f"{self.model} on Ollama can't call tools and answered without them."
+            stamp["degraded"] = {**before, "message": f"{before['message']} {words}".strip()}
+        return stamp
+
+    def _can_call_tools(self) -> bool:
+        able = ollama_tools.capabilities(self.base_url or "", self.model)
+        return able is None or "tools" in able
 
 
 def is_used(settings: Settings) -> bool:

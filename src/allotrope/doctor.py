@@ -140,7 +140,7 @@ def _ollama(settings: Settings, timeout_s: float) -> Finding:
                 f"{section.host} has {has}, not {section.model}",
                 "Run `allotrope doctor --pull` to fetch it.",
             )
-        window = _window(client.show(section.model).modelinfo)
+        shown = client.show(section.model)
     except Exception as exc:  # noqa: BLE001 - whatever an endpoint does is what we report
         told = "doesn't answer" if isinstance(exc, ConnectionError) else f"failed: {exc}"
         if not is_used(settings):
@@ -152,7 +152,14 @@ def _ollama(settings: Settings, timeout_s: float) -> Finding:
             f"{section.host} {told}",
             "Start it with `ollama serve`, set OLLAMA_HOST, or ALLOTROPE_OLLAMA__ENABLED=false.",
         )
-    told = f"{section.host} has {section.model}"
+    told, window = f"{section.host} has {section.model}", _window(shown.modelinfo)
+    if shown.capabilities is not None and "tools" not in shown.capabilities:
+        return Finding(
+            "Ollama",
+            "warning",
+            f"{told}, which can't call tools: agents get its answers without them",
+            "Choose a model whose `ollama show` lists the capability `tools`, such as llama3.1.",
+        )
     if window is None:
         return Finding("Ollama", "ok", told)
     if section.num_ctx > window:

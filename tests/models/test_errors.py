@@ -210,7 +210,7 @@ def test_a_stalled_async_stream_and_a_closed_loop() -> None:
 
 OLLAMA_CASES = [
     (404, {"error": 'model "llama3.1" not found, try pulling it first'}, ours.UnknownModelError),
-    (400, {"error": "llama3.1 does not support tools"}, ours.RequestRejectedError),
+    (400, {"error": "llama3.1 does not support tools"}, ours.UnexpectedProviderError),
     (400, {"error": "the input length exceeds the context length"}, ours.ContextOverflowError),
     (500, {"error": "model requires more system memory"}, ours.ProviderUnavailableError),
     (503, {"error": "server busy, maximum pending requests exceeded"},

@@ -205,6 +205,7 @@ class Engine:
     ) -> None:
         if request.provider == "ollama":
             ollama_api.installed(request.model, self.behaviour.ollama_models)
+            ollama_api.check_tools(request.model, request.body)
         reply = await self._reply(request)
         if isinstance(reply, Fault):
             fault = reply

@@ -115,9 +115,26 @@ def _details(name: str) -> dict[str, Any]:
     }
 
 
+def capabilities(name: str) -> list[str]:
+    """What a model can do; one with `plain` in its name has no tools, like a bare GGUF import."""
+    if "embed" in name:
+        return ["embedding"]
+    return ["completion"] if "plain" in name else ["completion", "tools"]
+
+
+def check_tools(model: str, body: Mapping[str, Any]) -> None:
+    """Refuses tools as Ollama does for a model that has none.
+
+    Raises:
+        ErrorReply: The request offers tools.
+    """
+    if body.get("tools") and "tools" not in capabilities(model):
+        told = f"registry.ollama.ai/library/{full_name(model)} does not support tools"
+        raise ErrorReply(400, {"error": told})
+
+
 def show(name: str, context: int) -> bytes:
     """`/api/show`: one model's details, its context length among them."""
-    embeds = "embed" in name
     return json_bytes(
         {
             "modelfile": f"FROM {name}",
@@ -130,7 +147,7 @@ def show(name: str, context: int) -> bytes:
                 "llama.context_length": context,
                 "llama.embedding_length": 4096,
             },
-            "capabilities": ["embedding"] if embeds else ["completion", "tools"],
+            "capabilities": capabilities(name),
             "modified_at": "2026-01-01T00:00:00Z",
         }
     )
