@@ -1,6 +1,7 @@
 """An Ollama model without tools, as a bare GGUF import is: the turn gets its answer anyway."""
 
 import asyncio
+import gc
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,6 +30,7 @@ def sim() -> Iterator[ProviderSimulator]:
     ollama_tools.forget_capabilities()
     with ProviderSimulator(ollama_models=["plain", "llama3.1"]) as simulator:
         yield simulator
+        gc.collect()  # the test's clients close while their server still runs
     ollama_tools.forget_capabilities()
 
 
