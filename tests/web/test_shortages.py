@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
@@ -72,6 +73,8 @@ def test_full_disks_are_told_from_other_failures(tmp_path: Path) -> None:
     assert lack_of(full_disk()) == "disk"
     assert lack_of(full_database(tmp_path / "a")) == "disk"
     assert lack_of(full_engine(tmp_path / "b")) == "disk"
+    assert lack_of(psycopg.errors.DiskFull("could not extend file")) == "database"
+    assert lack_of(psycopg.errors.AdminShutdown("terminating connection")) is None
     assert lack_of(ConnectionRefusedError(errno.ECONNREFUSED, "refused")) is None
     assert lack_of(ValueError("disk full")) is None
 

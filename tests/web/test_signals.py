@@ -119,6 +119,28 @@ def test_a_terminal_that_goes_away_drains(
         server.end()
 
 
+def test_a_server_that_was_stopped_says_so_and_ends_its_turn(
+    start_server: Any, environ: dict[str, str], provider: ProviderSimulator, tmp_path: Path
+) -> None:
+    (tmp_path / "key").write_text("sk-new")
+    server = start_server(environ, tmp_path).ready()
+    try:
+        provider.script([Reply(text="word " * 30, token_delay_s=0.1)], provider="openai")
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            running = pool.submit(ask, server.url, "Slow", "slow")
+            wait_for(lambda: len(provider.chats("openai")) > 0, server)
+            server.process.send_signal(signal.SIGSTOP)
+            time.sleep(6)  # longer than `running.STILL_S`
+            server.process.send_signal(signal.SIGCONT)
+            wait_for(lambda: "it stood still for" in server.log(), server)
+            assert "time" in httpx.get(f"{server.url}/healthz").json()["short_of"]
+            assert running.result()["text"]
+        wait_for(lambda: server.health() == "ok", server)
+        assert "unforeseen" not in server.log()
+    finally:
+        server.end()
+
+
 def test_without_descriptors_the_log_has_a_line_and_the_server_comes_back(
     start_server: Any, environ: dict[str, str], provider: ProviderSimulator, tmp_path: Path
 ) -> None:

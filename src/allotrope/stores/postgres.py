@@ -234,7 +234,8 @@ class AsyncConnections(_Recovery):
     async def connection(self) -> "AsyncIterator[psycopg.AsyncConnection[Any]]":
         """As `Connections.connection`."""
         try:
-            await asyncio.wait_for(self._free.acquire(), RECOVERY_S)
+            async with asyncio.timeout(RECOVERY_S):
+                await self._free.acquire()
         except TimeoutError as exc:
             raise _all_used(self._what) from exc
         try:

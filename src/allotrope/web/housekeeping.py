@@ -163,6 +163,7 @@ class Housekeeping:
             cached=came.get("cached"),
             degraded=came.get("degraded"),
             usage=dict(meter.usage if meter else dict.fromkeys(USAGE_FIELDS, 0)),
+            truncated=bool(came.get("truncated")),
             cost_usd=meter.cost_usd if meter else Decimal(0),
             latency_ms=(time.perf_counter() - since) * 1000,
         )

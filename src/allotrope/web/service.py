@@ -250,8 +250,6 @@ class Service:
                         said += event["text"]
                     elif event["type"] in ("restart", "tool"):
                         said = ""
-                    elif event["type"] == "reply" and "truncated" not in event:
-                        event = {**event, "truncated": await self._is_truncated(agent, thread)}
                     yield event
         except ThreadBusyError as exc:
             raise busy() from exc
@@ -263,12 +261,6 @@ class Service:
             yield {"type": "stopped", "kept": kept}
         finally:
             del self._by_thread[thread]
-
-    async def _is_truncated(self, agent: str, thread: str) -> bool:
-        """Whether the model's limit cut off the last answer of a thread."""
-        kept = (await self.state(agent, thread)).get("messages") or [None]
-        said = getattr(kept[-1], "response_metadata", {})
-        return "length" in (said.get("finish_reason"), said.get("done_reason"))
 
     def check_room(self) -> None:
         """Refuses a turn where none may begin.
