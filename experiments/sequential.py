@@ -84,7 +84,8 @@ def log_wealth(values: Floats, *, mean: float, low: float, high: float) -> tuple
 def _mixture(returns: Floats) -> Floats:
     if returns.ndim == 1:  # all bets at once
         wealth = np.cumsum(np.log1p(np.multiply.outer(FRACTIONS, returns)), axis=-1)
-        return np.asarray(np.logaddexp.reduce(wealth, axis=0) - math.log(len(FRACTIONS)))
+        most = wealth.max(axis=0, initial=-np.inf)
+        return np.asarray(most + np.log(np.exp(wealth - most).mean(axis=0)))
     total = np.full(returns.shape, -np.inf)
     share = math.log(len(FRACTIONS))
     for fraction in FRACTIONS:
