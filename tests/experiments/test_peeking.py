@@ -164,7 +164,7 @@ def test_the_normal_mixture_ends_where_the_likelihood_ratio_says(
         sequential.normal_mixture_width(np.array([float(n)]), alpha=alpha, target=target)[0]
     )
     log = -2 * math.log(alpha)
-    prior = math.sqrt((log + math.log(log + 1)) / target)  # tightest at the target, as `sequential` cites
+    prior = math.sqrt((log + math.log(log + 1)) / target)  # tightest at the target
     ratio, _ = integrate.quad(
         lambda t: math.exp(t * n * width - n * t * t / 2) * stats.norm.pdf(t, 0, prior),
         -10 * prior, 10 * prior, points=[width], limit=200,
