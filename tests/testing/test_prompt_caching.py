@@ -80,6 +80,12 @@ def test_a_growing_conversation_is_read_up_to_the_last_question(ask: Client) -> 
     assert ask(one, two, three) == (end(one, two, three), 0)
 
 
+def test_only_the_latest_question_is_a_breakpoint(ask: Client) -> None:
+    one, two, three = "1" * 40, "2" * 40, "3" * 40
+    assert ask(one, two, three) == (0, end(one, two, three))
+    assert ask(one) == (0, end(one))  # a prefix of what was written, but nobody wrote up to it
+
+
 def test_a_changing_end_is_written_again_and_never_read(ask: Client) -> None:
     for text in ("aaaa", "bbbb", "cccc"):
         assert ask(text) == (0, end(text))

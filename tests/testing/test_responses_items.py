@@ -157,6 +157,29 @@ def test_cut_refused_and_filtered(sim: ProviderSimulator) -> None:
     assert "response.refusal.done" in [e["type"] for e in events(ask(sim, stream=True))]
 
 
+def test_tool_calls_and_outputs_must_pair(sim: ProviderSimulator) -> None:
+    call = {"type": "function_call", "call_id": "call_1", "name": "f", "arguments": "{}"}
+    output = {"type": "function_call_output", "call_id": "call_1", "output": "ok"}
+    assert ask(sim, input=[user("hi"), call, output]).status_code == 200
+    for given, words in (
+        ([user("hi"), call], "No tool output found for function call call_1."),
+        ([user("hi"), output], "No tool call found for function call output with call_id call_1."),
+    ):
+        refused = ask(sim, input=given)
+        assert (refused.status_code, refused.json()["error"]["message"]) == (400, words)
+    sim.script([Reply(tool_calls=(ToolCall("f", {}, id="call_2"),))])
+    first = ask(sim).json()["id"]
+    assert ask(sim, previous_response_id=first).status_code == 400
+    late = {**output, "call_id": "call_2"}
+    assert ask(sim, input=[late], previous_response_id=first).status_code == 200
+
+
+def test_json_mode_wants_the_word(sim: ProviderSimulator) -> None:
+    wanted = {"text": {"format": {"type": "json_object"}}}
+    assert ask(sim, **wanted).json()["error"]["param"] == "input"
+    assert ask(sim, input="give me JSON", **wanted).status_code == 200
+
+
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
 def test_langchain_replays_a_tool_turn_statelessly(
     sim: ProviderSimulator, openai_chat: Builder, stream: bool

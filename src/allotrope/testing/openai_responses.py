@@ -22,7 +22,8 @@ def read(body: Mapping[str, Any], *, before: Sequence[Turn] = ()) -> Asked:
         before: The turns that `previous_response_id` stands for.
 
     Raises:
-        ErrorReply: A 400 for a missing input or a tool output nobody asked for.
+        ErrorReply: A 400 for a missing input, a tool call without its output or an output nobody
+            asked for, and for JSON mode without the word JSON in the messages.
     """
     given = body.get("input")
     if not given:
@@ -37,7 +38,15 @@ def read(body: Mapping[str, Any], *, before: Sequence[Turn] = ()) -> Asked:
         turns.insert(0, Turn("system", str(body["instructions"])))
     for item in [{"role": "user", "content": given}] if isinstance(given, str) else given:
         turns.extend(_turns(item, turns))
+    _check_outputs(turns)
     text_format = (body.get("text") or {}).get("format") or {}
+    if text_format.get("type") == "json_object" and not _speaks_of_json(turns):
+        raise openai_error(
+            400,
+            "Response input messages must contain the word 'json' in some form to use "
+            "'text.format' of type 'json_object'.",
+            param="input",
+        )
     choice = body.get("tool_choice") or "auto"
     if isinstance(choice, Mapping):
         choice = choice.get("name", "required")
@@ -54,6 +63,19 @@ def read(body: Mapping[str, Any], *, before: Sequence[Turn] = ()) -> Asked:
         max_tokens=body.get("max_output_tokens"),
         effort=(body.get("reasoning") or {}).get("effort"),
     )
+
+
+def _check_outputs(turns: Sequence[Turn]) -> None:
+    answered = {turn.tool_call_id for turn in turns}
+    for turn in turns:
+        for call_id in turn.tool_call_ids:
+            if call_id not in answered:
+                message = f"No tool output found for function call {call_id}."
+                raise openai_error(400, message, param="input")
+
+
+def _speaks_of_json(turns: Sequence[Turn]) -> bool:
+    return any("json" in turn.text.lower() for turn in turns)
 
 
 def _turns(item: Mapping[str, Any], before: Sequence[Turn]) -> list[Turn]:
