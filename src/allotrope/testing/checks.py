@@ -216,8 +216,7 @@ def _check_include(include: Any, model: SimModel) -> None:
         if name not in _INCLUDE:
             raise refusals.invalid_value(name, _INCLUDE, f"include[{index}]")
     if "reasoning.encrypted_content" in include and not model.reasons:
-        raise openai_error(400, "Encrypted content is not supported with this model.",
-                           param="include")  # fmt: skip
+        raise refusals.nothing_to_encrypt()
 
 
 def check_parts(body: Mapping[str, Any], model: SimModel) -> None:

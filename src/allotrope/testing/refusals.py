@@ -5,11 +5,12 @@ BeehiveInnovations/pal-mcp-server#78, `parallel_tool_calls` evalstate/fast-agent
 crewAIInc/crewAI#2738, efforts openai/openai-agents-python#2089 (Responses) and
 immersive-translate/immersive-translate#3529 (chat), tools with an effort
 pipecat-ai/pipecat#4043 and BerriAI/litellm#34569, cache retention
-NousResearch/hermes-agent#91164, encrypted content continuedev/continue#10643 and
-Wei-Shaw/sub2api#2863, items that aren't stored can1357/oh-my-pi#41, retired models
-langflow-ai/langflow#1337, simonw/llm#1553, NVIDIA/NemoClaw#11902 (410) and Azure/azure-dev#7246
-(Azure). `top_p`, penalties and logprobs follow the form of `stop`, and 400 and 403 for a retired
-model the form of its neighbours: no report of their wording was at hand.
+NousResearch/hermes-agent#91164, encrypted content continuedev/continue#10643,
+Wei-Shaw/sub2api#2863 and pydantic/pydantic-ai#2865, items that aren't stored
+can1357/oh-my-pi#41, retired models langflow-ai/langflow#1337, simonw/llm#1553,
+NVIDIA/NemoClaw#11902 (410) and Azure/azure-dev#7246 (Azure). `top_p`, penalties and logprobs
+follow the form of `stop`, and 400 and 403 for a retired model the form of its neighbours: no report
+of their wording was at hand.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -183,6 +184,12 @@ def sealed_for_another(item: str | None, content: str) -> ErrorReply:
         "be decrypted or parsed.",
         code="invalid_encrypted_content",
     )
+
+
+def nothing_to_encrypt() -> ErrorReply:
+    """400: encrypted reasoning was asked for, and the model doesn't reason."""
+    message = "Encrypted content is not supported with this model."
+    return openai_error(400, message, param="include")
 
 
 def item_alone(item: str, kind: str, needs: str) -> ErrorReply:
