@@ -148,7 +148,8 @@ class AgentNodes:
         window = parts.window(profile)
         if window is not None:
             check_length(state["messages"][-1], window)
-        update: dict[str, Any] = {"provenance": None, "degraded": None, "audit": None}
+        names = ("provenance", "degraded", "succession", "audit")
+        update: dict[str, Any] = dict.fromkeys(names)
         again = asked_again(state["messages"])
         messages = [message for message in state["messages"] if message is not again]
         leave: list[BaseMessage] = unanswered_calls(messages)
@@ -279,8 +280,13 @@ def answered(reply: AIMessage, tools: "Sequence[BaseTool]" = ()) -> dict[str, An
     if not tools:
         reply = last_answer(reply)
     provenance = origin(reply) or None
-    degraded = provenance.get("degraded") if provenance else None
-    return {"messages": [reply], "provenance": provenance, "degraded": degraded}
+    known = provenance or {}
+    return {
+        "messages": [reply],
+        "provenance": provenance,
+        "degraded": known.get("degraded"),
+        "succession": known.get("succession"),
+    }
 
 
 def ended_badly(state: Mapping[str, Any]) -> bool:

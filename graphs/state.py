@@ -37,6 +37,7 @@ class AgentState(AgentInput):
         messages: The conversation as it stands in the window.
         provenance: Where the last answer came from (docs/contracts.md).
         degraded: Why the answer isn't from the first choice, or None.
+        succession: In place of which ended model the answer was given, or None.
         audit: What the last prompt was packed from (docs/contracts.md, Memory).
         calibration: By provider, how its counts compare to ours: `[ratio, samples]`.
         remaining_steps: LangGraph's count of steps left in this run.
@@ -44,6 +45,7 @@ class AgentState(AgentInput):
 
     provenance: NotRequired[dict[str, Any] | None]
     degraded: NotRequired[dict[str, Any] | None]
+    succession: NotRequired[dict[str, Any] | None]
     audit: NotRequired[Annotated[dict[str, Any] | None, latest]]
     calibration: NotRequired[Annotated[dict[str, list[float]], calibrated]]
     remaining_steps: RemainingSteps
@@ -55,4 +57,5 @@ class AgentOutput(TypedDict):
     messages: Annotated[list[AnyMessage], add_messages]
     provenance: NotRequired[dict[str, Any] | None]
     degraded: NotRequired[dict[str, Any] | None]
+    succession: NotRequired[dict[str, Any] | None]
     audit: NotRequired[dict[str, Any] | None]

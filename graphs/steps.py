@@ -272,6 +272,7 @@ def final(text: str, provenance: Mapping[str, Any] | None) -> dict[str, Any]:
         "messages": [AIMessage(text, response_metadata=metadata)],
         "provenance": given or None,
         "degraded": given.get("degraded"),
+        "succession": given.get("succession"),
     }
 
 

@@ -297,6 +297,8 @@ class CachingChatModel(BaseChatModel):
         takes_over(trail, provider=str(stamp["provider"]), model=str(stamp["model"]))
         return {
             **stamp,
+            "succession": getattr(self, "succession", lambda: None)(),
+            "repairs": [],
             "cached": hit.tier,
             "saved": dict(hit.entry.saved),
             "attempts": 0,

@@ -31,10 +31,13 @@ class Reply:
         model: The model that answered.
         cached: None, `exact` or `semantic`.
         degraded: None, or `reason`, `message` and `retry_after_s`.
+        succession: None, or `from`, `to` and `reason` where the successor of a model that ended
+            answered in its place.
         truncated: Whether the answer ended because it was as long as it may be.
         usage: Tokens spent in this turn, all calls together.
         cost_usd: What they cost in USD; None while a price is unknown.
         latency_ms: Milliseconds from question to answer.
+        repairs: What was changed of the last request because its model refused it, in sentences.
     """
 
     answer: str
@@ -45,10 +48,12 @@ class Reply:
     model: str
     cached: str | None
     degraded: dict[str, Any] | None
+    succession: dict[str, str] | None = field(default=None, kw_only=True)
     truncated: bool = field(default=False, kw_only=True)
     usage: dict[str, int]
     cost_usd: Decimal | None
     latency_ms: float
+    repairs: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values; the fields and their order stay stable."""
@@ -61,6 +66,8 @@ class Reply:
             "model": self.model,
             "cached": self.cached,
             "degraded": self.degraded,
+            "succession": self.succession,
+            "repairs": list(self.repairs),
             "truncated": self.truncated,
             "usage": self.usage,
             "cost_usd": None if self.cost_usd is None else f"{self.cost_usd:.6f}",

@@ -414,10 +414,12 @@ class Agent:
             model=provenance.get("model", "unknown"),
             cached=provenance.get("cached"),
             degraded=state.get("degraded"),
+            succession=state.get("succession"),
             truncated=bool(provenance.get("truncated")),
             usage=dict(turn.meter.usage),
             cost_usd=turn.meter.cost_usd,
             latency_ms=(time.perf_counter() - turn.at) * 1000,
+            repairs=tuple(provenance.get("repairs") or ()),
         )
 
 

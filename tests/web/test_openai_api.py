@@ -1,12 +1,17 @@
 """The endpoint, as the official `openai` client sees it."""
 
+import json
+from datetime import date
+
 import httpx
 import openai
 import pytest
+from tests.web.conftest import running
 
 from allotrope.settings import Settings
 from allotrope.testing import Fault, ProviderSimulator
 from allotrope.testing import Reply as Said
+from allotrope.web.apps import serve_app
 from allotrope.web.sharing import Sharing
 
 
@@ -254,3 +259,22 @@ def test_two_turns_in_one_thread_at_once_get_a_409(
         assert second.status_code == 409
         assert second.json()["error"]["code"] == "thread_busy"
         assert "slowly" in first.read().decode()
+
+
+def test_the_answer_of_a_successor_says_in_whose_place(
+    simulator_settings: Settings, simulator: ProviderSimulator
+) -> None:
+    simulator.script(["Paris."])
+    section = simulator_settings.openai.model_copy(update={"today": date(2026, 12, 11)})
+    after = simulator_settings.model_copy(update={"openai": section})
+    with running(serve_app(after, host="127.0.0.1")) as base:
+        body = {"model": "assistant", "messages": [{"role": "user", "content": "Capital?"}]}
+        ours = httpx.post(f"{base}/v1/chat/completions", json=body).json()["allotrope"]
+        assert ours["succession"] == {"from": "o3", "to": "gpt-6.1-sol", "reason": "date"}
+        assert ours["repairs"] == []
+        kept = httpx.get(f"{base}/api/threads/{ours['thread_id']}").json()["messages"][-1]
+        told = "o3 has ended; gpt-6.1-sol answered in its place."
+        assert kept["from"]["succession"]["message"] == told
+        turn = {"agent": "assistant", "text": "And of Spain?", "thread_id": "after"}
+        lines = httpx.post(f"{base}/api/turns", json=turn).text.splitlines()
+        assert json.loads(lines[-1])["succession"]["message"] == told

@@ -149,6 +149,12 @@ def origin(reply: dict[str, Any]) -> str:
         f"{spent['input_tokens']}+{spent['output_tokens']} tokens, {cost}, "
         f"{seconds}, {thread}"
     )
+    if succession := reply.get("succession"):
+        from allotrope.succession.sentences import in_place_of
+
+        line += f"\n— {in_place_of(succession)}"
+    for sentence in reply.get("repairs", ()):
+        line += f"\n— {sentence}"
     if degraded:
         line += f"\n— {degraded['message']}"
     if reply.get("truncated"):

@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from allotrope.agents import registry
 from allotrope.exceptions import AllotropeError
+from allotrope.succession.sentences import in_place_of
 from allotrope.turns import check_text, check_thread_id
 from allotrope.web.errors import RequestError, problem_of
 from allotrope.web.openai_api import read_json, refused
@@ -80,7 +81,7 @@ async def _events(service: Service, asked: Asked, thread: str) -> AsyncIterator[
     try:
         async with contextlib.aclosing(stream) as events:
             async for event in events:
-                yield _line(_context(event) if event["type"] == "context" else event)
+                yield _line(_for_page(event))
     except Exception as exc:  # noqa: BLE001  # the status is sent; the error goes into the stream
         if not isinstance(exc, AllotropeError):
             refused(exc)
@@ -89,9 +90,17 @@ async def _events(service: Service, asked: Asked, thread: str) -> AsyncIterator[
         yield _line({**error, "retry_after_s": problem.retry_after_s})
 
 
-def _context(event: dict[str, Any]) -> dict[str, Any]:
-    """The context event, as the meter shows it."""
-    return {"type": "context", **meter(event)}
+def _for_page(event: dict[str, Any]) -> dict[str, Any]:
+    """An event as the page shows it: the context as the meter does, a succession as a sentence."""
+    if event["type"] == "context":
+        return {"type": "context", **meter(event)}
+    if event["type"] == "reply":
+        return {**event, "succession": _told(event["succession"])}
+    return event
+
+
+def _told(succession: dict[str, str] | None) -> dict[str, str] | None:
+    return succession and {**succession, "message": in_place_of(succession)}
 
 
 def meter(audit: dict[str, Any]) -> dict[str, Any]:
@@ -187,8 +196,10 @@ def _live(message: Any) -> dict[str, Any] | None:
     found = {"id": message.id, "role": "user", "text": message.text, "from": None}
     if message.type == "ai":
         came = message.response_metadata.get("allotrope") or {}
-        names = ("provider", "model", "cached", "degraded", "stopped")
-        found |= {"role": "assistant", "from": {name: came.get(name) for name in names}}
+        names = ("provider", "model", "cached", "degraded", "repairs", "stopped")
+        origin = {name: came.get(name) for name in names}
+        origin["succession"] = _told(came.get("succession"))
+        found |= {"role": "assistant", "from": origin}
     return found
 
 

@@ -24,8 +24,10 @@ def finish_of(reply: dict[str, Any]) -> str:
 
 def provenance_of(reply: dict[str, Any], ignored: Sequence[str]) -> dict[str, Any]:
     """The field `allotrope` of an answer: where it came from."""
-    names = ("thread_id", "run_id", "provider", "model", "cached", "degraded", "cost_usd")
-    found: dict[str, Any] = {name: reply[name] for name in (*names, "latency_ms")}
+    names = ("thread_id", "run_id", "provider", "model", "cached", "degraded", "succession")
+    found: dict[str, Any] = {
+        name: reply[name] for name in (*names, "repairs", "cost_usd", "latency_ms")
+    }
     if ignored:
         found["ignored"] = list(ignored)
     return found

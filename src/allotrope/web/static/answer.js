@@ -116,6 +116,8 @@ export class Answer {
     }
     if (from.cost_usd) row.append(element("span", "", `$${Number(from.cost_usd).toFixed(4)}`));
     if (from.latency_ms) row.append(element("span", "", `${(from.latency_ms / 1000).toFixed(1)} s`));
+    if (from.succession) row.append(element("span", "tag", from.succession.message));
+    for (const repair of from.repairs ?? []) row.append(element("span", "", repair));
     if (from.degraded) row.append(element("span", "tag degraded", from.degraded.message));
     this.node.append(row);
   }
