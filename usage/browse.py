@@ -24,6 +24,7 @@ ONLY: Mapping[str, ColumnElement[bool]] = {
     "failovers": _c.failovers > 0,
     "retried": _c.retries > 0,
     "degraded": _c.degraded != "",
+    "successors": _c.stands_for != "",
     "unpriced": _c.cost.is_(None) & (_c.status != "refused") & (_c.cached == ""),
     "estimated": _c.estimated == 1,
     "prompt-cache": _c.cached_tokens > 0,

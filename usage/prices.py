@@ -1,4 +1,4 @@
-"""Dated prices: `genai-prices` (offline, with history and service tiers) and our own overrides.
+"""Dated prices: settings, then `genai-prices` (offline, with history and tiers), then our file.
 
 Money is `Decimal` in USD. A model nobody has a price for costs None, never 0, and one warning.
 """
@@ -12,6 +12,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
 from allotrope.settings.usage import PriceOverride
+from allotrope.usage.price_file import price_in_file
 from allotrope.usage.tokens import Tokens
 
 logger = logging.getLogger(__name__)
@@ -129,7 +130,11 @@ class PriceBook:
         key = (provider, model, tier, day)
         if key in self._found:
             return self._found[key]
-        price = self._override(provider, model, day, tier) or self._listed(*key)
+        price = (
+            self._override(provider, model, day, tier)
+            or self._listed(*key)
+            or self._in_file(provider, model, day, tier)
+        )
         with self._lock:
             if len(self._found) > 4096:  # many days × models: start over rather than grow
                 self._found.clear()
@@ -167,10 +172,32 @@ class PriceBook:
                 ) and override.since <= day:
                     plain = Rate(override.input)
                     cached = plain if override.cached_input is None else Rate(override.cached_input)
+                    write = plain if override.cache_write is None else Rate(override.cache_write)
                     return Price(
-                        plain, Rate(override.output), cached, plain, override.since, "settings"
+                        plain, Rate(override.output), cached, write, override.since, "settings"
                     )
         return None
+
+    def _in_file(self, provider: str, model: str, day: date, tier: str) -> Price | None:
+        row = price_in_file(provider, model, day)
+        if row is None:
+            return None
+        times, more = row.tiers.get(tier, Decimal(1)), row.surcharge
+
+        def rate(usd: Decimal, *, output: bool = False) -> Rate:
+            base = usd * times
+            if more is None:
+                return Rate(base)
+            return Rate(base, ((more.above, base * (more.output if output else more.input)),))
+
+        return Price(
+            rate(row.input),
+            rate(row.output, output=True),
+            rate(row.input if row.cached_input is None else row.cached_input),
+            rate(row.input if row.cache_write is None else row.cache_write),
+            row.since,
+            f"allotrope's price file ({row.source})",
+        )
 
     def _listed(self, provider: str, model: str, tier: str, day: date) -> Price | None:
         if provider in LOCAL_PROVIDERS:

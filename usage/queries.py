@@ -25,7 +25,7 @@ from allotrope.usage.conditions import (
     stretches,
 )
 from allotrope.usage.ledger import Ledger
-from allotrope.usage.records import alerts, exposures, feedback_scores, rows
+from allotrope.usage.records import alerts, exposures, feedback_scores, rows, successions
 from allotrope.usage.rows import (
     DAY_US,
     HOUR_US,
@@ -54,6 +54,7 @@ __all__ = [
     "rows",
     "scope_sum",
     "series",
+    "successions",
     "top",
     "totals",
 ]

@@ -125,7 +125,7 @@ class Reader:
         sent = _whole(asked.get("allotrope_context_tokens"))
         dropped = max(0, (full or 0) - (sent or 0)) if status == "ok" and not cached else 0
         failover = [entry for entry in stamp.get("failover") or () if isinstance(entry, Mapping)]
-        degraded = stamp.get("degraded")
+        degraded, succession = stamp.get("degraded"), stamp.get("succession")
         prompt_hash, prefix_hash = self._hashes(started.prompt)
         return CallRow(
             id=started.id,
@@ -181,6 +181,9 @@ class Reader:
             context_full_tokens=full,
             context_tokens=sent,
             context_window=_whole(asked.get("allotrope_context_window")),
+            stands_for=str(succession.get("from") or "")[:200]
+            if isinstance(succession, Mapping)
+            else "",
         )
 
     def _who(

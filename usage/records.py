@@ -40,6 +40,20 @@ def rows(
         return [{**row, "at": moment(row["at"])} for row in connection.execute(query).mappings()]
 
 
+def successions(ledger: Ledger, window: Window) -> list[tuple[str, str, int]]:
+    """Which model answered in whose place in a window, and how often; the most frequent first."""
+    table, calls = schema.calls, func.count()
+    query = (
+        select(table.c.stands_for, table.c.model, calls)
+        .where(table.c.at >= microseconds(window.start), table.c.at < microseconds(window.end))
+        .where(table.c.stands_for != "")
+        .group_by(table.c.stands_for, table.c.model)
+        .order_by(calls.desc(), table.c.stands_for, table.c.model)
+    )
+    with ledger.engine.connect() as connection:
+        return [(row[0], row[1], int(row[2])) for row in connection.execute(query)]
+
+
 def alerts(ledger: Ledger, *, limit: int = 50) -> list[dict[str, Any]]:
     """Alerts that were raised, the latest first; `at` as a datetime."""
     query = select(schema.alerts).order_by(schema.alerts.c.at.desc()).limit(limit)

@@ -94,6 +94,7 @@ def _headline(report: Report) -> list[str]:
         else f"{change:+.0%} against {money(report.before.cost)} in the stretch before"
     )
     lines = [
+        *(f"- {notice}" for notice in report.notices),
         f"- Spent: {money(now.cost)} ({trend})",
         f"- Saved: {money(now.saved)}",
         f"- Calls: {now.calls:,}, of which {now.hits:,} were answered from the cache "
@@ -108,6 +109,10 @@ def _headline(report: Report) -> list[str]:
             "- Latency: "
             + ", ".join(f"p{p * 100:g} {ms / 1000:.2f} s" for p, ms in report.latency.items())
         )
+    lines += [
+        f"- {wanted} has ended: {answered} answered {calls:,} calls in its place"
+        for wanted, answered, calls in report.successions
+    ]
     if now.unpriced:
         lines.append(f"- {now.unpriced:,} calls have no known price and are not in the sums")
     if now.estimated:

@@ -36,6 +36,8 @@ class Report:
         now: Sums of the period.
         before: Sums of the same stretch of the period before.
         recommendations: What to change, the largest saving first.
+        successions: The model asked for, its successor that answered, and calls.
+        notices: What else people must know, in sentences: such as a model that ends soon.
     """
 
     kind: str
@@ -50,6 +52,8 @@ class Report:
     threads: Sequence[ScopeSum]
     latency: dict[float, float]
     recommendations: Sequence[Any] = ()
+    successions: Sequence[tuple[str, str, int]] = ()
+    notices: Sequence[str] = ()
 
     @property
     def running(self) -> bool:
@@ -83,6 +87,11 @@ class Report:
                 for t in self.threads
             ],
             "recommendations": [one.to_json() for one in self.recommendations],
+            "successions": [
+                {"from": wanted, "to": answered, "calls": calls}
+                for wanted, answered, calls in self.successions
+            ],
+            "notices": list(self.notices),
         }
 
 
@@ -128,15 +137,17 @@ def build(
     on: datetime | None = None,
     now: datetime | None = None,
     recommendations: Sequence[Any] = (),
+    notices: Sequence[str] = (),
 ) -> Report:
     """The report of the period that a moment lies in.
 
     Args:
-        ledger: What is read; only roll-ups, so it stays fast.
+        ledger: What is read: roll-ups and indexes, so it stays fast.
         kind: `daily`, `weekly` or `monthly`.
         on: A moment in the period; default: now.
         now: The moment, aware; a running period is compared with the same stretch before.
         recommendations: To be shown in it.
+        notices: Sentences to be shown first.
 
     Raises:
         InputError: No such kind.
@@ -170,6 +181,8 @@ def build(
         threads=[t for t in queries.top(ledger, "thread", window, limit=5) if t.name],
         latency=queries.percentiles(ledger, window),
         recommendations=tuple(recommendations),
+        successions=queries.successions(ledger, window),
+        notices=tuple(notices),
     )
 
 

@@ -39,6 +39,7 @@ class CallRow:
         error: Class name of the error, if any.
         cached: Empty, `exact` or `semantic`.
         degraded: Reason, or empty.
+        stands_for: The model that was asked for, where its successor answered; or empty.
         cost: USD; None where no price is known.
         saved_cost: What a cache hit would have cost; None where no price is known.
         prompt_cache_saving: What the provider's own prompt cache took off, USD.
@@ -100,6 +101,7 @@ class CallRow:
     context_full_tokens: int | None = None
     context_tokens: int | None = None
     context_window: int | None = None
+    stands_for: str = ""
 
     def __post_init__(self) -> None:
         """Makes every text one that a database takes, so that rows and roll-ups agree."""

@@ -151,6 +151,8 @@ def typed(table: Table, raw: Mapping[str, Any]) -> dict[str, Any] | None:
     """
     found: dict[str, Any] = {}
     for column in table.columns:
+        if column.name not in raw and column.server_default is not None:
+            continue  # the file is older than the column
         value = raw.get(column.name)
         if value is None:
             if not column.nullable:

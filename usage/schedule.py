@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -43,14 +44,29 @@ def full_report(
     *,
     on: datetime | None = None,
     now: datetime | None = None,
+    notices: Sequence[str] = (),
 ) -> reports.Report:
-    """A report with its recommendations."""
+    """A report with its recommendations.
+
+    Args:
+        settings: What the rules of recommendations look at.
+        ledger: What is read.
+        kind: `daily`, `weekly` or `monthly`.
+        on: A moment in the period; default: now.
+        now: The moment, aware.
+        notices: Sentences to be shown first.
+    """
     found = advise(settings, ledger, now=now)
-    return reports.build(ledger, kind, on=on, now=now, recommendations=found[:10])
+    return reports.build(ledger, kind, on=on, now=now, recommendations=found[:10], notices=notices)
 
 
 def send_report(
-    settings: Settings, kind: str, *, now: datetime | None = None, again: bool = False
+    settings: Settings,
+    kind: str,
+    *,
+    now: datetime | None = None,
+    again: bool = False,
+    notices: Callable[[], Sequence[str]] = tuple,
 ) -> list[str]:
     """Sends the report of the last finished period to all notifiers, once.
 
@@ -62,6 +78,7 @@ def send_report(
         kind: `daily`, `weekly` or `monthly`.
         now: The moment, aware.
         again: Whether to send it although it was sent before.
+        notices: Gives sentences to be shown first.
 
     Returns:
         What failed, a sentence each.
@@ -74,7 +91,7 @@ def send_report(
             logger.info("The %s was sent at %s already.", key, ledger.note(key))
             return []
         try:
-            alert = _report_alert(settings, ledger, kind, key, now)
+            alert = _report_alert(settings, ledger, kind, key, now, notices())
             notifiers = [make_notifier(one) for one in settings.usage.notifiers]
             failed = deliver(alert, notifiers)
         except BaseException:
@@ -86,8 +103,15 @@ def send_report(
     return failed
 
 
-def _report_alert(settings: Settings, ledger: Ledger, kind: str, key: str, now: datetime) -> Alert:
-    report = full_report(settings, ledger, kind, on=finished(kind, now))
+def _report_alert(
+    settings: Settings,
+    ledger: Ledger,
+    kind: str,
+    key: str,
+    now: datetime,
+    notices: Sequence[str],
+) -> Alert:
+    report = full_report(settings, ledger, kind, on=finished(kind, now), notices=notices)
     return Alert(
         key=key,
         kind="report",
@@ -99,18 +123,22 @@ def _report_alert(settings: Settings, ledger: Ledger, kind: str, key: str, now: 
     )
 
 
-def add_jobs(scheduler: Any, settings: Settings) -> None:
+def add_jobs(
+    scheduler: Any, settings: Settings, *, notices: Callable[[], Sequence[str]] = tuple
+) -> None:
     """Adds the three reports to an APScheduler scheduler (`allotrope serve` has one).
 
     Args:
         scheduler: An APScheduler 3 scheduler with UTC as its time zone, or none of its own.
         settings: Where the ledger is and who is told.
+        notices: Gives sentences to be shown first in a report.
     """
     for kind, (_, _, fields) in TIMES.items():
         scheduler.add_job(
             send_report,
             "cron",
             args=(settings, kind),
+            kwargs={"notices": notices},
             id=f"allotrope-report-{kind}",
             replace_existing=True,
             misfire_grace_time=3600,

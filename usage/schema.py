@@ -101,6 +101,7 @@ calls = Table(
     _count("context_full_tokens", nullable=True),
     _count("context_tokens", nullable=True),
     _count("context_window", nullable=True),
+    _text("stands_for", server_default=""),
 )
 """One row per call that was made, refused or answered from the cache. No content, no keys."""
 
@@ -325,6 +326,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE shadows (id TEXT PRIMARY KEY, at BIGINT NOT NULL, tenant TEXT NOT NULL, "
         "similarity DOUBLE PRECISION NOT NULL, correct INTEGER NOT NULL)",
         "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    ),
+    (
+        "ALTER TABLE calls ADD COLUMN stands_for TEXT NOT NULL DEFAULT ''",
+        "CREATE INDEX calls_stands_for ON calls (at) WHERE stands_for <> ''",
     ),
 )
 """Statements per version, in SQL that SQLite and PostgreSQL both read. Append; never edit.

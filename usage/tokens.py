@@ -70,10 +70,16 @@ def from_usage_metadata(usage: Mapping[str, Any]) -> Tokens | None:
     return checked(
         usage.get("input_tokens", 0),
         usage.get("output_tokens", 0),
-        details_in.get("cache_read"),
-        details_in.get("cache_creation"),
-        details_out.get("reasoning"),
+        _detail(details_in, "cache_read"),
+        _detail(details_in, "cache_creation"),
+        _detail(details_out, "reasoning"),
     )
+
+
+def _detail(details: Mapping[str, Any], name: str) -> Any:
+    """A count of `usage_metadata`'s details; on other tiers langchain-openai puts theirs first."""
+    names = (name, f"flex_{name}", f"priority_{name}")
+    return next((details[one] for one in names if details.get(one)), None)
 
 
 def from_provider(raw: Mapping[str, Any]) -> Tokens | None:

@@ -8,10 +8,11 @@ import pytest
 from genai_prices import Usage, calc_price
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from langchain_openai.chat_models.base import _create_usage_metadata
 
 from allotrope.settings.usage import PriceOverride
 from allotrope.usage.prices import PriceBook
-from allotrope.usage.tokens import Tokens
+from allotrope.usage.tokens import Tokens, from_usage_metadata
 
 MILLION_EACH = Tokens(input=1_000_000, output=1_000_000)
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -98,3 +99,56 @@ def test_our_arithmetic_agrees_with_the_library(
         "openai", model, Tokens(input=whole, output=output, cached=cached), at=NOW
     )
     assert ours == theirs.total_price
+
+
+def test_our_file_has_what_the_list_lacks_with_source_and_date() -> None:
+    price = PriceBook().price("openai", "gpt-6.2-sol", at=NOW)
+    assert price is not None
+    assert (price.since, "developers.openai.com" in price.source) == (date(2026, 11, 17), True)
+    tokens = Tokens(input=200_000, output=100_000, cached=50_000, cache_write=100_000)
+    # 0.05 × 2 + 0.05 × 0.10 + 0.1 × 2.50 + 0.1 × 10
+    assert price.cost(tokens) == Decimal("1.355")
+    assert PriceBook().price("openai", "gpt-6.2-sol", at=datetime(2026, 11, 16, tzinfo=UTC)) is None
+
+
+def test_our_file_knows_the_surcharge_and_the_flex_tier() -> None:
+    book = PriceBook()
+    long = Tokens(input=272_001, output=1_000_000)
+    assert book.cost("openai", "gpt-6.2-astra", long, at=NOW) == Decimal("64.352016")
+    short = Tokens(input=272_000, output=1_000_000)
+    assert book.cost("openai", "gpt-6.2-astra", short, at=NOW) == Decimal("42.176")
+    assert book.cost("openai", "gpt-6.2-astra", short, at=NOW, tier="flex") == Decimal("21.088")
+
+
+def test_settings_win_over_the_list_and_the_list_over_our_file() -> None:
+    def source(model: str, *overrides: PriceOverride) -> str:
+        price = PriceBook(overrides).price("openai", model, at=NOW)
+        assert price is not None
+        return price.source.split(" ")[0]
+
+    own = PriceOverride(model="gpt-6.2-sol", input=Decimal(1), output=Decimal(1))
+    assert source("gpt-6.2-sol", own) == "settings"
+    assert source("gpt-6.2-sol") == "allotrope's"
+    assert source("gpt-6.1-sol") == "genai-prices"
+
+
+def test_an_override_may_name_the_price_of_cache_writes() -> None:
+    given = PriceOverride(
+        model="m", input=Decimal(2), output=Decimal(1), cache_write=Decimal("2.5")
+    )
+    tokens = Tokens(input=1_000_000, cache_write=1_000_000)
+    assert PriceBook([given]).cost("openai", "m", tokens, at=NOW) == Decimal("2.5")
+    silent = given.model_copy(update={"cache_write": None})
+    assert PriceBook([silent]).cost("openai", "m", tokens, at=NOW) == Decimal(2)
+
+
+@pytest.mark.parametrize("tier", ["flex", "priority"])
+def test_cached_written_and_reasoning_tokens_of_other_tiers_are_read(tier: str) -> None:
+    usage = {
+        "prompt_tokens": 1000,
+        "completion_tokens": 100,
+        "prompt_tokens_details": {"cached_tokens": 600, "cache_write_tokens": 300},
+        "completion_tokens_details": {"reasoning_tokens": 70},
+    }
+    found = from_usage_metadata(_create_usage_metadata(usage, tier))
+    assert found == Tokens(input=1000, output=100, cached=600, cache_write=300, reasoning=70)

@@ -125,7 +125,7 @@ def calls(
         (
             f"{row['at']:%m-%d %H:%M:%S}",
             row["agent"],
-            row["model"],
+            row["model"] + (f" for {row['stands_for']}" if row["stands_for"] else ""),
             row["status"] + (" ~" if row["estimated"] else ""),
             row["cached"],
             f"{row['input_tokens']:,}",

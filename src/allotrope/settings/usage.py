@@ -24,6 +24,11 @@ class PriceOverride(Section):
     cached_input: PerMillion | None = Field(
         default=None, description="USD per million cached input tokens; default: as input."
     )
+    cache_write: PerMillion | None = Field(
+        default=None,
+        description="USD per million input tokens written to the provider's prompt cache; "
+        "default: as input.",
+    )
 
 
 class ThresholdSettings(Section):

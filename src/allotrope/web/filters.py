@@ -25,6 +25,7 @@ FILTERS = ("agent", "model", "tenant")
 ROW_FILTERS = (
     *FILTERS,
     *("provider", "profile", "prompt", "variant", "cached", "status", "error", "degraded"),
+    "stands_for",
     *("thread", "run", "user_name", "node", "tier"),
 )
 """What the list of calls can be filtered by."""
