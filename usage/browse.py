@@ -3,7 +3,7 @@
 Everything here only reads. What the roll-ups know is in `queries`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -16,6 +16,7 @@ from allotrope.usage.conditions import Window, filters
 from allotrope.usage.ledger import Ledger
 from allotrope.usage.queries import ScopeSum
 from allotrope.usage.rows import DIMENSIONS, HOUR_US, microseconds, moment
+from allotrope.usage.tokens import Tokens
 
 _c = schema.calls.c
 ONLY: Mapping[str, ColumnElement[bool]] = {
@@ -214,6 +215,45 @@ def top_threads(
             ScopeSum(row[0], int(row[1]), int(row[2]), row[3] or Decimal(0), row[4] or Decimal(0))
             for row in connection.execute(query)
         ]
+
+
+@dataclass(frozen=True, slots=True)
+class TurnTokens:
+    """What a turn takes.
+
+    Attributes:
+        turns: How many turns were looked at.
+        mean: Tokens of one of them, all its calls to the model together.
+    """
+
+    turns: int
+    mean: Tokens
+
+
+def turn_tokens(ledger: Ledger, models: Sequence[str], window: Window) -> TurnTokens:
+    """The mean turn of some models, among the latest calls of a window.
+
+    Answers from the cache and failed calls don't count.
+
+    Args:
+        models: Names as providers report them: a model and its snapshots.
+        window: Which days.
+    """
+    pick = Pick(window, {})
+    names = ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens")
+    sums = [func.sum(_c[name]) for name in (*names, "reasoning_tokens")]
+    with ledger.engine.connect() as connection:
+        query = select(func.count(_c.run.distinct()), *sums).where(
+            *pick.conditions(),
+            *_latest(connection, pick, LOOKED_AT),
+            _c.model.in_(models),
+            _c.cached == "",
+            _c.status == "ok",
+        )
+        turns, *found = connection.execute(query).one()
+    if not turns:
+        return TurnTokens(0, Tokens())
+    return TurnTokens(int(turns), Tokens(*(round(int(each or 0) / turns) for each in found)))
 
 
 def _latest(connection: Connection, pick: Pick, calls: int) -> list[ColumnElement[bool]]:
