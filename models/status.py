@@ -4,7 +4,9 @@ from typing import Any
 
 from allotrope.models.breaker import measure
 from allotrope.models.breaker_facts import Circuit
+from allotrope.models.catalogue.entries import PRIMARY
 from allotrope.models.catalogue.lifecycle import lifecycles_of
+from allotrope.models.catalogue.roles import models_by_role
 from allotrope.models.circuits import Circuits
 from allotrope.models.ollama import is_used
 from allotrope.models.permits import circuit_name, shown_name
@@ -22,7 +24,8 @@ def status_of(settings: Settings, circuits: Circuits) -> dict[str, Any]:
         circuits: The breaker.
 
     Returns:
-        `sharing`, `answers_now` (provider and model, or None), and `circuits`, each with `name`,
+        `sharing`, `answers_now` (provider and model, or None), `succession` (`from`, `to` and
+        `reason` where that is a successor, else None), and `circuits`, each with `name`,
         `state`, `calls`, `failure_rate`, `slow_rate`, `next_probe_s`, `reason`, `since_s`,
         `errors`.
     """
@@ -37,10 +40,14 @@ def status_of(settings: Settings, circuits: Circuits) -> dict[str, Any]:
         for name, shown in sorted(stored.items(), key=lambda item: (item[1], item[0]))
         if name in own.values() or seen[name].version
     ]
+    wanted, serving = serving_now(settings)
+    answers = _answers_now(settings, serving, seen, now)
+    theirs = answers == {"provider": "openai", "model": serving}
     return {
         "breaker": settings.resilience.breaker,
         "sharing": circuits.sharing,
-        "answers_now": _answers_now(settings, seen, now),
+        "answers_now": answers,
+        "succession": lifecycles_of(settings).succession(wanted, serving) if theirs else None,
         "circuits": rows,
     }
 
@@ -69,10 +76,21 @@ def _row(
     }
 
 
-def _answers_now(settings: Settings, seen: dict[str, Circuit], now: float) -> dict[str, str] | None:
+def serving_now(settings: Settings) -> tuple[str, str]:
+    """The model of the role `primary`, and the one that serves for it now."""
+    wanted = models_by_role(settings).get(PRIMARY, settings.openai.model)
+    lifecycles = lifecycles_of(settings)
+    if lifecycles.notes.stale():
+        lifecycles.notes.read()
+    return wanted, lifecycles.serving(wanted)
+
+
+def _answers_now(
+    settings: Settings, serving: str, seen: dict[str, Circuit], now: float
+) -> dict[str, str] | None:
     chain = []
     if settings.openai.enabled and settings.openai.api_key is not None:
-        chain.append(("openai", lifecycles_of(settings).serving(settings.openai.model)))
+        chain.append(("openai", serving))
     if is_used(settings):
         chain.append(("ollama", settings.ollama.model))
     for provider, model in chain:

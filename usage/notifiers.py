@@ -26,7 +26,7 @@ class Alert:
 
     Attributes:
         key: Unique per happening; the same key is never sent twice.
-        kind: `budget`, `forecast`, `anomaly` or `report`.
+        kind: `budget`, `forecast`, `anomaly`, `model` (one that ends) or `report`.
         severity: `info`, `warning` or `critical`.
         data: Numbers and names for machines.
     """

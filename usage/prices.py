@@ -103,9 +103,11 @@ class PriceBook:
     Args:
         overrides: Prices that win over the list. Of several for a model the latest that has begun
             on the day counts.
+        quiet: Whether nothing is logged of a model without a price, for who says it himself.
     """
 
-    def __init__(self, overrides: Iterable[PriceOverride] = ()) -> None:
+    def __init__(self, overrides: Iterable[PriceOverride] = (), *, quiet: bool = False) -> None:
+        self._quiet = quiet
         self._overrides = sorted(overrides, key=lambda override: override.since)
         self._found: dict[tuple[str, str, str, date], Price | None] = {}
         self._warned: set[tuple[str, str]] = set()
@@ -139,7 +141,7 @@ class PriceBook:
             if len(self._found) > 4096:  # many days × models: start over rather than grow
                 self._found.clear()
             self._found[key] = price
-            if price is None and (provider, model) not in self._warned:
+            if price is None and not self._quiet and (provider, model) not in self._warned:
                 self._warned.add((provider, model))
                 logger.warning(
                     "No price is known for model %r of %r: its calls are recorded without a cost. "

@@ -147,6 +147,7 @@ class ModelNotes:
         self._document = NotesDocument()
         self._unwritten: dict[str, ModelNote] = {}
         self._lock = threading.Lock()
+        self._writing = threading.Lock()
         self._read_at: float | None = None
         self._asked_at = clock()
         self._thread: threading.Thread | None = None
@@ -210,7 +211,7 @@ class ModelNotes:
             self._take(self._document)
         # no daemon: a command that ends now still writes what it learnt
         threading.Thread(
-            target=self._write_change, args=(model, after), name="allotrope-models-write"
+            target=self._write_change, args=(model,), name="allotrope-models-write"
         ).start()
         return after
 
@@ -279,11 +280,17 @@ class ModelNotes:
         self._document = found.model_copy(update={"models": models})
         self._read_at = self._clock()
 
-    def _write_change(self, model: str, note: ModelNote) -> None:
-        self._write({model: note})
-        with self._lock:
-            if self._unwritten.get(model) == note:
-                del self._unwritten[model]
+    def _write_change(self, model: str) -> None:
+        """Writes a model's latest note; one at a time, so that no older one comes after it."""
+        with self._writing:
+            with self._lock:
+                note = self._unwritten.get(model)
+            if note is None:  # an earlier thread wrote this one too, or it was forgotten
+                return
+            self._write({model: note})
+            with self._lock:
+                if self._unwritten.get(model) == note:
+                    del self._unwritten[model]
 
     def _write(
         self, notes: Mapping[str, ModelNote | None], *, listing: Listing | None = None

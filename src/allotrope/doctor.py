@@ -56,6 +56,7 @@ def examine(settings: Settings, *, timeout_s: float = 3.0) -> Iterator[Finding]:
     )
     for check in checks:
         yield check()
+    yield from _models(settings)
     yield from _postgres(settings, timeout_s)
     if not any_model(settings):
         yield Finding(
@@ -81,7 +82,9 @@ def _key(settings: Settings) -> Finding:
         return Finding("OpenAI key", "off", "OpenAI is switched off")
     key = settings.openai.api_key
     if key is None:
-        return Finding("OpenAI key", "warning", "none", "Set OPENAI_API_KEY to be answered by o3.")
+        return Finding(
+            "OpenAI key", "warning", "none", "Set OPENAI_API_KEY to be answered by OpenAI."
+        )
     secret = key.get_secret_value()
     if secret != secret.strip() or not secret.isprintable():
         return Finding("OpenAI key", "error", "set, with stray white space", "Set it again.")
@@ -111,14 +114,50 @@ def _openai(settings: Settings, timeout_s: float) -> Finding:
         return Finding("OpenAI endpoint", "error", f"{where}: {error.message}", error.hint or "")
     finally:
         client.close()
-    if section.model not in models:
+    from allotrope.models.status import serving_now
+
+    try:
+        _, serving = serving_now(settings)
+    except AllotropeError:  # the models' own finding says it
+        return Finding("OpenAI endpoint", "ok", f"{where} answers")
+    if serving not in models:
         return Finding(
             "OpenAI endpoint",
             "warning",
-            f"{where} answers, but lists no model {section.model}",
+            f"{where} answers, but lists no model {serving}",
             "Set ALLOTROPE_OPENAI__MODEL to one your key may use.",
         )
-    return Finding("OpenAI endpoint", "ok", f"{where} answers and has {section.model}")
+    return Finding("OpenAI endpoint", "ok", f"{where} answers and has {serving}")
+
+
+def _models(settings: Settings) -> Iterator[Finding]:
+    """A finding for each model in use, one for what was learnt of it, and one for each note."""
+    if not settings.openai.enabled or settings.openai.api_key is None:
+        return
+    from allotrope.models.catalogue.daily import WARN_DAYS
+    from allotrope.succession.overview import models_overview
+
+    try:
+        found = models_overview(settings, ledger=False)
+    except AllotropeError as exc:
+        yield Finding("models", "error", exc.message, exc.hint or "")
+        return
+    for model in found.models:
+        if not model.roles and model.ended is None and model.days_left is None:
+            continue
+        part = f"model {', '.join(model.roles) or model.name}"
+        near = model.days_left is not None and model.days_left <= WARN_DAYS
+        if model.sentence:
+            look = "`allotrope models` shows what changes."
+            state: State = "warning" if near or model.ended else "ok"
+            yield Finding(part, state, model.sentence, look if near else "")
+        else:
+            yield Finding(part, "ok", f"{model.name}; no end is known")
+        for at, sentence in model.learnt:
+            advice = f"`allotrope models forget {model.serving}` forgets it."
+            yield Finding("learnt", "ok", f"{sentence} ({at:%Y-%m-%d})", advice)
+    for note in found.notes:
+        yield Finding("models", "warning", note)
 
 
 def _ollama(settings: Settings, timeout_s: float) -> Finding:

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from allotrope.cli.usage import app as usage_app
 from allotrope.models.chat import build_chain
-from allotrope.models.prompt_caching import opening_marked
+from allotrope.models.prompt_caching import stable_marked
 from allotrope.reply import TurnMeter
 from allotrope.settings import Settings, load_settings
 from allotrope.testing import ProviderSimulator
@@ -143,7 +143,7 @@ def test_written_tokens_cost_what_writing_costs(tmp_path: Path, responses: bool)
         chain = build_chain(settings, callbacks=[recorder, meter])
         prompt = SystemMessage("A stable sentence about nothing. " * 400)
         for question in ("One?", "Two?"):
-            chain.invoke(opening_marked([prompt, HumanMessage(question)]))
+            chain.invoke(stable_marked([prompt, HumanMessage(question)]))
         assert recorder.close()
     with Ledger(url) as ledger:
         second, first = queries.rows(ledger, queries.last_days(2))

@@ -73,6 +73,9 @@ def gather(
             f"There is no thread {thread!r}.",
             hint="Known threads: " + ", ".join(known) if known else "No thread was kept yet.",
         )
+    from allotrope.models.status import serving_now
+
+    wanted, serving = serving_now(settings)
     state = kept.checkpoint["channel_values"] if kept is not None else {}
     summary = (
         memory.summariser.read(facts)
@@ -82,6 +85,8 @@ def gather(
     hits = memory.archive.search(tenant, thread, search) if search else []
     return {
         "thread": thread,
+        "model": serving,
+        "in_place_of": None if wanted == serving else wanted,
         "archived_messages": 0 if facts is None else facts.messages,
         "thread_tokens": 0 if facts is None else facts.tokens,
         "live_messages": len(state.get("messages", ())),
@@ -109,6 +114,8 @@ def _show(found: dict[str, Any], *, explain: bool) -> None:
 
     console = Console(highlight=False)
     audit = found["audit"]
+    place = f", in place of {found['in_place_of']}" if found["in_place_of"] else ""
+    console.print(f"Model that serves now: {found['model']}{place}")
     if audit:
         from allotrope.memory.meter import meter_of
 

@@ -101,7 +101,7 @@ def promote(
 
 
 def _in_cost(change: "RoleChange") -> str:
-    from allotrope.cli.models_table import usd
+    from allotrope.succession.costs import usd
 
     costs = change.costs
     turn = "A nominal turn" if not costs.turn.turns else "A mean turn"

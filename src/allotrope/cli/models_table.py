@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Iterator
 from datetime import date
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,20 +18,23 @@ def show(found: "ModelsOverview") -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from allotrope.succession.costs import usd
+
     console = Console(
         width=None if sys.stdout.isatty() else COLUMNS, highlight=False, soft_wrap=False
     )
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for title in ("role", "model", "ends", "then"):
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for title in ("role", "model", "ends", "left", "next"):
         table.add_column(title, overflow="fold")
-    for title in ("a turn now", "then"):
+    for title in ("turn now", "turn next"):
         table.add_column(title, justify="right", no_wrap=True)
     for model in found.models:
         table.add_row(
-            escape(", ".join(model.roles) or "–"),
+            escape("\n".join(model.roles) or "–"),
             escape(model.name),
-            _end(model),
-            escape(_then(model)),
+            "–" if model.end is None else model.end.day.isoformat(),
+            _left(model),
+            escape(_next(model)),
             usd(model.costs.turn_now),
             usd(model.costs.turn_then) if model.successor else "–",
         )
@@ -56,29 +58,17 @@ def show(found: "ModelsOverview") -> None:
         console.print(escape(f"! {note}"), style="yellow")
 
 
-def usd(amount: Decimal | None) -> str:
-    """A turn's cost for people; `?` where no price is known."""
-    if amount is None:
-        return "?"
-    return f"${amount:,.2f}" if amount >= 1 else f"${amount:.4f}"
-
-
-def _end(model: "ModelInUse") -> str:
+def _left(model: "ModelInUse") -> str:
     if model.ended is not None:
-        return (
-            "ended"
-            if model.end is None or model.days_left is None or model.days_left > 0
-            else (f"ended {model.end.day:%-d %b %Y}")
-        )
-    if model.end is None:
-        return "no end known"
-    left = model.days_left
-    return f"{model.end.day:%-d %b %Y}, {left} day{'s' if left != 1 else ''}"
+        return "ended"
+    if model.days_left is None:
+        return "–"
+    return f"{model.days_left} day{'s' if model.days_left != 1 else ''}"
 
 
-def _then(model: "ModelInUse") -> str:
+def _next(model: "ModelInUse") -> str:
     if model.serving != model.name:
-        return f"{model.serving} answers"
+        return model.serving
     return model.successor or "nobody"
 
 
@@ -86,29 +76,25 @@ def _facts(model: "ModelInUse", today: date) -> Iterator[tuple[str, str]]:
     if model.sentence:
         yield "end", model.sentence
     if model.end is not None:
-        yield (
-            "",
-            f"said by the {model.end.source}"
-            if model.end.source != "settings"
-            else ("said by your own catalogue"),
-        )
+        who = "your own catalogue" if model.end.source == "settings" else f"the {model.end.source}"
+        yield "", f"That day is said by {who}."
     yield "used by", _users(model)
     named = [f"{role}: {source}" for role, source in model.set_by.items()]
     if named:
         yield "named by", "; ".join(named)
     after = model.successor
     now, then = model.ability, model.successor_ability
-    yield "price", _price(model.costs.now)
+    yield "price", f"{model.serving}: {_price(model.costs.now)}"
     if after is not None:
-        yield "", f"{_price(model.costs.then)} ({after})"
+        yield "", f"{after}: {_price(model.costs.then)}"
     mean, turns = model.costs.turn.mean, model.costs.turn.turns
     cached = f" ({mean.cached:,} cached)" if mean.cached else ""
     size = f"{mean.input:,} tokens in{cached}, {mean.output:,} out"
     seen = f"the mean of {turns:,} turns in 30 days" if turns else "nominal: no turn was recorded"
     yield "a turn", f"{size} ({seen})"
-    yield "efforts", ", ".join(now.efforts) or "none"
+    yield "efforts", f"{model.serving}: {', '.join(now.efforts) or '–'}"
     if then is not None and then.efforts != now.efforts:
-        yield "", f"{', '.join(then.efforts) or 'none'} ({after})"
+        yield "", f"{after}: {', '.join(then.efforts) or '–'}"
     apis = (
         now.endpoint
         if then is None or then.endpoint == now.endpoint

@@ -82,9 +82,11 @@ def schedule(
 
 def _send(settings: "Settings", kind: str, *, again: bool) -> None:
     from allotrope.exceptions import StoreError
+    from allotrope.succession.ends import end_sentences, tell_of_ends
     from allotrope.usage.schedule import send_report
 
-    failed = send_report(settings, kind, again=again)
+    failed = send_report(settings, kind, again=again, notices=lambda: end_sentences(settings))
+    failed += tell_of_ends(settings)
     if failed:
         raise StoreError(f"The report could not be delivered: {'; '.join(failed)}.")
 
@@ -96,12 +98,13 @@ def _finished(kind: str) -> datetime:
 
 
 def _text(settings: "Settings", kind: str, on: datetime | None, form: str) -> str:
+    from allotrope.succession.ends import end_sentences
     from allotrope.usage import render
     from allotrope.usage.ledger import open_ledger
     from allotrope.usage.schedule import full_report
 
     with open_ledger(settings) as ledger:
-        found = full_report(settings, ledger, kind, on=on)
+        found = full_report(settings, ledger, kind, on=on, notices=end_sentences(settings))
     if form == "json":
         return json.dumps(found.to_json(), ensure_ascii=False)
     return render.html(found) if form == "html" else render.markdown(found)

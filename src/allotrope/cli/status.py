@@ -34,14 +34,19 @@ def status(
     from rich.live import Live
 
     from allotrope.models.resilience import open_circuits
-    from allotrope.models.status import status_of
+    from allotrope.models.status import status_of as circuits_now
     from allotrope.settings import load_settings
+    from allotrope.succession.ends import end_sentences
 
     settings = load_settings()
     circuits = open_circuits(settings)
+
+    def look() -> dict[str, Any]:
+        return {**circuits_now(settings, circuits), "model_ends": end_sentences(settings)}
+
     try:
         if not watch:
-            found = status_of(settings, circuits)
+            found = look()
             if as_json:
                 print(json.dumps(found, ensure_ascii=False))
             else:
@@ -49,12 +54,12 @@ def status(
             return
         if as_json:
             while True:
-                print(json.dumps(status_of(settings, circuits), ensure_ascii=False), flush=True)
+                print(json.dumps(look(), ensure_ascii=False), flush=True)
                 pause(1.0)
-        with Live(table_of(status_of(settings, circuits)), console=Console()) as live:
+        with Live(table_of(look()), console=Console()) as live:
             while True:
                 pause(1.0)
-                live.update(table_of(status_of(settings, circuits)))
+                live.update(table_of(look()))
     finally:
         circuits.close()
 
@@ -80,7 +85,7 @@ def table_of(found: dict[str, Any]) -> "RenderableType":
             "–" if row["next_probe_s"] is None else f"in {row['next_probe_s']:.0f} s",
             "–" if last is None else f"{last['error']}, {last['ago_s']:.0f} s ago",
         )
-    return Group(table, Text(sentence_of(found)))
+    return Group(table, Text("\n".join([sentence_of(found), *found["model_ends"]])))
 
 
 def sentence_of(found: dict[str, Any]) -> str:
@@ -91,7 +96,9 @@ def sentence_of(found: dict[str, Any]) -> str:
     elif who["provider"] == "embedded":
         first = f"Answers now: {who['model']}."
     else:
-        first = f"Answers now: {who['model']} on {who['provider']}."
+        ended = found["succession"]
+        place = f", in place of {ended['from']}" if ended else ""
+        first = f"Answers now: {who['model']} on {who['provider']}{place}."
     if not found["breaker"]:
         return f"{first} The circuit breaker is off (ALLOTROPE_RESILIENCE__BREAKER)."
     reach = {

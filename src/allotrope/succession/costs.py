@@ -80,6 +80,13 @@ def _text(usd: Decimal | None) -> str | None:
     return None if usd is None else f"{usd:.6f}"
 
 
+def usd(amount: Decimal | None) -> str:
+    """A turn's cost for people; `?` where no price is known."""
+    if amount is None:
+        return "?"
+    return f"${amount:,.2f}" if amount >= 1 else f"${amount:.4f}"
+
+
 class CostFinder:
     """Finds what turns cost.
 

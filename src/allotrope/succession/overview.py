@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from datetime import date, datetime
+from difflib import get_close_matches
 from typing import Any
 
 from allotrope.exceptions import StoreError
-from allotrope.models.capabilities import capabilities_of
+from allotrope.models.capabilities import capabilities_of, resolve
 from allotrope.models.catalogue.daily import end_in_words
 from allotrope.models.catalogue.lifecycle import End, Lifecycles, lifecycles_of
 from allotrope.models.catalogue.notes import ModelNote, Repair
@@ -176,7 +177,7 @@ def models_overview(settings: Settings, *, ledger: bool = True) -> ModelsOvervie
         except StoreError as exc:
             notes.append(f"Turns' costs are nominal: {exc}")
     with nullcontext() if opened is None else closing(opened):
-        finder = CostFinder(PriceBook(settings.usage.prices), lifecycles, opened)
+        finder = CostFinder(PriceBook(settings.usage.prices, quiet=True), lifecycles, opened)
         found = [
             _in_use(
                 settings,
@@ -193,6 +194,8 @@ def models_overview(settings: Settings, *, ledger: bool = True) -> ModelsOvervie
             )
             for name in names
         ]
+    if not lifecycles.azure:
+        notes += [told for model in found if (told := unknown_name(lifecycles, model.name))]
     found.sort(key=lambda each: (each.days_left is None, each.days_left or 0))
     notes += _missing_prices(found)
     listing = document.listing
@@ -230,6 +233,31 @@ def state_notes(settings: Settings, lifecycles: Lifecycles) -> list[str]:
             "answers."
         )
     return found
+
+
+def near_name(lifecycles: Lifecycles, name: str) -> str | None:
+    """A model we know whose name is much like one we don't."""
+    listing = lifecycles.notes.document.listing
+    names = [*lifecycles.catalogue.models, *(listing.models if listing else ())]
+    near = get_close_matches(name, names, n=1, cutoff=0.6)
+    return near[0] if near else None
+
+
+def unknown_name(lifecycles: Lifecycles, name: str) -> str | None:
+    """A sentence on a name that nobody knows; None where somebody does.
+
+    Args:
+        lifecycles: The catalogue, the provider's list, and what answered here.
+        name: As settings or profiles have it.
+    """
+    if lifecycles.known(name) or resolve(name)[0] is not None:
+        return None
+    near = near_name(lifecycles, name)
+    meant = f" Did you mean {near!r}?" if near else ""
+    return (
+        f"Nobody knows a model {name!r}.{meant} If it is new, `allotrope models refresh` asks the "
+        "provider for its list."
+    )
 
 
 def _in_use(

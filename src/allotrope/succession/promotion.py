@@ -5,7 +5,6 @@ from difflib import get_close_matches
 from typing import Any
 
 from allotrope.exceptions import InputError
-from allotrope.models.capabilities import resolve
 from allotrope.models.catalogue.daily import end_in_words
 from allotrope.models.catalogue.entries import open_catalogue
 from allotrope.models.catalogue.lifecycle import Lifecycles, lifecycles_of
@@ -13,6 +12,7 @@ from allotrope.models.catalogue.roles import models_by_role, set_by_settings
 from allotrope.models.profile_choices import open_choices
 from allotrope.settings import Settings
 from allotrope.succession.costs import CostFinder, Costs
+from allotrope.succession.overview import unknown_name
 from allotrope.usage.ledger import open_ledger
 from allotrope.usage.prices import PriceBook
 
@@ -115,15 +115,8 @@ def _check_model(settings: Settings, lifecycles: Lifecycles, role: str, to: str)
             f"{to!r} is a role, not a model.",
             hint=f"Its model is {models_by_role(settings).get(to)}.",
         )
-    if not lifecycles.known(to) and resolve(to)[0] is None:
-        listing = lifecycles.notes.document.listing
-        known = [*lifecycles.catalogue.models, *(listing.models if listing else ())]
-        near = get_close_matches(to, known, n=1, cutoff=0.6)
-        meant = f"Did you mean {near[0]!r}? " if near else ""
-        raise InputError(
-            f"Nobody knows a model {to!r}; nothing was changed.",
-            hint=f"{meant}If it is new, `allotrope models refresh` asks the provider for its list.",
-        )
+    if (unknown := unknown_name(lifecycles, to)) is not None:
+        raise InputError(f"{unknown} Nothing was changed.")
     if lifecycles.ended(to) is not None:
         raise InputError(
             f"{end_in_words(lifecycles, to)} Nothing was changed.", hint="Promote another model."
@@ -142,6 +135,6 @@ def _change(
     settings: Settings, lifecycles: Lifecycles, role: str, before: str, after: str
 ) -> RoleChange:
     with open_ledger(settings) as ledger:
-        finder = CostFinder(PriceBook(settings.usage.prices), lifecycles, ledger)
+        finder = CostFinder(PriceBook(settings.usage.prices, quiet=True), lifecycles, ledger)
         costs = finder.costs(lifecycles.serving(before), lifecycles.serving(after))
     return RoleChange(role=role, before=before, after=after, costs=costs)

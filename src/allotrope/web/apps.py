@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -40,6 +41,8 @@ def serve_app(settings: Settings, *, host: str) -> Starlette:
             if settings.experiments.watch_s is not None:
                 watching = asyncio.create_task(_watched(settings, settings.experiments.watch_s))
                 stack.push_async_callback(ended, watching)
+            telling = asyncio.create_task(_told_of_ends(settings))
+            stack.push_async_callback(ended, telling)
             if settings.serve.reports:
                 stack.enter_context(_scheduled(settings))
             yield
@@ -84,6 +87,27 @@ def _watch(settings: Settings) -> None:
         watch_once(settings)
     except Exception:  # the next look must come, whatever this one met
         logging.getLogger("allotrope.experiments").exception("Watching experiments failed.")
+
+
+async def _told_of_ends(settings: Settings) -> None:
+    """Tells the notifiers of models that end, for as long as the server runs."""
+    from allotrope.models.catalogue import daily
+
+    await asyncio.sleep(daily.DELAY_S)
+    while True:
+        await asyncio.to_thread(_tell_of_ends, settings)
+        await asyncio.sleep(daily.RETRY_S)
+
+
+def _tell_of_ends(settings: Settings) -> None:
+    from allotrope.succession.ends import tell_of_ends
+
+    try:
+        tell_of_ends(settings)
+    except Exception as exc:  # noqa: BLE001  # the next look must come, whatever this one met
+        logging.getLogger("allotrope.succession").warning(
+            "Nobody could be told of models that end: %s", exc
+        )
 
 
 def dashboard_app(settings: Settings, *, host: str) -> Starlette:
@@ -135,10 +159,11 @@ def _common(settings: Settings) -> list[Route]:
 def _scheduled(settings: Settings):  # type: ignore[no-untyped-def]  # APScheduler has no types
     from apscheduler.schedulers.background import BackgroundScheduler
 
+    from allotrope.succession.ends import end_sentences
     from allotrope.usage.schedule import add_jobs
 
     scheduler = BackgroundScheduler(timezone="UTC")
-    add_jobs(scheduler, settings)
+    add_jobs(scheduler, settings, notices=partial(end_sentences, settings))
     scheduler.start()
     try:
         yield

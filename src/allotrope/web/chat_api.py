@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from allotrope.agents import registry
 from allotrope.exceptions import AllotropeError
+from allotrope.settings import Settings
 from allotrope.succession.sentences import in_place_of
 from allotrope.turns import check_text, check_thread_id
 from allotrope.web.errors import RequestError, problem_of
@@ -37,8 +38,18 @@ class Asked(BaseModel):
 async def chat_page(request: Request) -> Response:
     """`GET /`."""
     specs = await asyncio.to_thread(lambda: [registry.find(name) for name in registry.names()])
-    heartbeat_s = request.app.state.service.settings.serve.heartbeat_s
-    return page("chat.html", agents=specs, heartbeat_s=heartbeat_s)
+    settings = request.app.state.service.settings
+    serving = await asyncio.to_thread(_serving, settings)
+    return page("chat.html", agents=specs, heartbeat_s=settings.serve.heartbeat_s, serving=serving)
+
+
+def _serving(settings: Settings) -> tuple[str, str] | None:
+    """The first model asked for, and the one that serves; None where OpenAI isn't asked."""
+    from allotrope.models.status import serving_now
+
+    if not settings.openai.enabled or settings.openai.api_key is None:
+        return None
+    return serving_now(settings)
 
 
 async def turn(request: Request) -> Response:

@@ -187,6 +187,20 @@ def _recommended(settings: Settings) -> Any:
         return advise(settings, ledger)
 
 
+@_told
+async def models(request: Request) -> Response:
+    """`GET /dashboard/models`: who serves, until when, who comes next, and what that costs."""
+    settings = await settings_of(request)
+
+    def rendered() -> Response:
+        from allotrope.succession.costs import usd
+        from allotrope.succession.overview import models_overview
+
+        return page("models.html", here="models", found=models_overview(settings), usd=usd)
+
+    return await asyncio.to_thread(rendered)
+
+
 async def home(request: Request) -> Response:
     """`GET /` where there is no chat page."""
     return RedirectResponse("/dashboard")
@@ -197,5 +211,6 @@ ROUTES = [
     Route("/dashboard/rows", rows),
     Route("/dashboard/rows.csv", rows_csv),
     Route("/dashboard/live", live),
+    Route("/dashboard/models", models),
     Route("/dashboard/advice", advice),
 ]

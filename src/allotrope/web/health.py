@@ -19,6 +19,7 @@ def status_now(settings: Settings) -> dict[str, Any]:
     from allotrope.models.degraded import state_in_words
     from allotrope.models.resilience import circuits_of
     from allotrope.models.status import status_of
+    from allotrope.succession.ends import end_sentences
 
     found = status_of(settings, circuits_of(settings))
     sentences = []
@@ -48,7 +49,7 @@ def status_now(settings: Settings) -> dict[str, Any]:
     elif sentences:
         on = "" if who["provider"] == "embedded" else f" on {who['provider']}"
         sentences.append(f"Answers come from {who['model']}{on}.")
-    return {**found, "degraded": sentences}
+    return {**found, "degraded": sentences, "model_ends": end_sentences(settings)}
 
 
 async def healthz(request: Request) -> Response:
