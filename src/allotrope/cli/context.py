@@ -114,8 +114,8 @@ def _show(found: dict[str, Any], *, explain: bool) -> None:
 
     console = Console(highlight=False)
     audit = found["audit"]
-    place = f", in place of {found['in_place_of']}" if found["in_place_of"] else ""
-    console.print(f"Model that serves now: {found['model']}{place}")
+    instead = f", in place of {found['in_place_of']}" if found["in_place_of"] else ""
+    console.print(f"Model that serves now: {found['model']}{instead}")
     if audit:
         from allotrope.memory.meter import meter_of
 
