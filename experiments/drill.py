@@ -60,6 +60,10 @@ class Crowd:
     prefix: str = "user"
 
 
+RETIRED = (403, 404, 410)
+"""Status of a request to a model that has ended."""
+
+
 class Stage:
     """The simulated providers, on a clock that runs fast.
 
@@ -95,8 +99,12 @@ class Stage:
         """Waits for seconds of the scenario."""
         await asyncio.sleep(seconds / self.speed)
 
-    def set_up(self, scenario: Scenario) -> float:
+    def set_up(self, scenario: Scenario, *, model: str | None = None) -> float:
         """Starts the scenario's clock and plans its faults.
+
+        Args:
+            scenario: What goes wrong.
+            model: The model that answers, for a scenario that retires it.
 
         Returns:
             The clock's reading at the run's begin.
@@ -108,12 +116,19 @@ class Stage:
             if isinstance(wait, int | float):
                 fault = replace(fault, retry_after=round(wait / self.speed, 3))
             self.simulator.faults.add(fault)
+        if scenario.retires and model is not None:
+            self.simulator.retire_at(scenario.starts_s, model)
         return self.clock() - self.simulator.elapsed_s
 
     def requests(self) -> tuple[Asked, ...]:
         """The chat requests so far."""
         return tuple(
-            Asked(at_s=r.at, provider=r.provider, text=r.text, fault=r.fault)
+            Asked(
+                at_s=r.at,
+                provider=r.provider,
+                text=r.text,
+                fault=r.fault or ("retired" if r.status in RETIRED else None),
+            )
             for r in self.simulator.chats()
         )
 
@@ -230,7 +245,7 @@ async def play(
 async def _one_turn(system: System, thread: str, text: str, now: Callable[[], float]) -> Turn:
     started = now()
     first: float | None = None
-    shown = answer = provider = ""
+    shown = answer = provider = model = ""
     restarts = 0
     error: str | None = None
     try:
@@ -242,6 +257,8 @@ async def _one_turn(system: System, thread: str, text: str, now: Callable[[], fl
                 shown, restarts = "", restarts + 1
             elif kind == "provider":
                 provider = part
+            elif kind == "successor":
+                model = part
             elif kind == "answer":
                 answer = part
     except Exception as exc:  # noqa: BLE001  # whatever a system raises is what its user gets
@@ -258,6 +275,7 @@ async def _one_turn(system: System, thread: str, text: str, now: Callable[[], fl
         ended_s=now(),
         first_token_s=first,
         answered_by=provider if answered else None,
+        successor=model if answered else "",
         error=error if answered or error else "NoAnswer",
         glued=answered and shown != answer,
         restarts=restarts,

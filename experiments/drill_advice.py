@@ -18,6 +18,8 @@ def advice(drill: Drill, settings: Settings) -> list[str]:
             "The circuit breaker is off: every turn tries OpenAI first. "
             "Set ALLOTROPE_RESILIENCE__BREAKER=true."
         )
+    if drill.scenario.retires:
+        found += _retired(drill, settings)
     missed = figures.turns - figures.answered
     if missed:
         found.append(f"{missed} of {figures.turns} turns got no answer.")
@@ -41,3 +43,20 @@ def advice(drill: Drill, settings: Settings) -> list[str]:
             "That is a defect of ours: please report it."
         )
     return found
+
+
+def _retired(drill: Drill, settings: Settings) -> list[str]:
+    """What became of the turns after the model that answered had ended."""
+    figures = drill.figures()
+    if figures.by_successor:
+        told = f"{figures.successor} answered {figures.by_successor} turns in its place, at OpenAI"
+        return [f"{told}; {figures.wasted} requests went to the model that had ended."]
+    if settings.openai.succession != "auto":
+        return [
+            "No other model of OpenAI took over, since ALLOTROPE_OPENAI__SUCCESSION is "
+            f"{settings.openai.succession}. Set it to auto, or choose another model in time."
+        ]
+    return [
+        f"No successor of {settings.openai.model} is known, so local models answered. "
+        "Name one in your own catalogue (ALLOTROPE_OPENAI__CATALOGUE), or choose another model."
+    ]

@@ -23,6 +23,7 @@ class Turn:
         error: The class of the error the user got instead.
         glued: Whether what was streamed, restarts counted, differs from the answer.
         restarts: How often the stream was started anew.
+        successor: The model that answered in a retired one's place; empty: there was none.
     """
 
     thread: str
@@ -34,6 +35,7 @@ class Turn:
     error: str | None = None
     glued: bool = False
     restarts: int = 0
+    successor: str = ""
 
     @property
     def shown_s(self) -> float:
@@ -99,6 +101,8 @@ class Figures:
         glued: Turns whose stream doesn't add up to the answer.
         restarts: Streams begun anew, and said so.
         opened: Whether OpenAI was ever left alone.
+        by_successor: Turns that another model of OpenAI answered in a retired one's place.
+        successor: Its name; empty where there was none.
     """
 
     turns: int
@@ -115,6 +119,8 @@ class Figures:
     glued: int
     restarts: int
     opened: bool
+    by_successor: int = 0
+    successor: str = ""
 
     @property
     def answered_share(self) -> float:
@@ -183,6 +189,8 @@ class Drill:
             glued=sum(turn.glued for turn in self.turns),
             restarts=sum(turn.restarts for turn in self.turns),
             opened=opened_at is not None,
+            by_successor=sum(bool(turn.successor) for turn in self.turns),
+            successor=next((t.successor for t in self.turns if t.successor), ""),
         )
 
     def as_dict(self) -> dict[str, Any]:

@@ -135,6 +135,8 @@ class OurSystem:
                 yield "restart", ""
             elif event["type"] == "reply":
                 yield "provider", event["provider"]
+                if event.get("succession"):
+                    yield "successor", event["succession"]["to"]
                 yield "answer", event["answer"]
 
     async def threads(self, names: list[str]) -> dict[str, list[tuple[str, str]]]:
@@ -192,7 +194,7 @@ async def drill(settings: Settings, scenario: Scenario, stage: Stage, *, crowd: 
         changes: list[Change] = []
         try:
             await warm(system)
-            zero = stage.set_up(scenario)
+            zero = stage.set_up(scenario, model=_answering(own))
             system.circuits.listeners.append(_noting(changes, lambda: stage.clock() - zero))
             for worker in workers:
                 worker.go(zero)
@@ -205,6 +207,13 @@ async def drill(settings: Settings, scenario: Scenario, stage: Stage, *, crowd: 
             return replace(found, changes=tuple(changes))
         finally:
             await system.aclose()
+
+
+def _answering(settings: Settings) -> str:
+    """The OpenAI model that answers the drill's turns now."""
+    from allotrope.models.catalogue.lifecycle import lifecycles_of
+
+    return lifecycles_of(settings).serving(settings.openai.model)
 
 
 def _noting(changes: list[Change], now: Callable[[], float]) -> Callable[[Any, Any], None]:
@@ -232,9 +241,13 @@ def _redis_loss(scenario: Scenario, redis: DrillRedis) -> dict[float, Callable[[
 
 def simulated_models(settings: Settings) -> dict[str, Any]:
     """What the simulator must have so that the user's models are found."""
-    from allotrope.models.resilience import hosted_models
+    from allotrope.models.catalogue.lifecycle import lifecycles_of
+    from allotrope.models.catalogue.roles import models_by_role
 
+    lifecycles = lifecycles_of(settings)
+    named = [settings.openai.model, *models_by_role(settings).values()]
+    lines = [name for model in named for name in lifecycles.line(model)]
     return {
-        "models": list(dict.fromkeys(hosted_models(settings))),
+        "models": list(dict.fromkeys(lines)),
         "ollama_models": [settings.ollama.model],
     }

@@ -23,6 +23,7 @@ class Scenario:
         redis_lost_s: From when to when Redis is gone.
         processes: How many processes share the users.
         bad_share: Share of turns whose request is refused with a 400.
+        retires: Whether the model that answers is retired when it starts, for good.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Scenario:
     redis_lost_s: tuple[float, float] | None = None
     processes: int = 1
     bad_share: float = 0.0
+    retires: bool = False
 
     def ill(self, at: float) -> bool:
         """Whether the outage is on at that second."""
@@ -110,6 +112,13 @@ SCENARIOS: tuple[Scenario, ...] = (
         title="OpenAI answers 503; the users are spread over two processes",
         faults=(_during("503"),),
         processes=2,
+    ),
+    Scenario(
+        name="retirement",
+        title="OpenAI retires the model that answers, for good",
+        faults=(),
+        heals_s=None,
+        retires=True,
     ),
     Scenario(
         name="bad-requests",

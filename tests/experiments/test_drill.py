@@ -228,9 +228,9 @@ def test_unknown_scenario_is_one_sentence() -> None:
 
 
 def test_every_scenario_is_complete() -> None:
-    assert len({found.name for found in SCENARIOS}) == len(SCENARIOS) == 12
+    assert len({found.name for found in SCENARIOS}) == len(SCENARIOS) == 13
     for found in SCENARIOS:
-        assert found.faults
+        assert found.faults or found.retires
         assert found.heals_s is None or found.heals_s >= found.starts_s
 
 
@@ -267,6 +267,30 @@ async def test_a_small_real_run(tmp_path: Path) -> None:
     assert figures.wasted < 12
     assert run.changes[0].state == "open"
     assert run.changes[0].circuit == "openai/o3"
+
+
+@pytest.mark.parametrize(("policy", "who"), [("auto", "openai"), ("off", "ollama")])
+async def test_a_retired_model_is_succeeded_at_the_same_provider(
+    tmp_path: Path, policy: str, who: str
+) -> None:
+    settings = load_settings(
+        environ={},
+        env_file=None,
+        data_dir=tmp_path,
+        openai={"succession": policy, "today": "2026-11-30"},
+    )
+    stage = Stage(speed=20.0)
+    with stage.simulator:
+        crowd = Crowd(users=3, think_s=5.0)
+        run = await drill(settings, scenario("retirement"), stage, crowd=crowd)
+    figures = run.figures()
+    assert figures.answered == figures.turns > 5
+    assert (figures.lost, figures.duplicated) == (0, 0)
+    assert {t.answered_by for t in run.turns if t.started_s > 15.0} == {who}
+    assert (figures.successor or None) == ("gpt-6.1-sol" if policy == "auto" else None)
+    told = " ".join(advice(run, settings))
+    assert ("gpt-6.1-sol answered" in told) == (policy == "auto")
+    assert ("ALLOTROPE_OPENAI__SUCCESSION" in told) == (policy == "off")
 
 
 async def test_a_system_that_fails_is_seen() -> None:
