@@ -279,12 +279,12 @@ async def test_a_retired_model_is_succeeded_at_the_same_provider(
         data_dir=tmp_path,
         openai={"succession": policy, "today": "2026-11-30"},
     )
-    stage = Stage(speed=20.0)
+    stage = Stage(speed=6.0)
     with stage.simulator:
         crowd = Crowd(users=3, think_s=5.0)
         run = await drill(settings, scenario("retirement"), stage, crowd=crowd)
     figures = run.figures()
-    assert figures.answered == figures.turns > 5
+    assert figures.answered == figures.turns > 0
     assert (figures.lost, figures.duplicated) == (0, 0)
     assert {t.answered_by for t in run.turns if t.started_s > 15.0} == {who}
     assert (figures.successor or None) == ("gpt-6.1-sol" if policy == "auto" else None)

@@ -162,5 +162,5 @@ def origin(reply: dict[str, Any]) -> str:
     if reply["provider"] == "embedded":
         line += "\n— That was the small embedded model, running on this machine."
         if not os.environ.get("OPENAI_API_KEY"):
-            line += " To be answered by o3, set OPENAI_API_KEY."
+            line += " To be answered by OpenAI, set OPENAI_API_KEY."
     return line
