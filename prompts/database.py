@@ -1,12 +1,22 @@
 """Templates in a database: one table of versions, one of label changes. Rows are only added."""
 
-from typing import Any
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from allotrope.exceptions import PromptError
 from allotrope.prompts.sources import LabelChange, Labels, SourceState, now
+from allotrope.stores.damage import Identity, folder_lock, identity, is_damaged, move_aside, say
+from allotrope.stores.sqlite import copy_readable
+
+T = TypeVar("T")
+
+_SQLITE = "sqlite:///"
 
 _LOCK = 7205759403
 """The advisory lock of these tables in PostgreSQL."""
@@ -48,7 +58,42 @@ class DatabaseSource:
     def __init__(self, url: str) -> None:
         plain = url.startswith(("postgresql://", "postgres://"))
         self._url = f"postgresql+psycopg://{url.partition('://')[2]}" if plain else url
+        self._file = Path(url.removeprefix(_SQLITE)) if url.startswith(_SQLITE) else None
         self._engine: sa.Engine | None = None
+
+    def _do(self, what: str, work: Callable[[sa.Engine], T]) -> T:
+        """Does work; once more where a SQLite file was damaged and is begun anew."""
+        seen = None if self._file is None else identity(self._file)
+        try:
+            try:
+                return work(self._open())
+            except SQLAlchemyError as exc:
+                if self._file is None or not is_damaged(exc):
+                    raise
+                self._renew(self._file, seen)
+                return work(self._open())
+        except SQLAlchemyError as exc:
+            raise _failed(what, exc) from exc
+
+    def _renew(self, file: Path, seen: Identity | None) -> None:
+        """Moves the damaged file aside, and takes over what can be read of it."""
+        self._engine = None
+        with folder_lock(file.parent):
+            aside = move_aside(file, opened=seen)
+            if aside is None:
+                return  # another process was first
+            self._open()
+            with closing(sqlite3.connect(file)) as connection:
+                copied = copy_readable(connection, aside, (_TEMPLATES.name, _CHANGES.name))
+                connection.commit()
+        say(
+            "The database of prompts",
+            file,
+            aside,
+            instead=f"{copied[_TEMPLATES.name]:,} texts and {copied[_CHANGES.name]:,} changes of"
+            " labels could be read and were taken over. A version that is missing is replaced by"
+            " the one of your files or of the package; look at `allotrope prompts list`.",
+        )
 
     def _open(self) -> sa.Engine:
         if self._engine is None:
@@ -59,30 +104,19 @@ class DatabaseSource:
                         connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
                     _META.create_all(connection)
             except (SQLAlchemyError, ImportError) as exc:
+                if is_damaged(exc):
+                    raise
                 raise _failed("opened", exc) from exc
             self._engine = engine
         return self._engine
 
     def read(self, previous: SourceState | None) -> SourceState:
         """What is there now; `previous` itself when no row was added."""
-        engine = self._open()
-        try:
-            with engine.connect() as connection:
-                signature = tuple(
-                    connection.execute(sa.select(sa.func.max(table.c.id))).scalar() or 0
-                    for table in (_TEMPLATES, _CHANGES)
-                )
-                if previous is not None and previous.signature == signature:
-                    return previous
-                newest = sa.select(sa.func.max(_TEMPLATES.c.id)).group_by(_TEMPLATES.c.ref)
-                rows = connection.execute(
-                    sa.select(_TEMPLATES.c.ref, _TEMPLATES.c.text, _TEMPLATES.c.id).where(
-                        _TEMPLATES.c.id.in_(newest)
-                    )
-                ).all()
-                changes = connection.execute(sa.select(_CHANGES).order_by(_CHANGES.c.id)).all()
-        except SQLAlchemyError as exc:
-            raise _failed("read", exc) from exc
+        found = self._do("read", lambda engine: _rows(engine, previous))
+        if found is None:
+            assert previous is not None
+            return previous
+        signature, rows, changes = found
         labels: dict[str, dict[str, int]] = {}
         for change in changes:
             labels.setdefault(change.label, {})[change.name] = change.version
@@ -97,17 +131,19 @@ class DatabaseSource:
 
     def write(self, ref: str, text: str) -> str:
         """Adds a row; the newest row of a reference counts until the reference is locked."""
-        try:
-            with self._open().begin() as connection:
+
+        def work(engine: sa.Engine) -> None:
+            with engine.begin() as connection:
                 connection.execute(_TEMPLATES.insert().values(ref=ref, text=text, at=now()))
-        except SQLAlchemyError as exc:
-            raise _failed("written", exc) from exc
+
+        self._do("written", work)
         return f"database row of {ref}"
 
     def label(self, change: LabelChange, *, digest: str) -> None:
         """Adds a row to the label's history; its hash locks the version."""
-        try:
-            with self._open().begin() as connection:
+
+        def work(engine: sa.Engine) -> None:
+            with engine.begin() as connection:
                 first = connection.execute(
                     sa.select(_CHANGES.c.hash)
                     .where(_CHANGES.c.name == change.name, _CHANGES.c.version == change.version)
@@ -120,8 +156,29 @@ class DatabaseSource:
                         hint=f"Make a new version: `allotrope prompts new {change.name}`.",
                     )
                 connection.execute(_CHANGES.insert().values(**change.model_dump(), hash=digest))
-        except SQLAlchemyError as exc:
-            raise _failed("written", exc) from exc
+
+        self._do("written", work)
+
+
+def _rows(
+    engine: sa.Engine, previous: SourceState | None
+) -> tuple[tuple[int, ...], Sequence[Any], Sequence[Any]] | None:
+    """Signature, newest texts and changes of labels; None where nothing was added."""
+    with engine.connect() as connection:
+        signature = tuple(
+            connection.execute(sa.select(sa.func.max(table.c.id))).scalar() or 0
+            for table in (_TEMPLATES, _CHANGES)
+        )
+        if previous is not None and previous.signature == signature:
+            return None
+        newest = sa.select(sa.func.max(_TEMPLATES.c.id)).group_by(_TEMPLATES.c.ref)
+        rows = connection.execute(
+            sa.select(_TEMPLATES.c.ref, _TEMPLATES.c.text, _TEMPLATES.c.id).where(
+                _TEMPLATES.c.id.in_(newest)
+            )
+        ).all()
+        changes = connection.execute(sa.select(_CHANGES).order_by(_CHANGES.c.id)).all()
+    return signature, rows, changes
 
 
 def _change(row: Any) -> LabelChange:

@@ -91,3 +91,23 @@ def test_a_dead_database_keeps_what_was_loaded_and_tells_no_password(tmp_path: P
     with pytest.raises(PromptError, match="can't be opened") as caught:
         open_library(settings).get("assistant")
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_damaged_file_is_begun_anew_with_what_can_be_read(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "p.db"
+    source = DatabaseSource(f"sqlite:///{path}")
+    for number in range(1, 41):
+        source.write(f"greet@{number}", TEXT.format(number, "word " * 400))
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 4096 // 2
+    data[middle * 4096 : middle * 4096 + 200] = b"\xde\xad" * 100
+    path.write_bytes(bytes(data))
+    kept = source.read(None).texts
+    assert 30 < len(kept) < 40
+    source.write("greet@41", TEXT.format(41, "Hello."))
+    assert "greet@41" in source.read(None).texts
+    assert len(list(tmp_path.glob("p.db.damaged-*"))) == 1
+    [said] = [r for r in caplog.records if "was damaged" in r.getMessage()]
+    assert "prompts list" in said.getMessage()
