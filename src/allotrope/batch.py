@@ -136,7 +136,7 @@ async def run_batch(
         agent: Who answers.
         items: What to ask.
         out: JSONL; each line has the item's `id` and either the reply's fields or `error`.
-        at_once: Items under way at the same time.
+        at_once: Items under way at the same time; those of one thread are asked in their order.
         max_cost_usd: No further item is asked once so much was spent; those under way end.
         told: Called after each item.
 
@@ -146,22 +146,22 @@ async def run_batch(
     done = answered_ids(out)
     tally = Tally(total=len(items), skipped=sum(item.id in done for item in items))
     waiting = [item for item in items if item.id not in done]
-    queue: asyncio.Queue[Item] = asyncio.Queue()
-    for item in waiting:
-        queue.put_nowait(item)
+    queue: asyncio.Queue[list[Item]] = asyncio.Queue()
+    for conversation in _conversations(waiting):
+        queue.put_nowait(conversation)
     _end_cut_line(out)
     with out.open("a", encoding="utf-8") as file:
 
         async def work() -> None:
             while not queue.empty():
-                item = queue.get_nowait()
-                if max_cost_usd is not None and tally.cost_usd >= max_cost_usd:
-                    tally.left += 1
-                    continue
-                row = await _answer(agent, item, tally)
-                file.write(json.dumps(row, ensure_ascii=False) + "\n")
-                file.flush()
-                told(tally)
+                for item in queue.get_nowait():
+                    if max_cost_usd is not None and tally.cost_usd >= max_cost_usd:
+                        tally.left += 1
+                        continue
+                    row = await _answer(agent, item, tally)
+                    file.write(json.dumps(row, ensure_ascii=False) + "\n")
+                    file.flush()
+                    told(tally)
 
         at_work = [asyncio.create_task(work()) for _ in range(max(1, min(at_once, len(waiting))))]
         try:
@@ -169,6 +169,18 @@ async def run_batch(
         finally:
             await ended(*at_work)  # where one can't write, the others ask nobody any more
     return tally
+
+
+def _conversations(items: list[Item]) -> list[list[Item]]:
+    """The items of each thread, in their order; one without a thread is a conversation of its own.
+
+    A thread has one turn at a time: asked at once, the later ones would only wait.
+    """
+    found: dict[str, list[Item]] = {}
+    for item in items:
+        key = f"own/{item.id}" if item.thread is None else f"thread/{item.thread}"
+        found.setdefault(key, []).append(item)
+    return list(found.values())
 
 
 async def _answer(agent: Agent, item: Item, tally: Tally) -> dict[str, Any]:

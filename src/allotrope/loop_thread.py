@@ -5,7 +5,7 @@ import contextlib
 import queue
 import threading
 import weakref
-from collections.abc import AsyncGenerator, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Coroutine, Generator
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -41,9 +41,10 @@ class LoopThread:
         Raises:
             InputError: The caller runs on this very loop, which would wait for itself.
         """
-        over = threading.Event()
+        begun, over = threading.Event(), threading.Event()
 
         async def run() -> T:
+            begun.set()
             _named()
             try:
                 return await work
@@ -54,11 +55,12 @@ class LoopThread:
         try:
             return future.result()
         finally:
-            work.close()  # one that never began
             if not future.done() and future.cancel():
                 over.wait(CLEAN_UP_S)
+            if not begun.is_set():
+                work.close()
 
-    def iterate(self, source: AsyncGenerator[T, None]) -> Iterator[T]:
+    def iterate(self, source: AsyncGenerator[T, None]) -> Generator[T, None, None]:
         """The items of an async generator, which runs ahead of its reader.
 
         Who stops reading cancels it.

@@ -5,7 +5,7 @@ import contextlib
 import threading
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -209,7 +209,7 @@ class Agent:
         *,
         thread_id: str | None = None,
         context: RunContext | Mapping[str, Any] | None = None,
-    ) -> Iterator[dict[str, Any]]:
+    ) -> Generator[dict[str, Any], None, None]:
         """As `ask` (without a text as `resume`), as events.
 
         They are `token` with text, `tool`, `degraded`, `restart`; last `reply`. Who stops reading

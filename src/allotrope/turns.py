@@ -1,7 +1,7 @@
 """What goes into a turn and comes out of it as people see it: text, thread ids, events."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk
@@ -59,6 +59,18 @@ def asked_of_person(interrupts: Any, thread_id: str) -> str:
     how = f"Answer {answers} in the thread {thread_id} (`--thread {thread_id}`)."
     parts = [code, value.get("isolation", ""), f"{value.get('question', '')} {how}".strip()]
     return "\n\n".join(part for part in parts if part)
+
+
+def said_after(said: str, event: Mapping[str, Any]) -> str:
+    """What a person has seen of an answer after one more event of its turn.
+
+    Args:
+        said: What they had seen before.
+        event: The event; a restart makes what was said void, and so does a call of a tool.
+    """
+    if event["type"] == "token":
+        return said + str(event["text"])
+    return "" if event["type"] in ("restart", "tool") else said
 
 
 def events_of(mode: str, part: Any) -> Iterator[dict[str, Any]]:

@@ -11,6 +11,7 @@ from allotrope.agents import registry
 from allotrope.batch import Item, Tally, run_batch
 from allotrope.reply import Reply
 from allotrope.testing import ProviderSimulator
+from allotrope.testing import Reply as Said
 
 
 def rows(path: Path) -> list[dict]:
@@ -183,3 +184,24 @@ def test_agents_are_listed(cli) -> None:
     assert "respond" in one["nodes"]
     assert float(one["estimate"]["cost_usd"]) > 0
     assert "respond" in cli("agents", "assistant", "--mermaid").out
+
+
+def test_items_of_one_thread_are_asked_in_their_order(
+    cli, simulator: ProviderSimulator, tmp_path: Path
+) -> None:
+    rows = [{"text": f"Question {n}.", "thread": f"t{n % 2}"} for n in range(8)]
+    source = write(tmp_path / "in", *rows)
+    simulator.script([Said("Yes.", delay_s=0.3)] * 8)
+    words = ("batch", "assistant", str(source), str(tmp_path / "out"), "--concurrency", "8")
+    ran = cli(*words, ALLOTROPE_AGENTS__TURN_WAIT_S="0.01")
+    assert ran.code == 0, ran.out
+    for thread in ("t0", "t1"):
+        asked = [
+            message["content"]
+            for message in max(
+                (r.body["messages"] for r in simulator.requests if r.path.endswith("/completions")),
+                key=lambda sent: len(sent) if rows[int(thread[1])]["text"] in str(sent) else 0,
+            )
+            if message["role"] == "user"
+        ]
+        assert asked == [row["text"] for row in rows if row["thread"] == thread]

@@ -1,5 +1,6 @@
 """`allotrope ask AGENT TEXT`: one question, one answer."""
 
+import contextlib
 import json
 import os
 import sys
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from allotrope.runtime import Agent
 
 app = typer.Typer(pretty_exceptions_enable=False)
+
+STOPPED = {True: "Stopped. What was said is kept.", False: "Stopped. Your message is kept."}
+"""What a person is told, by whether anything of the answer is in the thread."""
 
 AgentName = Annotated[str, typer.Argument(help="Which agent: assistant, …", metavar="AGENT")]
 ThreadId = Annotated[
@@ -112,24 +116,34 @@ def stream_answer(
     agent: "Agent",
     question: str | None,
     *,
-    thread: str | None,
+    thread: str,
     context: dict[str, Any] | None,
     as_json: bool,
 ) -> dict[str, Any]:
     """Prints the answer as it comes and gives the last event, the reply.
 
-    Without a question the one kept in the thread is answered.
+    Without a question the one kept in the thread is answered. After Ctrl-C what was said stays.
     """
+    from allotrope.turns import said_after
+
     event: dict[str, Any] = {}
-    printed = False
-    for event in agent.stream(question, thread_id=thread, context=context):
-        if as_json:
-            print(json.dumps(event, ensure_ascii=False), flush=True)
-        elif event["type"] == "token":
-            printed = True
-            print(event["text"], end="", flush=True)
-        elif event["type"] == "restart" and printed:
-            print(f"\n[{event.get('reason', 'the answer broke off')}; starting again]", flush=True)
+    printed, said = False, ""
+    try:
+        with contextlib.closing(agent.stream(question, thread_id=thread, context=context)) as turn:
+            for event in turn:
+                said = said_after(said, event)
+                if as_json:
+                    print(json.dumps(event, ensure_ascii=False), flush=True)
+                elif event["type"] == "token":
+                    printed = True
+                    print(event["text"], end="", flush=True)
+                elif event["type"] == "restart" and printed:
+                    why = event.get("reason", "the answer broke off")
+                    print(f"\n[{why}; starting again]", flush=True)
+    except KeyboardInterrupt:
+        kept = agent.keep_said(thread, said, context=context)
+        print(f"\n{STOPPED[kept]} It goes on with --thread {thread}.", file=sys.stderr)
+        raise
     if not as_json:
         print("" if printed else event.get("answer", ""))
     return event

@@ -1,12 +1,13 @@
 """`allotrope chat AGENT`: a conversation in the terminal."""
 
+import contextlib
 import sys
 import uuid
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from allotrope.cli.ask import AgentName, ThreadId, origin
+from allotrope.cli.ask import STOPPED, AgentName, ThreadId, origin
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -101,28 +102,33 @@ def _turn(
     context: dict[str, str] | None,
 ) -> None:
     from allotrope.exceptions import AllotropeError
+    from allotrope.turns import said_after
 
     waiting = console.status("thinking …") if console.is_terminal else None
     if waiting:
         waiting.start()
     reply = {}
-    printed = False
+    printed, said = False, ""
     try:
-        for event in agent.stream(text, thread_id=thread_id, context=context):
-            if event["type"] in {"token", "restart"} and waiting:
-                waiting.stop()
-                waiting = None
-            if event["type"] == "token":
-                printed = True
-                console.print(event["text"], end="", markup=False, soft_wrap=True)
-            elif event["type"] == "restart":
-                console.print(f"\n[dim]{event.get('reason', 'broken off')}; starting again[/dim]")
-            elif event["type"] == "tool" and waiting:
-                waiting.update(f"{event['name']} …")
-            elif event["type"] == "reply":
-                reply = event
+        with contextlib.closing(agent.stream(text, thread_id=thread_id, context=context)) as turn:
+            for event in turn:
+                said = said_after(said, event)
+                if event["type"] in {"token", "restart"} and waiting:
+                    waiting.stop()
+                    waiting = None
+                if event["type"] == "token":
+                    printed = True
+                    console.print(event["text"], end="", markup=False, soft_wrap=True)
+                elif event["type"] == "restart":
+                    why = event.get("reason", "broken off")
+                    console.print(f"\n[dim]{why}; starting again[/dim]")
+                elif event["type"] == "tool" and waiting:
+                    waiting.update(f"{event['name']} …")
+                elif event["type"] == "reply":
+                    reply = event
     except KeyboardInterrupt:
-        console.print("\n[dim]Stopped. Your message is kept.[/dim]")
+        kept = agent.keep_said(thread_id, said, context=context)
+        console.print(f"\n[dim]{STOPPED[kept]}[/dim]")
         return
     except AllotropeError as exc:
         console.print(f"[red]{type(exc).__name__}:[/red] ", end="")

@@ -12,6 +12,7 @@ from allotrope.leases import LEASE_S
 from allotrope.settings import Settings, load_settings
 from allotrope.stores.errors import error_name
 from allotrope.thread_locks import ThreadLocks
+from allotrope.turns import said_after
 from allotrope.web.errors import BusyError
 from allotrope.web.sharing import Sharing
 from allotrope.web.shortages import Shortages
@@ -246,10 +247,7 @@ class Service:
             stream = found.astream(text, thread_id=thread, context=context, before=before)
             async with contextlib.aclosing(stream) as events:
                 async for event in events:
-                    if event["type"] == "token":
-                        said += event["text"]
-                    elif event["type"] in ("restart", "tool"):
-                        said = ""
+                    said = said_after(said, event)
                     yield event
         except ThreadBusyError as exc:
             raise busy() from exc
