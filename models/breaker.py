@@ -206,6 +206,8 @@ def _opened(
     if probed or not outcome.opens_for_s:  # a probe that fails after such a wait: it was too short
         length = max(length, rules.breaks_s[min(trips, len(rules.breaks_s) - 1)])
         trips += 1
+    if outcome.at_most_s is not None:
+        length = min(length, outcome.at_most_s)
     length = max(length, outcome.floor_s) * (1 + rules.jitter * chance)
     return replace(
         circuit,

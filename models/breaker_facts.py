@@ -119,6 +119,7 @@ class Outcome:
         generation: The ticket's.
         opens_for_s: Opens at once for so long, whatever the counts say.
         floor_s: A break that begins now lasts at least so long (`Retry-After`).
+        at_most_s: A break that begins now lasts no longer, but for jitter and `floor_s`.
         error: Class name of the error.
         code: The provider's code.
     """
@@ -128,5 +129,6 @@ class Outcome:
     generation: int = 0
     opens_for_s: float | None = None
     floor_s: float = 0.0
+    at_most_s: float | None = None
     error: str | None = None
     code: str | None = None

@@ -9,6 +9,7 @@ from allotrope.exceptions import (
     ContentRefusedError,
     ContextOverflowError,
     MalformedReplyError,
+    OwnShortageError,
     PermissionRefusedError,
     ProviderError,
     ProviderTimeoutError,
@@ -20,7 +21,7 @@ from allotrope.exceptions import (
     UnexpectedProviderError,
     UnknownModelError,
 )
-from allotrope.models.errors import PROVIDER_NAMES
+from allotrope.models.errors import LACKING, PROVIDER_NAMES
 
 STATES: dict[str, str] = {
     RateLimitedError.__name__: "is rate-limited",
@@ -71,6 +72,8 @@ def state_in_words(error: ProviderError) -> str:
     if isinstance(error, UnexpectedProviderError) and error.code == "tools":
         words = f"can't call tools with {error.model}"
     who = PROVIDER_NAMES.get(error.provider, error.provider)
+    if isinstance(error, OwnShortageError):
+        return f"{who} couldn't be asked: {LACKING[error.code or 'time']}"
     if error.retry_after_s is not None:
         return f"{who} {words}, next try in {wait_in_words(error.retry_after_s)}"
     if isinstance(error, CircuitOpenError) and reason != "isolated":

@@ -63,7 +63,7 @@ class EmbeddedServer:
         return len(self.post("/tokenize", body)["tokens"])
 
 
-_servers: dict[tuple[Path, int, int | None], EmbeddedServer] = {}
+_servers: dict[tuple[Path, int, int | None, int], EmbeddedServer] = {}
 _starting = threading.Lock()
 
 
@@ -75,7 +75,7 @@ def start_server(settings: EmbeddedSettings) -> EmbeddedServer:
         ProviderUnreachableError: llama.cpp couldn't load them.
     """
     path = find_weights(settings)
-    name = (path.resolve(), settings.num_ctx, settings.threads)
+    name = (path.resolve(), settings.num_ctx, settings.threads, settings.prompt_cache_mb)
     with _starting:
         running = _servers.get(name)
         if running is None:
@@ -103,6 +103,7 @@ def _launch(path: Path, settings: EmbeddedSettings) -> EmbeddedServer:
     params.ui = False
     params.use_jinja = True
     params.verbosity = -1
+    params.cache_ram_mib = settings.prompt_cache_mb  # its own default is 8192
     # llama.cpp's threads wait for each other in a loop: with as many as cores, one busy neighbour
     # makes it five to ten times slower (measured on two cores; `docs/decisions/0004`)
     threads = settings.threads or max(1, (os.cpu_count() or 2) // 2)

@@ -9,6 +9,7 @@ module imports none of them (langchain_openai alone costs two seconds). The Open
 on httpx2 and Ollama on httpx, with the same class names: one row serves both.
 """
 
+import errno
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -20,6 +21,7 @@ from allotrope.exceptions import (
     ContentRefusedError,
     ContextOverflowError,
     MalformedReplyError,
+    OwnShortageError,
     PermissionRefusedError,
     ProviderError,
     ProviderTimeoutError,
@@ -39,6 +41,22 @@ PROVIDER_NAMES: Mapping[str, str] = {
     "embedded": "The embedded model",
 }
 """How a provider is called in a sentence that starts with it."""
+
+LACKING: Mapping[str, str] = {
+    "descriptors": "this process has no file descriptors left (`ulimit -n`)",
+    "disk": "the disk is full",
+    "memory": "this machine has no memory left",
+    "time": "this process stood still for a while",
+}
+"""What is ours and not a provider's fault, in words."""
+
+_LACKS = {
+    errno.EMFILE: "descriptors",
+    errno.ENFILE: "descriptors",
+    errno.ENOSPC: "disk",
+    errno.EDQUOT: "disk",
+    errno.ENOMEM: "memory",
+}
 
 # OpenAI and compatible servers (Azure, llama.cpp, vLLM) name these in `code` or `type`.
 _OVERFLOW = {
@@ -194,6 +212,9 @@ def classify(
         return UnexpectedProviderError(
             exc.message, hint=exc.hint, provider=provider, model=model, code="setup"
         )
+    lack = lack_of(exc)
+    if lack is not None:
+        return own_shortage(lack, provider=provider, model=model)
     status = _status(exc)
     code = _code(exc)
     kind, own_code = _kind(exc, status=status, code=code)
@@ -210,6 +231,41 @@ def classify(
         code=code,
         status=status,
         retry_after_s=retry_after_s,
+    )
+
+
+def lack_of(exc: BaseException) -> str | None:
+    """What this process itself lacked, going by an error and what it was made of; None: nothing.
+
+    Args:
+        exc: A client wraps the system's error, sometimes in a group.
+    """
+    waiting: list[BaseException | None] = [exc]
+    for _ in range(32):
+        one = waiting.pop(0) if waiting else None
+        if one is None:
+            if not waiting:
+                return None
+            continue
+        if isinstance(one, MemoryError):
+            return "memory"
+        if isinstance(one, OSError) and one.errno in _LACKS:
+            return _LACKS[one.errno]
+        waiting += [one.__cause__, one.__context__, *getattr(one, "exceptions", ())]
+    return None
+
+
+def own_shortage(lack: str, *, provider: str, model: str) -> OwnShortageError:
+    """The error for a call that this process couldn't make, or couldn't wait for.
+
+    Args:
+        lack: A key of `LACKING`.
+        provider: Who was to be asked.
+        model: Which model.
+    """
+    who = PROVIDER_NAMES.get(provider, provider)
+    return OwnShortageError(
+        f"{who} couldn't be asked: {LACKING[lack]}.", provider=provider, model=model, code=lack
     )
 
 

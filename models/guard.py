@@ -20,6 +20,7 @@ from allotrope.exceptions import (
     ParameterRefusedError,
     ProviderError,
     ProviderTimeoutError,
+    ProviderUnreachableError,
     RequestRejectedError,
     UnexpectedProviderError,
 )
@@ -28,12 +29,13 @@ from allotrope.models.blocking import GivenUpError
 from allotrope.models.caution import CautionRules
 from allotrope.models.circuits import Circuits
 from allotrope.models.degraded import degraded
-from allotrope.models.errors import PROVIDER_NAMES, classify, describe
+from allotrope.models.errors import PROVIDER_NAMES, classify, describe, own_shortage
 from allotrope.models.overdue import OverdueRules
 from allotrope.models.permits import Permit, circuit_name
 from allotrope.models.policy import policy
 from allotrope.models.replies import correction
 from allotrope.models.retry import Retries, RetryRules
+from allotrope.models.stalls import STALLS
 from allotrope.models.trail import takes_over, trail_of_run
 from allotrope.models.watch import REASON, Watch, Watched
 
@@ -137,6 +139,7 @@ class Call:
         self.trail = trail_of_run()
         self.started = time.perf_counter()
         self.offers_tools = tools
+        self._since = time.monotonic()
         self.attempts = 0
         self.repairs: list[str] = []
         self.first_token: float | None = None
@@ -176,12 +179,15 @@ class Call:
         """
         self._permit = self._admission.leave()
         self.attempts += 1
+        self._since = time.monotonic()
         return self._permit
 
     async def aadmit(self) -> Permit:
         """The same for coroutines."""
+        STALLS.watch(asyncio.get_running_loop())
         self._permit = await self._admission.aleave()
         self.attempts += 1
+        self._since = time.monotonic()
         return self._permit
 
     def heard(self) -> None:
@@ -342,6 +348,9 @@ class Call:
             return None
         name = self._model.name_of_model()
         error = classify(exc, provider=self._model.provider, model=name)
+        waited = isinstance(error, ProviderTimeoutError | ProviderUnreachableError)
+        if waited and STALLS.to_blame(self._since):
+            return own_shortage("time", provider=self._model.provider, model=name)
         return error if error is exc else self._model.judged(error, exc)
 
     def _learnt(self, error: ProviderError) -> ProviderError:

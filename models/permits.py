@@ -65,6 +65,7 @@ class Permit:
     tickets: dict[str, Ticket]
     done: bool = field(default=False)
     trial: Trial | None = None
+    spoken: bool = field(default=False)
 
     @property
     def is_probe(self) -> bool:
@@ -72,9 +73,19 @@ class Permit:
         return any(ticket.owner for ticket in self.tickets.values())
 
     def spoke(self) -> None:
-        """Its first token came."""
+        """Its first token came; a probe needs no more to close its circuits.
+
+        Others would wait for the end of a long answer. What fails after it is told to nobody: the
+        circuits have closed since this call began.
+        """
         if self.trial is not None:
             self.trial.spoke = True
+        if self.is_probe and not self.spoken:
+            self.spoken = True
+            if self.circuits.sharing == "redis":  # a round trip: not on the event loop
+                threading.Thread(target=self._closes, daemon=True).start()
+            else:
+                self._closes()
 
     def succeed(self, *, first_token_s: float | None = None) -> None:
         """The call went well.
@@ -101,6 +112,7 @@ class Permit:
                 outcomes[name] = Outcome(
                     kind="failure",
                     opens_for_s=handling.opens_for_s,
+                    at_most_s=handling.at_most_s,
                     floor_s=getattr(error, "retry_after_s", None) or 0.0,
                     error=type(error).__name__,
                     code=getattr(error, "code", None),
@@ -133,6 +145,11 @@ class Permit:
             self.give_back()
         else:
             threading.Thread(target=self.give_back, daemon=True).start()
+
+    def _closes(self) -> None:
+        for name, ticket in self.tickets.items():
+            if ticket.owner:
+                self.circuits.report(name, ticket, Outcome(kind="success"))
 
     def _quiet(self) -> bool:
         """Whether ending it well needs no round trip: no lease is held."""

@@ -12,6 +12,7 @@ from allotrope.exceptions import (
     LocalOnlyError,
     MalformedReplyError,
     ModelGoneError,
+    OwnShortageError,
     ParameterRefusedError,
     PermissionRefusedError,
     ProviderTimeoutError,
@@ -36,6 +37,7 @@ class Handling:
         reached: Whether the provider itself was reached, which is a success of its own circuit.
         scope: Whose circuit: this model's, or the provider's with all its models.
         opens_for_s: Opens that circuit at once for at least so many seconds; None: only counts.
+        at_most_s: A break that begins for it is no longer, whatever the ladder says.
         alert: Whether the operator must act; waiting will not help.
         then: `repack` (memory packs tighter), `correct` (tell the model what was wrong) or `repair`
             (leave out what it doesn't take) before the retry.
@@ -47,6 +49,7 @@ class Handling:
     reached: bool = False
     scope: Literal["model", "provider"] = "model"
     opens_for_s: float | None = None
+    at_most_s: float | None = None
     alert: bool = False
     then: Literal["", "repack", "correct", "repair"] = ""
 
@@ -59,6 +62,7 @@ _UNLIMITED = 1_000_000  # the retry loop's own limits (attempts, deadline) decid
 # After section 4 of the survey of peers (OpenAI's and Azure's codes, Polly, Envoy, LiteLLM).
 _POLICIES: tuple[tuple[type[BaseException], Handling], ...] = (
     (CircuitOpenError, Handling()),
+    (OwnShortageError, Handling(retries=_UNLIMITED)),
     (
         QuotaExhaustedError,
         Handling(counts="failure", scope="provider", opens_for_s=3600.0, alert=True),
@@ -99,6 +103,10 @@ FAILOVER_ERRORS: tuple[type[BaseException], ...] = tuple(
 HANDED_ON: tuple[type[BaseException], ...] = (*FAILOVER_ERRORS, ModelGoneError)
 """As `FAILOVER_ERRORS`, for who walks over a chain's models by himself, successors included."""
 
+UNREACHABLE_S, SILENT_S = 10.0, 60.0
+"""Longest break in seconds when no connection is made: it costs one call a moment to find out that
+the provider is back, or, where nobody refuses, one call its connect timeout."""
+
 _LOCAL_MISSING_MODEL_S = 30.0  # someone pulls the model, and should not wait five minutes for us
 
 
@@ -119,7 +127,8 @@ def policy(error: BaseException) -> Handling:
         if error.code == "event_loop_closed":  # ours, not the provider's
             return replace(handling, counts="nothing")
         if error.code != "cut":
-            return replace(handling, scope="provider")
+            longest = SILENT_S if error.code == "connect_timeout" else UNREACHABLE_S
+            return replace(handling, scope="provider", at_most_s=longest)
     if isinstance(error, MalformedReplyError) and error.code == "length":
         return replace(handling, retries=0)  # it would think itself out of room again
     if isinstance(error, RateLimitedError) and error.retry_after_s:

@@ -9,11 +9,15 @@ from typing import Any, TypeVar
 from allotrope.models.blocking import Blocking
 from allotrope.models.circuits import Circuits
 from allotrope.models.overdue import Flight, Overdue, OverdueRules
+from allotrope.models.stalls import STALLS
 
 T = TypeVar("T")
 
 REASON = "overdue"
 """Why a circuit is open that silence opened, and the code of calls given up for it."""
+
+STILL_S = 5.0
+"""Seconds this process may have stood still while others are judged by their silence."""
 
 LOOK_S = 0.25
 """Longest pause between two looks of a held call."""
@@ -67,6 +71,8 @@ class Watch:
     def is_silent(self) -> bool:
         """Whether there is something to open a circuit for."""
         found = self._watched
+        if found and STALLS.stood_still_s(time.monotonic() - found.timeout_s) > STILL_S:
+            return False  # nobody could speak while this process stood still
         return found is not None and self._tracker().silent(
             found.kind, found.timeout_s, found.rules
         )

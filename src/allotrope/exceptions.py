@@ -224,6 +224,13 @@ class MalformedReplyError(ProviderError):
     """The reply can't be used: empty, a broken tool call, JSON that isn't, a schema miss."""
 
 
+class OwnShortageError(ProviderError):
+    """This process itself lacks what a call needs; the provider is not to blame.
+
+    Its `code` says what: `descriptors`, `disk`, `memory`, or `time` when it stood still.
+    """
+
+
 class UnexpectedProviderError(ProviderError):
     """Something nobody foresaw, most likely a bug of ours or of a library; the turn goes on."""
 

@@ -129,6 +129,12 @@ class EmbeddedSettings(Section):
     max_output_tokens: int = Field(default=512, ge=1, description="Longest answer in tokens.")
     tools: bool = Field(default=False, description="Offer tools to it; the small one misuses them.")
     timeout_s: Seconds = 300.0
+    prompt_cache_mb: int = Field(
+        default=256,
+        ge=0,
+        description="MB that prompts of earlier calls may take, so that a conversation which goes "
+        "on isn't read from its start; 0 keeps none.",
+    )
 
 
 class RedisSettings(Section):
