@@ -153,8 +153,8 @@ def _models(settings: Settings) -> Iterator[Finding]:
             yield Finding(part, state, model.sentence, look if near else "")
         else:
             yield Finding(part, "ok", f"{model.name}; no end is known")
-        for at, sentence in model.learnt:
-            advice = f"`allotrope models forget {model.serving}` forgets it."
+        for at, name, sentence in model.learnt:
+            advice = f"`allotrope models forget {name}` forgets it."
             yield Finding("learnt", "ok", f"{sentence} ({at:%Y-%m-%d})", advice)
     for note in found.notes:
         yield Finding("models", "warning", note)

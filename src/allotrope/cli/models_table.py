@@ -105,7 +105,7 @@ def _facts(model: "ModelInUse", today: date) -> Iterator[tuple[str, str]]:
     if then is not None:
         tried.append(f"{after} {_tried(then.tried)}")
     yield "tried here", "; ".join(tried)
-    for at, sentence in model.learnt:
+    for at, _, sentence in model.learnt:
         yield "learnt", f"{at:%Y-%m-%d}: {sentence}"
 
 

@@ -82,15 +82,15 @@ class ModelInUse:
     sentence: str
 
     @property
-    def learnt(self) -> list[tuple[datetime, str]]:
-        """What was learnt of it, of who serves and of the successor: when, and a sentence."""
-        found: list[tuple[datetime, str]] = []
+    def learnt(self) -> list[tuple[datetime, str, str]]:
+        """What was learnt of who serves and of the successor: when, of which, and a sentence."""
+        found: list[tuple[datetime, str, str]] = []
         later = self.successor_ability
         noted = {self.serving: self.ability.learnt}
         if later is not None and self.successor is not None:
             noted[self.successor] = later.learnt
         for model, note in noted.items():
-            found += [(repair.at, repair.sentence(model)) for repair in note.repairs]
+            found += [(repair.at, model, repair.sentence(model)) for repair in note.repairs]
         return sorted(found)
 
     def to_json(self) -> dict[str, Any]:
@@ -112,8 +112,8 @@ class ModelInUse:
             **self.ability.to_json(),
             "successor_ability": None if later is None else later.to_json(),
             "learnt": [
-                {"at": at.isoformat(timespec="seconds"), "sentence": sentence}
-                for at, sentence in self.learnt
+                {"at": at.isoformat(timespec="seconds"), "model": model, "sentence": sentence}
+                for at, model, sentence in self.learnt
             ],
             "sentence": self.sentence or None,
         }
