@@ -121,16 +121,15 @@ def end_in_words(lifecycles: Lifecycles, model: str) -> str:
     if (reason := lifecycles.ended(model)) is not None:
         day = "" if end is None else f" on {end.day.isoformat()}"
         ended = f"{model} ended{day}" if reason == "date" else f"{model} was refused as ended"
-        after = lifecycles.serving(model)
-        if after != model:
-            return f"{ended}; {after} answers in its place."
+        serving = lifecycles.serving(model)
+        if serving != model:
+            return f"{ended}; {serving} answers in its place."
         return f"{ended}, and nobody takes over: {_what_to_do(lifecycles)}"
     assert end is not None
     assert left is not None
     when = f"{model} ends on {end.day.isoformat()}, in {left} day{'s' if left != 1 else ''}"
-    line = lifecycles.line(model)
-    if len(line) > 1:
-        return f"{when}; {line[1]} takes over. Try it first: `allotrope models trial`."
+    if (after := lifecycles.next_after(model)) is not None:
+        return f"{when}; {after} takes over. Try it first: `allotrope models trial`."
     return f"{when}, and nobody takes over: {_what_to_do(lifecycles)}"
 
 

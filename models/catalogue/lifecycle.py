@@ -212,6 +212,10 @@ class Lifecycles:
         names = self.line(model)
         return next((name for name in names if self.gone(name) is None), names[-1])
 
+    def next_after(self, model: str) -> str | None:
+        """Who would take over from a model: the first of its successors that isn't gone."""
+        return next((name for name in self.line(model)[1:] if self.gone(name) is None), None)
+
     def succession(self, wanted: str, serving: str) -> dict[str, str] | None:
         """`{"from", "to", "reason"}` where another model than the wanted one serves.
 

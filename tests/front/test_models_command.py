@@ -218,6 +218,19 @@ def test_a_clock_a_year_off_is_said(cli: RunCli, simulator_environ: dict[str, st
     assert any("clock is 365 days behind" in note for note in shown(cli)["notes"])
 
 
+def test_a_successor_that_the_account_may_not_use_is_passed_over_and_said(
+    cli: RunCli, simulator_environ: dict[str, str]
+) -> None:
+    settings = load_settings(environ=simulator_environ, env_file=None)
+    said = "Project has no access to gpt-6.1-sol."
+    lifecycles_of(settings).mark_gone("gpt-6.1-sol", reason="refused", said=said)
+    found = shown(cli)
+    o3 = of(found, "o3")
+    assert o3["successor"] == "gpt-6.2-sol"
+    assert "gpt-6.2-sol takes over" in o3["sentence"]
+    assert f"gpt-6.1-sol was refused here on 2026-11-30: {said}" in found["notes"]
+
+
 def test_a_broken_catalogue_is_one_line(cli: RunCli, tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("models: {o3: {successor: gpt-99}}\n")

@@ -180,7 +180,7 @@ async def test_dark_as_the_system_says_or_the_button(
     assert await light.evaluate(paper) == by_system[0], "the choice is kept"
 
 
-@pytest.mark.parametrize("path", ["", "/rows", "/advice"])
+@pytest.mark.parametrize("path", ["", "/rows", "/models", "/advice"])
 async def test_a_phone_never_scrolls_sideways(
     dashboard: str, seeded: list[CallRow], open_page: Any, path: str
 ) -> None:
@@ -194,7 +194,7 @@ async def test_a_phone_never_scrolls_sideways(
     assert widths[1] == 360
 
 
-@pytest.mark.parametrize("path", ["", "/rows", "/advice", "?period=decade"])
+@pytest.mark.parametrize("path", ["", "/rows", "/models", "/advice", "?period=decade"])
 async def test_nothing_bars_people(
     dashboard: str, seeded: list[CallRow], open_page: Any, accessible: Any, path: str
 ) -> None:

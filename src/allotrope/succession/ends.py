@@ -72,7 +72,7 @@ def alerts_of(lifecycles: Lifecycles, models: list[str], *, at: datetime) -> lis
             title = f"{model} ends on {end.day.isoformat()}"
         else:
             continue
-        alone = serving == model if ended else len(lifecycles.line(model)) == 1
+        alone = serving == model if ended else lifecycles.next_after(model) is None
         found.append(
             Alert(
                 key=key,

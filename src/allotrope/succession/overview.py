@@ -194,6 +194,7 @@ def models_overview(settings: Settings, *, ledger: bool = True) -> ModelsOvervie
             )
             for name in names
         ]
+    notes += [told for model in found for told in _refused(lifecycles, model)]
     if not lifecycles.azure:
         notes += [told for model in found if (told := unknown_name(lifecycles, model.name))]
     found.sort(key=lambda each: (each.days_left is None, each.days_left or 0))
@@ -235,6 +236,16 @@ def state_notes(settings: Settings, lifecycles: Lifecycles) -> list[str]:
     return found
 
 
+def _refused(lifecycles: Lifecycles, model: ModelInUse) -> list[str]:
+    """A sentence for each successor that refused this account."""
+    return [
+        f"{name} was refused here on {gone.at:%Y-%m-%d}: {gone.said}"
+        for name in lifecycles.line(model.name)[1:]
+        if (gone := lifecycles.notes.note(name).gone) is not None
+        and lifecycles.gone(name) is not None
+    ]
+
+
 def near_name(lifecycles: Lifecycles, name: str) -> str | None:
     """A model we know whose name is much like one we don't."""
     listing = lifecycles.notes.document.listing
@@ -269,8 +280,7 @@ def _in_use(
     users: Users,
 ) -> ModelInUse:
     serving = lifecycles.serving(name)
-    line = lifecycles.line(serving)
-    successor = line[1] if len(line) > 1 else None
+    successor = lifecycles.next_after(serving)
     end, ended = lifecycles.end(name), lifecycles.ended(name)
     return ModelInUse(
         name=name,
