@@ -21,7 +21,7 @@ import re
 import runpy
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -220,6 +220,16 @@ def capabilities_of(
         surcharge_above=row.surcharge_above,
         breakpoints=bool(row.breakpoints),
     )
+
+
+@lru_cache(maxsize=256)
+def openai_capabilities(model: str) -> Capabilities:
+    """What a model of OpenAI accepts by the packaged catalogue; worked out once.
+
+    Args:
+        model: Its name.
+    """
+    return capabilities_of(model)
 
 
 def table_row(name: str | None) -> Mapping[str, Any]:

@@ -19,6 +19,7 @@ from allotrope.exceptions import (
     UnknownModelError,
 )
 from allotrope.models.cache.chat import CachingChatModel
+from allotrope.models.capabilities import openai_capabilities
 from allotrope.models.catalogue.lifecycle import Lifecycles
 from allotrope.models.catalogue.notes import Reason, Repair
 from allotrope.models.content import made_by, plain
@@ -29,9 +30,11 @@ from allotrope.models.prompt_caching import with_cache_key, with_cache_mark
 from allotrope.models.repairs import ENDPOINT, apply_repairs, repair_for
 from allotrope.settings.sections import OpenAISettings
 
-STATELESS = {"store": False, "include": ["reasoning.encrypted_content"]}
-"""Arguments of a request to the Responses API: nothing is kept there; the model's reasoning comes
-back sealed, and goes along with the next request to the same model."""
+STATELESS = {"store": False}
+"""Argument of a request to the Responses API: nothing is kept there."""
+SEALED = {"include": ["reasoning.encrypted_content"]}
+"""Of a model that reasons: its reasoning comes back sealed, and goes along with the next request to
+the same model. Others refuse it."""
 
 
 class OpenAIChat(CachingChatModel, GuardedChatModel, ChatOpenAI):
@@ -104,7 +107,8 @@ class OpenAIChat(CachingChatModel, GuardedChatModel, ChatOpenAI):
         `bind_tools` has brought them into the provider's form already.
         """
         if self.use_responses_api:
-            kwargs = {**STATELESS, **kwargs}
+            sealed = SEALED if openai_capabilities(self.model_name).reasoning else {}
+            kwargs = {**STATELESS, **sealed, **kwargs}
         payload = super()._get_request_payload(input_, stop=stop, **kwargs)
         apply_repairs(payload, self._repairs())
         if "tools" not in payload or "response_format" in payload:

@@ -7,24 +7,18 @@ is written once and read from then on (developers.openai.com/api/docs/guides/pro
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 from langchain_core.messages import BaseMessage, HumanMessage
 from langchain_core.runnables.config import ensure_config
 
-from allotrope.models.capabilities import Capabilities, capabilities_of
+from allotrope.models.capabilities import openai_capabilities
 
 STABLE = "__allotrope_stable"
 """Key in a message's `additional_kwargs`: up to so many of its characters the prompt will be the
 same in the next turn. No provider is sent it, and no cache key has it."""
 
 MARK = {"mode": "explicit"}
-
-
-@lru_cache(maxsize=256)
-def _able(model: str) -> Capabilities:
-    return capabilities_of(model)
 
 
 def stable_marked(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
@@ -54,7 +48,7 @@ def with_cache_key(kwargs: dict[str, Any], model: str) -> dict[str, Any]:
     """
     metadata = ensure_config().get("metadata") or {}
     prompt = metadata.get("allotrope_prompt")
-    if "prompt_cache_key" in kwargs or not prompt or _able(model).known_as is None:
+    if "prompt_cache_key" in kwargs or not prompt or openai_capabilities(model).known_as is None:
         return kwargs
     agent = metadata.get("allotrope_agent") or "agent"
     return {**kwargs, "prompt_cache_key": f"allotrope:{agent}:{prompt}"[:64]}
@@ -68,7 +62,7 @@ def with_cache_mark(messages: Sequence[BaseMessage], model: str) -> list[BaseMes
         model: Only models that take breakpoints get one.
     """
     marked = list(messages)
-    if _able(model).known_as is None or not _able(model).breakpoints:
+    if openai_capabilities(model).known_as is None or not openai_capabilities(model).breakpoints:
         return marked
     for at, message in enumerate(marked):
         stable = int(message.additional_kwargs.get(STABLE) or 0)
