@@ -133,6 +133,18 @@ async def test_a_restart_clears_what_was_said_and_the_takeover_is_named(
     assert await page.locator("#notice").is_hidden()
 
 
+async def test_an_answer_that_was_cut_off_says_so_now_and_later(
+    served: str, open_page: Any, simulator: ProviderSimulator
+) -> None:
+    simulator.script([Reply(text="It was a dark and", finish_reason="length")])
+    page = await open_page()
+    await page.goto(served)
+    await say(page, "A long story")
+    assert "cut off at the model's limit" in await (await answered(page, 1)).inner_text()
+    await page.reload()
+    assert "cut off at the model's limit" in await (await answered(page, 1)).inner_text()
+
+
 async def test_nobody_there_is_a_sentence_and_a_button_that_asks_again(
     served: str, open_page: Any, accessible: Any, simulator: ProviderSimulator
 ) -> None:

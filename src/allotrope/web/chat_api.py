@@ -204,13 +204,15 @@ def _live(message: Any) -> dict[str, Any] | None:
     """A message as the page shows it; tools' traffic and summaries stay inside."""
     if message.type not in ("human", "ai") or not message.text.strip():
         return None
+    from allotrope.graphs.answers import origin
+
     found = {"id": message.id, "role": "user", "text": message.text, "from": None}
     if message.type == "ai":
-        came = message.response_metadata.get("allotrope") or {}
-        names = ("provider", "model", "cached", "degraded", "repairs", "stopped")
-        origin = {name: came.get(name) for name in names}
-        origin["succession"] = _told(came.get("succession"))
-        found |= {"role": "assistant", "from": origin}
+        came = origin(message)
+        names = ("provider", "model", "cached", "degraded", "repairs", "stopped", "truncated")
+        shown = {name: came.get(name) for name in names}
+        shown["succession"] = _told(came.get("succession"))
+        found |= {"role": "assistant", "from": shown}
     return found
 
 

@@ -119,6 +119,7 @@ class Housekeeping:
     async def _by_model(self, parts: "Parts", since: float) -> dict[str, Any]:
         from langchain_core.messages import HumanMessage
 
+        from allotrope.graphs.answers import origin
         from allotrope.reply import TurnMeter
         from allotrope.usage.prices import PriceBook
 
@@ -141,8 +142,7 @@ class Housekeeping:
                     "metadata": {key: value for key, value in metadata.items() if value},
                 },
             )
-        came = said.response_metadata.get("allotrope") or {}
-        return self._reply(said.text, since, came, meter)
+        return self._reply(said.text, since, origin(said), meter)
 
     def _reply(
         self,

@@ -118,6 +118,7 @@ export class Answer {
     if (from.latency_ms) row.append(element("span", "", `${(from.latency_ms / 1000).toFixed(1)} s`));
     if (from.succession) row.append(element("span", "tag", from.succession.message));
     for (const repair of from.repairs ?? []) row.append(element("span", "", repair));
+    if (from.truncated) row.append(element("span", "tag degraded", "cut off at the model's limit"));
     if (from.degraded) row.append(element("span", "tag degraded", from.degraded.message));
     this.node.append(row);
   }
