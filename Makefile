@@ -5,9 +5,9 @@ PIP := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -
 ROOMS := src agents graphs prompts memory models usage experiments
 UV_VERSION := $(shell sed -n 's/^uv==//p' constraints.txt)
 
-.PHONY: run test lint bench studio dashboard clean help
+.PHONY: run test lint bench mutation studio dashboard clean help
 help:
-	@echo "make run | test | lint | bench | studio | dashboard | clean"
+	@echo "make run | test | lint | bench | mutation | studio | dashboard | clean"
 
 $(BIN)/uv: constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=python3.x"; exit 2; }
@@ -42,6 +42,10 @@ lint: .venv/.dev
 
 bench: .venv/.dev
 	@for b in benchmarks/[!_]*.py; do $(BIN)/python $$b --quick || exit 1; done
+
+MINUTES ?= 10
+mutation: .venv/.dev
+	@$(BIN)/python tests/mutate.py --minutes $(MINUTES)
 
 studio: .venv/.dev
 	@$(BIN)/langgraph dev --no-browser

@@ -4,7 +4,7 @@ import calendar
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from typing import Literal
 
 from allotrope.exceptions import InputError
@@ -88,7 +88,7 @@ class Account:
 
 def units(usd: Decimal) -> int:
     """USD in whole 10⁻⁹ USD, rounded up so that spending is never understated."""
-    return -int(-usd // NANO)
+    return int((usd / NANO).to_integral_value(ROUND_CEILING))  # `//` cuts towards zero
 
 
 def accounts(budgets: Sequence[BudgetSettings], names: Mapping[str, str]) -> list[Account]:

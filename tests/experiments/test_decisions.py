@@ -11,7 +11,7 @@ from langchain_core.messages import BaseMessage
 
 from allotrope.experiments.analysis import Analysis, analyse
 from allotrope.experiments.dataset import Item
-from allotrope.experiments.definition import Experiment, Variant
+from allotrope.experiments.definition import Experiment, Metric, Variant
 from allotrope.experiments.outcome import Outcome
 from allotrope.experiments.results import Result, Run
 from allotrope.experiments.runner import OfflineRunner
@@ -253,3 +253,25 @@ def test_the_sample_ratio_is_checked_although_a_variant_was_stopped() -> None:
     # what was wrong before the stop voids it too
     before = {"plain": 300, "warm": 300, "cold": 40}
     assert found(cold + good, units_before_stop=before).winner is None
+
+
+def test_of_two_winners_the_better_one_is_named_and_as_few_units_as_asked_are_enough() -> None:
+    three = online(
+        variants=[
+            {"name": "plain", "share": 0.4},
+            {"name": "warm", "share": 0.3},
+            {"name": "hot", "share": 0.3},
+        ],
+        stop={"min_units": 400},
+    )
+    rows = [("plain", {"feedback": float(n % 10 < 2)}) for n in range(160)]
+    rows += [("warm", {"feedback": float(n % 10 < 8)}) for n in range(120)]
+    rows += [("hot", {"feedback": float(n % 20 > 0)}) for n in range(120)]
+    order = np.random.default_rng(6).permutation(400)
+    mixed = [rows[n] for n in order]
+    assert analyse_traffic(three, traffic(mixed)).winner == "hot"
+    assert "399 units" in analyse_traffic(three, traffic(mixed[:-1])).verdict
+    lower = three.model_copy(update={"metrics": (Metric(name="feedback", goal="decrease"),)})
+    worse = analyse_traffic(lower, traffic(mixed))
+    assert worse.winner is None
+    assert "every variant is worse" in worse.verdict
