@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from _form import arguments, provider_process, show, spread, write_json
 from _overhead_agents import per_agent
@@ -74,6 +75,7 @@ async def measure(quick: bool) -> list[dict[str, Any]]:
             "plain LangGraph, SQLite": plain,
             "turn, in memory": memory.aask,
             "turn, SQLite": sqlite.aask,
+            "turn, SQLite, named thread": lambda text: sqlite.aask(text, thread_id=uuid4().hex),
             "turn, SQLite, cache hit": lambda _: cached.aask("the same question"),
         }
         for ask in asks.values():

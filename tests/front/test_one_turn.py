@@ -321,3 +321,33 @@ def test_a_graph_that_never_ends_is_told_in_a_sentence(simulator_settings: Setti
             agent.ask("Go!")
         with pytest.raises(AllotropeError, match="no answer within 50 steps"):
             list(agent.stream("Go!"))
+
+
+async def test_the_question_is_in_the_store_before_a_model_is_asked(
+    simulator_settings: Settings, simulator: ProviderSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from allotrope.memory.checkpoints import open_checkpoints
+    from allotrope.memory.sqlite_saver import AsyncPrunedSqliteSaver
+
+    fast = AsyncPrunedSqliteSaver._run
+
+    def slow(self: AsyncPrunedSqliteSaver, group: Any) -> Any:
+        time.sleep(0.3)  # a busy disk
+        return fast(self, group)
+
+    def kept(config: Any) -> list[str]:
+        with open_checkpoints(simulator_settings) as saver:
+            found = saver.get_tuple(config)
+        messages = found.checkpoint["channel_values"].get("messages", []) if found else []
+        return [message.text for message in messages]
+
+    async with build_agent(settings=simulator_settings) as agent:
+        await agent.aask("All is open and warm then.", thread_id="u")
+        monkeypatch.setattr(AsyncPrunedSqliteSaver, "_run", slow)
+        simulator.script([Said(text="slow", delay_s=2.0)])
+        turn = asyncio.create_task(agent.aask("Keep me.", thread_id="t"))
+        while not any("Keep me." in str(one.body) for one in simulator.requests):
+            assert not turn.done()
+            await asyncio.sleep(0.005)
+        assert await asyncio.to_thread(kept, agent.thread_config("t")) == ["Keep me."]
+        assert (await turn).answer == "slow"
