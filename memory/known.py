@@ -81,6 +81,7 @@ class Reader:
         self._known = known
         self._thread = thread
         self.past = past
+        self.whole = len(past) >= thread.messages
         self._by_row: dict[int, Known] = {}
         self._by_seq: dict[int, Known] = {}
 
@@ -96,7 +97,7 @@ class Reader:
 
     def _add(self, column: Literal["row", "seq"], values: Sequence[int]) -> None:
         for one in self._known.read(self._thread, column, values) if values else ():
-            if one.message.seq not in self.past:
+            if not self.whole and one.message.seq not in self.past:
                 continue
             self._by_row[one.message.row] = one
             self._by_seq[one.message.seq] = one

@@ -100,9 +100,9 @@ class Recall:
         self, found: list[Recalled], facts: ThreadFacts, reader: Reader
     ) -> list[Recalled]:
         """Without the marks of corrections that only another branch has."""
-        marked = {item.message.superseded_by for item in found} - {None}
-        if len(reader.past) == facts.messages or not marked:
+        if reader.whole:
             return found
+        marked = {item.message.superseded_by for item in found}
         there = self._archive.rows(facts, [row for row in marked if row is not None])
         here = {one.row for one in there if one.seq in reader.past}
         return [

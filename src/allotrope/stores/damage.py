@@ -47,7 +47,7 @@ def is_damaged(exc: BaseException) -> bool:
     return any(word in str(cause) for word in _CORRUPT)
 
 
-def identity(path: Path) -> Identity | None:
+def identity(path: Path | str) -> Identity | None:
     """Which file has that name now; None where there is none.
 
     Args:

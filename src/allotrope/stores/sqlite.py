@@ -35,6 +35,7 @@ class SqliteFile:
         timeout_s: float = 10.0,
     ) -> None:
         self.path = Path(path)
+        self._name = str(path)
         self._what = what
         self._prepare = prepare
         self._refill = refill
@@ -53,7 +54,7 @@ class SqliteFile:
         with self._lock:
             if self._connection is None:
                 self._open()
-            elif damage.identity(self.path) != self._opened:
+            elif damage.identity(self._name) != self._opened:
                 self.close()  # another process found it damaged, or somebody deleted it
                 self._open()
             assert self._connection is not None
