@@ -21,6 +21,8 @@ FIELDS = [
     "model",
     "cached",
     "degraded",
+    "succession",
+    "repairs",
     "truncated",
     "usage",
     "cost_usd",
