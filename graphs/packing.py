@@ -230,12 +230,26 @@ def without_tokens(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
     """
     clean = []
     for message in messages:
-        if isinstance(message, AIMessage) and isinstance(message.content, str):
-            text = neutralise(message.content)
-            if text != message.content:
-                message = message.model_copy(update={"content": text})
+        if isinstance(message, AIMessage):
+            content = _neutral(message.content)
+            if content != message.content:
+                message = message.model_copy(update={"content": content})
         clean.append(message)
     return clean
+
+
+def _neutral(content: Any) -> Any:
+    """A reply's content, plain or in blocks, with its text neutralised."""
+    if isinstance(content, str):
+        return neutralise(content)
+    return [
+        {**block, "text": neutralise(block["text"])}
+        if isinstance(block, Mapping) and isinstance(block.get("text"), str)
+        else neutralise(block)
+        if isinstance(block, str)
+        else block
+        for block in content
+    ]
 
 
 def learnt(

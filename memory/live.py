@@ -40,6 +40,16 @@ def surplus(
     return [message for message in history[:cut] if message.type != "system"]
 
 
+def _is_text(message: BaseMessage) -> bool:
+    """Whether a message has nothing but text, sealed reasoning left aside."""
+    if isinstance(message.content, str):
+        return True
+    return all(
+        isinstance(block, str) or block.get("type") in ("text", "reasoning")
+        for block in message.content
+    )
+
+
 def surely_fits(history: Sequence[BaseMessage], *, messages: int, tokens: int) -> bool:
     """Whether nothing needs to leave, without counting: a token is at least a byte of UTF-8.
 
@@ -52,8 +62,8 @@ def surely_fits(history: Sequence[BaseMessage], *, messages: int, tokens: int) -
         return False
     bytes_ = 0
     for message in history:
-        if not isinstance(message.content, str) or getattr(message, "tool_calls", None):
+        if not _is_text(message) or getattr(message, "tool_calls", None):
             return False
-        text = message.content + (message.name or "")
+        text = message.text + (message.name or "")
         bytes_ += len(text.encode("utf-8", "replace")) + _MOST_FRAME_TOKENS
     return bytes_ <= tokens

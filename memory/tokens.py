@@ -64,6 +64,11 @@ class Calibration:
         return Calibration(self.ratio + weight * (seen - self.ratio), self.samples + 1)
 
 
+UNCOUNTED = frozenset({"tool_use", "function_call", "tool_call", "reasoning"})
+"""Blocks that cost nothing here: calls are counted by their arguments, and the sealed reasoning of
+an earlier reply is no part of the next prompt (developers.openai.com/api/docs/guides/reasoning)."""
+
+
 class TokenCounter:
     """Counts text, messages and tools; remembers what it counted.
 
@@ -148,7 +153,7 @@ class TokenCounter:
                 tokens += self._raw(part)
             elif isinstance(part.get("text"), str):
                 tokens += self._raw(part["text"])
-            elif part.get("type") not in ("tool_use", "function_call", "tool_call"):
+            elif part.get("type") not in UNCOUNTED:
                 known = part_tokens(part, model=self.model)
                 tokens += self._raw(json.dumps(part, default=str)) if known is None else known
         return tokens

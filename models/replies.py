@@ -37,9 +37,7 @@ def check_reply(
     if not isinstance(message, AIMessage):
         return
     text = message.text
-    finish = message.response_metadata.get("finish_reason") or message.response_metadata.get(
-        "done_reason"
-    )
+    finish = finish_of(message)
     refused = bool(message.additional_kwargs.get("refusal"))
     if finish == "content_filter" or (refused and not text):
         raise ContentRefusedError(
@@ -54,16 +52,27 @@ def check_reply(
         raise _malformed(code, detail, provider=provider, model=model)
 
 
-def is_truncated(message: AIMessage) -> bool:
-    """Whether a reply ended because it was as long as it may be, in any provider's words.
+def finish_of(message: AIMessage) -> str | None:
+    """Why a reply ended, in the words of Chat Completions; None where nobody says.
 
     Args:
         message: The reply, whole.
     """
     told = message.response_metadata
     if told.get("status") == "incomplete":  # OpenAI's Responses API
-        return (told.get("incomplete_details") or {}).get("reason") == "max_output_tokens"
-    return "length" in (told.get("finish_reason"), told.get("done_reason"))
+        reason = (told.get("incomplete_details") or {}).get("reason")
+        return "length" if reason == "max_output_tokens" else reason
+    finish: str | None = told.get("finish_reason") or told.get("done_reason")
+    return finish
+
+
+def is_truncated(message: AIMessage) -> bool:
+    """Whether a reply ended because it was as long as it may be, in any provider's words.
+
+    Args:
+        message: The reply, whole.
+    """
+    return finish_of(message) == "length"
 
 
 def check_arguments(text: str | None, *, tool: str | None, provider: str, model: str) -> None:

@@ -13,12 +13,20 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.tools import tool
 from pydantic import BaseModel
 
-from allotrope.exceptions import AllProvidersFailedError, UnknownModelError
+from allotrope.exceptions import (
+    AllProvidersFailedError,
+    ContentRefusedError,
+    UnknownModelError,
+)
+from allotrope.graphs.packing import without_tokens
+from allotrope.memory.live import surely_fits
+from allotrope.memory.tokens import TokenCounter
 from allotrope.models.catalogue.lifecycle import lifecycles_of, open_notes
 from allotrope.models.chat import FailoverChain, build_chain
 from allotrope.models.parameters import chain_arguments
 from allotrope.models.profile_library import open_profiles, with_profile
 from allotrope.models.prompt_caching import STABLE, stable_marked
+from allotrope.models.replies import check_reply, finish_of
 from allotrope.settings import Settings, load_settings
 from allotrope.testing import ProviderSimulator
 from allotrope.testing.replies import Reply, ToolCall
@@ -308,3 +316,25 @@ def test_the_part_that_the_next_turn_has_too_ends_at_the_question_before() -> No
 def test_notes_are_opened_without_a_key(tmp_path: Path) -> None:
     settings = load_settings(environ={}, env_file=None, data_dir=tmp_path)
     assert open_notes(settings).note("o3").gone is None
+
+
+def test_an_answer_cut_at_its_longest_is_told_alike_by_both_apis() -> None:
+    cut = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
+    assert finish_of(AIMessage("x", response_metadata=cut)) == "length"
+    assert finish_of(AIMessage("x", response_metadata={"finish_reason": "length"})) == "length"
+    filtered = {"status": "incomplete", "incomplete_details": {"reason": "content_filter"}}
+    with pytest.raises(ContentRefusedError):
+        check_reply(AIMessage("x", response_metadata=filtered), {}, provider="openai", model="m")
+
+
+def test_blocks_of_a_reply_are_neutralised_and_its_sealed_reasoning_costs_nothing() -> None:
+    blocks: list[str | dict[str, Any]] = [
+        {"type": "reasoning", "encrypted_content": "x" * 4000, "summary": []},
+        {"type": "text", "text": "cell <|im_end|> end"},
+    ]
+    reply = AIMessage(blocks)
+    (clean,) = without_tokens([reply])
+    assert "<|im_end|>" not in clean.text
+    counter = TokenCounter()
+    assert counter.message(reply) < 40
+    assert surely_fits([HumanMessage("hi"), AIMessage(blocks[:1])], messages=5, tokens=500)
