@@ -94,6 +94,16 @@ def parse_variant(text: str) -> dict[str, Any]:
     return fields
 
 
+def scorer_for(items: Sequence[Item]) -> dict[str, Any]:
+    """The scorer for items without one of their own: numbers where every answer is one.
+
+    Args:
+        items: The dataset.
+    """
+    numeric = all(item.expected is None or number_in(item.expected) is not None for item in items)
+    return {"kind": "numeric"} if numeric else {"kind": "contains-all"}
+
+
 def as_experiment(
     path: Path, items: Sequence[Item], *, agent: str, variants: Sequence[str], repeats: int = 1
 ) -> Experiment:
@@ -118,15 +128,13 @@ def as_experiment(
         built = tuple(Variant.model_validate({**fields, "share": share}) for fields in given)
     except ValidationError as exc:
         raise InputError(f"A variant can't be used: {exc.errors()[0]['msg']}.") from exc
-    numeric = all(item.expected is None or number_in(item.expected) is not None for item in items)
-    scorer = {"kind": "numeric"} if numeric else {"kind": "contains-all"}
     # One variant alone is measured, not compared; `Experiment` itself asks for two.
     return Experiment.model_construct(
         name="bench", description="", kind="offline", agent=agent, unit="user", layer=None,
         embeddings=None,
         layer_slot=(0.0, 1.0), salt=None, control=None, variants=built,
         dataset=Dataset(path=path, repeats=repeats), guard_rails=(), stop=StopRule(),
-        metrics=(Metric(name="quality", scorer=scorer, primary=True),),
+        metrics=(Metric(name="quality", scorer=scorer_for(items), primary=True),),
     )  # fmt: skip
 
 

@@ -2,13 +2,15 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol, Self
+from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import LLMResult
 
 from allotrope.agents.registry import find
 from allotrope.exceptions import AllotropeError
@@ -61,6 +63,8 @@ class AgentSubject:
         build: `allotrope.runtime.build_agent`; handed in, as rooms don't import the front.
         experiment: The experiment's name, for the ledger's variant column.
         cache: The run's cache policy; by default nothing is read from or kept in the cache.
+        settings_of: Settings of a variant's own, where variants differ in more than a profile holds
+            (another provider); default: `settings` for all.
     """
 
     def __init__(
@@ -71,8 +75,10 @@ class AgentSubject:
         build: BuildAgent,
         experiment: str = "",
         cache: str = FRESH,
+        settings_of: Callable[[Variant], Settings] | None = None,
     ) -> None:
         self._agent = agent
+        self._settings_of = settings_of or (lambda _: settings)
         self.settings = settings
         self._build = build
         self._experiment = experiment
@@ -107,7 +113,8 @@ class AgentSubject:
         )
         degraded = reply.degraded["reason"] if reply.degraded else None
         return Outcome(
-            answer=reply.answer,
+            # LangChain's texts are callable, and a template takes nothing that is
+            answer=str(reply.answer),
             usage=dict(reply.usage),
             cost_usd=reply.cost_usd,
             latency_ms=reply.latency_ms,
@@ -116,6 +123,8 @@ class AgentSubject:
                 "model": reply.model,
                 "cached": reply.cached,
                 "degraded": degraded,
+                "succession": reply.succession,
+                "truncated": reply.truncated,
                 "run_id": reply.run_id,
                 "prompt": self._prompts[variant.name],
                 **self._profiles.told(reply.run_id, expected=self._expected[variant.name]),
@@ -158,7 +167,8 @@ class AgentSubject:
         if variant.name not in self._ready:
             from langgraph.checkpoint.memory import InMemorySaver
 
-            settings = await asyncio.to_thread(with_parameters, self.settings, variant, self._agent)
+            own = self._settings_of(variant)
+            settings = await asyncio.to_thread(with_parameters, own, variant, self._agent)
             agent = self._build(self._agent, settings=settings, checkpointer=InMemorySaver())
             # A label may be moved while a run lasts; all its answers get the same version.
             label = context_of(variant, "").get("prompt_label", settings.prompts.label)
@@ -176,16 +186,18 @@ class AgentSubject:
 
 
 class ProfilesUsed(BaseCallbackHandler):
-    """Notes with which profile each run was answered: a budget may switch it."""
+    """Notes each run's profile (a budget may switch it) and the tools that its model called."""
 
     run_inline = True
 
     def __init__(self) -> None:
         self._seen: dict[str, set[str]] = {}
+        self._tools: dict[str, list[dict[str, Any]]] = {}
+        self._runs: dict[UUID, str] = {}
         self._lock = threading.Lock()
 
     def on_chat_model_start(
-        self, serialized: Any, messages: Any, *, metadata: Any = None, **kwargs: Any
+        self, serialized: Any, messages: Any, *, run_id: UUID, metadata: Any = None, **kwargs: Any
     ) -> None:
         """Notes the profile of one call of a variant."""
         given = metadata or {}
@@ -193,6 +205,21 @@ class ProfilesUsed(BaseCallbackHandler):
         if run and profile and given.get("allotrope_variant"):
             with self._lock:
                 self._seen.setdefault(run, set()).add(profile)
+                self._runs[run_id] = run
+
+    def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
+        """Notes the tools that a call asked for."""
+        with self._lock:
+            run = self._runs.pop(run_id, None)
+            for generation in response.generations[0][:1] if run and response.generations else ():
+                calls = getattr(getattr(generation, "message", None), "tool_calls", ())
+                told = [{"name": call["name"], "args": call["args"]} for call in calls]
+                self._tools.setdefault(str(run), []).extend(told)
+
+    def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
+        """Forgets a call that failed."""
+        with self._lock:
+            self._runs.pop(run_id, None)
 
     def told(self, run_id: str, *, expected: str) -> dict[str, Any]:
         """What to keep of a run: its profile, and whether another one than expected answered.
@@ -202,10 +229,11 @@ class ProfilesUsed(BaseCallbackHandler):
             expected: The variant's profile.
         """
         with self._lock:
-            used = self._seen.pop(run_id, set())
+            used, tools = self._seen.pop(run_id, set()), self._tools.pop(run_id, [])
         if not used:
             return {}
         told: dict[str, Any] = {"profile": ", ".join(sorted(used))}
+        told |= {"tools": tools} if tools else {}
         return told | ({"switched": sorted(used)} if used != {expected} else {})
 
 

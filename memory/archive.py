@@ -410,6 +410,21 @@ class Archive:
         )
         return [{"at": at, **json.loads(data)} for at, data in rows]
 
+    def latest_questions(self, tenant: str, limit: int) -> list[str]:
+        """What people asked last, latest first, each wording once.
+
+        Args:
+            tenant: Whose threads.
+            limit: How many at most.
+        """
+        rows = self.database.run(
+            "SELECT m.text FROM archive_messages m JOIN archive_threads t ON t.key = m.thread_key"
+            " WHERE t.tenant = ? AND m.role = 'human' AND m.superseded_by IS NULL"
+            " GROUP BY m.text ORDER BY MAX(m.row) DESC LIMIT ?",
+            (tenant, limit),
+        )
+        return [text for (text,) in rows if text.strip()]
+
     def delete_thread(self, tenant: str, thread: str) -> int:
         """Deletes a thread for good, because its owner asked; gives the number of messages."""
         facts = self.thread(tenant, thread)

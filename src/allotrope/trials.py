@@ -79,6 +79,7 @@ async def answers(
     concurrency: int | None = None,
     retry_errors: bool = False,
     quiet: bool = False,
+    subject: AgentSubject | None = None,
 ) -> Run:
     """Asks the experiment's agent every item in every variant.
 
@@ -91,13 +92,15 @@ async def answers(
         concurrency: Answers at a time.
         retry_errors: Whether failed answers are asked for again.
         quiet: Whether to show no progress.
+        subject: Who answers; default: the experiment's agent with these settings. It is closed.
     """
     from allotrope.runtime import build_agent
 
     template = await asyncio.to_thread(live_template, settings)
-    async with AgentSubject(
+    subject = subject or AgentSubject(
         experiment.agent, settings, build=build_agent, experiment=name
-    ) as subject:
+    )
+    async with subject:
         with progress_bar(quiet) as on_progress:
             return await OfflineRunner(
                 experiment, items, subject, path,

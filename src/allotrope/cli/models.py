@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from allotrope.cli.models_trial import trial
+
 if TYPE_CHECKING:
     from allotrope.succession.promotion import RoleChange
 
@@ -98,6 +100,9 @@ def promote(
         return
     typer.echo(f"{role} has the model {change.after} now; it was {change.before}.")
     typer.echo(_in_cost(change))
+
+
+app.command()(trial)
 
 
 def _in_cost(change: "RoleChange") -> str:
