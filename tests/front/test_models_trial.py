@@ -10,9 +10,13 @@ from langchain_core.messages import AIMessage, HumanMessage
 from tests.front.conftest import RunCli
 
 from allotrope.experiments.dataset import Item
+from allotrope.experiments.definition import Variant
 from allotrope.memory.opening import open_archive
+from allotrope.runtime import build_agent
 from allotrope.settings import Settings
+from allotrope.succession.trial import OnlyTheseModels
 from allotrope.succession.trial_measures import asks_for_json, calls_right, other_script
+from allotrope.succession.tried import TriedModel
 from allotrope.testing import ProviderSimulator
 from allotrope.testing.replies import Reply
 
@@ -92,6 +96,20 @@ def test_a_model_that_ends_during_the_trial_fails_and_gets_no_successor(
     assert report["estimates"]["error_rate"]["to"]["mean"] == 0
     assert {failure.split(",")[0] for failure in report["failures"]} == {"o3"}
     assert "OpenAI has no model o3" in report["failures"][0]
+
+
+async def test_an_answer_of_the_successor_counts_as_failed(
+    simulator: ProviderSimulator, simulator_settings: Settings
+) -> None:
+    simulator.retire("o3")
+    variant = Variant(name="from", share=0.5)
+    models = {"from": TriedModel("openai", "o3")}
+    subject = OnlyTheseModels("assistant", simulator_settings, build=build_agent, models=models)
+    async with subject:
+        outcome = await subject(Item("1", "Hello?"), variant, repeat=0)
+    assert outcome.answer == ""
+    assert outcome.error is not None
+    assert outcome.error.startswith("AnotherModel: openai/gpt-6.1-sol")
 
 
 def test_a_profile_that_names_a_model_is_tried_with_both_all_the_same(
@@ -291,3 +309,26 @@ def test_json_is_asked_for_by_words_scorer_or_field() -> None:
     assert asks_for_json(Item("3", "List it.", extra={"json": True}))
     assert not asks_for_json(Item("4", "What is JSON?"))
     assert not asks_for_json(Item("5", "Answer with JSON.", extra={"json": False}))
+
+
+def test_the_canary_of_the_docs_gives_a_share_of_the_conversations_the_new_model(
+    cli: RunCli, simulator: ProviderSimulator, tmp_path: Path
+) -> None:
+    examples = Path(__file__).parents[2] / "docs" / "examples"
+    environ = {
+        "ALLOTROPE_PROFILES__FOLDER": str(examples / "profiles"),
+        "ALLOTROPE_EXPERIMENTS__FOLDER": str(tmp_path / "experiments"),
+    }
+    ran = cli("experiment", "run", str(examples / "models-canary.yaml"), **environ)
+    assert ran.code == 0, ran.err
+    new = []
+    for number in range(40):
+        ran = cli("ask", "assistant", f"{number}?", "--json", "--thread", f"t{number}", **environ)
+        if json.loads(ran.out)["model"].startswith("gpt-6.1-sol"):
+            new.append(f"t{number}")
+    # threads are assigned by a hash of their names: always the same ones
+    assert 1 <= len(new) <= 10
+    assert cli("experiment", "stop", "models-canary", **environ).code == 0
+    simulator.reset()
+    cli("ask", "assistant", "And now?", "--json", "--thread", new[0], **environ)
+    assert asked(simulator) == {"o3": 1}

@@ -33,6 +33,19 @@ def settings(postgres_url: str, tmp_path: Path) -> Settings:
     )
 
 
+def test_the_latest_questions_come_once_each_and_only_the_tenants(settings: Settings) -> None:
+    here, other = uuid.uuid4().hex, uuid.uuid4().hex
+    archive, now = open_archive(settings), datetime.now(UTC)
+    told = [("t1", "first"), ("t2", "second"), ("t1", "third"), ("t2", "first")]
+    for number, (thread, text) in enumerate(told):
+        pair = [HumanMessage(text, id=f"q{number}"), AIMessage("no question", id=f"a{number}")]
+        archive.add(here, thread, pair, at=now)
+    archive.add(other, "t1", [HumanMessage("theirs", id="x")], at=now)
+    assert archive.latest_questions(here, 2) == ["first", "third"]
+    assert archive.latest_questions(here, 9) == ["first", "third", "second"]
+    archive.close()
+
+
 def test_archive_keeps_finds_and_deletes(settings: Settings) -> None:
     here, other = uuid.uuid4().hex, uuid.uuid4().hex
     archive = open_archive(settings)
