@@ -141,20 +141,26 @@ class AgentSubject:
             library.close()
 
     def judge(self) -> Any:
-        """The model of the profile `precise`, for judging; made once, never cached.
+        """The model of the role `judge`, by the profile `precise`; made once, never cached.
 
-        Nobody stands in for it: verdicts of different models can't be counted together.
+        Nobody stands in for it: verdicts of different models can't be counted together. The model
+        that serves the role at the run's begin judges all of it.
         """
         if self._judge is None:
             from allotrope.graphs.parts import Parts
+            from allotrope.models.catalogue.lifecycle import lifecycles_of
             from allotrope.models.chat import build_chain
             from allotrope.models.parameters import chain_arguments
             from allotrope.models.profile_library import with_profile
 
             parts = Parts(self.settings)
             self._stack.callback(parts.close)
-            profile = parts.profiles.get("precise")
-            settings = with_profile(self.settings, profile)
+            profile = parts.profiles.get("precise", agent="judge")
+            laid = with_profile(self.settings, profile)
+            serving = lifecycles_of(laid).serving(laid.openai.model)
+            alone = laid.openai.model_copy(update={"model": serving, "succession": "warn"})
+            settings = laid.model_copy(update={"openai": alone})
+            profile = profile.model_copy(update={"model": serving})
             self._judge = build_chain(
                 settings,
                 arguments=chain_arguments(profile, settings),
