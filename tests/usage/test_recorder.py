@@ -138,7 +138,9 @@ def test_the_chain_says_who_asked_and_who_answered(
     }
     chain.invoke("Hello", {"metadata": asked})
     chain.runnable.root_client.close()
-    chain.fallbacks[0]._client._client.close()
+    chain.fallbacks[-1]._client._client.close()
+    for successor in chain.fallbacks[:-1]:
+        successor.root_client.close()
     got = {one["provider"]: one for one in rows(recorder)}
     failed, answered = got["openai"], got["ollama"]
     assert (failed["status"], failed["input_tokens"], failed["cost"]) == ("error", 0, 0)

@@ -121,7 +121,7 @@ async def test_a_restart_clears_what_was_said_and_the_takeover_is_named(
     served: str, open_page: Any, simulator: ProviderSimulator
 ) -> None:
     simulator.script([Fault(kind="cut", after_tokens=3)] * 5, provider="openai")
-    simulator.script([Reply(text="The whole answer.", delay_s=0.5)], provider="ollama")
+    simulator.script([Reply(text="The whole answer.", token_delay_s=0.5)], provider="ollama")
     page = await open_page()
     await page.goto(served)
     await say(page, "Will it hold?")

@@ -1,5 +1,7 @@
 """Who serves: announced ends, refusals, the provider's list, and whose word counts."""
 
+import time
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -143,10 +145,17 @@ def test_what_was_learnt_is_kept_and_can_be_forgotten(clock: Clock, tmp_path: Pa
     found.learn("gpt-7", Repair(parameter="verbosity", at=NOON, said="again"))
     assert [repair.said for repair in found.repairs("gpt-7")] == ["again"]
     again = ModelNotes(path)
-    for _ in range(100):
-        if again.read().models:
-            break
-    assert again.note("gpt-7").repairs
+    waits_for(lambda: again.read().models.get("gpt-7"))
+    assert again.note("gpt-7").repairs[0].said == "again"
     assert found.notes.forget("gpt-7")
     assert not found.notes.forget("gpt-7")
-    assert not again.read().models.get("gpt-7") or not found.repairs("gpt-7")
+    assert ModelNotes(path).read().models == {}
+
+
+def waits_for(happened: Callable[[], Any]) -> None:
+    """What is written in the background is there after a moment."""
+    for _ in range(2_000):
+        if happened():
+            return
+        time.sleep(0.005)
+    raise AssertionError("it never happened")

@@ -215,9 +215,10 @@ function handle(event, turn) {
   else if (event.type === "step") turn.answer.doing(event.name.replaceAll("_", " "));
   else if (event.type === "restart") {
     turn.answer.restart();
-    if (here) notice(`The answer broke off; ${event.model} begins again.`);
+    turn.broke = "The answer broke off; it begins again. "; // who answers is told right after
+    if (here) notice(turn.broke);
   } else if (event.type === "degraded" || event.type === "notice") {
-    if (here) notice(event.message || "Service is degraded.");
+    if (here) notice((turn.broke || "") + (event.message || "Service is degraded."));
   } else if (event.type === "context") {
     if (here) meter(event);
   } else if (event.type === "reply") {
