@@ -80,7 +80,10 @@ class OpenAIChat(CachingChatModel, GuardedChatModel, ChatOpenAI):
         for repair in self._repairs():
             if repair.parameter == ENDPOINT:
                 self._speak(responses=repair.value == "responses")
-        ready = [m if self._reads(m) else plain(m) for m in messages]
+        recent = _recent(messages)
+        ready = [
+            m if at >= recent and self._reads(m) else plain(m) for at, m in enumerate(messages)
+        ]
         return with_cache_mark(ready, self.model_name), with_cache_key(kwargs, self.model_name)
 
     def judged(self, error: ProviderError, cause: BaseException) -> ProviderError:
@@ -101,21 +104,24 @@ class OpenAIChat(CachingChatModel, GuardedChatModel, ChatOpenAI):
     def _get_request_payload(
         self, input_: LanguageModelInput, *, stop: list[str] | None = None, **kwargs: Any
     ) -> dict[str, Any]:
-        """The request; tools go past the client's check of each of their fields.
+        """The request; tools and input go past the client's check of each of their fields.
 
-        That check walks through every schema at every request (1 to 2 ms for five tools), although
-        `bind_tools` has brought them into the provider's form already.
+        That check walks through every schema and message at every request (1 to 2 ms for five
+        tools, a millisecond for each message of a conversation), although LangChain has brought
+        them into the provider's form already.
         """
         if self.use_responses_api:
             sealed = SEALED if openai_capabilities(self.model_name).reasoning else {}
             kwargs = {**STATELESS, **sealed, **kwargs}
         payload = super()._get_request_payload(input_, stop=stop, **kwargs)
         apply_repairs(payload, self._repairs())
-        if "tools" not in payload or "response_format" in payload:
-            return payload
-        if not self._use_responses_api(payload):
-            body = {**(payload.get("extra_body") or {}), "tools": payload.pop("tools")}
-            payload["extra_body"] = body
+        if "response_format" in payload or "text" in payload:
+            return payload  # the client's parsing of answers reads them
+        responses = self._use_responses_api(payload)
+        unchecked = [name for name in ("tools", "input" if responses else "") if name in payload]
+        if unchecked:
+            body = {name: payload.pop(name) for name in unchecked}
+            payload["extra_body"] = {**(payload.get("extra_body") or {}), **body}
         return payload
 
     def stream_arguments(self) -> dict[str, Any]:
@@ -206,6 +212,12 @@ class OpenAIChat(CachingChatModel, GuardedChatModel, ChatOpenAI):
             code=error.code,
             status=error.status,
         )
+
+
+def _recent(messages: list[BaseMessage]) -> int:
+    """Where the last two turns begin: the API ignores the sealed reasoning of earlier ones."""
+    asked = [at for at, message in enumerate(messages) if message.type == "human"]
+    return asked[-2] if len(asked) > 1 else 0
 
 
 def _no_such_url(cause: BaseException) -> bool:
