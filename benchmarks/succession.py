@@ -41,8 +41,10 @@ def refused(simulator: ProviderSimulator) -> list[float]:
     return [r.at for r in simulator.chats("openai") if r.model == "o3" and r.status == 404]
 
 
-def ours(*, conversations: int, turns: int, latency_s: float, pause_s: float) -> dict[str, Any]:
-    """Two processes of ours; o3 ends when a third of the turns are done."""
+def ours(
+    *, conversations: int, turns: int, latency_s: float, pause_s: float, ends: bool = True
+) -> dict[str, Any]:
+    """Two processes of ours; o3 ends when a third of the turns are done, or stays to compare."""
     worker = [sys.executable, str(Path(__file__).parent / "_succession_worker.py")]
     with (
         ProviderSimulator(latency_s=latency_s, reasoning_tokens=0) as simulator,
@@ -68,13 +70,16 @@ def ours(*, conversations: int, turns: int, latency_s: float, pause_s: float) ->
                     text=True,
                 )
             )
-        rows, ended = asyncio.run(_watched(running, simulator, conversations * turns // 3))
+        rows, ended = asyncio.run(
+            _watched(running, simulator, conversations * turns // 3, ends=ends)
+        )
         wasted = refused(simulator)
-    return {"system": "ours, two processes", **_figures(rows, ended), **_waste(wasted, latency_s)}
+    name = "ours, two processes" if ends else "ours, and o3 stays"
+    return {"system": name, **_figures(rows, ended), **_waste(wasted, latency_s)}
 
 
 async def _watched(
-    running: list[Any], simulator: ProviderSimulator, after: int
+    running: list[Any], simulator: ProviderSimulator, after: int, *, ends: bool
 ) -> tuple[list[dict[str, Any]], float]:
     """All lines of the workers; o3 ends after so many turns."""
     rows: list[dict[str, Any]] = []
@@ -88,7 +93,8 @@ async def _watched(
             rows.append(row)
             if not ended[0] and sum("turn" in r for r in rows) >= after:
                 ended[0] = time.time()
-                simulator.retire("o3")
+                if ends:
+                    simulator.retire("o3")
 
     await asyncio.gather(*(asyncio.to_thread(read, process) for process in running))
     for process in running:
@@ -220,7 +226,10 @@ def main() -> None:
     if options.only in (None, "end"):
         turns, latency_s = (3, 0.05) if quick else (12, 0.2)
         pause_s = 0.5 if quick else 1.5
-        rows = [ours(conversations=20, turns=turns, latency_s=latency_s, pause_s=pause_s)]
+        rows = [
+            ours(conversations=20, turns=turns, latency_s=latency_s, pause_s=pause_s, ends=ends)
+            for ends in (True, False)
+        ]
         rows += peers(users=20, turns=turns, latency_s=latency_s)
         show(rows)
         found["end"] = rows
