@@ -68,7 +68,7 @@ def test_an_answer_that_is_cut_off_says_so(
     assert (reply["answer"], reply["truncated"]) == ("one two thr", True)
     ran = cli("ask", "assistant", "Count all!", "--json", *stream, **environ)
     assert json.loads(ran.out.splitlines()[-1])["truncated"] is False
-    assert simulator.requests[0].path.endswith(
+    assert simulator.chats()[0].path.endswith(
         {"chat": "/chat/completions", "responses": "/responses", "ollama": "/api/chat"}[way]
     )
 
