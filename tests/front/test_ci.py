@@ -7,8 +7,8 @@ ROOT = Path(__file__).resolve().parents[2]
 CI = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
 
-def test_a_failed_test_is_not_asked_again() -> None:
-    assert "last-failed" not in CI
+def test_a_failed_test_is_asked_once_more_at_most() -> None:
+    assert len(re.findall("make .*--last-failed ", CI)) == 1
     assert "--lf" not in CI
 
 
