@@ -46,6 +46,8 @@ def _told(reply: AIMessage) -> dict[str, Any]:
 async def test_who_waits_for_a_failing_call_says_that_another_model_answers(
     chain: FailoverChain, simulator: ProviderSimulator
 ) -> None:
+    await chain.ainvoke("the first call reads what is known of the models")
+    simulator.reset()
     simulator.faults.add("503", provider="openai")
     replies = await asyncio.gather(*[chain.ainvoke("hello") for _ in range(3)])
     assert len(simulator.chats("openai")) == len(simulator.chats("ollama")) == 1
