@@ -20,20 +20,13 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 import _form
-from _overhead_agents import STEPS
 from _succession_caching import caching
-from _succession_matrix import matrix
+from _succession_matrix import matrix, played
 
 from allotrope.experiments.drill_system import DrillRedis
-from allotrope.testing import ProviderSimulator, SimRequest
+from allotrope.testing import ProviderSimulator
 
 SUCCESSOR = "gpt-6.1-sol"
-
-
-def played(request: SimRequest) -> str:
-    """The answer to each step of an agent."""
-    system = request.asked.turns[0].text
-    return next((text for mark, text in STEPS.items() if system.startswith(mark)), "Hello.")
 
 
 def refused(simulator: ProviderSimulator) -> list[float]:
