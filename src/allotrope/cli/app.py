@@ -30,6 +30,7 @@ COMMANDS: dict[str, str] = {
     "report": "Spend and savings of a day, week or month.",
     "serve": "Serve the agents over an OpenAI-compatible API, with a chat page.",
     "status": "Show the circuits and who answers now.",
+    "trust": "Let this folder's .env set what sends keys or runs code.",
     "usage": "Look into the ledger and export it.",
 }
 """Command to help. Its module is `allotrope.cli.<name>` and has a typer app called `app`."""

@@ -3,7 +3,7 @@
 Order, first wins: arguments of `load_settings`, `ALLOTROPE_*` variables, `ALLOTROPE_*_FILE`
 variables (Docker secrets), the usual names of other tools (`OPENAI_API_KEY`, `OLLAMA_HOST`,
 `REDIS_URL` …), the `.env` file in the working folder (both kinds of name), the defaults of the
-environment (`ALLOTROPE_ENV`), the defaults.
+environment (`ALLOTROPE_ENV`), the defaults. What a folder's `.env` may set: `env_file.py`.
 """
 
 import os
@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from allotrope.exceptions import SettingsError
 from allotrope.settings.agents import AgentsSettings
 from allotrope.settings.cache import CacheSettings
+from allotrope.settings.env_file import EnvLine, guarded, is_trusted, read_env_file, refusal
 from allotrope.settings.experiments import ExperimentsSettings
 from allotrope.settings.memory import MemorySettings
 from allotrope.settings.profiles import ProfilesSettings
@@ -44,6 +45,9 @@ USUAL_NAMES: Mapping[str, tuple[str, ...]] = {
     "REDIS_URL": ("redis", "url"),
 }
 """Variables of other tools that we honour, and the setting each one fills."""
+
+FOLDER_FILE = Path(".env")
+"""The file that is read unasked, in the working folder, as far as the person trusts it."""
 
 ENV_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "dev": {},
@@ -119,21 +123,23 @@ class Settings(BaseSettings):
 def load_settings(
     *,
     environ: Mapping[str, str] | None = None,
-    env_file: Path | None = Path(".env"),
+    env_file: Path | None = FOLDER_FILE,
     **overrides: Any,
 ) -> Settings:
     """Reads the settings of this process.
 
     Args:
         environ: The environment variables; default: those of the process.
-        env_file: A `.env` file; missing is fine, None reads none.
+        env_file: A `.env` file; missing is fine, None reads none. One that you name is taken
+            whole; the working folder's, which is read unasked, only as far as it is trusted.
         overrides: Settings that win over everything; sections as dicts, `openai={"model": "o3"}`.
 
     Returns:
         The settings, frozen.
 
     Raises:
-        SettingsError: A value is malformed or a name unknown; the message names the variable.
+        SettingsError: A value is malformed or a name unknown; the message names the variable. Or
+            the working folder's `.env` sets what only a trusted folder may set.
     """
     environ = os.environ if environ is None else environ
     dotenv = _read_env_file(env_file)
@@ -165,14 +171,29 @@ def load_settings(
 def _read_env_file(path: Path | None) -> dict[str, str]:
     if path is None:
         return {}
-    try:
-        if not path.is_file():
-            return {}
-        from dotenv import dotenv_values
+    file = read_env_file(path)
+    lines = file.lines(expand=path is not FOLDER_FILE)
+    if path is FOLDER_FILE and lines:
+        trusted = is_trusted(file)
+        if not trusted and (refused := guarded_lines(lines)):
+            raise refusal(path, refused)
+        lines = file.lines(expand=trusted)
+    return {line.name: line.value for line in lines}
 
-        return {k: v for k, v in dotenv_values(path, encoding="utf-8").items() if v is not None}
-    except (OSError, UnicodeDecodeError) as exc:
-        raise SettingsError(f"The settings file {path} can't be read: {exc}.") from exc
+
+def guarded_lines(lines: list[EnvLine]) -> list[EnvLine]:
+    """The lines of a `.env` file that only a trusted folder may have."""
+    return guarded(lines, Settings, _setting_of)
+
+
+def _setting_of(line: EnvLine) -> tuple[str, ...] | None:
+    """The setting that a variable fills."""
+    bare = line.name.removesuffix("_FILE")
+    if bare in USUAL_NAMES:
+        return USUAL_NAMES[bare]
+    if bare.startswith(PREFIX) and not bare.startswith(TESTS) and line.value:
+        return _path_of(bare)
+    return None
 
 
 _Found = dict[tuple[str, ...], tuple[str, Any]]
