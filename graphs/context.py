@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
+    from langgraph.runtime import Runtime
 
 
 def _about(text: str) -> dict[str, str]:
@@ -80,3 +81,21 @@ def allowed(tools: "Sequence[BaseTool]", context: RunContext) -> "list[BaseTool]
     if context.tools_allowed is None:
         return list(tools)
     return [tool for tool in tools if tool.name in context.tools_allowed]
+
+
+def context_of_run(runtime: "Runtime[Any]", *, tenant: str = "") -> RunContext:
+    """The context of the run that is under way.
+
+    Where LangGraph's server knows who calls, tenant and user are the caller's, whatever the
+    client wrote into the context.
+
+    Args:
+        runtime: Of the run.
+        tenant: The settings' tenant, for a run that names none.
+    """
+    context = context_of(runtime.context, tenant=tenant)
+    caller = runtime.server_info.user if runtime.server_info else None
+    if caller is None:
+        return context
+    bound = {name: str(caller[name]) for name in ("tenant", "user") if name in caller}
+    return replace(context, **bound)  # type: ignore[arg-type]  # both are text

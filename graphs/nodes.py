@@ -17,7 +17,7 @@ from langgraph.runtime import get_runtime
 from allotrope.exceptions import InputError, InputTooLongError
 from allotrope.graphs.answers import origin
 from allotrope.graphs.calls import Caller, PreparedCall, prepared, profile_for
-from allotrope.graphs.context import RunContext, allowed, context_of
+from allotrope.graphs.context import RunContext, allowed, context_of_run
 from allotrope.graphs.documents import documents_of
 from allotrope.graphs.injection import gathered
 from allotrope.graphs.node import Node
@@ -262,7 +262,7 @@ def run_context(parts: Parts) -> RunContext:
     Args:
         parts: Their settings say whose data a run without a tenant may see.
     """
-    return context_of(get_runtime().context, tenant=parts.settings.tenant)
+    return context_of_run(get_runtime(), tenant=parts.settings.tenant)
 
 
 def thread_of(config: RunnableConfig) -> str | None:

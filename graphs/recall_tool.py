@@ -6,7 +6,7 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, StructuredTool
 from langgraph.runtime import get_runtime
 
-from allotrope.graphs.context import context_of
+from allotrope.graphs.context import context_of_run
 from allotrope.memory.threads import thread_id
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def recall_tool(parts: "LazyParts") -> BaseTool:
         if not thread:
             return "This conversation isn't kept, so there is nothing earlier to look for."
         ready = parts.get()
-        tenant = context_of(get_runtime().context, tenant=ready.settings.tenant).tenant
+        tenant = context_of_run(get_runtime(), tenant=ready.settings.tenant).tenant
         return ready.memory.search(query, thread=thread, tenant=tenant)
 
     return StructuredTool.from_function(

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import httpx
 import pytest
 
 from allotrope.agents import registry
+from allotrope.graphs.context import context_of_run
 from allotrope.testing import ProviderSimulator, SimRequest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -117,6 +119,76 @@ async def test_a_thread_runs_streams_and_hits_the_cache(
     assert state["messages"][-1]["content"] == events["values"][-1]["messages"][-1]["content"]
     assert len(simulator_server.requests) == asked, "the repeated question was asked again"
     assert state["provenance"]["cached"] == "exact"
+
+
+FOREIGN = [
+    {"Origin": "https://evil.example"},
+    {"Origin": "null"},
+    {"Origin": "http://127.0.0.1:1"},
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"},
+    {"Host": "evil.example"},
+    {"x-auth-scheme": "langsmith", "Origin": "https://evil.example"},
+]
+
+
+@pytest.mark.parametrize("headers", FOREIGN, ids=str)
+async def test_pages_of_other_sites_can_neither_read_nor_write(
+    studio: str, headers: dict[str, str]
+) -> None:
+    async with httpx.AsyncClient(base_url=studio, headers=headers) as page:
+        answers = [
+            await page.post("/threads/search", json={}),
+            await page.post("/assistants/search", json={}),
+            await page.post("/threads", json={}),
+            await page.get(f"/threads/{uuid.uuid4()}/state"),
+            await page.get("/dashboard"),
+        ]
+    for answer in answers[:-1]:
+        assert answer.status_code == 403, answer.text
+    for answer in answers:
+        allowed = answer.headers.get("access-control-allow-origin")
+        assert allowed is None or allowed == "https://smith.langchain.com"
+
+
+async def test_studios_own_page_may(studio: str) -> None:
+    origin = {"Origin": "https://smith.langchain.com", "Sec-Fetch-Site": "cross-site"}
+    async with httpx.AsyncClient(base_url=studio, headers=origin) as page:
+        found = await page.post("/assistants/search", json={})
+        asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-a"}
+        before = await page.options("/threads", headers=asked)
+    assert found.status_code == 200
+    assert found.headers["access-control-allow-origin"] == "https://smith.langchain.com"
+    assert before.headers["access-control-allow-origin"] == "https://smith.langchain.com"
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"context": {"tenant": "another"}},
+        {"config": {"configurable": {"tenant": "another"}}},
+    ],
+)
+async def test_a_client_cannot_choose_its_tenant(client: Any, extra: dict[str, Any]) -> None:
+    thread = await client.threads.create()
+    question = {"messages": [{"role": "user", "content": "Say hello"}]}
+    with pytest.raises(Exception, match="belongs to the tenant 'default'"):
+        await client.runs.wait(thread["thread_id"], "assistant", input=question, **extra)
+    with pytest.raises(Exception, match="belongs to the tenant 'default'"):
+        await client.assistants.create("assistant", **extra)
+
+
+def test_the_caller_wins_over_the_context() -> None:
+    """Also where an assistant or a schedule was stored with another tenant in its context."""
+    from langgraph.runtime import Runtime, ServerInfo
+
+    caller: Any = {"identity": "ann", "tenant": "acme", "user": "ann"}
+    server = ServerInfo(assistant_id="a", graph_id="assistant", user=caller)
+    claimed = {"tenant": "another", "user": "bob", "profile": "precise"}
+    bound = context_of_run(Runtime(context=claimed, server_info=server), tenant="default")
+    assert (bound.tenant, bound.user, bound.profile) == ("acme", "ann", "precise")
+    own = context_of_run(Runtime(context=claimed), tenant="default")
+    assert (own.tenant, own.user) == ("another", "bob")
 
 
 TALL = "The tower is 330 metres tall [1]."

@@ -168,10 +168,10 @@ class Access:
         if self.token is None:
             return address
         scheme, _, shown = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and _equal(shown.strip(), self.token):
+        if scheme.lower() == "bearer" and equal_secrets(shown.strip(), self.token):
             return address
         cookie = request.cookies.get(COOKIE, "")
-        return address if _equal(cookie, session_of(self.token)) else None
+        return address if equal_secrets(cookie, session_of(self.token)) else None
 
     def _known_host(self, headers: Headers) -> bool:
         """Another name that points here is a page's trick to read us (DNS rebinding)."""
@@ -179,7 +179,8 @@ class Access:
         return is_loopback(host) or host.lower() in self.names
 
 
-def _equal(shown: str, right: str) -> bool:
+def equal_secrets(shown: str, right: str) -> bool:
+    """Whether what was shown is right, in a time that doesn't tell how much of it is."""
     return hmac.compare_digest(shown.encode(), right.encode())
 
 
