@@ -71,6 +71,10 @@ class StoreError(AllotropeError):
     exit_code = 2
 
 
+class ThreadMovedOnError(AllotropeError):
+    """A thread no longer ends as the history that led to it: the turn belongs in a new one."""
+
+
 class ThreadBusyError(AllotropeError):
     """Another turn of the thread is still running; nothing was asked and nothing is kept.
 

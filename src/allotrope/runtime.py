@@ -25,7 +25,7 @@ from allotrope.reply import Reply, TurnMeter
 from allotrope.settings import Settings, load_settings
 from allotrope.stopping import keep_said
 from allotrope.thread_locks import ThreadLocks
-from allotrope.turn_start import TurnStart, going_on, within_the_limit
+from allotrope.turn_start import TurnStart, check_ends_so, going_on, within_the_limit
 from allotrope.turns import asked_of_person, check_text, check_thread_id, events_of
 from allotrope.usage.prices import PriceBook
 
@@ -224,6 +224,7 @@ class Agent:
         thread_id: str | None = None,
         context: RunContext | Mapping[str, Any] | None = None,
         before: Sequence[BaseMessage] = (),
+        recognised: bool = False,
     ) -> AsyncGenerator[dict[str, Any], None]:
         """As `stream`, asynchronously.
 
@@ -232,8 +233,12 @@ class Agent:
             thread_id: The conversation to go on with; default: a new one.
             context: As for `ask`.
             before: Earlier messages of the conversation, where the thread doesn't have them.
+            recognised: `before` led to the thread, so that it must end with them still.
+
+        Raises:
+            ThreadMovedOnError: A recognised thread ends otherwise.
         """
-        async with self._turn(text, thread_id, context, before) as (turn, graph):
+        async with self._turn(text, thread_id, context, before, recognised) as (turn, graph):
             state: Any = {}
             mode: Any
             async for mode, part in graph.astream(
@@ -328,6 +333,7 @@ class Agent:
         thread_id: str | None,
         given: RunContext | Mapping[str, Any] | None,
         before: Sequence[BaseMessage] = (),
+        recognised: bool = False,
     ) -> "AsyncIterator[tuple[TurnStart, CompiledStateGraph[Any, Any, Any, Any]]]":
         """A turn that may begin, and the graph: the thread is ours until the end."""
         turn = self._begin(text, thread_id, given, before)
@@ -338,8 +344,11 @@ class Agent:
             return
         async with self._locks.turn(turn.context.tenant, thread_id):
             turn, graph = await self._joined(turn, given), await self.agraph()
+            found = await graph.aget_state(turn.config)
+            if recognised and turn.input is not None:
+                check_ends_so(found, turn)
             with within_the_limit(turn):
-                yield going_on(turn, await graph.aget_state(turn.config)), graph
+                yield going_on(turn, found), graph
 
     def _begin(
         self,

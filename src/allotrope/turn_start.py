@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from allotrope.exceptions import AllotropeError, InputError
+from allotrope.exceptions import AllotropeError, InputError, ThreadMovedOnError
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
@@ -75,6 +75,25 @@ def going_on(turn: TurnStart, found: "StateSnapshot") -> TurnStart:
         return replace(turn, input=None)
     lost = _lost(found) if unread else []
     return replace(turn, input={"messages": [*lost, asked]})
+
+
+def check_ends_so(found: "StateSnapshot", turn: TurnStart) -> None:
+    """Refuses a turn that a client's history led to, in a thread that doesn't end with it.
+
+    Args:
+        found: The thread's state.
+        turn: Its input as asked: the client's history, and the question.
+
+    Raises:
+        ThreadMovedOnError: Something else was said there.
+    """
+    *before, asked = turn.input["messages"]
+    kept: list[BaseMessage] = found.values.get("messages", [])
+    start = going_on(turn, found)
+    waits = start.input is None or bool(found.interrupts and before)
+    ends_so = bool(kept and before) and kept[-1].text.strip() == before[-1].text.strip()
+    if not waits and not ends_so and (kept or _lost(found)):
+        raise ThreadMovedOnError(f"The thread of the question {asked.text[:40]!r} went on.")
 
 
 @contextlib.contextmanager

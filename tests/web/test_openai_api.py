@@ -225,22 +225,40 @@ def test_no_json_and_a_huge_body_are_refused(served: str) -> None:
 async def test_conversations_are_recognised_once_and_forgotten_in_order(
     simulator_settings: Settings, shared: bool
 ) -> None:
-    key = Sharing.key("assistant", None, [("user", "hi"), ("assistant", " ho ")])
-    assert key == Sharing.key("assistant", None, [("user", "hi "), ("assistant", "ho")])
-    assert key != Sharing.key("assistant", "ann", [("user", "hi"), ("assistant", "ho")])
+    key = Sharing.key("assistant", [None], [("user", "hi"), ("assistant", " ho ")])
+    assert key == Sharing.key("assistant", [None], [("user", "hi "), ("assistant", "ho")])
+    assert key != Sharing.key("assistant", ["ann"], [("user", "hi"), ("assistant", "ho")])
     known, other = Sharing(simulator_settings, most=2), Sharing(simulator_settings)
     if shared:
         await known.open()
         await other.open()
-    await known.put(key, "t1")
-    assert await other.take(key) == ("t1" if shared else None)
-    assert await known.take(key) == (None if shared else "t1")
-    assert await known.take(key) is None
+    await known.ends(key, "t1")
+    assert await other.goes_on(key) == ("t1" if shared else None)
+    assert await known.goes_on(key) == (None if shared else "t1")
+    assert await known.goes_on(key) is None
     for number in range(3):
         await known.put(str(number), "t")
     assert await known.take("0") == ("t" if shared else None)
     await known.aclose()
     await other.aclose()
+
+
+@pytest.mark.parametrize("shared", [False, True])
+async def test_a_history_that_two_threads_end_with_leads_to_neither(
+    simulator_settings: Settings, shared: bool
+) -> None:
+    known = Sharing(simulator_settings)
+    if shared:
+        await known.open()
+    await known.ends("both", "t1")
+    await known.ends("both", "t1")  # the same thread, said twice
+    await known.ends("both", "t2")
+    assert await known.goes_on("both") is None
+    await known.ends("used", "t1")
+    assert await known.goes_on("used") == "t1"
+    await known.ends("used", "t2")
+    assert await known.goes_on("used") is None
+    await known.aclose()
 
 
 def test_two_turns_in_one_thread_at_once_get_a_409(

@@ -19,8 +19,8 @@ from allotrope.settings.serve import ServeSettings
 from allotrope.web.errors import Problem
 
 COOKIE = "allotrope_session"
-OPEN_PATHS = ("/healthz", "/login", "/static/")
-"""What anybody may ask for: no data is behind it."""
+OPEN_PATHS = ("/healthz", "/login")
+"""What anybody may ask for, with the files under `/static/`: no data is behind it."""
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -46,6 +46,23 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def path_of(scope: Scope) -> str:
+    """The path that the router looks at: never what `request.url` makes of the header `Host`.
+
+    Args:
+        scope: Of the request.
+    """
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    return path.removeprefix(root) if root and path.startswith(f"{root}/") else path
+
+
+def is_open(path: str) -> bool:
+    """Whether anybody may ask for a path: exactly those named, and single files of ours."""
+    folder, _, name = path.rpartition("/")
+    return path in OPEN_PATHS or (folder == "/static" and name not in ("", ".", ".."))
 
 
 def check_exposure(settings: ServeSettings, host: str) -> None:
@@ -121,7 +138,7 @@ class Access:
         if scope["type"] != "http" or elsewhere:
             await self.app(scope, receive, send)
             return
-        headed = _with_headers(send, cacheable=scope["path"].startswith("/static/"))
+        headed = _with_headers(send, cacheable=path_of(scope).startswith("/static/"))
         refusal = self._refusal(Request(scope))
         await (refusal or self.app)(scope, receive, headed)
 
@@ -137,13 +154,14 @@ class Access:
             ).response()
         if request.method not in ("GET", "HEAD", "OPTIONS") and not _same_origin(request.headers):
             return Problem(403, "Pages of other sites may not do that.").response()
-        path = request.url.path
-        if path.startswith(OPEN_PATHS):
+        path = path_of(request.scope)
+        if is_open(path):
             return None
         who = self.authenticated(request)
         if who is None:
             if "text/html" in request.headers.get("accept", ""):
-                query = f"?{request.url.query}" if request.url.query else ""
+                asked = request.scope.get("query_string", b"").decode("latin-1")
+                query = f"?{asked}" if asked else ""
                 return RedirectResponse(f"/login?next={quote(local_path(path + query))}", 303)
             response = Problem(
                 401,

@@ -15,7 +15,7 @@ from starlette.routing import Route
 from allotrope.settings import Settings
 from allotrope.tasks import ended
 from allotrope.web import dashboard, health, pages, prometheus
-from allotrope.web.access import Access
+from allotrope.web.access import Access, path_of
 from allotrope.web.errors import unknown_url, wrong_method
 
 
@@ -59,11 +59,11 @@ def serve_app(settings: Settings, *, host: str) -> Starlette:
 
 
 async def _unknown_url(request: Request, exc: Exception) -> Response:
-    return unknown_url(request.method, request.url.path[:200]).response()
+    return unknown_url(request.method, path_of(request.scope)[:200]).response()
 
 
 async def _wrong_method(request: Request, exc: Exception) -> Response:
-    response = wrong_method(request.method, request.url.path).response()
+    response = wrong_method(request.method, path_of(request.scope)).response()
     response.headers.update(getattr(exc, "headers", None) or {})
     return response
 

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from allotrope.exceptions import AllotropeError
+from allotrope.exceptions import AllotropeError, ThreadMovedOnError
 from allotrope.stores.errors import error_name
 from allotrope.turns import check_thread_id
 from allotrope.web.errors import RequestError, problem_of
@@ -83,24 +83,28 @@ class Turn:
         self.named = None if named is None else check_thread_id(named)
 
     def _key(self, *more: tuple[str, str]) -> str:
-        return Sharing.key(self.request.model, self.request.user, [*self._before, *more])
+        whose = (self.request.user, self._client)
+        return Sharing.key(self.request.model, whose, [*self._before, *more])
 
-    async def _thread(self) -> str:
-        """The thread that the client's history stands in, or a new one.
+    async def _thread(self) -> tuple[str, bool]:
+        """The thread that the client's history stands in, or a new one; whether it was found.
 
         It is kept under the history with the question, too: whoever asks once more, since the
         answer never came, finds the thread again.
         """
         if self.named is not None:
-            return self.named
+            return self.named, False
         sharing = self._service.sharing
         asked = self._key(("user", self._text))
         known = await sharing.take(asked)
         if known is None and self._before:
-            known = await sharing.take(self._key())
-        thread = known or f"v1-{self.request.model}-{uuid.uuid4().hex}"
+            known = await sharing.goes_on(self._key())
+        thread = known or self._new_thread()
         await sharing.put(asked, thread)
-        return thread
+        return thread, known is not None
+
+    def _new_thread(self) -> str:
+        return f"v1-{self.request.model}-{uuid.uuid4().hex}"
 
     async def events(self) -> Events:
         """The events of the turn; the conversation is recognised next time."""
@@ -109,12 +113,26 @@ class Turn:
             context["cache"] = directive
         if self.request.user:
             context["user"] = self.request.user
+        thread, found = await self._thread()
+        try:
+            async with contextlib.aclosing(self._asked(thread, context, found)) as events:
+                async for event in events:
+                    yield event
+        except ThreadMovedOnError:  # nothing was asked yet: another caller said the same, and more
+            async with contextlib.aclosing(self._asked(self._new_thread(), context)) as events:
+                async for event in events:
+                    yield event
+
+    async def _asked(
+        self, thread: str, context: dict[str, Any], recognised: bool = False
+    ) -> Events:
         stream = self._service.events(
             self.request.model,
             self._text,
-            thread=await self._thread(),
+            thread=thread,
             context=context,
             before=as_messages(self._before) if self._before else (),
+            recognised=recognised,
         )
         async with contextlib.aclosing(stream) as events:
             async for event in events:
@@ -123,7 +141,7 @@ class Turn:
                     asked = ("user", self._text)
                     await self._service.sharing.take(self._key(asked))
                     key = self._key(asked, ("assistant", event["answer"]))
-                    await self._service.sharing.put(key, event["thread_id"])
+                    await self._service.sharing.ends(key, thread)
                 yield event
 
     async def _wanted(self) -> str | None:
@@ -139,7 +157,7 @@ class Turn:
         return "no-cache" if again else None
 
     def _answered(self) -> str:
-        return f"answered:{self._key(('user', self._text), ('client', self._client))}"
+        return f"answered:{self._key(('user', self._text))}"
 
 
 def _directive(headers: Headers) -> str | None:

@@ -160,6 +160,7 @@ class Service:
         thread: str,
         context: Mapping[str, Any],
         before: "Sequence[BaseMessage]" = (),
+        recognised: bool = False,
     ) -> Events:
         """One turn as events; see `Agent.astream`. A thread has one turn at a time: who asks this
         server meanwhile is refused at once, who asks another one waits a little first.
@@ -174,13 +175,21 @@ class Service:
             thread: The conversation.
             context: Fields of `RunContext`.
             before: Earlier messages of the conversation, for a thread that has none yet.
+            recognised: `before` led to the thread; see `Agent.astream`.
 
         Raises:
+            ThreadMovedOnError: A recognised thread ends otherwise; nothing was asked.
             BusyError: As many turns run as may, this thread has one running, or the server stops.
         """
         stream = self._run(
             lambda turn: self._turn(
-                turn, agent, text, thread=thread, context=context, before=before
+                turn,
+                agent,
+                text,
+                thread=thread,
+                context=context,
+                before=before,
+                recognised=recognised,
             )
         )
         async with contextlib.aclosing(stream) as events:
@@ -236,6 +245,7 @@ class Service:
         thread: str,
         context: Mapping[str, Any],
         before: "Sequence[BaseMessage]",
+        recognised: bool,
     ) -> Events:
         """The turn, as its own task runs it."""
         found = await self.agent(agent)
@@ -244,7 +254,9 @@ class Service:
         self._by_thread[thread] = turn
         said = ""
         try:
-            stream = found.astream(text, thread_id=thread, context=context, before=before)
+            stream = found.astream(
+                text, thread_id=thread, context=context, before=before, recognised=recognised
+            )
             async with contextlib.aclosing(stream) as events:
                 async for event in events:
                     said = said_after(said, event)

@@ -9,7 +9,7 @@ import json
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import RedisError
 
@@ -27,7 +27,8 @@ REMEMBERED_CONVERSATIONS = 10_000
 REMEMBERED_S = 30 * 24 * 3600
 """How long Redis remembers which thread a history belongs to, seconds."""
 
-Answer = TypeVar("Answer")
+NOBODYS = ""
+"""Stands for a thread where a history leads to none any more."""
 
 
 class Sharing:
@@ -58,18 +59,66 @@ class Sharing:
             await client.aclose()
 
     @staticmethod
-    def key(agent: str, user: str | None, turns: Sequence[tuple[str, str]]) -> str:
-        """What a conversation is recognised by: agent, user, and every role and text.
+    def key(agent: str, whose: Sequence[str | None], turns: Sequence[tuple[str, str]]) -> str:
+        """What a conversation is recognised by: agent, caller, and every role and text.
 
         Clients of OpenAI's API send the whole conversation each time and name no thread. A
         history that ends as a thread of ours ended goes on in that thread, so that its archive
         and summary serve it; any other history begins a new one.
+
+        Args:
+            agent: Who is asked.
+            whose: What is known of the caller, the credential first.
+            turns: Role and text of each message.
         """
-        whole = json.dumps([agent, user, [[role, text.strip()] for role, text in turns]])
+        whole = json.dumps([agent, *whose, [[role, text.strip()] for role, text in turns]])
         return hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()
 
+    async def ends(self, key: str, thread: str) -> None:
+        """A thread ends with this history now.
+
+        Two people can have said the same and heard the same. Nobody can tell then whose words
+        come next, so a history that a second thread ends with, or that was gone on with before,
+        leads to no thread any more: whoever sends it begins a new one.
+
+        Args:
+            key: Of the history.
+            thread: Which ends so.
+        """
+        name = f"end:{key}"
+        if self._redis is not None:
+            place = self._place(name)
+            first, answered = await _asked(self._redis.set(place, thread, ex=REMEMBERED_S, nx=True))
+            if answered and not first:
+                held, answered = await _asked(self._redis.get(place))
+                if held is None or bytes(held).decode() != thread:
+                    _, answered = await _asked(self._redis.set(place, NOBODYS, ex=REMEMBERED_S))
+            if answered:
+                return
+        self._keep(name, thread if self._known.get(name, thread) == thread else NOBODYS)
+
+    async def goes_on(self, key: str) -> str | None:
+        """The thread that alone ends with this history; only one request may go on with it.
+
+        Args:
+            key: Of the history.
+        """
+        name = f"end:{key}"
+        if self._redis is not None:
+            changed = self._redis.set(
+                self._place(name), NOBODYS, xx=True, get=True, ex=REMEMBERED_S
+            )
+            found, answered = await _asked(changed)
+            if answered and found is not None:
+                return bytes(found).decode() or None
+        found = self._known.get(name)
+        if found is None:
+            return None
+        self._keep(name, NOBODYS)
+        return found or None
+
     async def take(self, key: str) -> str | None:
-        """The thread that stands exactly there. Only one request may go on with it."""
+        """What was put there, once."""
         if self._redis is not None:
             found, answered = await _asked(self._redis.getdel(self._place(key)))
             if answered and found is not None:
@@ -77,12 +126,16 @@ class Sharing:
         return self._known.pop(key, None)
 
     async def put(self, key: str, thread: str) -> None:
-        """A thread stands there now."""
+        """Keeps a text for whoever takes it."""
         if self._redis is not None:
             _, answered = await _asked(self._redis.set(self._place(key), thread, ex=REMEMBERED_S))
             if answered:
                 return
-        self._known[key] = thread
+        self._keep(key, thread)
+
+    def _keep(self, key: str, value: str) -> None:
+        self._known.pop(key, None)
+        self._known[key] = value
         while len(self._known) > self._most:
             self._known.popitem(last=False)
 
