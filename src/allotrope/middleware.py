@@ -137,14 +137,13 @@ class FailoverMiddleware(AgentMiddleware[Any, Any, Any]):
         metadata = {"allotrope_profile": profile.name}
         if profile.cache_directive():
             metadata["allotrope_cache"] = profile.cache_directive()
-        if profile.max_cost is None:
-            return _watched([], metadata)
-        metadata["allotrope_max_cost_usd"] = profile.max_cost
-        meter = TurnMeter(PriceBook(self._settings.usage.prices))
-        for message in _of_this_run(request.messages):
-            spent = LLMResult(generations=[[ChatGeneration(message=message)]])
-            meter.on_llm_end(spent, run_id=uuid.uuid4())
-        return _watched([meter], metadata)
+        if profile.max_cost is not None:
+            meter = TurnMeter(PriceBook(self._settings.usage.prices))
+            for message in _of_this_run(request.messages):
+                spent = LLMResult(generations=[[ChatGeneration(message=message)]])
+                meter.on_llm_end(spent, run_id=uuid.uuid4())
+            meter.check(profile.max_cost, profile=profile.name)
+        return _watched([], metadata)
 
 
 def _of_this_run(messages: Sequence[BaseMessage]) -> list[AIMessage]:

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 
 from allotrope.exceptions import BudgetExceededError
@@ -90,25 +90,39 @@ class TurnMeter(BaseCallbackHandler):
     run_inline = True
     raise_error = True
 
-    def on_chat_model_start(
+    def on_chain_start(
         self,
-        serialized: dict[str, Any],
-        messages: list[list[BaseMessage]],
+        serialized: dict[str, Any] | None,
+        inputs: Any,
         *,
         run_id: UUID,
         metadata: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Refuses a call once the run has cost what its profile's budget allows.
+        """Refuses to ask a chain of models once the run has cost what its profile's budget allows.
+
+        Not at a model's own start: where an inline handler raises there, LangChain never awaits the
+        coroutines that it has made for the handlers after it.
 
         Raises:
             BudgetExceededError: It has; the question stays in the thread.
         """
-        limit = (metadata or {}).get("allotrope_max_cost_usd")
+        told = metadata or {}
+        self.check(told.get("allotrope_max_cost_usd"), profile=told.get("allotrope_profile", ""))
+
+    def check(self, limit: str | None, *, profile: str) -> None:
+        """Whether one more call may be made.
+
+        Args:
+            limit: What a run may cost, USD; None for no limit.
+            profile: Whose limit it is.
+
+        Raises:
+            BudgetExceededError: So much is spent already.
+        """
         spent = self.cost_usd
         if limit is None or spent is None or spent < Decimal(limit):
             return
-        profile = (metadata or {}).get("allotrope_profile", "")
         raise BudgetExceededError(
             f"This run has cost {spent:.6f} USD; the profile {profile!r} allows {limit}.",
             hint="Raise the profile's budget.max_cost_usd, or ask for less at a time.",
