@@ -23,6 +23,15 @@ from allotrope.settings import Settings, load_settings
 from allotrope.stores.redis_server import EmbeddedServer, find_server
 from allotrope.testing import ProviderSimulator
 
+with contextlib.suppress(ImportError):  # CI's look at the wheel has no Hypothesis
+    import hypothesis
+
+    # No test fails by a clock: on a busy machine an example may take any time.
+    hypothesis.settings.register_profile(
+        "no-clock", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    )
+    hypothesis.settings.load_profile("no-clock")
+
 MakeServer = Callable[..., EmbeddedServer]
 
 

@@ -71,7 +71,7 @@ def structure(text: str) -> Any:
 
 
 @given(JSON)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_light_json_changes_blanks_and_nothing_else(text: str) -> None:
     light = compress(text, level=Level.LIGHT)
     assert light.kind == "json"
@@ -82,7 +82,7 @@ def test_light_json_changes_blanks_and_nothing_else(text: str) -> None:
 
 @pytest.mark.parametrize("level", LEVELS)
 @given(JSON)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_json_that_says_it_is_reversible_is(level: Level, text: str) -> None:
     shorter = compress(text, level=level)
     assert (structure(shorter.text) == structure(text)) == shorter.reversible
@@ -115,14 +115,14 @@ def test_json_nested_too_deep_is_text() -> None:
 
 @pytest.mark.parametrize("level", LEVELS)
 @given(code=CODE, around=st.text(alphabet="xy \n", max_size=60))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_code_blocks_are_kept_to_the_letter(level: Level, code: str, around: str) -> None:
     block = f"```\n{code}\n```"
     assert block in compress(f"Around {around}\n{block}\n{around} end", level=level).text
 
 
 @given(st.lists(st.tuples(KEPT, st.sampled_from([" ", "     ", "\n", "\n\n\n"])), min_size=1))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_the_light_level_keeps_numbers_links_quotes_and_names(parts: list[tuple[str, str]]) -> None:
     text = "".join(token + gap for token, gap in parts)
     shorter = compress(text, level=Level.LIGHT)
@@ -132,7 +132,7 @@ def test_the_light_level_keeps_numbers_links_quotes_and_names(parts: list[tuple[
 
 
 @given(st.text(alphabet="ab 1.\n\"'`<>/p=", max_size=80))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_light_text_loses_no_mark_but_blanks_and_repeats(text: str) -> None:
     def expanded(lines: list[str]) -> list[str]:
         result: list[str] = []

@@ -29,7 +29,7 @@ def check_tools(messages: list[BaseMessage]) -> None:
     assert not waiting, "a tool call lost a result"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(conversations, st.integers(min_value=1, max_value=700))
 def test_any_conversation_in_any_budget(messages: list[BaseMessage], budget: int) -> None:
     for index, message in enumerate(messages):

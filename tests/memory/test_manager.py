@@ -201,7 +201,8 @@ async def test_async_gives_the_same(make_memory: MakeMemory) -> None:
 
 
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(conversations, st.integers(min_value=20, max_value=900), st.data())
 def test_any_conversation_fits(

@@ -77,7 +77,7 @@ def test_overrides_are_dated_and_win() -> None:
     assert cost == {5: Decimal(10), 6: Decimal(12), 9: Decimal(13)}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     model=st.sampled_from(["o3", "o3-mini", "gpt-4.1-mini", "gpt-5-nano", "gpt-5.6-sol", "gpt-4o"]),
     whole=st.integers(0, 900_000),

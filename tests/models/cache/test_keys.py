@@ -81,7 +81,7 @@ def _meaning(request: dict[str, Any]) -> Any:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(REQUESTS, REQUESTS)
 def test_keys_are_equal_exactly_when_the_meaning_is(
     one: dict[str, Any], two: dict[str, Any]
@@ -91,7 +91,7 @@ def test_keys_are_equal_exactly_when_the_meaning_is(
     assert (digest(_form(one)) == digest(_form(two))) == same
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(REQUESTS, st.text("pqr", min_size=1, max_size=5), st.randoms())
 def test_ids_usage_metadata_and_tool_order_do_not_count(
     request: dict[str, Any], salt: str, chance: Any
