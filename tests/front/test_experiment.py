@@ -148,10 +148,11 @@ def test_the_embedding_scorer_by_the_files_embeddings(
     assert "Name them in the file" in ran.err.replace("\n", " ")
     named = text.replace("name: sums", "name: near2\nembeddings: openai:text-embedding-3-small")
     (folder / "near2.yaml").write_text(named)
-    simulator.script(["1", "2", "3", "four", "5", "6"])
+    for question, said in (("0 + 1?", "1"), ("1 + 1?", "2"), ("2 + 1?", "four")):
+        simulator.when(question, said)
     ran = cli("experiment", "run", "near2.yaml", "--json")
     assert ran.code == 0, ran.err
-    assert 0 < json.loads(ran.out)["estimates"]["right"]["plain"]["mean"] <= 1
+    assert 2 / 3 <= json.loads(ran.out)["estimates"]["right"]["plain"]["mean"] < 1
     wrong = named.replace("openai:text-embedding", "nobody:text-embedding")
     (folder / "near2.yaml").write_text(wrong.replace("near2", "near3"))
     ran = cli("experiment", "run", "near2.yaml")

@@ -178,7 +178,12 @@ async def test_an_outage_ends_in_the_fallbacks_answer(
     assert told["degraded"]["reason"] == error
     assert told["degraded"]["message"].endswith("; answered by llama3.1 on Ollama.")
     assert message.text.strip()
-    assert asked(sim, "openai") == requests
+    if kind in ("hang", "stall"):  # on a busy machine its time is over before it was read
+        assert counters.counts()["allotrope_retries_total"] == {
+            (("error", error), ("provider", "openai")): requests - 1
+        }
+    else:
+        assert asked(sim, "openai") == requests
 
 
 async def test_no_retry_of_any_model_begins_after_the_chains_deadline(
