@@ -7,9 +7,12 @@ ROOT = Path(__file__).resolve().parents[2]
 CI = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
 
-def test_a_failed_test_is_asked_once_more_at_most() -> None:
-    assert len(re.findall("make .*--last-failed ", CI)) == 1
-    assert "--lf" not in CI
+def test_no_failed_test_is_asked_again() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    for again in ("--last-failed", "--lf", "--ff", "--failed-first", "reruns", "flaky"):
+        assert again not in CI + makefile + project
+    assert re.search(r"^make --no-print-directory test$", CI, re.MULTILINE)
 
 
 def test_ci_runs_every_benchmark() -> None:

@@ -12,6 +12,7 @@ from allotrope.models.chat import build_chain
 from allotrope.models.circuits import Circuits
 from allotrope.models.overdue import Overdue, OverdueRules, limit_s
 from allotrope.settings import load_settings
+from allotrope.testing.replies import SimRequest
 from allotrope.testing.simulator import ProviderSimulator
 
 RULES = OverdueRules()
@@ -174,7 +175,14 @@ async def test_calls_in_threads_go_to_the_fallback_too(sim: ProviderSimulator, w
 
     for _ in range(10):
         ask()
-    fault = sim.faults.add("slow", provider="openai", seconds=2.0)
+    go = threading.Event()
+
+    async def held(request: SimRequest) -> str:
+        while not go.is_set():  # noqa: ASYNC110  # it is set in another thread
+            await asyncio.sleep(0.01)
+        return "late"
+
+    sim.when(lambda request: request.provider == "openai", held)
     async with asyncio.timeout(15):
         answers = await asyncio.gather(*(asyncio.to_thread(ask) for _ in range(4)))
     told = [answer.response_metadata["allotrope"] for answer in answers]
@@ -183,7 +191,7 @@ async def test_calls_in_threads_go_to_the_fallback_too(sim: ProviderSimulator, w
     name = next(n for n in circuits.names() if n.endswith("/o3"))
     assert (circuits.look(name).state, circuits.look(name).reason) == ("open", "overdue")
     assert len(sim.chats("openai")) - 10 in (3, 4)
-    sim.faults.remove(fault)
+    go.set()
     async with asyncio.timeout(15):  # the threads left behind end, and drop what came late
         while any(thread.name == "allotrope-call" for thread in threading.enumerate()):  # noqa: ASYNC110  # a thread has no event of ours
             await asyncio.sleep(0.05)
