@@ -28,7 +28,7 @@ def keep(folder: Path, fact: Mapping[str, Any]) -> None:
     """
     path = folder / FILE
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         while True:
             with path.open("ab") as file:
                 lock(file)

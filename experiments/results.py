@@ -137,7 +137,7 @@ class ResultsFile:
             StoreError: Another process writes it, or it can't be written.
         """
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             file = self.path.open("ab")
         except OSError as exc:
             raise StoreError(f"The results {self.path} can't be written: {exc.strerror}.") from exc

@@ -261,7 +261,7 @@ class ExperimentStore:
     def _alone(self, folder: Path) -> Iterator[None]:
         """Keeps other processes from changing a folder's files between our look and our writing."""
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             file = (folder / ".lock").open("ab")
         except OSError as exc:
             raise _unwritable(folder, exc) from exc
@@ -294,7 +294,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _write(path: Path, document: Any) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         draft = path.with_suffix(f".{os.getpid()}.new")
         draft.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
         draft.replace(path)

@@ -381,11 +381,18 @@ def _headers(exc: BaseException) -> Mapping[str, str]:
 
 
 _SECRETS = re.compile(r"\b(sk|pk|rk|sess)-[\w*.…-]{4,}|(?i:bearer)\s+\S+|(?<=://)[^/@\s]+@")
+_IN_A_QUERY = re.compile(r"(?<=[?&])([\w.-]{1,64})=[^&#\s]+")
+_SECRET_NAMES = ("key", "token", "secret", "pass", "sig", "auth", "credential")
 
 
 def redact(text: str) -> str:
-    """Takes keys, bearer tokens and passwords in URLs out of a text."""
-    return _SECRETS.sub("[hidden]", text)
+    """Takes keys, bearer tokens, and the passwords and keys in URLs out of a text."""
+    return _IN_A_QUERY.sub(_hidden_value, _SECRETS.sub("[hidden]", text))
+
+
+def _hidden_value(found: re.Match[str]) -> str:
+    secret = any(word in found[1].lower() for word in _SECRET_NAMES)
+    return f"{found[1]}=[hidden]" if secret else found[0]
 
 
 def _sentence(

@@ -6,6 +6,7 @@ from typing import Any
 import httpx2
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_openai import ChatOpenAI
 from pydantic import PrivateAttr
 
@@ -28,6 +29,7 @@ from allotrope.models.guarded import GuardedChatModel
 from allotrope.models.http import async_client, sync_client
 from allotrope.models.prompt_caching import with_cache_key, with_cache_mark
 from allotrope.models.repairs import ENDPOINT, apply_repairs, repair_for
+from allotrope.models.replies import is_countable
 from allotrope.settings.sections import OpenAISettings
 
 STATELESS = {"store": False}
@@ -123,6 +125,25 @@ class OpenAIChat(CachingChatModel, GuardedChatModel, ChatOpenAI):
             body = {name: payload.pop(name) for name in unchecked}
             payload["extra_body"] = {**(payload.get("extra_body") or {}), **body}
         return payload
+
+    def _create_chat_result(self, response: Any, generation_info: Any = None) -> ChatResult:
+        """The answer; a count of tokens that is no whole number is left out, not the answer."""
+        result = super()._create_chat_result(response, generation_info)
+        for generation in result.generations:
+            message = generation.message
+            if isinstance(message, AIMessage) and not is_countable(message.usage_metadata):
+                message.usage_metadata = None
+                message.response_metadata.pop("token_usage", None)
+                result.llm_output = {**(result.llm_output or {}), "token_usage": None}
+        return result
+
+    def _convert_chunk_to_generation_chunk(
+        self, chunk: dict[str, Any], *others: Any
+    ) -> ChatGenerationChunk | None:
+        """As for a whole answer."""
+        if not is_countable(chunk.get("usage")):
+            chunk = {**chunk, "usage": None}
+        return super()._convert_chunk_to_generation_chunk(chunk, *others)
 
     def stream_arguments(self) -> dict[str, Any]:
         """A sync stream can't be interrupted between chunks: its socket's timeout must do."""

@@ -52,6 +52,17 @@ def check_reply(
         raise _malformed(code, detail, provider=provider, model=model)
 
 
+def is_countable(usage: Any) -> bool:
+    """Whether all numbers of a reply's token usage are whole; servers have sent NaN and texts.
+
+    Args:
+        usage: The usage block as the provider sent it or as LangChain reads it; None is fine.
+    """
+    if isinstance(usage, Mapping):
+        return all(is_countable(part) for part in usage.values())
+    return usage is None or type(usage) is int
+
+
 def finish_of(message: AIMessage) -> str | None:
     """Why a reply ended, in the words of Chat Completions; None where nobody says.
 

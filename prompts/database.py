@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from allotrope.exceptions import PromptError
 from allotrope.prompts.sources import LabelChange, Labels, SourceState, now
 from allotrope.stores.damage import Identity, folder_lock, identity, is_damaged, move_aside, say
+from allotrope.stores.private import make_private
 from allotrope.stores.sqlite import copy_readable
 
 T = TypeVar("T")
@@ -99,6 +100,11 @@ class DatabaseSource:
         if self._engine is None:
             try:
                 engine = sa.create_engine(self._url, poolclass=sa.NullPool)
+                if engine.dialect.name == "sqlite" and engine.url.database not in (
+                    None,
+                    ":memory:",
+                ):
+                    make_private(str(engine.url.database))
                 with engine.begin() as connection:
                     if engine.dialect.name == "postgresql":  # two that start at once
                         connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({_LOCK})"))

@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from allotrope.exceptions import StoreError
 from allotrope.extras import install
 from allotrope.stores import damage
+from allotrope.stores.private import make_private
 from allotrope.usage import schema
 from allotrope.usage.rows import storable
 
@@ -127,6 +128,7 @@ class Database:
             if engine.url.database in (None, "", ":memory:"):
                 raise StoreError("The usage ledger needs a file, not memory.")
             self.path = Path(str(engine.url.database))
+            make_private(self.path)
             self._found = damage.identity(self.path)
             event.listen(engine, "handle_error", self._on_error)
             event.listen(engine, "connect", _set_up_sqlite)

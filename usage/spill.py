@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from allotrope.stores.locks import lock
+from allotrope.stores.private import private_opener
 from allotrope.usage.rows import CallRow
 
 logger = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ class Spill:
         lines = "".join(json.dumps(row.to_json()) + "\n" for row in rows)
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         while True:
-            with open(self.path, "a+b", opener=_private) as file:
+            with open(self.path, "a+b", opener=private_opener) as file:
                 lock(file)
                 if not self._is_current(file):
                     continue  # picked up between opening and locking; take the new file
@@ -75,7 +76,7 @@ class Spill:
     def _keep_aside(self, lines: Sequence[bytes]) -> None:
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
         aside = self.path.with_name(f"{self.path.name}.damaged-{stamp}")
-        with open(aside, "ab", opener=_private) as file:
+        with open(aside, "ab", opener=private_opener) as file:
             file.writelines(lines)
         logger.error(
             "%d lines of %s could not be read; they were moved to %s.", len(lines), self.path, aside
@@ -94,10 +95,6 @@ class Spill:
             return os.path.samestat(os.fstat(file.fileno()), os.stat(self.path))
         except FileNotFoundError:
             return False
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def _ends_with_a_line(file: IO[bytes]) -> bool:

@@ -2,7 +2,7 @@
 
 import platform
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
@@ -55,13 +55,20 @@ def examine(settings: Settings, *, timeout_s: float = 3.0) -> Iterator[Finding]:
         _versions,
     )
     for check in checks:
-        yield check()
-    yield from _models(settings)
-    yield from _postgres(settings, timeout_s)
+        yield _without_secrets(check())
+    for finding in (*_models(settings), *_postgres(settings, timeout_s)):
+        yield _without_secrets(finding)
     if not any_model(settings):
         yield Finding(
             "chain", "error", "no model can answer", "Set OPENAI_API_KEY, or enable a local model."
         )
+
+
+def _without_secrets(finding: Finding) -> Finding:
+    """Addresses may hold passwords and keys."""
+    from allotrope.models.errors import redact
+
+    return replace(finding, told=redact(finding.told), advice=redact(finding.advice))
 
 
 def any_model(settings: Settings) -> bool:

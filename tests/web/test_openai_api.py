@@ -296,3 +296,11 @@ def test_the_answer_of_a_successor_says_in_whose_place(
         turn = {"agent": "assistant", "text": "And of Spain?", "thread_id": "after"}
         lines = httpx.post(f"{base}/api/turns", json=turn).text.splitlines()
         assert json.loads(lines[-1])["succession"]["message"] == told
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/api/turns"])
+@pytest.mark.parametrize("depth", [150, 900, 200_000])
+def test_a_deeply_nested_body_is_refused_in_a_sentence(served: str, path: str, depth: int) -> None:
+    body = '{"messages": ' + "[" * depth + "]" * depth + "}"
+    answer = httpx.post(f"{served}{path}", content=body, timeout=30)
+    assert (answer.status_code, "levels" in answer.text) == (400, True), answer.text

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import BaseModel, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from allotrope.exceptions import SettingsError
@@ -279,12 +279,17 @@ def _explain(exc: ValidationError, origins: Mapping[tuple[str, ...], str]) -> st
         if error["type"] == "extra_forbidden":
             lines.append(f"{name} is no setting (check its spelling).")
         else:
-            shown = "" if _secret(path) else f" (it is {error['input']!r})"
+            shown = "" if _secret(path, error["input"]) else f" (it is {error['input']!r})"
             lines.append(f"{name}: {error['msg'][:1].lower()}{error['msg'][1:]}{shown}.")
     return " ".join(lines)
 
 
-def _secret(path: tuple[str, ...]) -> bool:
-    return any(
-        word in part for part in path for word in ("key", "token", "secret", "password", "url")
-    )
+def _secret(path: tuple[str, ...], value: Any) -> bool:
+    """Whether a refused value may hold a secret: by its name, or since it is a whole section."""
+    if not isinstance(value, str | int | float | bool | None):
+        return True
+    kind = Settings.model_fields[path[0]].annotation if path[0] in Settings.model_fields else None
+    section = isinstance(kind, type) and issubclass(kind, BaseModel) and len(path) == 1
+    words = ("key", "token", "secret", "password", "url", "host")
+    named = any(word in part for part in path for word in words)
+    return section or named or (isinstance(value, str) and "://" in value)

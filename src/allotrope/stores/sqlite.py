@@ -9,6 +9,7 @@ from typing import Literal
 
 from allotrope.exceptions import StoreError
 from allotrope.stores import damage
+from allotrope.stores.private import make_private
 
 
 class SqliteFile:
@@ -129,6 +130,7 @@ class SqliteFile:
         damage.say(self._what, self.path, aside, instead=saved)
 
     def _connect(self) -> None:
+        make_private(self.path)
         connection = sqlite3.connect(
             self.path,
             check_same_thread=False,

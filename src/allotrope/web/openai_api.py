@@ -35,6 +35,9 @@ MOST_TOLD = 1_000
 MOST_BYTES = 20_000_000
 """Longest body of a request."""
 
+DEEPEST = 100
+"""Most levels of lists and objects in a request; a deep JSON schema of a tool has some twenty."""
+
 THREAD_HEADER = "x-allotrope-thread"
 
 IGNORED_HEADER = "X-Allotrope-Ignored"
@@ -56,9 +59,34 @@ async def read_json(request: Request, most: int = MOST_BYTES) -> Any:
         if len(body) > most:
             raise RequestError(f"The body is longer than {most:,} bytes.", status=413)
     try:
-        return json.loads(bytes(body).decode("utf-8"))
+        found = json.loads(bytes(body).decode("utf-8"))
     except ValueError as exc:
         raise RequestError(f"The body is no JSON: {exc}.") from exc
+    except RecursionError as exc:
+        raise _too_deep() from exc
+    if is_deeper(found, DEEPEST):
+        raise _too_deep()
+    return found
+
+
+def is_deeper(value: Any, most: int) -> bool:
+    """Whether lists and objects are nested in more than `most` levels. Doesn't recurse itself."""
+    level = [value]
+    for _ in range(most):
+        level = [
+            part
+            for one in level
+            if isinstance(one, dict | list)
+            for part in (one.values() if isinstance(one, dict) else one)
+            if isinstance(part, dict | list)
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _too_deep() -> RequestError:
+    return RequestError(f"The body is nested in more than {DEEPEST} levels.")
 
 
 class Turn:
