@@ -34,6 +34,27 @@ with contextlib.suppress(ImportError):  # CI's look at the wheel has no Hypothes
 
 MakeServer = Callable[..., EmbeddedServer]
 
+CANARY = "sk-canary-" + "7c1f0e93b2"
+"""The key of the tests. It stands in no file that a test leaves behind, whatever wrote it."""
+
+
+def files_with_the_key(folder: Path) -> list[str]:
+    """The files below a folder in which the key of the tests stands."""
+    found = []
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):  # gone meanwhile, or a socket
+            if path.is_file() and not path.is_symlink() and CANARY.encode() in path.read_bytes():
+                found.append(str(path))
+    return found
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_key_in_what_is_written(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Looks through everything the session wrote: databases, logs, exports, charts."""
+    yield
+    found = files_with_the_key(tmp_path_factory.getbasetemp())
+    assert not found, f"the key stands in {found}"
+
 
 @contextlib.contextmanager
 def _servers() -> Iterator[MakeServer]:
@@ -56,7 +77,9 @@ def _servers() -> Iterator[MakeServer]:
             server.leave()
             if pid is not None and server.answers():
                 os.kill(pid, signal.SIGKILL)
+            found = files_with_the_key(server.folder)
             shutil.rmtree(server.folder, ignore_errors=True)
+            assert not found, f"the key stands in {found}"
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -253,7 +276,7 @@ def simulator_environ(
 ) -> dict[str, str]:
     """The environment of a process that talks to the simulator, with its own data and prefix."""
     return {
-        "OPENAI_API_KEY": "sk-test",
+        "OPENAI_API_KEY": CANARY,
         "ALLOTROPE_OPENAI__TODAY": TODAY,
         "OPENAI_BASE_URL": simulator.openai_url,
         "OLLAMA_HOST": simulator.ollama_url,

@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+from tests.conftest import CANARY
 
 from allotrope.agents import registry
 from allotrope.testing import ProviderSimulator, Reply, ToolCall
@@ -173,7 +174,7 @@ def test_nobody_can_answer_is_exit_3(cli, simulator: ProviderSimulator) -> None:
     assert ran.code == 3, ran.err
     assert "openai" in ran.err
     assert "Ollama" in ran.err
-    assert "sk-test" not in ran.err
+    assert CANARY not in ran.err
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.conftest import CANARY
 
 from allotrope.agents import registry
 from allotrope.graphs.context import context_of_run
@@ -47,7 +48,7 @@ def studio(simulator_server: ProviderSimulator, redis_url: str, folder: Path) ->
         cwd=folder,
         env={
             **os.environ,
-            "OPENAI_API_KEY": "sk-test",
+            "OPENAI_API_KEY": CANARY,
             "OPENAI_BASE_URL": simulator_server.openai_url,
             "OLLAMA_HOST": simulator_server.ollama_url,
             "REDIS_URL": redis_url,

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import openai
 import pytest
+from tests.conftest import CANARY
 
 from allotrope.agents import registry
 from allotrope.runtime import Agent
@@ -28,7 +29,7 @@ SLOW = Reply(text="word " * 40, token_delay_s=0.1)
 def environ(simulator_server: ProviderSimulator, redis_url: str) -> dict[str, str]:
     """What all servers of this module share."""
     return {
-        "OPENAI_API_KEY": "sk-test",
+        "OPENAI_API_KEY": CANARY,
         "OPENAI_BASE_URL": simulator_server.openai_url,
         "OLLAMA_HOST": simulator_server.ollama_url,
         "REDIS_URL": redis_url,
