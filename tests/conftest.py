@@ -150,7 +150,7 @@ def redis_settings(redis_url: str, tmp_path: Path) -> Settings:
         environ={},
         env_file=None,
         data_dir=tmp_path,
-        redis={"url": redis_url, "prefix": f"t{uuid.uuid4().hex[:12]}:"},
+        redis={"url": redis_url, "prefix": f"t{uuid.uuid4().hex[:12]}:", "timeout_s": 5.0},
     )
 
 
@@ -281,6 +281,9 @@ def simulator_environ(
         "OPENAI_BASE_URL": simulator.openai_url,
         "OLLAMA_HOST": simulator.ollama_url,
         "REDIS_URL": redis_url,
+        # that Redis is slow on a busy machine only; its limits have tests of their own
+        "ALLOTROPE_REDIS__TIMEOUT_S": "5",
+        "ALLOTROPE_CACHE__TIMEOUT_S": "5",
         "ALLOTROPE_REDIS__PREFIX": f"t{uuid.uuid4().hex[:12]}:",
         "ALLOTROPE_DATA_DIR": str(tmp_path / "data"),
         "ALLOTROPE_EMBEDDED__ENABLED": "false",
