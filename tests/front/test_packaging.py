@@ -11,8 +11,6 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-pytestmark = pytest.mark.timeout(600)  # building takes minutes on a busy machine
-
 ROOT = Path(__file__).resolve().parents[2]
 
 MAPPED = {

@@ -248,7 +248,7 @@ async def open_page(browser: "Browser") -> AsyncIterator[OpenPage]:
 
     async def open_one(**options: Any) -> "Page":
         context = await browser.new_context(**options)
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(100_000)
         contexts.append(context)
         page = await context.new_page()
 
