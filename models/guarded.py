@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage
-from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.outputs import ChatGenerationChunk, ChatResult, LLMResult
 from pydantic import PrivateAttr
 
 from allotrope.exceptions import ProviderError
@@ -27,6 +27,7 @@ from allotrope.models.attempts import (
     next_chunk,
     noticed,
 )
+from allotrope.models.cancelled import one_call, told
 from allotrope.models.content import plain
 from allotrope.models.guard import DEADLINE, REPACK, Call, Guard
 from allotrope.models.replies import check_reply
@@ -181,6 +182,20 @@ class GuardedChatModel(BaseChatModel):
         except ProviderError as exc:
             raise linked(call.gives_up(exc), exc)  # noqa: B904 - linked there
         return self._stamped(result, call)
+
+    async def _agenerate_with_cache(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        with one_call():
+            return await super()._agenerate_with_cache(messages, stop, run_manager, **kwargs)
+
+    async def agenerate(self, *args: Any, **kwargs: Any) -> LLMResult:
+        """LangChain's own; its handlers also hear of a call that is cancelled."""
+        return await told(super().agenerate(*args, **kwargs))
 
     def _stream(
         self,

@@ -44,6 +44,7 @@ class Started:
     arguments: Mapping[str, Any]
     prompt: Sequence[BaseMessage | str]
     first_token: float | None = None
+    said: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)

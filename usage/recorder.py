@@ -153,14 +153,16 @@ class UsageRecorder(BaseCallbackHandler):
     def on_llm_new_token(
         self, token: Any, *, chunk: Any = None, run_id: UUID, **kwargs: Any
     ) -> None:
-        """Notes when the first content of a stream comes."""
+        """Notes when the first content of a stream comes, and what came."""
         started = self._open.get(run_id)
-        if (
-            started is not None
-            and started.first_token is None
-            and (token or getattr(getattr(chunk, "message", None), "tool_call_chunks", None))
+        if started is None:
+            return
+        if started.first_token is None and (
+            token or getattr(getattr(chunk, "message", None), "tool_call_chunks", None)
         ):
             started.first_token = time.perf_counter()
+        if token and isinstance(token, str):
+            started.said.append(token)
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
         """Hands an answered call to the writer."""
@@ -217,6 +219,7 @@ def _ended(started: Started, response: LLMResult | None, error: BaseException | 
     """Takes what is needed now: a cache in memory changes its generations on the next hit."""
     ended = Ended(started, time.perf_counter(), error=error)
     if response is None or not response.generations or not response.generations[0]:
+        ended.texts = ["".join(started.said)]  # LangChain keeps nothing of a call that it cuts off
         return ended
     generations = response.generations[0]
     first = generations[0]

@@ -18,6 +18,7 @@ from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
+from langgraph.graph import START, MessagesState, StateGraph
 from sqlalchemy import select
 
 from allotrope.exceptions import BudgetExceededError
@@ -231,6 +232,77 @@ async def test_a_stream_that_is_left_is_counted_and_marked(
     assert 0 < got["output_tokens"] < 8
     assert got["input_tokens"] > 0
     assert got["cost"] > 0
+
+
+@pytest.mark.parametrize("how", ["plain", "streamed"])
+async def test_a_call_that_is_cancelled_is_booked_at_once(
+    simulator: ProviderSimulator, recorder: UsageRecorder, tmp_path: Path, how: str
+) -> None:
+    """LangChain's own `ainvoke` tells no handler: the row came when the process ended, or never."""
+    settings = load_settings(
+        environ={}, env_file=None, data_dir=tmp_path, redis={"embedded": False},
+        openai={"api_key": "sk-test", "base_url": simulator.openai_url},
+        ollama={"enabled": False},
+        embedded={"enabled": False},
+    )  # fmt: skip
+    chain = build_chain(settings, callbacks=[recorder])
+    simulator.script([Reply("one two three four five six seven eight", token_delay_s=0.3)])
+
+    async def respond(state: MessagesState) -> dict[str, Any]:
+        return {"messages": [await chain.ainvoke(state["messages"])]}
+
+    graph = StateGraph(MessagesState).add_node("respond", respond).add_edge(START, "respond")
+    asked = {"messages": [{"role": "user", "content": "Count, please."}]}
+    if how == "plain":
+        turn = asyncio.create_task(graph.compile().ainvoke(asked))
+        while not simulator.chats():  # noqa: ASYNC110 - another thread's
+            await asyncio.sleep(0.01)
+        turn.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await turn
+    else:
+        stream = graph.compile().astream(asked, stream_mode="messages")
+        async for chunk, _ in stream:
+            if "three" in str(chunk.content):
+                break
+        await stream.aclose()  # type: ignore[attr-defined] # it is a generator
+    got = row(recorder)
+    assert (got["status"], got["estimated"], got["error"]) == ("aborted", 1, "CancelledError")
+    assert got["input_tokens"] > 0
+    assert (0 < got["output_tokens"] < 8) == (how == "streamed")
+    for model in (chain.runnable, *chain.fallbacks):
+        await model.root_async_client.close()
+
+
+async def test_a_call_that_is_cancelled_as_its_answer_comes_is_booked(
+    simulator: ProviderSimulator, recorder: UsageRecorder, tmp_path: Path
+) -> None:
+    """The cancellation reaches LangChain's wait when the call in it is over already."""
+    settings = load_settings(
+        environ={}, env_file=None, data_dir=tmp_path, redis={"embedded": False},
+        openai={"api_key": "sk-test", "base_url": simulator.openai_url},
+        ollama={"enabled": False},
+        embedded={"enabled": False},
+    )  # fmt: skip
+    chain = build_chain(settings, callbacks=[recorder])
+    model = chain.runnable
+    own = type(model)._agenerate
+
+    async def and_cancel(self: Any, *given: Any, **more: Any) -> Any:
+        result = await own(self, *given, **more)
+        turn.cancel()
+        return result
+
+    turn = asyncio.create_task(chain.ainvoke("Hello"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(model), "_agenerate", and_cancel)
+        with pytest.raises(asyncio.CancelledError):
+            await turn
+    got = row(recorder)
+    assert (got["status"], got["estimated"]) in [("ok", 0), ("aborted", 1)]
+    assert got["input_tokens"] > 0
+    for one in (chain.runnable, *chain.fallbacks):
+        await one.root_async_client.close()
 
 
 def test_a_stream_that_breaks_is_counted_and_marked(
