@@ -55,9 +55,17 @@ async def open_async_checkpoints(settings: Settings) -> AsyncIterator[BaseCheckp
     """The store of threads for async calls; see `open_checkpoints`."""
     if settings.checkpoint_url is not None:
         keep = settings.memory.keep_checkpoints
+        driver()
+        from allotrope.memory.postgres_saver import AsyncPrunedPostgresSaver
+
         url = settings.checkpoint_url.get_secret_value()
-        async with _async_postgres(url, keep) as saver:
-            yield saver
+        await asyncio.to_thread(_make_tables, url, keep)
+        # no second generator around it: a loop that ends closes all at once, in any order
+        connections = AsyncConnections(url, what=_WHAT)
+        try:
+            yield AsyncPrunedPostgresSaver(connections, keep=keep)
+        finally:
+            await connections.aclose()
         return
     file = _file(settings)
     connection = await asyncio.to_thread(file.connection)
@@ -112,24 +120,9 @@ def _postgres(url: str, keep: int) -> Iterator[BaseCheckpointSaver[Any]]:
         connections.close()
 
 
-@asynccontextmanager
-async def _async_postgres(url: str, keep: int) -> AsyncIterator[BaseCheckpointSaver[Any]]:
-    driver()
-    from allotrope.memory.postgres_saver import AsyncPrunedPostgresSaver, PrunedPostgresSaver
-
-    def make_tables() -> None:
-        connections = Connections(url, what=_WHAT)
-        try:
-            PrunedPostgresSaver(connections, keep=keep).setup()
-        finally:
-            connections.close()
-
-    await asyncio.to_thread(make_tables)
-    connections = AsyncConnections(url, what=_WHAT)
-    try:
-        yield AsyncPrunedPostgresSaver(connections, keep=keep)
-    finally:
-        await connections.aclose()
+def _make_tables(url: str, keep: int) -> None:
+    with _postgres(url, keep):
+        pass
 
 
 def _check_version(connection: sqlite3.Connection, path: str) -> None:

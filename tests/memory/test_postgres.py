@@ -203,3 +203,17 @@ def test_a_server_that_is_gone_is_one_sentence_without_the_password(tmp_path: Pa
     with pytest.raises(StoreError) as also:
         archive.threads("default")
     assert "hunter2" not in f"{caught.value}{also.value}"
+
+
+def test_a_loop_that_ends_closes_the_threads_in_silence(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Sync calls, and programs that close nothing: the loop ends all that is open at once."""
+
+    async def open_only() -> None:
+        for one in opened:  # in which order they are thrown into is by chance
+            await one.__aenter__()
+
+    opened = [open_async_checkpoints(settings) for _ in range(6)]
+    asyncio.run(open_only())
+    assert [record.getMessage() for record in caplog.records] == []
