@@ -6,6 +6,7 @@ import weakref
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import httpx2
@@ -13,11 +14,11 @@ import httpx2
 
 @dataclass(frozen=True)
 class _Pool:
-    transport: httpx2.AsyncHTTPTransport
+    transport: Any
     keeper: AsyncGenerator[None, None]
 
 
-async def _kept(transport: httpx2.AsyncHTTPTransport) -> AsyncGenerator[None, None]:
+async def _kept(transport: Any) -> AsyncGenerator[None, None]:
     """Closes the pool with its loop: `asyncio.run` ends the generators that its loop began."""
     try:
         yield
@@ -34,21 +35,23 @@ class PerLoopTransport(httpx2.AsyncBaseTransport):
 
     Args:
         max_connections: Most connections at once, per loop.
+        library: `httpx2`, or `httpx`, which has the same names: Ollama's client is built on that.
     """
 
-    def __init__(self, *, max_connections: int = 1000) -> None:
+    def __init__(self, *, max_connections: int = 1000, library: Any = httpx2) -> None:
         self._max_connections = max_connections
+        self._library = library
         self._pools: WeakKeyDictionary[asyncio.AbstractEventLoop, _Pool] = WeakKeyDictionary()
 
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+    async def handle_async_request(self, request: Any) -> Any:
         """Sends the request over the pool of the running loop."""
         loop = asyncio.get_running_loop()
         pool = self._pools.get(loop)
         if pool is None:
-            limits = httpx2.Limits(
+            limits = self._library.Limits(
                 max_connections=self._max_connections, max_keepalive_connections=100
             )
-            transport = httpx2.AsyncHTTPTransport(verify=tls(), limits=limits)
+            transport = self._library.AsyncHTTPTransport(verify=tls(), limits=limits)
             pool = self._pools[loop] = _Pool(transport, _kept(transport))
             await anext(pool.keeper)
         return await pool.transport.handle_async_request(request)

@@ -20,7 +20,7 @@ from allotrope.models.cache.chat import CachingChatModel
 from allotrope.models.content import plain
 from allotrope.models.guard import Call
 from allotrope.models.guarded import GuardedChatModel
-from allotrope.models.http import close_with, tls
+from allotrope.models.http import PerLoopTransport, close_with, tls
 from allotrope.settings import Settings
 from allotrope.settings.sections import OllamaSettings
 
@@ -146,6 +146,7 @@ def build_ollama(settings: OllamaSettings, **arguments: Any) -> OllamaChat:
         "base_url": settings.host,
         "num_ctx": settings.num_ctx,
         "client_kwargs": {"timeout": timeout, "verify": tls()},
+        "async_client_kwargs": {"transport": PerLoopTransport(library=httpx)},
         "profile": {"max_input_tokens": settings.num_ctx, "tool_calling": True},
     }
     model = OllamaChat(**{**given, **arguments})

@@ -15,10 +15,15 @@ from allotrope.settings import Settings
 from allotrope.testing import ProviderSimulator
 
 
+@pytest.mark.parametrize("provider", ["openai", "ollama"])
 def test_a_model_survives_its_event_loop(
-    simulator: ProviderSimulator, simulator_settings: Settings
+    provider: str, simulator: ProviderSimulator, simulator_settings: Settings
 ) -> None:
-    model = build_openai(simulator_settings.openai)
+    model: Any
+    if provider == "openai":
+        model = build_openai(simulator_settings.openai)
+    else:
+        model = build_ollama(simulator_settings.ollama)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for number in range(3):
