@@ -24,6 +24,7 @@ from allotrope.online import TurnExperiments, pinned_by
 from allotrope.reply import Reply, TurnMeter
 from allotrope.settings import Settings, load_settings
 from allotrope.stopping import keep_said
+from allotrope.stores import lacks
 from allotrope.thread_locks import ThreadLocks
 from allotrope.turn_start import TurnStart, check_ends_so, going_on, within_the_limit
 from allotrope.turns import asked_of_person, check_text, check_thread_id, events_of
@@ -261,27 +262,32 @@ class Agent:
         thread_id: str,
         said: str,
         *,
+        question: str | None = None,
         context: RunContext | Mapping[str, Any] | None = None,
     ) -> bool:
         """After a stream that was stopped: what was said so far becomes the answer in the thread.
 
-        Without a word said, or in the middle of a tool's work, the question stays and waits.
+        Without a word said, or in the middle of a tool's work, the question stays and waits. So
+        it does where another one was asked in the thread meanwhile.
 
         Args:
             thread_id: The thread.
             said: The text that the person has seen.
+            question: What the stream was asked; without it, what was said is put behind the
+                thread's latest question, whoever asked that.
             context: As for `ask`.
 
         Returns:
             Whether the text is in the thread now.
         """
-        return self._sync.run(self.akeep_said(thread_id, said, context=context))
+        return self._sync.run(self.akeep_said(thread_id, said, question=question, context=context))
 
     async def akeep_said(
         self,
         thread_id: str,
         said: str,
         *,
+        question: str | None = None,
         context: RunContext | Mapping[str, Any] | None = None,
     ) -> bool:
         """As `keep_said`, asynchronously."""
@@ -290,7 +296,7 @@ class Agent:
         asked, graph = self._context(context), await self.agraph()
         async with self._locks.turn(asked.tenant, thread_id):
             config = self.thread_config(thread_id, context=asked)
-            return await keep_said(graph, config, said, context=asked)
+            return await keep_said(graph, config, said, context=asked, question=question)
 
     def history(
         self, thread_id: str, *, context: RunContext | Mapping[str, Any] | None = None
@@ -339,7 +345,7 @@ class Agent:
         turn = self._begin(text, thread_id, given, before)
         if thread_id is None:  # nobody else knows the thread
             turn, graph = await self._joined(turn, given), await self.agraph()
-            with within_the_limit(turn):
+            with within_the_limit(turn), lacks.told():
                 yield turn, graph
             return
         async with self._locks.turn(turn.context.tenant, thread_id):
@@ -347,7 +353,7 @@ class Agent:
             found = await graph.aget_state(turn.config)
             if recognised and turn.input is not None:
                 check_ends_so(found, turn)
-            with within_the_limit(turn):
+            with within_the_limit(turn), lacks.told():
                 yield going_on(turn, found), graph
 
     def _begin(

@@ -15,16 +15,19 @@ async def keep_said(
     said: str,
     *,
     context: "RunContext",
+    question: str | None = None,
 ) -> bool:
     """Ends a stopped turn with what was said so far, so that the next message follows on it.
 
-    Without a word said, or in the middle of a tool's work, the question stays and waits.
+    Without a word said, in the middle of a tool's work, or where somebody asked something else in
+    the thread meanwhile, the question stays and waits.
 
     Args:
         graph: Of the agent whose turn it was; the turn must be over.
         config: Finds the thread.
         said: The text that the person has seen.
         context: Of the run.
+        question: What the turn was asked; None where that isn't known.
 
     Returns:
         Whether the text is in the thread now.
@@ -34,9 +37,11 @@ async def keep_said(
     from allotrope.graphs.nodes import RESPOND
     from allotrope.graphs.steps import REPORT
 
-    waiting = (await graph.aget_state(config)).next
-    node = next((name for name in (RESPOND, REPORT) if name in waiting), None)
-    if node is None:
+    found = await graph.aget_state(config)
+    node = next((name for name in (RESPOND, REPORT) if name in found.next), None)
+    asked = [one.text for one in found.values.get("messages", []) if one.type == "human"]
+    # an answer to the agent's own question isn't among them
+    if node is None or (question in asked and question != asked[-1]):
         return False
     message = AIMessage(said, response_metadata={"allotrope": {"stopped": True}})
     await graph.aupdate_state(config, {"messages": [message]}, as_node=node)

@@ -1,6 +1,7 @@
 """A thread has one turn at a time, whatever the door: tasks, threads, processes, machines."""
 
 import asyncio
+import contextlib
 import os
 import random
 import subprocess
@@ -17,9 +18,11 @@ import redis
 from tests.conftest import MakeServer
 
 from allotrope import Settings, build_agent, load_settings
+from allotrope.agents import registry
 from allotrope.agents.spec import AgentSpec
-from allotrope.exceptions import AllotropeError, ThreadBusyError
+from allotrope.exceptions import AllotropeError, StoreError, ThreadBusyError
 from allotrope.leases import Leases
+from allotrope.memory.checkpoints import open_checkpoints
 from allotrope.runtime import Agent
 from allotrope.testing import ProviderSimulator
 from allotrope.testing import Reply as Said
@@ -351,3 +354,36 @@ async def test_the_question_is_in_the_store_before_a_model_is_asked(
             await asyncio.sleep(0.005)
         assert await asyncio.to_thread(kept, agent.thread_config("t")) == ["Keep me."]
         assert (await turn).answer == "slow"
+
+
+async def test_what_was_said_is_no_answer_to_a_question_that_came_after(
+    simulator_settings: Settings, simulator: ProviderSimulator
+) -> None:
+    """Between the end of a stopped turn and `keep_said` the next turn may have begun, and ended."""
+    simulator.answer_with(lambda _: Said("one two three four five six", token_delay_s=0.05))
+    async with build_agent(settings=simulator_settings) as agent:
+
+        async def stopped(question: str) -> None:
+            async with contextlib.aclosing(agent.astream(question, thread_id="t")) as events:
+                async for event in events:
+                    if event["type"] == "token":
+                        return
+
+        await stopped("First?")
+        await stopped("Second?")
+        assert await agent.akeep_said("t", "of the first", question="First?") is False
+        assert await agent.akeep_said("t", "of the second", question="Second?") is True
+        graph = await agent.agraph()
+        state = await graph.aget_state(agent.thread_config("t"))
+    assert [m.text for m in state.values["messages"]] == ["First?", "Second?", "of the second"]
+
+
+def test_a_full_disk_is_told_in_a_sentence(simulator_settings: Settings) -> None:
+    with open_checkpoints(simulator_settings) as saver:
+        saver.conn.execute("PRAGMA max_page_count = 1")  # the file may not grow any more
+        spec = registry.find("assistant")
+        with (
+            Agent(spec, simulator_settings, checkpointer=saver) as agent,
+            pytest.raises(StoreError, match="The disk is full: the question"),
+        ):
+            agent.ask("Will this be kept? " * 10_000, thread_id="t")

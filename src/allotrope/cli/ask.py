@@ -141,7 +141,7 @@ def stream_answer(
                     why = event.get("reason", "the answer broke off")
                     print(f"\n[{why}; starting again]", flush=True)
     except KeyboardInterrupt:
-        kept = agent.keep_said(thread, said, context=context)
+        kept = agent.keep_said(thread, said, question=question, context=context)
         print(f"\n{STOPPED[kept]} It goes on with --thread {thread}.", file=sys.stderr)
         raise
     if not as_json:

@@ -127,7 +127,7 @@ def _turn(
                 elif event["type"] == "reply":
                     reply = event
     except KeyboardInterrupt:
-        kept = agent.keep_said(thread_id, said, context=context)
+        kept = agent.keep_said(thread_id, said, question=text, context=context)
         console.print(f"\n[dim]{STOPPED[kept]}[/dim]")
         return
     except AllotropeError as exc:

@@ -267,7 +267,7 @@ class Service:
             if turn.stopped != PERSON:
                 raise
             turn.go_on()
-            kept = await found.akeep_said(thread, said, context=context)
+            kept = await found.akeep_said(thread, said, question=text, context=context)
             yield {"type": "stopped", "kept": kept}
         finally:
             del self._by_thread[thread]

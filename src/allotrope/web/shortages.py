@@ -14,6 +14,7 @@ from typing import Any
 
 from allotrope.exceptions import StoreError
 from allotrope.settings import Settings
+from allotrope.stores.lacks import lack_of
 from allotrope.web.errors import RequestError, is_of_a_store
 
 logger = logging.getLogger(__name__)
@@ -42,16 +43,6 @@ SENTENCES = {
 }
 """What people are told, by what is lacking."""
 
-_BY_ERRNO = {
-    errno.ENOSPC: "disk",
-    errno.EDQUOT: "disk",
-    errno.EMFILE: "descriptors",
-    errno.ENFILE: "descriptors",
-    errno.ENOMEM: "memory",
-}
-_SQLITE = {"SQLITE_FULL": "disk", "SQLITE_NOMEM": "memory"}
-_SQLSTATE_CLASS = "53"  # PostgreSQL: insufficient resources
-
 
 class ShortageError(RequestError):
     """A turn that failed since this machine lacks something.
@@ -64,38 +55,6 @@ class ShortageError(RequestError):
         super().__init__(
             SENTENCES[lack], status=503, code=f"server_short_of_{lack}", retry_after_s=10
         )
-
-
-def lack_of(exc: BaseException) -> str | None:
-    """What was lacking, going by an error, its causes, and what it was made of; None: nothing."""
-    for one in _chain(exc):
-        if isinstance(one, MemoryError):
-            return "memory"
-        number = getattr(one, "errno", None)
-        if isinstance(one, OSError) and number in _BY_ERRNO:
-            return _BY_ERRNO[number]
-        found = _SQLITE.get(getattr(one, "sqlite_errorname", ""))
-        if found is not None:
-            return found
-        if str(getattr(one, "sqlstate", None) or "").startswith(_SQLSTATE_CLASS):
-            return "database"
-    return None
-
-
-def _chain(exc: BaseException) -> Iterator[BaseException]:
-    waiting: list[Any] = [exc]
-    for _ in range(32):
-        if not waiting:
-            return
-        one = waiting.pop(0)
-        yield one
-        more = (
-            one.__cause__ or one.__context__,
-            getattr(one, "orig", None),  # SQLAlchemy's wraps the driver's
-            *getattr(one, "causes", ()),
-            *getattr(one, "exceptions", ()),
-        )
-        waiting += [inner for inner in more if isinstance(inner, BaseException)]
 
 
 class Shortages:
