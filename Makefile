@@ -45,7 +45,7 @@ bench: .venv/.dev
 
 MINUTES ?= 10
 mutation: .venv/.dev
-	@$(BIN)/python tests/mutate.py --minutes $(MINUTES)
+	@$(BIN)/python tests/mutate.py --minutes $(MINUTES) --only '$(ONLY)'
 
 studio: .venv/.dev
 	@$(BIN)/langgraph dev --no-browser

@@ -2,6 +2,7 @@
 
     make mutation               # ten minutes
     make mutation MINUTES=60
+    make mutation ONLY=experiments/decision.py
 
 cosmic-ray lists every single change it can make (a comparison turned, a number raised, `and` for
 `or` …). A sample of them, the same for the same seed, is made one after the other in a copy of the
@@ -14,6 +15,7 @@ import difflib
 import importlib
 import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -46,15 +48,15 @@ HEAVY = (
 """Imported once; each run is a fork of this process, and imports no more than our own modules."""
 
 
-def mutations(copy: Path) -> list[Any]:
-    """Every change that can be made in the copy."""
+def mutations(copy: Path, *, only: str) -> list[Any]:
+    """Every change that can be made in the copy, to paths that begin with `only`."""
     from cosmic_ray.commands.init import _all_work_items
 
     modules = [
         path.relative_to(copy)
         for folder in FOLDERS
         for path in sorted((copy / folder).rglob("*.py"))
-        if not path.stem.startswith(LEFT_OUT)
+        if not path.stem.startswith(LEFT_OUT) and str(path.relative_to(copy)).startswith(only)
     ]
     items = [item.mutations[0] for item in _all_work_items(modules, {})]
     return [each for each in items if TYPES not in each.operator_name]
@@ -73,10 +75,16 @@ def tests_of(module: Path) -> list[str]:
     return [str(path) for path in dict.fromkeys([*found, *quick])]
 
 
-def noticed(tests: list[str], *, timeout_s: float) -> bool:
-    """Whether one of the tests fails, or doesn't end, in a fork of this process."""
+def noticed(tests: list[str], *, cpu_s: int) -> bool:
+    """Whether one of the tests fails, or doesn't end, in a fork of this process.
+
+    Args:
+        tests: Their files.
+        cpu_s: Seconds of the processor; a busy machine gives fewer a minute, and notices nothing.
+    """
     child = os.fork()
     if not child:
+        resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
         quiet = os.open(os.devnull, os.O_WRONLY)
         os.dup2(quiet, 1)
         os.dup2(quiet, 2)
@@ -89,7 +97,7 @@ def noticed(tests: list[str], *, timeout_s: float) -> bool:
             )
         finally:
             os._exit(code)
-    end = time.monotonic() + timeout_s
+    end = time.monotonic() + 10 * cpu_s
     while time.monotonic() < end:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
@@ -123,6 +131,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=14)
+    parser.add_argument("--only", default="", help="paths that begin so")
     args = parser.parse_args()
     from cosmic_ray.mutating import use_mutation
     from cosmic_ray.plugins import get_operator
@@ -130,8 +139,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="mutants-") as temporary:
         folder = copied(Path(temporary).resolve())
         for name in FOLDERS:
-            assert not noticed(tests_of(Path(name, "x.py")), timeout_s=900), f"{name}: tests fail"
-        everything = mutations(folder)
+            if not f"{name}/".startswith(args.only[: len(name) + 1]):
+                continue
+            assert not noticed(tests_of(Path(name, "x.py")), cpu_s=900), f"{name}: tests fail"
+        everything = mutations(folder, only=args.only)
         random.Random(args.seed).shuffle(everything)
         killed = survived = 0
         end = time.monotonic() + args.minutes * 60
@@ -143,7 +154,7 @@ def main() -> None:
             with use_mutation(module, operator, mutation.occurrence) as (before, after):
                 if after is None:
                     continue
-                if noticed(tests_of(module), timeout_s=300):
+                if noticed(tests_of(module), cpu_s=300):
                     killed += 1
                     continue
             survived += 1
@@ -152,7 +163,7 @@ def main() -> None:
     print(
         f"{killed} of {killed + survived} changes were noticed "
         f"({killed / max(1, killed + survived):.0%}); a sample of {len(everything):,} in "
-        f"{' and '.join(FOLDERS)}, seed {args.seed}, {args.minutes:g} minutes"
+        f"{args.only or ' and '.join(FOLDERS)}, seed {args.seed}, {args.minutes:g} minutes"
     )
 
 

@@ -314,7 +314,7 @@ def test_a_file_that_is_still_being_written_is_not_taken(tmp_path: Path) -> None
 
 def test_ten_thousand_renders_under_reload_are_never_torn(tmp_path: Path) -> None:
     """A writer that writes in two halves, and readers that must see only whole texts."""
-    path = write(tmp_path, "greet@1", template(text="A {{who}} " * 200))
+    path = write(tmp_path, "greet@1", template(text="A {{who}} " * 40))
     os.utime(path, ns=(1, 1))
     library = PromptLibrary([FolderSource(tmp_path, settle_s=0.02)])
     whole = {
@@ -329,7 +329,7 @@ def test_ten_thousand_renders_under_reload_are_never_torn(tmp_path: Path) -> Non
         while not stop.is_set():
             count += 1
             letter = "AB"[count % 2]
-            half = template(text=f"{letter} {{{{who}}}} " * 200)
+            half = template(text=f"{letter} {{{{who}}}} " * 40)
             with path.open("w", encoding="utf-8") as file:
                 file.write(half[: len(half) // 2])
                 file.flush()
