@@ -51,6 +51,7 @@ class Caller:
             "allotrope_variant": context.variant,
             "allotrope_tenant": context.tenant,
             "allotrope_user": context.user,
+            "allotrope_allowance": context.allowance or None,
             "allotrope_cache": profile.cache_directive(context.cache),
             "allotrope_max_cost_usd": profile.max_cost,
             "allotrope_context_full_tokens": packed.audit.get("thread_tokens"),

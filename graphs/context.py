@@ -34,6 +34,10 @@ class RunContext:
     user: str | None = field(
         default=None, metadata=_about("Who asks, for usage and long-term facts.")
     )
+    allowance: str = field(
+        default="",
+        metadata=_about("A budget of the user's own, such as usd 5 month; empty: none."),
+    )
     time_zone: str | None = field(
         default=None, metadata=_about("The user's time zone, such as Europe/Berlin; empty: UTC.")
     )

@@ -176,7 +176,7 @@ class Accounting(UsageRecorder):
         self.dispatcher = Dispatcher([make_notifier(one) for one in usage.notifiers])
         self._center = AlertCenter(self.reading, self.dispatcher.send)
         self.budgets: Budgets | None = None
-        if usage.budgets:
+        if usage.budgets or usage.allowances:
             self.budgets = make_budgets(settings, self.reading, center=self._center)
         watch = Watch(
             self.reading,

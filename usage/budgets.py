@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
+from functools import lru_cache
 from typing import Literal
 
 from allotrope.exceptions import InputError
@@ -89,6 +90,26 @@ class Account:
 def units(usd: Decimal) -> int:
     """USD in whole 10⁻⁹ USD, rounded up so that spending is never understated."""
     return int((usd / NANO).to_integral_value(ROUND_CEILING))  # `//` cuts towards zero
+
+
+@lru_cache(maxsize=1_000)
+def allowance(text: str) -> BudgetSettings | None:
+    """A budget that a run brings along for its user, or None where a text is none.
+
+    All that bring one in the same unit draw on one account of the user, each up to its own limit.
+
+    Args:
+        text: `usd` or `tokens`, the amount, and `day`, `week` or `month`.
+    """
+    unit, _, rest = text.partition(" ")
+    amount, _, period = rest.partition(" ")
+    try:
+        limit = {"usd": Decimal(amount)} if unit == "usd" else {"tokens": int(amount)}
+        return BudgetSettings.model_validate(
+            {"name": f"key-{unit}", "scope": "user", "period": period, **limit}
+        )
+    except (ValueError, ArithmeticError):
+        return None
 
 
 def accounts(budgets: Sequence[BudgetSettings], names: Mapping[str, str]) -> list[Account]:

@@ -24,7 +24,7 @@ from allotrope.usage.prices import LOCAL_PROVIDERS, PriceBook
 from allotrope.usage.reading import Started, model_of, name_in, provider_of
 from allotrope.usage.recorder import UsageRecorder, begun
 from allotrope.usage.reservations import Balance, Booking, Reservations
-from allotrope.usage.rows import CallRow, moment, scope_names
+from allotrope.usage.rows import CallRow, moment, scope_names, user_account
 from allotrope.usage.tokens import Tokens
 
 logger = logging.getLogger(__name__)
@@ -98,14 +98,30 @@ class Budgets:
         return Tokens(input=input_tokens, output=min(output, output_limit or output))
 
     def reserve(
-        self, call: str, names: Mapping[str, str], *, provider: str, model: str, tokens: Tokens
+        self,
+        call: str,
+        names: Mapping[str, str],
+        *,
+        provider: str,
+        model: str,
+        tokens: Tokens,
+        allowance: BudgetSettings | None = None,
     ) -> None:
         """Books a call's estimate on every account it counts against.
+
+        Args:
+            call: Its id.
+            names: Scope to name: agent, tenant, user, thread.
+            provider: Who is asked.
+            model: Which model.
+            tokens: The estimate.
+            allowance: A budget that this call's run brought along.
 
         Raises:
             BudgetExceededError: A budget refuses it; nothing was booked.
         """
-        found = pure.accounts(self.budgets, names)
+        budgets = self.budgets if allowance is None else (*self.budgets, allowance)
+        found = pure.accounts(budgets, _accounted(names))
         if not found:
             return
         now = self._now()
@@ -169,7 +185,7 @@ class Budgets:
             names: Scope to name: agent, tenant, user, thread.
         """
         strictest = Directive()
-        for account in pure.accounts(self.budgets, names):
+        for account in pure.accounts(self.budgets, _accounted(names)):
             state = self.state(account)
             if pure.STRICTNESS.index(state.directive.action) > pure.STRICTNESS.index(
                 strictest.action
@@ -289,6 +305,7 @@ class BudgetGuard(BaseCallbackHandler):
                 provider=provider_of(started),
                 model=model,
                 tokens=self.budgets.estimate(model, _input_tokens(started), _limit(started)),
+                allowance=pure.allowance(name_in(asked, "allotrope_allowance")),
             )
         except BudgetExceededError as exc:
             if self._recorder is not None:
@@ -301,6 +318,12 @@ class BudgetGuard(BaseCallbackHandler):
             raise
         except Exception as exc:  # noqa: BLE001 - a store that is down must not stop every turn
             logger.warning("A budget could not be checked: %s: %s", type(exc).__name__, exc)
+
+
+def _accounted(names: Mapping[str, str]) -> dict[str, str]:
+    """The names as budgets count them."""
+    user = user_account(names.get("tenant") or "", names.get("user") or "")
+    return {**names, "user": user}
 
 
 def _is_no_refusal(record: logging.LogRecord) -> bool:

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from allotrope.run_keys import END_USER
+
 DIMENSIONS = (
     "provider",
     "model",
@@ -245,12 +247,25 @@ def scope_sums(rows: Iterable[CallRow]) -> Sums:
     return sums
 
 
+def user_account(tenant: str, user: str) -> str:
+    """Under which name budgets count a user: two tenants' users of one name are two.
+
+    What a client calls the people behind a user's credential counts as the user's.
+
+    Args:
+        tenant: Whose user; that of the default tenant goes by its own name.
+        user: As the run names it.
+    """
+    owner = user.partition(END_USER)[0]
+    return owner if not owner or tenant in ("", "default") else f"{tenant}/{owner}"
+
+
 def scope_names(row: CallRow) -> dict[str, str]:
     """Scope to name of a call, for the scopes it has a name in."""
     named = {
         "agent": row.agent,
         "tenant": row.tenant,
-        "user": row.user_name,
+        "user": user_account(row.tenant, row.user_name),
         "thread": row.thread,
     }
     return {"all": "", **{scope: name for scope, name in named.items() if name}}

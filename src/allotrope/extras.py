@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 from allotrope.exceptions import SettingsError
 
 MODULES: Mapping[str, tuple[str, ...]] = {
-    "web": ("starlette", "uvicorn", "jinja2", "prometheus_client", "apscheduler"),
+    "web": ("starlette", "uvicorn", "jinja2", "prometheus_client", "apscheduler", "jwt"),
     "analyst": ("duckdb", "pandas", "pyarrow", "openpyxl", "matplotlib", "plotly"),
     "research": ("pypdf", "docx2txt", "bs4", "lxml"),
     "experiments": ("scipy", "statsmodels", "rouge_score", "jsonschema"),

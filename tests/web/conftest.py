@@ -44,7 +44,12 @@ def running(app: Any) -> Iterator[str]:
     listening = bind("127.0.0.1", 0)
     server = uvicorn.Server(
         uvicorn.Config(
-            app, log_level="warning", timeout_graceful_shutdown=2, loop="asyncio", lifespan="on"
+            app,
+            log_level="warning",
+            timeout_graceful_shutdown=2,
+            loop="asyncio",
+            lifespan="on",
+            proxy_headers=False,  # as `allotrope serve` has it
         )
     )
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
@@ -94,7 +99,12 @@ class Server:
         with self._log.open("w") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", "from allotrope.cli import main; main()", "serve"],
-                env={**os.environ, **environ, "ALLOTROPE_SERVE__PORT": "0"},
+                env={
+                    **os.environ,
+                    "ALLOTROPE_SERVE__NO_TOKEN": "true",
+                    **environ,
+                    "ALLOTROPE_SERVE__PORT": "0",
+                },
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,

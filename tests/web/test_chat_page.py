@@ -291,7 +291,10 @@ async def test_behind_a_token_the_page_asks_for_it_once(
     assert await accessible(page) == []
     await page.get_by_label("Token").fill("not the right one")
     await page.keyboard.press("Enter")
-    assert await page.get_by_role("alert").inner_text() == "That isn't the token."
+    assert (
+        await page.get_by_role("alert").inner_text()
+        == "That is no token and no key that is good here."
+    )
     page.complaints.clear()  # Chromium tells of the 403
     assert await accessible(page) == []
     await page.get_by_label("Token").fill(TOKEN)

@@ -25,11 +25,16 @@ def test_it_serves_until_it_is_told_to_stop(simulator_environ: dict[str, str]) -
     try:
         said = process.stdout.readline().strip()
         assert said.startswith("Dashboard http://127.0.0.1:")
-        address = said.removeprefix("Dashboard ")
-        assert "Nothing has been recorded yet" in httpx.get(address, timeout=60).text
+        address, _, token = said.removeprefix("Dashboard ").partition("?token=")
         base = address.removesuffix("/dashboard")
         assert httpx.get(f"{base}/healthz").json() == {"status": "ok"}
-        assert "allotrope_ledger_up 1" in httpx.get(f"{base}/metrics", timeout=30).text
+        assert httpx.get(address).status_code == 401
+        with httpx.Client(timeout=60) as browser:
+            assert "set-cookie" in browser.get(f"{address}?token={token}").headers
+            assert "Nothing has been recorded yet" in browser.get(address).text
+        bearer = {"authorization": f"Bearer {token}"}
+        metrics = httpx.get(f"{base}/metrics", headers=bearer, timeout=30)
+        assert "allotrope_ledger_up 1" in metrics.text
     finally:
         process.send_signal(signal.SIGTERM)
         code = process.wait(30)

@@ -22,6 +22,7 @@ COMMANDS: dict[str, str] = {
     "drill": "Play an outage against your settings and see what users would see.",
     "experiment": "Run and judge A/B tests of profiles and prompts.",
     "feedback": "Score the answer of a run.",
+    "keys": "Make, list, revoke and rotate the keys of the server's callers.",
     "memory": "List, export or forget long-term facts; delete threads.",
     "models": "Show which model serves which role, until when, and who comes next.",
     "new": "Scaffold a new agent.",

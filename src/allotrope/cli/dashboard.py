@@ -14,6 +14,10 @@ def dashboard(
     ] = None,
     port: Annotated[int, typer.Option("--port", help="Port; 0 takes a free one.", min=0)] = 8090,
     browser: Annotated[bool, typer.Option("--open", help="Open the browser.")] = False,
+    no_token: Annotated[
+        bool,
+        typer.Option("--no-token", help="Ask for no token: whoever is on this machine may look."),
+    ] = False,
     grafana: Annotated[
         bool, typer.Option("--grafana", help="Print a dashboard for Grafana instead.")
     ] = False,
@@ -25,24 +29,22 @@ def dashboard(
     with needed("The dashboard"):
         import uvicorn  # noqa: F401  # needed later; say so now
 
-        from allotrope.web.access import check_exposure
         from allotrope.web.apps import dashboard_app
         from allotrope.web.pages import FOLDER
         from allotrope.web.running import address, bind, run
+        from allotrope.web.starting import guarded, private_files, reachable
 
     if grafana:
         print((FOLDER / "static" / "grafana.json").read_text(encoding="utf-8"), end="")
         return
-    settings = load_settings()
+    private_files()
+    settings, made = guarded(load_settings(), host, no_token=no_token)
     where = host or settings.serve.host
-    check_exposure(settings.serve, where)
-    with bind(where, port) as listening:
-        print(f"Dashboard {address(listening)}/dashboard", flush=True)
-        if browser:
-            import webbrowser
-
-            listening.listen()
-            webbrowser.open(f"{address(listening)}/dashboard")
+    with (
+        bind(where, port) as listening,
+        reachable(f"{address(listening)}/dashboard", made, browser=browser) as shown,
+    ):
+        print(f"Dashboard {shown}", flush=True)
         run(
             dashboard_app(settings, host=where),
             listening,

@@ -15,6 +15,11 @@ def serve(
     port: Annotated[
         int | None, typer.Option("--port", help="Port; default: 8080, 0 takes a free one.", min=0)
     ] = None,
+    browser: Annotated[bool, typer.Option("--open", help="Open the browser.")] = False,
+    no_token: Annotated[
+        bool,
+        typer.Option("--no-token", help="Ask for no token: whoever is on this machine may call."),
+    ] = False,
 ) -> None:
     """Serve the agents over an OpenAI-compatible API, with a chat page."""
     from allotrope.budget_profiles import check_budget_profiles
@@ -24,16 +29,19 @@ def serve(
     with needed("Serving"):
         import uvicorn  # noqa: F401  # needed later; say so now
 
-        from allotrope.web.access import check_exposure
         from allotrope.web.apps import serve_app
         from allotrope.web.running import address, bind, run
+        from allotrope.web.starting import guarded, private_files, reachable
 
-    settings = load_settings()
+    private_files()
+    settings, made = guarded(load_settings(), host, no_token=no_token)
     where = host or settings.serve.host
-    check_exposure(settings.serve, where)
     check_budget_profiles(settings)
-    with bind(where, settings.serve.port if port is None else port) as listening:
-        print(f"Chat page {address(listening)}/ · API {address(listening)}/v1", flush=True)
+    with (
+        bind(where, settings.serve.port if port is None else port) as listening,
+        reachable(f"{address(listening)}/", made, browser=browser) as shown,
+    ):
+        print(f"Chat page {shown} · API {address(listening)}/v1", flush=True)
         run(
             serve_app(settings, host=where),
             listening,

@@ -136,6 +136,10 @@ class UsageSettings(Section):
     )
     prices: tuple[PriceOverride, ...] = ()
     budgets: tuple[BudgetSettings, ...] = ()
+    allowances: bool = Field(
+        default=False,
+        description="Hold the budgets that keys have; `allotrope serve` always does.",
+    )
     hysteresis_percent: Annotated[float, Field(ge=0, le=50)] = Field(
         default=5.0, description="How far use must fall below a threshold to leave it again."
     )

@@ -15,8 +15,11 @@ from starlette.routing import Route
 from allotrope.settings import Settings
 from allotrope.tasks import ended
 from allotrope.web import dashboard, health, pages, prometheus
-from allotrope.web.access import Access, path_of
+from allotrope.web.access import Access, operators_only, path_of
+from allotrope.web.credentials import Credentials
 from allotrope.web.errors import unknown_url, wrong_method
+from allotrope.web.limits import SharedLimits
+from allotrope.web.login import login_routes
 
 
 def serve_app(settings: Settings, *, host: str) -> Starlette:
@@ -29,13 +32,17 @@ def serve_app(settings: Settings, *, host: str) -> Starlette:
     from allotrope.web import chat_api, openai_api
     from allotrope.web.service import Service
 
+    settings = with_allowances(settings)
     service = Service(settings)
+    credentials, limits = Credentials(settings), SharedLimits(settings)
 
     @contextlib.asynccontextmanager
     async def life(app: Starlette) -> AsyncIterator[None]:
         asyncio.get_running_loop().set_exception_handler(service.shortages.heard)
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(service.aclose)
+            stack.push_async_callback(asyncio.to_thread, credentials.close)
+            stack.push_async_callback(limits.aclose)
             warming = asyncio.create_task(service.warm())  # requests may come meanwhile, and wait
             stack.push_async_callback(ended, warming)
             if settings.experiments.watch_s is not None:
@@ -48,8 +55,10 @@ def serve_app(settings: Settings, *, host: str) -> Starlette:
             yield
 
     app = Starlette(
-        routes=[*openai_api.ROUTES, *chat_api.ROUTES, *_common(settings)],
-        middleware=[Middleware(Access, settings=settings.serve, host=host)],
+        routes=[*openai_api.ROUTES, *chat_api.ROUTES, *_common(credentials)],
+        middleware=[
+            Middleware(Access, settings=settings, credentials=credentials, host=host, limits=limits)
+        ],
         lifespan=life,
         exception_handlers={404: _unknown_url, 405: _wrong_method},
     )
@@ -117,9 +126,10 @@ def dashboard_app(settings: Settings, *, host: str) -> Starlette:
         settings: Of the process.
         host: The address we listen on, for the check of host names.
     """
+    credentials = Credentials(settings)
     app = Starlette(
-        routes=[Route("/", dashboard.home), *_common(settings)],
-        middleware=[Middleware(Access, settings=settings.serve, host=host)],
+        routes=[Route("/", dashboard.home), *_common(credentials)],
+        middleware=[Middleware(Access, settings=settings, credentials=credentials, host=host)],
     )
     app.state.settings = settings
     return app
@@ -135,22 +145,34 @@ def mounted_app(settings: Settings) -> Starlette:
     The server says nobody on which address it listens: without a token, only requests from this
     machine are answered.
     """
+    credentials = Credentials(settings)
     app = Starlette(
-        routes=_common(settings),
+        routes=_common(credentials),
         middleware=[
-            Middleware(Access, settings=settings.serve, host="127.0.0.1", own_paths=OWN_PATHS)
+            Middleware(
+                Access,
+                settings=settings,
+                credentials=credentials,
+                host="127.0.0.1",
+                own_paths=OWN_PATHS,
+            )
         ],
     )
     app.state.settings = settings
     return app
 
 
-def _common(settings: Settings) -> list[Route]:
+def with_allowances(settings: Settings) -> Settings:
+    """Settings of a server: keys can have budgets, where the settings have none."""
+    usage = settings.usage.model_copy(update={"allowances": True})
+    return settings.model_copy(update={"usage": usage})
+
+
+def _common(credentials: Credentials) -> list[Route]:
     return [
-        *dashboard.ROUTES,
-        *prometheus.ROUTES,
+        *map(operators_only, (*dashboard.ROUTES, *prometheus.ROUTES, *health.OPERATORS_ROUTES)),
         *health.ROUTES,
-        *pages.login_routes(settings.serve),
+        *login_routes(credentials),
         Route("/static/{name}", pages.static),
     ]
 

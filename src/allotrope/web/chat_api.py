@@ -14,11 +14,13 @@ from starlette.routing import Route
 
 from allotrope.agents import registry
 from allotrope.exceptions import AllotropeError
+from allotrope.identity.principal import Principal
 from allotrope.settings import Settings
 from allotrope.succession.sentences import in_place_of
 from allotrope.turns import check_text, check_thread_id
+from allotrope.web.access import principal_of
 from allotrope.web.errors import RequestError, problem_of
-from allotrope.web.openai_api import read_json, refused
+from allotrope.web.openai_api import check_agent, for_client, read_json, refused, thread_of
 from allotrope.web.pages import page
 from allotrope.web.service import Service
 
@@ -38,6 +40,7 @@ class Asked(BaseModel):
 async def chat_page(request: Request) -> Response:
     """`GET /`."""
     specs = await asyncio.to_thread(lambda: [registry.find(name) for name in registry.names()])
+    specs = [spec for spec in specs if principal_of(request).may_ask(spec.name)]
     settings = request.app.state.service.settings
     serving = await asyncio.to_thread(_serving, settings)
     return page("chat.html", agents=specs, heartbeat_s=settings.serve.heartbeat_s, serving=serving)
@@ -55,22 +58,24 @@ def _serving(settings: Settings) -> tuple[str, str] | None:
 async def turn(request: Request) -> Response:
     """`POST /api/turns`: a turn as JSON events, one a line; the first names the thread."""
     service: Service = request.app.state.service
+    who = principal_of(request)
     try:
         try:
             asked = Asked.model_validate(await read_json(request))
         except ValidationError as exc:
             raise RequestError("The body needs agent, text and thread_id.") from exc
         await asyncio.to_thread(registry.find, asked.agent)
+        check_agent(service, who, asked.agent)
         if asked.text is not None:
             check_text(asked.text)
         elif asked.thread_id is None:
             raise RequestError("There is neither a text nor a thread.", param="text")
-        thread = check_thread_id(asked.thread_id or f"web-{asked.agent}-{uuid.uuid4().hex}")
+        thread = thread_of(who, asked.thread_id or f"web-{asked.agent}-{uuid.uuid4().hex}")
         service.check_room()
     except Exception as exc:  # noqa: BLE001  # the page gets every error in one form
         return refused(exc)
     return StreamingResponse(
-        _events(service, asked, thread),
+        _events(service, who, asked, thread),
         media_type="application/x-ndjson",
         headers={"X-Accel-Buffering": "no"},
     )
@@ -80,19 +85,22 @@ async def stop(request: Request) -> Response:
     """`POST /api/threads/ID/stop`: ends the turn; its stream says what became of it."""
     service: Service = request.app.state.service
     try:
-        name = check_thread_id(request.path_params["thread"])
+        who = principal_of(request)
+        name = thread_of(who, request.path_params["thread"])
     except AllotropeError as exc:
         return refused(exc)
-    return JSONResponse({"stopped": service.stop(name)})
+    return JSONResponse({"stopped": service.stop(service.tenant_of(who), name)})
 
 
-async def _events(service: Service, asked: Asked, thread: str) -> AsyncIterator[str]:
-    yield _line({"type": "thread", "thread_id": thread})
-    stream = service.events(asked.agent, asked.text, thread=thread, context={})
+async def _events(
+    service: Service, who: Principal, asked: Asked, thread: str
+) -> AsyncIterator[str]:
+    yield _line({"type": "thread", "thread_id": who.name(thread)})
+    stream = service.events(asked.agent, asked.text, thread=thread, context=who.context())
     try:
         async with contextlib.aclosing(stream) as events:
             async for event in events:
-                yield _line(_for_page(event))
+                yield _line(_for_page(for_client(who, event)))
     except Exception as exc:  # noqa: BLE001  # the status is sent; the error goes into the stream
         if not isinstance(exc, AllotropeError):
             refused(exc)
@@ -131,20 +139,21 @@ async def threads(request: Request) -> Response:
     """`GET /api/threads`: the latest threads, with a title."""
     service: Service = request.app.state.service
     try:
+        who = principal_of(request)
         memory = await service.memory()
-        return JSONResponse(
-            {"threads": await asyncio.to_thread(_threads, memory, service.settings.tenant)}
-        )
+        tenant = service.tenant_of(who)
+        return JSONResponse({"threads": await asyncio.to_thread(_threads, memory, tenant, who)})
     except Exception as exc:  # noqa: BLE001  # the page gets every error in one form
         return refused(exc)
 
 
-def _threads(memory: Any, tenant: str) -> list[dict[str, Any]]:
+def _threads(memory: Any, tenant: str, who: Principal) -> list[dict[str, Any]]:
     found = []
-    for name in memory.archive.threads(tenant)[:MOST_THREADS]:
-        facts = memory.archive.thread(tenant, name)
+    for kept in [one for one in memory.archive.threads(tenant) if who.owns(one)][:MOST_THREADS]:
+        facts = memory.archive.thread(tenant, kept)
         if facts is None or not facts.messages:
             continue
+        name = who.name(kept)
         first = memory.archive.at_positions(facts, range(min(4, facts.messages)))
         title = next((item.text for item in first if item.role == "human"), name)
         found.append(
@@ -170,10 +179,12 @@ async def thread(request: Request) -> Response:
     """`GET /api/threads/ID`: every message, the context meter, and what waits for an answer."""
     service: Service = request.app.state.service
     try:
+        who = principal_of(request)
         name = check_thread_id(request.path_params["thread"])
-        state = await service.state(agent_of(name), name)
+        place = thread_of(who, name)
+        state = await service.state(agent_of(name), place, context=who.context())
         memory = await service.memory()
-        kept = await asyncio.to_thread(memory.archive.export, service.settings.tenant, name)
+        kept = await asyncio.to_thread(memory.archive.export, service.tenant_of(who), place)
     except Exception as exc:  # noqa: BLE001  # the page gets every error in one form
         return refused(exc)
     shown = _from_archive(kept)

@@ -100,4 +100,5 @@ async def settings_of(request: Request) -> Settings:
     return settings
 
 
-ROUTES = [Route("/healthz", healthz), Route("/status", status)]
+ROUTES = [Route("/healthz", healthz)]
+OPERATORS_ROUTES = [Route("/status", status)]

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from allotrope.exceptions import AllotropeError
+from allotrope.identity.principal import Principal
 from allotrope.web.openai_request import ChatRequest
 from allotrope.web.service import Service
 from allotrope.web.turns import Events
@@ -83,10 +84,12 @@ class Housekeeping:
     Args:
         service: The agents, whose models answer.
         request: What was asked.
+        principal: Who asks.
     """
 
-    def __init__(self, service: Service, request: ChatRequest) -> None:
+    def __init__(self, service: Service, request: ChatRequest, principal: Principal) -> None:
         self.request = request
+        self._context = principal.context(request.user)
         self._service = service
         self._text = request.messages[0].text
 
@@ -129,8 +132,9 @@ class Housekeeping:
         metadata = {
             "allotrope_agent": AGENT,
             "allotrope_profile": profile.name,
-            "allotrope_tenant": parts.settings.tenant,
-            "allotrope_user": self.request.user,
+            "allotrope_tenant": self._context.get("tenant") or parts.settings.tenant,
+            "allotrope_user": self._context.get("user"),
+            "allotrope_allowance": self._context.get("allowance"),
             "allotrope_cache": profile.cache_directive("no-semantic"),
             "allotrope_max_cost_usd": profile.max_cost,
         }

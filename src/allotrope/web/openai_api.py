@@ -14,8 +14,10 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from allotrope.exceptions import AllotropeError, ThreadMovedOnError
+from allotrope.identity.principal import Principal
 from allotrope.stores.errors import error_name
 from allotrope.turns import check_thread_id
+from allotrope.web.access import principal_of
 from allotrope.web.errors import RequestError, problem_of
 from allotrope.web.housekeeping import Housekeeping, is_housekeeping
 from allotrope.web.openai_request import ChatRequest, as_messages, read_request
@@ -96,23 +98,36 @@ class Turn:
         service: The agents.
         request: What was asked.
         headers: Of the request: they may name a thread, and say that no kept answer will do.
-        client: Whose it is, as far as that is known.
+        principal: Who asks.
+        address: From where.
     """
 
     def __init__(
-        self, service: Service, request: ChatRequest, headers: Headers, client: str
+        self,
+        service: Service,
+        request: ChatRequest,
+        headers: Headers,
+        *,
+        principal: Principal,
+        address: str,
     ) -> None:
         self.request = request
         self._service = service
         self._directive = _directive(headers)
-        self._client = f"{client} {headers.get('x-openwebui-chat-id', '')}"
+        self._principal = principal
+        chat = headers.get("x-openwebui-chat-id", "")
+        # a credential that tells people apart counts wherever they are; else the address helps
+        self._whose = (
+            (service.tenant_of(principal), principal.user, request.user, chat)
+            if principal.user is not None
+            else (principal.id, request.user, chat, address)
+        )
         self._before, self._text = request.conversation()
         named = headers.get(THREAD_HEADER) or request.allotrope.thread_id
-        self.named = None if named is None else check_thread_id(named)
+        self.named = None if named is None else thread_of(principal, named)
 
     def _key(self, *more: tuple[str, str]) -> str:
-        whose = (self.request.user, self._client)
-        return Sharing.key(self.request.model, whose, [*self._before, *more])
+        return Sharing.key(self.request.model, self._whose, [*self._before, *more])
 
     async def _thread(self) -> tuple[str, bool]:
         """The thread that the client's history stands in, or a new one; whether it was found.
@@ -132,15 +147,15 @@ class Turn:
         return thread, known is not None
 
     def _new_thread(self) -> str:
-        return f"v1-{self.request.model}-{uuid.uuid4().hex}"
+        return self._principal.thread(f"v1-{self.request.model}-{uuid.uuid4().hex}")
 
     async def events(self) -> Events:
         """The events of the turn; the conversation is recognised next time."""
-        context = self.request.allotrope.context()
+        options = self.request.allotrope
+        own = self._principal.context(self.request.user, options.tools_allowed)
+        context = {**options.context(), **own}
         if "cache" not in context and (directive := await self._wanted()):
             context["cache"] = directive
-        if self.request.user:
-            context["user"] = self.request.user
         thread, found = await self._thread()
         try:
             async with contextlib.aclosing(self._asked(thread, context, found)) as events:
@@ -170,7 +185,7 @@ class Turn:
                     await self._service.sharing.take(self._key(asked))
                     key = self._key(asked, ("assistant", event["answer"]))
                     await self._service.sharing.ends(key, thread)
-                yield event
+                yield for_client(self._principal, event)
 
     async def _wanted(self) -> str | None:
         """What the client says to the cache: by a header, or by asking once more.
@@ -197,15 +212,16 @@ def _directive(headers: Headers) -> str | None:
 async def completions(request: Request) -> Response:
     """`POST /v1/chat/completions`."""
     service: Service = request.app.state.service
+    who = principal_of(request)
     try:
         asked = read_request(await read_json(request))
+        check_agent(service, who, asked.model)
         turn: Turn | Housekeeping
         if is_housekeeping(asked):
-            turn = Housekeeping(service, asked)
+            turn = Housekeeping(service, asked, who)
         else:
-            turn = Turn(
-                service, asked, request.headers, request.client.host if request.client else ""
-            )
+            address = request.client.host if request.client else ""
+            turn = Turn(service, asked, request.headers, principal=who, address=address)
         headers = _ignored(asked.ignored)
         if asked.stream:
             return await _streamed(turn, headers)
@@ -313,7 +329,8 @@ def _line(chunk: dict[str, Any]) -> str:
 async def models(request: Request) -> Response:
     """`GET /v1/models`: the agents."""
     service: Service = request.app.state.service
-    names = sorted(service.names, key=lambda name: name != FIRST)
+    may = filter(principal_of(request).may_ask, service.names)
+    names = sorted(may, key=lambda name: name != FIRST)
     return JSONResponse({"object": "list", "data": [_model(name) for name in names]})
 
 
@@ -321,17 +338,54 @@ async def model(request: Request) -> Response:
     """`GET /v1/models/NAME`."""
     service: Service = request.app.state.service
     name = request.path_params["name"]
-    if name not in service.names:
-        known = ", ".join(service.names)
-        return refused(
-            RequestError(
-                f"There is no model {name[:60]!r}; the agents are {known}.",
-                param="model",
-                status=404,
-                code="model_not_found",
-            )
-        )
+    try:
+        check_agent(service, principal_of(request), name)
+    except AllotropeError as exc:
+        return refused(exc)
     return JSONResponse(_model(name))
+
+
+def check_agent(service: Service, principal: Principal, name: str) -> None:
+    """Refuses an agent that there isn't, or that a caller may not ask; both sound the same.
+
+    Raises:
+        RequestError: 404, in OpenAI's form.
+    """
+    may = [one for one in service.names if principal.may_ask(one)]
+    if name not in may:
+        raise RequestError(
+            f"There is no model {name[:60]!r}; the agents are {', '.join(may) or 'none'}.",
+            param="model",
+            status=404,
+            code="model_not_found",
+        )
+
+
+def thread_of(principal: Principal, name: str) -> str:
+    """The id under which a caller's thread is kept.
+
+    Args:
+        principal: Whose.
+        name: What the caller calls it.
+
+    Raises:
+        InputError: That can't be the id of a thread.
+    """
+    return check_thread_id(principal.thread(check_thread_id(name)))
+
+
+def for_client(principal: Principal, event: dict[str, Any]) -> dict[str, Any]:
+    """An event with threads as the client calls them.
+
+    Args:
+        principal: Who asked.
+        event: Of the turn.
+    """
+    if not principal.space or event["type"] != "reply":
+        return event
+    named = principal.name(event["thread_id"])
+    answer = event["answer"].replace(event["thread_id"], named)
+    return {**event, "thread_id": named, "answer": answer}
 
 
 FIRST = "assistant"

@@ -1,4 +1,4 @@
-"""HTML pages: the templates, the static files, login."""
+"""HTML pages: the templates and the static files."""
 
 import asyncio
 from functools import cache
@@ -7,17 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from starlette.requests import Request
-from starlette.responses import (
-    FileResponse,
-    HTMLResponse,
-    PlainTextResponse,
-    RedirectResponse,
-    Response,
-)
-from starlette.routing import Route
-
-from allotrope.settings.serve import ServeSettings
-from allotrope.web.access import COOKIE, RateLimit, local_path, session_of
+from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
 
 FOLDER = Path(__file__).parent
 STATIC = {
@@ -79,50 +69,3 @@ def _plotly() -> Path | None:
     if spec is None or spec.origin is None:
         return None
     return Path(spec.origin).parent / "package_data" / "plotly.min.js"
-
-
-def login_routes(settings: ServeSettings) -> list[Route]:
-    """The login page: a token for a cookie. Wrong tokens are limited to ten a minute."""
-    limit = RateLimit(10)
-
-    async def login(request: Request) -> Response:
-        after = local_path(request.query_params.get("next", "/"))
-        if settings.token is None:
-            return RedirectResponse(after, 303)
-        if request.method == "GET":
-            return page("login.html", wrong=False, after=after)
-        if limit.wait_s(request.client.host if request.client else "local"):
-            return PlainTextResponse("Too many tries; wait a minute.", 429)
-        form = dict(_pairs(await _small_body(request)))
-        from hmac import compare_digest
-
-        token = settings.token.get_secret_value()
-        if not compare_digest(form.get("token", "").strip().encode(), token.encode()):
-            return page("login.html", wrong=True, after=after, status=403)
-        response = RedirectResponse(after, 303)
-        response.set_cookie(
-            COOKIE,
-            session_of(token),
-            httponly=True,
-            samesite="strict",
-            secure=request.url.scheme == "https",
-            max_age=12 * 3600,
-        )
-        return response
-
-    return [Route("/login", login, methods=["GET", "POST"])]
-
-
-async def _small_body(request: Request) -> str:
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > 10_000:
-            return ""
-    return bytes(body).decode("utf-8", "replace")
-
-
-def _pairs(body: str) -> list[tuple[str, str]]:
-    from urllib.parse import parse_qsl
-
-    return parse_qsl(body, keep_blank_values=True)

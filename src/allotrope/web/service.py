@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from allotrope.agents import registry
 from allotrope.exceptions import AllotropeError, ThreadBusyError
+from allotrope.identity.principal import Principal
 from allotrope.leases import LEASE_S
+from allotrope.memory.threads import thread_key
 from allotrope.settings import Settings, load_settings
 from allotrope.stores.errors import error_name
 from allotrope.thread_locks import ThreadLocks
@@ -51,6 +53,7 @@ class Service:
         """Whether no turn may begin any more."""
         self._turns: set[RunningTurn] = set()
         self._by_thread: dict[str, RunningTurn] = {}
+        """By tenant and thread."""
         self._agents: dict[str, Agent] = {}
         self._parts: Parts | None = None
         self._stack = contextlib.AsyncExitStack()
@@ -145,11 +148,17 @@ class Service:
         assert self._parts is not None
         return await asyncio.to_thread(lambda: self._parts and self._parts.memory)
 
-    async def state(self, agent: str, thread: str) -> Mapping[str, Any]:
+    def tenant_of(self, principal: Principal) -> str:
+        """Whose data a caller sees."""
+        return principal.tenant or self.settings.tenant
+
+    async def state(
+        self, agent: str, thread: str, *, context: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
         """The live state of a thread, empty where there is none; `next` says what waits."""
         found = await self.agent(agent)
         graph = await found.agraph()
-        state = await graph.aget_state(found.thread_config(thread))
+        state = await graph.aget_state(found.thread_config(thread, context=context))
         return {**state.values, "next": state.next}
 
     async def events(
@@ -249,9 +258,10 @@ class Service:
     ) -> Events:
         """The turn, as its own task runs it."""
         found = await self.agent(agent)
-        if thread in self._by_thread:  # a person who waits is told at once
+        place = thread_key(context.get("tenant") or self.settings.tenant, thread)
+        if place in self._by_thread:  # a person who waits is told at once
             raise busy()
-        self._by_thread[thread] = turn
+        self._by_thread[place] = turn
         said = ""
         try:
             stream = found.astream(
@@ -270,7 +280,7 @@ class Service:
             kept = await found.akeep_said(thread, said, question=text, context=context)
             yield {"type": "stopped", "kept": kept}
         finally:
-            del self._by_thread[thread]
+            del self._by_thread[place]
 
     def check_room(self) -> None:
         """Refuses a turn where none may begin.
@@ -288,9 +298,9 @@ class Service:
                 retry_after_s=1,
             )
 
-    def stop(self, thread: str) -> bool:
-        """Ends the turn of a thread; whether there is one in this process."""
-        turn = self._by_thread.get(thread)
+    def stop(self, tenant: str, thread: str) -> bool:
+        """Ends the turn of a tenant's thread; whether there is one in this process."""
+        turn = self._by_thread.get(thread_key(tenant, thread))
         if turn is not None:
             turn.stop(PERSON)
         return turn is not None
