@@ -103,6 +103,8 @@ def allowance(text: str) -> BudgetSettings | None:
     """
     unit, _, rest = text.partition(" ")
     amount, _, period = rest.partition(" ")
+    if unit not in ("usd", "tokens"):
+        return None
     try:
         limit = {"usd": Decimal(amount)} if unit == "usd" else {"tokens": int(amount)}
         return BudgetSettings.model_validate(

@@ -13,6 +13,7 @@ from allotrope.extras import MODULES, install, lacking
 ROOT = Path(__file__).resolve().parents[2]
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 DISTRIBUTIONS = {
+    "jwt": "pyjwt",
     "jinja2": "jinja2",
     "bs4": "beautifulsoup4",
     "langgraph.checkpoint.postgres": "langgraph-checkpoint-postgres",
