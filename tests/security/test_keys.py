@@ -213,3 +213,20 @@ def test_keys_live_in_the_ledgers_postgresql(settings: Settings, postgres_url: s
     assert seen.state() == "revoked"
     assert replace(seen, revoked_at=None) == made
     assert not list(Path(settings.data_dir or ".").glob("keys.db*"))
+
+
+def test_a_person_logs_in_with_a_key_by_the_form_alone(
+    base: str, store: KeyStore, simulator: ProviderSimulator
+) -> None:
+    key = make(store, tenant="acme", user="kim")
+    linked = httpx.get(base, params={"token": key})
+    assert "set-cookie" not in linked.headers  # else a link logs people in as somebody else
+    with httpx.Client(base_url=base, timeout=60) as browser:
+        entered = browser.post("/login?next=/api/threads", data={"token": key})
+        assert (entered.status_code, entered.headers["location"]) == (303, "/api/threads")
+        assert (parts_of(key) or ("", ""))[1] not in entered.headers["set-cookie"]
+        assert browser.get("/api/threads").status_code == 200
+        assert browser.get("/dashboard").status_code == 403
+        store.revoke((parts_of(key) or ("",))[0])
+        time.sleep(3.1)
+        assert browser.get("/api/threads").status_code == 401

@@ -236,3 +236,18 @@ def test_the_latest_server_is_found_and_a_dead_one_is_not(
         for port in (82, 8):
             with pytest.raises(Exception, match="No server of yours"):
                 find_token(port)
+
+
+async def test_the_private_page_logs_a_real_browser_in(
+    base: str, open_page: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cookie that is SameSite=Strict must be there on the first page after one from outside."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    page = await open_page()
+    with kept(f"{base}/", TOKEN) as file:
+        await page.goto(file.as_uri())
+        await page.wait_for_url(f"{base}/")
+        await page.get_by_role("textbox").first.wait_for()
+        page.complaints.clear()  # the page in the file is another machine's to that check
+        assert TOKEN not in page.url
+        assert await page.evaluate("document.cookie") == ""
