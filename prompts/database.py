@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from allotrope.exceptions import PromptError
 from allotrope.prompts.sources import LabelChange, Labels, SourceState, now
 from allotrope.stores.damage import Identity, folder_lock, identity, is_damaged, move_aside, say
+from allotrope.stores.postgres import bounded_engine
 from allotrope.stores.private import make_private
 from allotrope.stores.sqlite import copy_readable
 
@@ -99,7 +100,7 @@ class DatabaseSource:
     def _open(self) -> sa.Engine:
         if self._engine is None:
             try:
-                engine = sa.create_engine(self._url, poolclass=sa.NullPool)
+                engine = bounded_engine(self._url, poolclass=sa.NullPool)
                 if engine.dialect.name == "sqlite" and engine.url.database not in (
                     None,
                     ":memory:",

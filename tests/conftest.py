@@ -223,6 +223,21 @@ class PostgresServer:
         """Ends it and all its connections."""
         self._run("pg_ctl", "-m", "fast", "stop")
 
+    def pause(self) -> None:
+        """It stands still from now on, with all its connections."""
+        for pid in self._processes():  # the first is the one that starts others
+            os.kill(pid, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Ends `pause`."""
+        for pid in reversed(self._processes()):
+            os.kill(pid, signal.SIGCONT)
+
+    def _processes(self) -> list[int]:
+        first = (self._folder / "data" / "postmaster.pid").read_text().split()[0]
+        told = Path(f"/proc/{first}/task/{first}/children").read_text()
+        return [int(first), *map(int, told.split())]
+
     def ask_for_passwords(self) -> None:
         """From now on it admits nobody without a password."""
         rules = self._folder / "data" / "pg_hba.conf"
@@ -231,6 +246,8 @@ class PostgresServer:
 
     def end(self) -> None:
         """Ends it for good."""
+        with contextlib.suppress(OSError):  # stopped already
+            self.go_on()  # what stands still can't end
         with contextlib.suppress(subprocess.CalledProcessError):  # stopped already
             self._run("pg_ctl", "-m", "immediate", "stop")
         shutil.rmtree(self._folder, ignore_errors=True)

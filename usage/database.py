@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, inspect, select, text
+from sqlalchemy import Connection, Engine, Table, event, inspect, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from allotrope.exceptions import StoreError
 from allotrope.extras import install
 from allotrope.stores import damage
+from allotrope.stores.postgres import bounded_engine, patient
 from allotrope.stores.private import make_private
 from allotrope.usage import schema
 from allotrope.usage.rows import storable
@@ -115,8 +116,8 @@ class Database:
         try:
             options: dict[str, Any] = {}
             if self.url.startswith("postgresql"):
-                options = {"pool_pre_ping": True, "connect_args": {"connect_timeout": 5}}
-            engine = create_engine(self.url, **options)
+                options = {"pool_pre_ping": True}
+            engine = bounded_engine(self.url, **options)
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as exc:
             raise StoreError(
                 "ALLOTROPE_USAGE__LEDGER_URL is no database URL that can be used here.",
@@ -153,7 +154,7 @@ class Database:
         return bool(salt)
 
     def _migrate(self) -> None:
-        with self.transaction() as connection:
+        with self.transaction() as connection, patient(connection.connection.driver_connection):
             if self.path is None:  # SQLite's BEGIN IMMEDIATE is the lock there
                 connection.execute(text("SELECT pg_advisory_xact_lock(4711006)"))
             connection.execute(

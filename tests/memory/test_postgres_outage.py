@@ -14,14 +14,17 @@ import psycopg
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.graph import END, START, MessagesState, StateGraph
+from sqlalchemy.exc import OperationalError
 from tests.conftest import PostgresServer
 
 from allotrope import build_agent
-from allotrope.exceptions import StoreError
+from allotrope.exceptions import PromptError, StoreError
 from allotrope.memory.checkpoints import open_async_checkpoints, open_checkpoints
 from allotrope.memory.opening import open_archive
+from allotrope.prompts.database import DatabaseSource
 from allotrope.settings import Settings, load_settings
 from allotrope.testing import ProviderSimulator
+from allotrope.usage.ledger import Ledger
 
 pytestmark = pytest.mark.postgres
 
@@ -157,6 +160,99 @@ def test_one_that_stays_away_is_a_sentence_and_is_not_waited_for_twice(
         assert archive.threads("default") == []
     finally:
         archive.close()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A silent server counts as down after half a second, and is waited for a second."""
+    monkeypatch.setattr("allotrope.stores.postgres_silence.SILENCE_S", 0.5)
+    monkeypatch.setattr("allotrope.stores.postgres.RECOVERY_S", 1.0)
+    monkeypatch.setattr("allotrope.stores.postgres.CONNECT_TIMEOUT_S", 2)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_threads_in_a_server_that_stands_still_are_told_as_down(
+    own_postgres: PostgresServer, tmp_path: Path
+) -> None:
+    settings = settings_of(own_postgres.url, tmp_path)
+    config: Any = {"configurable": {"thread_id": "t"}}
+    with open_checkpoints(settings) as saver:
+        graph = _graph(saver)
+        graph.invoke({"messages": [HumanMessage("One?")]}, config)
+        own_postgres.pause()
+        try:
+            with pytest.raises(
+                StoreError, match=r"threads in PostgreSQL .*: the host doesn't answer"
+            ):
+                graph.get_state(config)
+        finally:
+            own_postgres.go_on()
+        state = graph.invoke({"messages": [HumanMessage("Two?")]}, config)
+        assert len(state["messages"]) == 4
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_twenty_that_ask_a_server_that_stands_still_all_hear_why(
+    own_postgres: PostgresServer, tmp_path: Path
+) -> None:
+    settings = settings_of(own_postgres.url, tmp_path)
+
+    async def ask(graph: Any, number: int) -> Any:
+        config: Any = {"configurable": {"thread_id": f"t{number}"}}
+        return await graph.ainvoke({"messages": [HumanMessage("One?")]}, config)
+
+    async with open_async_checkpoints(settings) as saver:
+        graph = _graph(saver)
+        await asyncio.gather(*(ask(graph, number) for number in range(20)))
+        own_postgres.pause()
+        try:
+            asked = (ask(graph, number) for number in range(20))
+            told = await asyncio.gather(*asked, return_exceptions=True)
+        finally:
+            own_postgres.go_on()
+        assert {type(one) for one in told} == {StoreError}
+        assert {"doesn't answer" in str(one) for one in told} == {True}, told
+        assert len((await ask(graph, 7))["messages"]) == 4
+
+
+@pytest.mark.usefixtures("impatient")
+def test_the_archive_in_a_server_that_stands_still_is_told_as_down(
+    own_postgres: PostgresServer, tmp_path: Path
+) -> None:
+    archive = open_archive(settings_of(own_postgres.url, tmp_path))
+    try:
+        archive.add("default", "t", [HumanMessage("Before.", id="1")], at=AT)
+        own_postgres.pause()
+        try:
+            with pytest.raises(
+                StoreError, match=r"archive in PostgreSQL .* the host doesn't answer"
+            ):
+                archive.add("default", "t", [HumanMessage("During.", id="2")], at=AT)
+        finally:
+            own_postgres.go_on()
+        archive.add("default", "t", [HumanMessage("After.", id="3")], at=AT)
+        assert [row["data"]["id"] for row in archive.export("default", "t")] == ["1", "3"]
+    finally:
+        archive.close()
+
+
+@pytest.mark.usefixtures("impatient")
+def test_ledger_and_prompts_in_a_server_that_stands_still_fail(
+    own_postgres: PostgresServer,
+) -> None:
+    prompts = DatabaseSource(own_postgres.url)
+    prompts.read(None)
+    with Ledger(own_postgres.url.replace("://", "+psycopg://", 1)) as ledger:
+        own_postgres.pause()
+        try:
+            with pytest.raises(OperationalError, match="timeout expired"):
+                ledger.record_feedback("run", 1.0)
+            with pytest.raises(PromptError, match="timeout expired"):
+                prompts.read(None)
+        finally:
+            own_postgres.go_on()
+        ledger.record_feedback("run", 1.0)
+        prompts.read(None)
 
 
 def test_two_that_start_at_once_on_an_empty_database_both_open(

@@ -20,6 +20,7 @@ from allotrope.stores.postgres_errors import is_lost, is_starting, reason_of, se
 
 if TYPE_CHECKING:
     import psycopg
+    import sqlalchemy
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +54,31 @@ def options() -> dict[str, Any]:
     return {"autocommit": True, "prepare_threshold": 0, "connect_timeout": CONNECT_TIMEOUT_S}
 
 
+def bounded_engine(url: str, **more: Any) -> "sqlalchemy.Engine":
+    """SQLAlchemy's engine; a PostgreSQL that is silent for too long ends what was asked of it.
+
+    Args:
+        url: Any that SQLAlchemy takes.
+        more: For `sqlalchemy.create_engine`.
+
+    Raises:
+        sqlalchemy.exc.ArgumentError: It is no URL.
+        ImportError: The driver isn't installed.
+    """
+    from sqlalchemy import create_engine, event
+
+    engine = create_engine(url, **more)
+    if engine.dialect.name == "postgresql" and engine.dialect.driver == "psycopg":
+        from allotrope.stores.postgres_silence import BoundedConnection
+
+        def connect(_dialect: object, _record: object, given: Any, named: dict[str, Any]) -> Any:
+            named.setdefault("connect_timeout", CONNECT_TIMEOUT_S)
+            return BoundedConnection.connect(*given, **named)
+
+        event.listen(engine, "do_connect", connect)
+    return engine
+
+
 @contextlib.contextmanager
 def one_at_a_time(connection: Any, number: int, *, timeout_s: float = 60.0) -> Iterator[None]:
     """One process at a time makes or changes tables.
@@ -72,10 +98,30 @@ def one_at_a_time(connection: Any, number: int, *, timeout_s: float = 60.0) -> I
             break
         time.sleep(0.05)
     try:
-        yield
+        with patient(connection):
+            yield
     finally:
         with contextlib.suppress(Exception):  # a lost connection has let go already
             connection.execute("SELECT pg_advisory_unlock(%s)", (number,))
+
+
+@contextlib.contextmanager
+def patient(connection: Any) -> Iterator[None]:
+    """The server may be silent for long: it makes or changes tables.
+
+    Args:
+        connection: A `BoundedConnection`; nothing happens to any other.
+    """
+    from allotrope.stores.postgres_silence import PATIENT_S, BoundedConnection
+
+    if not isinstance(connection, BoundedConnection):
+        yield
+        return
+    connection.silence_s = PATIENT_S
+    try:
+        yield
+    finally:
+        connection.silence_s = None
 
 
 class _Recovery:
@@ -92,9 +138,10 @@ class _Recovery:
         self._what = what
         self._was_up = was_up
         self._down_since: float | None = None
+        self._lost: Exception | None = None
 
     def _up(self) -> None:
-        self._was_up, self._down_since = True, None
+        self._was_up, self._down_since, self._lost = True, None, None
 
     def _pause(self, exc: Exception, tries: int) -> float:
         """Seconds until the next try.
@@ -110,10 +157,18 @@ class _Recovery:
         now = time.monotonic()
         if self._down_since is None:
             self._down_since = now
+        self._lost = exc
         logger.warning("%s in PostgreSQL: the connection is lost: %s", self._what, error_name(exc))
         if now - self._down_since > RECOVERY_S or not (self._was_up or is_starting(exc)):
             raise self._refusal(exc) from exc
         return _PAUSES_S[min(tries, len(_PAUSES_S) - 1)]
+
+    def _all_used(self) -> StoreError:
+        """Every connection is taken; while the server is down, by those who wait for it."""
+        if self._lost is not None:
+            return self._refusal(self._lost)
+        told = f"{self._what} in PostgreSQL: all connections are in use."
+        return StoreError(told, hint="Ask again.")
 
     def _refusal(self, exc: Exception) -> StoreError:
         return StoreError(
@@ -169,9 +224,9 @@ class Connections(_Recovery):
             StoreError: All connections are in use.
         """
         if not self._free.acquire(timeout=RECOVERY_S):
-            raise _all_used(self._what)
+            raise self._all_used()
         try:
-            connection = self._taken() or driver().connect(self._url, **options())
+            connection = self._taken() or _connect(self._url)
             try:
                 yield connection
             finally:
@@ -237,11 +292,11 @@ class AsyncConnections(_Recovery):
             async with asyncio.timeout(RECOVERY_S):
                 await self._free.acquire()
         except TimeoutError as exc:
-            raise _all_used(self._what) from exc
+            raise self._all_used() from exc
         try:
             connection = await self._taken()
             if connection is None:
-                connection = await driver().AsyncConnection.connect(self._url, **options())
+                connection = await _aconnect(self._url)
             try:
                 yield connection
             finally:
@@ -266,6 +321,18 @@ class AsyncConnections(_Recovery):
         return None
 
 
+def _connect(url: str) -> "psycopg.Connection[Any]":
+    from allotrope.stores.postgres_silence import BoundedConnection
+
+    return BoundedConnection.connect(url, **options())
+
+
+async def _aconnect(url: str) -> "psycopg.AsyncConnection[Any]":
+    from allotrope.stores.postgres_silence import AsyncBoundedConnection
+
+    return await AsyncBoundedConnection.connect(url, **options())
+
+
 def _is_fit(connection: Any) -> bool:
     """Whether the next one may use it: open, and in no transaction."""
     if connection.closed:
@@ -286,7 +353,3 @@ def _is_alive(connection: Any) -> bool:
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
     return not poll.poll(0)
-
-
-def _all_used(what: str) -> StoreError:
-    return StoreError(f"{what} in PostgreSQL: all connections are in use.", hint="Ask again.")
