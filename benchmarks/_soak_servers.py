@@ -1,0 +1,267 @@
+"""What a soak runs on: `allotrope serve`, a PostgreSQL and a Redis, each a process of its own."""
+
+import os
+import pwd
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import httpx
+
+from allotrope.stores.redis_server import EmbeddedServer
+
+READY_S = 120.0
+"""Seconds a server may take to start."""
+
+
+def free_port() -> int:
+    """A port of loopback that nobody has now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Redis:
+    """A redis-server of the soak's own, which keeps its data over a restart."""
+
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="alt-soak-r-"))
+        self._server = EmbeddedServer(self._folder)
+        self._server.ensure()
+        self.url = self._server.url
+
+    def stop(self) -> None:
+        """Ends it as a service manager does: it saves, and ends all connections."""
+        pid = self._server.pid()
+        if pid is None:
+            return
+        os.kill(pid, signal.SIGTERM)
+        while self._server.answers():
+            time.sleep(0.02)
+
+    def start(self) -> None:
+        """Starts it again and waits until it answers."""
+        self._server.ensure()
+
+    def close(self) -> None:
+        """Ends it for good."""
+        self._server.leave()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def postgres_binaries() -> Path | None:
+    """The folder with `initdb` and `pg_ctl`; Debian keeps them off the path."""
+    found = shutil.which("initdb")
+    places = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    folders = [*([Path(found).resolve().parent] if found else []), *places]
+    return next((folder for folder in folders if (folder / "pg_ctl").exists()), None)
+
+
+class Postgres:
+    """A PostgreSQL on loopback, as it is by default.
+
+    Raises:
+        RuntimeError: None is installed.
+    """
+
+    def __init__(self) -> None:
+        place = postgres_binaries()
+        if place is None:
+            raise RuntimeError("There is no PostgreSQL here (Debian's package `postgresql`).")
+        self._place = place
+        self._folder = Path(tempfile.mkdtemp(prefix="alt-soak-pg-"))
+        self._user = None
+        if os.geteuid() == 0:  # a PostgreSQL server refuses to be root
+            known = any(user.pw_name == "postgres" for user in pwd.getpwall())
+            self._user = "postgres" if known else "nobody"
+            shutil.chown(self._folder, self._user)
+        self._port = free_port()
+        self.url = f"postgresql://allotrope@127.0.0.1:{self._port}/postgres"
+        self._run("initdb", "-U", "allotrope", "-A", "trust", "-N")
+        self.start()
+
+    def _run(self, program: str, *words: str) -> None:
+        command = [str(self._place / program), "-D", str(self._folder / "data"), *words]
+        subprocess.run(command, user=self._user, check=True, capture_output=True, cwd=self._folder)
+
+    def start(self) -> None:
+        """Starts it and waits until it accepts connections."""
+        options = f"-p {self._port} -c listen_addresses=127.0.0.1 -c unix_socket_directories="
+        self._run("pg_ctl", "-w", "-l", str(self._folder / "log"), "-o", options, "start")
+
+    def stop(self) -> None:
+        """Ends it and all its connections."""
+        self._run("pg_ctl", "-m", "fast", "stop")
+
+    def size(self) -> int:
+        """Bytes of the database."""
+        import psycopg
+
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            [(found,)] = connection.execute("SELECT pg_database_size('postgres')").fetchall()
+            return int(found)
+
+    def environment(self) -> dict[str, str]:
+        """The variables that put every store into it."""
+        return {
+            "ALLOTROPE_CHECKPOINT_URL": self.url,
+            "ALLOTROPE_MEMORY__ARCHIVE_URL": self.url,
+            "ALLOTROPE_USAGE__LEDGER_URL": self.url.replace("://", "+psycopg://", 1),
+        }
+
+    def close(self) -> None:
+        """Ends it for good."""
+        subprocess.run(
+            [
+                str(self._place / "pg_ctl"),
+                "-D",
+                str(self._folder / "data"),
+                "-m",
+                "immediate",
+                "stop",
+            ],
+            user=self._user,
+            capture_output=True,
+            cwd=self._folder,
+        )
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What a server takes at a moment.
+
+    Attributes:
+        serve: Resident memory of the process, MB.
+        children: That of the processes it started, its Redis among them, MB.
+        descriptors: Open ones of the process.
+    """
+
+    serve: float
+    children: float
+    descriptors: int
+
+    @property
+    def total(self) -> float:
+        """Both, MB."""
+        return self.serve + self.children
+
+
+class Serve:
+    """`allotrope serve` in a process of its own, with a data folder of its own.
+
+    Args:
+        environment: Its variables, over this process's own.
+        folder: Where its data folder and its log are.
+    """
+
+    def __init__(self, environment: dict[str, str], folder: Path) -> None:
+        self.data = folder / "data"
+        self._log = folder / "serve.log"
+        keep = {name: value for name, value in os.environ.items() if "ALLOTROPE_" not in name}
+        with self._log.open("w") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", "from allotrope.cli import main; main()", "serve"],
+                env={
+                    **keep,
+                    "ALLOTROPE_DATA_DIR": str(self.data),
+                    "ALLOTROPE_SERVE__PORT": "0",
+                    "ALLOTROPE_SERVE__REQUESTS_PER_MINUTE": "null",
+                    **environment,
+                },
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                start_new_session=True,
+            )
+        self.url = ""
+
+    def __enter__(self) -> Self:
+        assert self._process.stdout is not None
+        said = re.search(r"http://[\d.:]+", self._process.stdout.readline())
+        end = time.monotonic() + READY_S
+        while said:
+            self.url = said[0]
+            try:
+                if httpx.get(f"{self.url}/healthz").status_code == 200:
+                    return self
+            except httpx.HTTPError:
+                pass
+            if time.monotonic() > end or self._process.poll() is not None:
+                break
+            time.sleep(0.1)
+        self._process.kill()
+        raise RuntimeError(f"`allotrope serve` didn't start:\n{self._log.read_text()[-2000:]}")
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(60)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is the process that was started."""
+        return self._process.poll() is None
+
+    def footprint(self) -> Footprint:
+        """What it takes now."""
+        pid = self._process.pid
+        children = sum(map(_resident_mb, _belonging(pid, self.data)))
+        return Footprint(_resident_mb(pid), children, len(os.listdir(f"/proc/{pid}/fd")))
+
+    def log_lines(self) -> list[str]:
+        """Its log so far."""
+        return self._log.read_text().splitlines()
+
+    def files(self) -> dict[str, int]:
+        """Bytes of each file in the data folder."""
+        found = {}
+        for path in self.data.rglob("*"):
+            if path.is_file():
+                found[str(path.relative_to(self.data))] = path.stat().st_size
+        return found
+
+
+def _resident_mb(pid: int) -> float:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:  # it ended
+        return 0.0
+    found = re.search(r"VmRSS:\s+(\d+) kB", status)
+    return int(found[1]) / 1024 if found else 0.0
+
+
+def _belonging(first: int, folder: Path) -> set[int]:
+    """Processes below one, or with its data folder on their command line or as theirs."""
+    parents: dict[int, int] = {}
+    found: set[int] = set()
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            stat = (place / "stat").read_text()
+            words = (place / "cmdline").read_bytes().decode(errors="replace")
+            where = os.readlink(place / "cwd")
+        except OSError:
+            continue
+        pid = int(place.name)
+        parents[pid] = int(stat.rpartition(")")[2].split()[1])
+        if str(folder) in words or where.startswith(str(folder)):
+            found.add(pid)
+    for pid in parents:
+        above = pid
+        while above in parents and above != first:
+            above = parents[above]
+        if above == first:
+            found.add(pid)
+    return found - {first}
