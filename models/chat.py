@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.caches import BaseCache
 from langchain_core.callbacks import BaseCallbackHandler
@@ -25,6 +25,7 @@ from allotrope.counters import count
 from allotrope.exceptions import (
     AllotropeError,
     AllProvidersFailedError,
+    LeftQueueError,
     ModelGoneError,
     ProviderError,
     SettingsError,
@@ -75,12 +76,15 @@ class FailoverChain(RunnableWithFallbacks[LanguageModelInput, AIMessage]):
             AllProvidersFailedError: No model could answer; `causes` has every error.
         """
         config, trail = with_trail(config)
+        trail.earlier = self._lets_pass
         if self._stale():
             self._refresh()
         rest = self._serving(self.runnables)
         while True:
             try:
                 return self._asked(rest, input, config, **kwargs)
+            except LeftQueueError:
+                rest, config = self._returned(trail), _first_again(config)
             except ModelGoneError as exc:
                 rest, config = self._after_gone(exc, trail), _again(config)
             except FAILOVER_ERRORS as exc:
@@ -91,12 +95,15 @@ class FailoverChain(RunnableWithFallbacks[LanguageModelInput, AIMessage]):
     ) -> AIMessage:
         """The same as `invoke`, asynchronously."""
         config, trail = with_trail(config)
+        trail.earlier = self._lets_pass
         if self._stale():
             await asyncio.to_thread(self._refresh)
         rest = self._serving(self.runnables)
         while True:
             try:
                 return await self._aasked(rest, input, config, **kwargs)
+            except LeftQueueError:
+                rest, config = self._returned(trail), _first_again(config)
             except ModelGoneError as exc:
                 rest, config = self._after_gone(exc, trail), _again(config)
             except FAILOVER_ERRORS as exc:
@@ -202,6 +209,7 @@ class FailoverChain(RunnableWithFallbacks[LanguageModelInput, AIMessage]):
             AllProvidersFailedError: No model could answer.
         """
         config, trail = with_trail(config)
+        trail.earlier = self._lets_pass
         if self._stale():
             self._refresh()
         rest, void = self._serving(self.runnables), False
@@ -216,6 +224,9 @@ class FailoverChain(RunnableWithFallbacks[LanguageModelInput, AIMessage]):
                             yield StreamRestart(content="")
                         yield last
                 return
+            except LeftQueueError:
+                rest, config = self._returned(trail), _first_again(config)
+                continue
             except ModelGoneError as exc:
                 rest, config = self._after_gone(exc, trail), _again(config)
                 continue
@@ -234,6 +245,7 @@ class FailoverChain(RunnableWithFallbacks[LanguageModelInput, AIMessage]):
     ) -> AsyncIterator[AIMessage]:
         """The same as `stream`, asynchronously; once it is closed, no request is under way."""
         config, trail = with_trail(config)
+        trail.earlier = self._lets_pass
         async with contextlib.AsyncExitStack() as streams:
             config["configurable"][STREAMS] = streams
             async with contextlib.aclosing(self._parts(input, config, trail, **kwargs)) as parts:
@@ -257,6 +269,9 @@ class FailoverChain(RunnableWithFallbacks[LanguageModelInput, AIMessage]):
                             yield StreamRestart(content="")
                         yield last
                 return
+            except LeftQueueError:
+                rest, config = self._returned(trail), _first_again(config)
+                continue
             except ModelGoneError as exc:
                 rest, config = self._after_gone(exc, trail), _again(config)
                 continue
@@ -269,6 +284,18 @@ class FailoverChain(RunnableWithFallbacks[LanguageModelInput, AIMessage]):
                     raise all_failed(trail, exc, function=self.function) from exc
             void = void or isinstance(last, AIMessageChunk)
             config = _again(config)
+
+    def _lets_pass(self) -> Literal["closed", "due"] | None:
+        """Whether the model that is asked first would get leave now."""
+        first = model_in(self._serving(self.runnables)[0])
+        return None if first is None else first.lets_pass()
+
+    def _returned(self, trail: Trail) -> list[Any]:
+        """Who is asked when a turn left the queue of a later model: all of them, from the first."""
+        trail.clear()
+        trail.deadline = None
+        trail.returns += 1
+        return self._serving(self.runnables)
 
     def _last_resort(self, trail: list[ProviderError]) -> list[Any]:
         return last_resort(self.runnables, trail) if self.function.critical else []
@@ -345,6 +372,13 @@ def _last(config: RunnableConfig) -> RunnableConfig:
     """The configuration of the last resort: an open circuit may be tried."""
     again = _again(config)
     again["configurable"] = {**again.get("configurable", {}), LAST: True}
+    return again
+
+
+def _first_again(config: RunnableConfig) -> RunnableConfig:
+    """The configuration for the chain from its first model on."""
+    again = _again(config)
+    again["configurable"] = {**again.get("configurable", {}), LAST: False}
     return again
 
 

@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import Literal
 
 from allotrope.exceptions import CircuitOpenError
 from allotrope.models import breaker
@@ -148,6 +149,31 @@ class Circuits(CircuitState):
             if circuit.state == "open":
                 waits.append(circuit.opened_until - self.now())
         return max([0.0, *waits]) if waits else None
+
+    def lets_pass(
+        self, provider: str, model: str, *, deployment: str = ""
+    ) -> Literal["closed", "due"] | None:
+        """Whether a call would get leave now, as last seen; nothing is asked for.
+
+        Returns:
+            `closed` where any would, `due` where one would as a probe, None where none would.
+        """
+        if not self.enabled:
+            return "closed"
+        self._touch()
+        due = False
+        for name in (
+            circuit_name(provider, deployment=deployment),
+            circuit_name(provider, model, deployment=deployment),
+        ):
+            circuit = self._seen(name)
+            if circuit.state in ("half_open", "isolated"):
+                return None
+            if circuit.state == "open":
+                if self.now() < circuit.opened_until:
+                    return None
+                due = True
+        return "due" if due else "closed"
 
     def try_out(self, permit: Permit, rules: CautionRules, *, force: bool = False) -> bool:
         """Counts a permitted call as under way, unless it must wait for what others bring.

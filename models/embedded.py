@@ -26,6 +26,7 @@ from allotrope.exceptions import ProviderUnreachableError, SettingsError
 from allotrope.models.cache.chat import CachingChatModel
 from allotrope.models.guarded import GuardedChatModel
 from allotrope.models.http import async_client
+from allotrope.models.slots import Slot
 from allotrope.models.weights import find_weights, model_name
 from allotrope.settings.sections import EmbeddedSettings
 
@@ -65,6 +66,7 @@ class EmbeddedServer:
 
 _servers: dict[tuple[Path, int, int | None, int], EmbeddedServer] = {}
 _starting = threading.Lock()
+_slots: dict[tuple[Path, int, int | None, int], Slot] = {}
 
 
 def start_server(settings: EmbeddedSettings) -> EmbeddedServer:
@@ -75,12 +77,16 @@ def start_server(settings: EmbeddedSettings) -> EmbeddedServer:
         ProviderUnreachableError: llama.cpp couldn't load them.
     """
     path = find_weights(settings)
-    name = (path.resolve(), settings.num_ctx, settings.threads, settings.prompt_cache_mb)
+    name = _name(path, settings)
     with _starting:
         running = _servers.get(name)
         if running is None:
             running = _servers[name] = _launch(path, settings)
         return running
+
+
+def _name(path: Path, settings: EmbeddedSettings) -> tuple[Path, int, int | None, int]:
+    return path.resolve(), settings.num_ctx, settings.threads, settings.prompt_cache_mb
 
 
 def _launch(path: Path, settings: EmbeddedSettings) -> EmbeddedServer:
@@ -127,6 +133,7 @@ class EmbeddedChat(CachingChatModel, GuardedChatModel, ChatOpenAI):
     provider: str = "embedded"
     embedded: EmbeddedSettings = Field(exclude=True)
     _started: bool = PrivateAttr(default=False)
+    _slot: Slot | None = PrivateAttr(default=None)
 
     def ensure_ready(self) -> None:
         """Starts the server and points the clients at it; about a second the first time.
@@ -149,6 +156,13 @@ class EmbeddedChat(CachingChatModel, GuardedChatModel, ChatOpenAI):
         self.client, self.root_client = live.client, live.root_client
         self.async_client, self.root_async_client = live.async_client, live.root_async_client
         self._started = True
+
+    def slot(self) -> Slot:
+        """The queue of its server, which has one slot."""
+        if self._slot is None:
+            name = _name(find_weights(self.embedded), self.embedded)
+            self._slot = _slots.setdefault(name, Slot())
+        return self._slot
 
     def count_prompt(self, messages: Sequence[BaseMessage]) -> int:
         """Tokens of a prompt as the server counts them; starts it, as the call that follows would.

@@ -15,6 +15,7 @@ from allotrope.exceptions import (
     BudgetExceededError,
     CircuitOpenError,
     ContextOverflowError,
+    LeftQueueError,
     MalformedReplyError,
     ModelGoneError,
     ParameterRefusedError,
@@ -24,6 +25,7 @@ from allotrope.exceptions import (
     RequestRejectedError,
     UnexpectedProviderError,
 )
+from allotrope.models import slots
 from allotrope.models.admission import Admission
 from allotrope.models.blocking import GivenUpError
 from allotrope.models.caution import CautionRules
@@ -35,6 +37,7 @@ from allotrope.models.permits import Permit, circuit_name
 from allotrope.models.policy import policy
 from allotrope.models.replies import correction
 from allotrope.models.retry import Retries, RetryRules
+from allotrope.models.slots import MOST_RETURNS, Leaves, Slot
 from allotrope.models.stalls import STALLS
 from allotrope.models.trail import takes_over, trail_of_run
 from allotrope.models.watch import REASON, Watch, Watched
@@ -114,6 +117,9 @@ class Guarded(Protocol):
     def judged(self, error: ProviderError, cause: BaseException) -> ProviderError:
         """What a classified error means for this model."""
 
+    def slot(self) -> Slot | None:
+        """The queue before it, where it answers one request at a time."""
+
 
 class Call:
     """One reply wanted from one model, over all its attempts.
@@ -156,6 +162,7 @@ class Call:
         self._correction: BaseMessage | None = None
         self._spoken = False
         self._permit: Permit | None = None
+        self._slot = model.slot()
         self.watch = Watch(self._watched(streamed))
         self._admission = Admission(
             circuits=guard.circuits,
@@ -177,7 +184,15 @@ class Call:
         Raises:
             CircuitOpenError: The breaker holds calls back.
         """
-        self._permit = self._admission.leave()
+        self._permit = permit = self._admission.leave()
+        if self._slot is not None:
+            permit.place = self._slot.join()
+            try:
+                stays = permit.place.turn(self._leaves(), self._guard.limits.total_s)
+            except BaseException as exc:  # noqa: BLE001 - the place is given back in any case
+                permit.give_back()
+                raise self._in_queue(exc) from None
+            self._stays(permit, stays=stays)
         self.attempts += 1
         self._since = time.monotonic()
         return self._permit
@@ -185,10 +200,59 @@ class Call:
     async def aadmit(self) -> Permit:
         """The same for coroutines."""
         STALLS.watch(asyncio.get_running_loop())
-        self._permit = await self._admission.aleave()
+        self._permit = permit = await self._admission.aleave()
+        if self._slot is not None:
+            permit.place = self._slot.join()
+            try:
+                stays = await permit.place.aturn(self._leaves(), self._guard.limits.total_s)
+            except BaseException as exc:  # noqa: BLE001 - as above
+                permit.agive_back()
+                raise self._in_queue(exc) from None
+            self._stays(permit, stays=stays)
         self.attempts += 1
         self._since = time.monotonic()
         return self._permit
+
+    def _leaves(self) -> Leaves:
+        """When to leave the model's queue: the model that failed before can be asked again."""
+        joined, held = time.monotonic(), False
+
+        def leaves(newest: bool) -> bool:
+            nonlocal held
+            trail = self.trail
+            failed = policy(trail[0]) if trail else None
+            if failed is None or trail.earlier is None or trail.void is not None:
+                return False
+            outage = failed.counts == "failure" or isinstance(trail[0], CircuitOpenError)
+            if not outage or trail.returns >= MOST_RETURNS:
+                return False
+            state = trail.earlier()
+            if state is None:
+                held = True
+                return False
+            if state == "due":  # one is enough, and it loses nothing
+                return newest
+            return held or time.monotonic() - joined >= slots.BACK_S
+
+        return leaves
+
+    def _stays(self, permit: Permit, *, stays: bool) -> None:
+        """Ends the permit of a call that leaves the queue.
+
+        Raises:
+            LeftQueueError: It does.
+        """
+        if not stays:
+            permit.agive_back()
+            model = self._model
+            raise LeftQueueError(
+                "An earlier model can be asked again.",
+                provider=model.provider,
+                model=model.name_of_model(),
+            )
+
+    def _in_queue(self, exc: BaseException) -> BaseException:
+        return self.too_slow("queue") if isinstance(exc, TimeoutError) else exc
 
     def heard(self) -> None:
         """The provider sent text, or a part of a call of a tool: it is alive."""
@@ -283,7 +347,9 @@ class Call:
 
     def gives_up(self, error: BaseException) -> BaseException:
         """The error this model ends with; the chain's trail keeps it."""
-        if not isinstance(error, ProviderError) or isinstance(error, ModelGoneError):
+        if not isinstance(error, ProviderError) or isinstance(
+            error, ModelGoneError | LeftQueueError
+        ):
             return error  # a model that ended is no outage: its successor answers
         if isinstance(error, RequestRejectedError) and self.trail:
             # a substitute that can't take the request is no reason to stop asking others

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
@@ -31,6 +31,7 @@ from allotrope.models.cancelled import one_call, told
 from allotrope.models.content import plain
 from allotrope.models.guard import DEADLINE, REPACK, Call, Guard
 from allotrope.models.replies import check_reply
+from allotrope.models.slots import Slot
 from allotrope.models.streams import STAMP, CleanStream
 
 if TYPE_CHECKING:
@@ -101,6 +102,16 @@ class GuardedChatModel(BaseChatModel):
         """The model asked for."""
         name = getattr(self, "model_name", None) or getattr(self, "model", None)
         return str(name or "unknown")
+
+    def slot(self) -> Slot | None:
+        """The queue before this model, where it answers one request at a time; None here."""
+        return None
+
+    def lets_pass(self) -> Literal["closed", "due"] | None:
+        """Whether its circuits would let a call pass now (`Circuits.lets_pass`)."""
+        return self._guard.circuits.lets_pass(
+            self.provider, self.name_of_model(), deployment=self._guard.deployment
+        )
 
     def input_budget(self) -> int | None:
         """Tokens a prompt for this model may have, room for its answer left; None: not known."""

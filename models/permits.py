@@ -9,6 +9,7 @@ from typing import Protocol
 from allotrope.models.breaker_facts import Outcome, Ticket
 from allotrope.models.caution import Trial
 from allotrope.models.policy import policy
+from allotrope.models.slots import Place
 
 LOCAL = frozenset({"ollama", "embedded"})
 """Providers that run at the user's: asking them once too often costs nobody anything."""
@@ -66,6 +67,7 @@ class Permit:
     done: bool = field(default=False)
     trial: Trial | None = None
     spoken: bool = field(default=False)
+    place: Place | None = None
 
     @property
     def is_probe(self) -> bool:
@@ -164,5 +166,7 @@ class Permit:
             for name, ticket in self.tickets.items():
                 self.circuits.report(name, ticket, outcomes.get(name, Outcome(kind="nothing")))
         finally:
+            if self.place is not None:
+                self.place.leave()
             if self.trial is not None:
                 self.circuits.tried(self.trial)

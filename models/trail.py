@@ -1,5 +1,8 @@
 """What failed in one run of a chain, and what listeners are told when another model takes over."""
 
+from collections.abc import Callable
+from typing import Literal
+
 from langchain_core.runnables.config import ensure_config
 
 from allotrope.counters import count
@@ -16,10 +19,14 @@ class Trail(list[ProviderError]):
         void: Why a stream broke whose text was seen, until the next answer begins.
         deadline: `time.monotonic()` after which no retry begins, of whichever model; set by the
             first one that is asked.
+        earlier: Whether the model that is asked first would get leave now (`Circuits.lets_pass`).
+        returns: How often the run went back to that one.
     """
 
     void: ProviderError | None = None
     deadline: float | None = None
+    earlier: Callable[[], Literal["closed", "due"] | None] | None = None
+    returns: int = 0
 
 
 def trail_of_run() -> Trail:

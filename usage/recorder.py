@@ -21,6 +21,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 
+from allotrope.exceptions import LeftQueueError
 from allotrope.settings import Settings
 from allotrope.usage.estimate import CountText, ExactCounter
 from allotrope.usage.exits import forget_exit, on_exit
@@ -185,7 +186,7 @@ class UsageRecorder(BaseCallbackHandler):
         self, run_id: UUID, *, response: LLMResult | None = None, error: BaseException | None = None
     ) -> None:
         started = self._open.pop(run_id, None)
-        if started is None:
+        if started is None or isinstance(error, LeftQueueError):  # no request was made
             return
         try:
             self.writer.put(_ended(started, response, error))

@@ -243,6 +243,10 @@ class CircuitOpenError(ProviderError):
     """The circuit breaker holds calls back; `retry_after_s` says when the next probe may run."""
 
 
+class LeftQueueError(ProviderError):
+    """No request was made: the turn left this model's queue, since an earlier one is back."""
+
+
 class AllProvidersFailedError(AllotropeError):
     """No model of the chain could answer. `causes` has every provider's own error, in order.
 
