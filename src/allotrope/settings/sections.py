@@ -130,7 +130,7 @@ class EmbeddedSettings(Section):
     tools: bool = Field(default=False, description="Offer tools to it; the small one misuses them.")
     timeout_s: Seconds = 300.0
     prompt_cache_mb: int = Field(
-        default=256,
+        default=64,
         ge=0,
         description="MB that prompts of earlier calls may take, so that a conversation which goes "
         "on isn't read from its start; 0 keeps none.",
