@@ -296,7 +296,8 @@ class Agent:
         asked, graph = self._context(context), await self.agraph()
         async with self._locks.turn(asked.tenant, thread_id):
             config = self.thread_config(thread_id, context=asked)
-            return await keep_said(graph, config, said, context=asked, question=question)
+            with lacks.told():
+                return await keep_said(graph, config, said, context=asked, question=question)
 
     def history(
         self, thread_id: str, *, context: RunContext | Mapping[str, Any] | None = None

@@ -381,9 +381,14 @@ async def test_what_was_said_is_no_answer_to_a_question_that_came_after(
 def test_a_full_disk_is_told_in_a_sentence(simulator_settings: Settings) -> None:
     with open_checkpoints(simulator_settings) as saver:
         saver.conn.execute("PRAGMA max_page_count = 1")  # the file may not grow any more
-        spec = registry.find("assistant")
-        with (
-            Agent(spec, simulator_settings, checkpointer=saver) as agent,
-            pytest.raises(StoreError, match="The disk is full: the question"),
-        ):
-            agent.ask("Will this be kept? " * 10_000, thread_id="t")
+        with Agent(registry.find("assistant"), simulator_settings, checkpointer=saver) as agent:
+            with pytest.raises(StoreError, match="The disk is full: the question"):
+                agent.ask("Will this be kept? " * 10_000, thread_id="t")
+            saver.conn.execute("PRAGMA max_page_count = 100000")
+            for event in (events := agent.stream("Hello?", thread_id="t")):
+                if event["type"] == "token":
+                    break
+            events.close()
+            saver.conn.execute("PRAGMA max_page_count = 1")
+            with pytest.raises(StoreError, match="The disk is full: the question"):
+                agent.keep_said("t", "word " * 50_000)
