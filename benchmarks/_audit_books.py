@@ -204,7 +204,7 @@ def _unflushed(one: Asked, ended: float, spans: Sequence[Span]) -> bool:
                 for span in spans
                 if not span.kind.startswith("kill")
             )
-            if one.at <= kill.begin <= ended + FLUSH_S + held_up:
+            if one.at <= kill.end and kill.begin <= ended + FLUSH_S + held_up:
                 return True
     return False
 

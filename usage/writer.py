@@ -102,6 +102,8 @@ class Writer:
         self._spill_after = 0.0
         self._open_after = 0.0
         self._closed = False
+        self._held: list[CallRow] = []
+        """What neither the ledger nor the spill could take; tried again with the next batch."""
 
     @property
     def ledger(self) -> "Ledger":
@@ -264,6 +266,9 @@ class Writer:
         return True
 
     def _write(self, batch: list[CallRow]) -> None:
+        if self._held:
+            with self._lock:
+                batch, self._held = [*self._held, *batch], []
         try:
             self._write_or_keep(batch)
         except Exception as exc:  # noqa: BLE001 - whatever it is, the next calls are recorded
@@ -333,9 +338,12 @@ class Writer:
         try:
             self._spill.append(rows)
             self.stats.spilled += len(rows)
-        except OSError as exc:
-            self.stats.lost += len(rows)
+        except OSError as exc:  # a full disk has no room for either
             self._problem(exc)
+            with self._lock:
+                self._held += rows
+                self.stats.lost += max(0, len(self._held) - self._queue_size)
+                del self._held[: -self._queue_size]
 
     def _problem(self, exc: Exception) -> None:
         text = type(exc).__name__

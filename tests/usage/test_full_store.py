@@ -1,5 +1,6 @@
 """A disk that is full, for real: SQLite's own limit on pages. Nothing is lost, nothing breaks."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -51,3 +52,39 @@ def test_calls_of_a_full_ledger_are_spilled_and_picked_up(
         totals = queries.totals(again, queries.last_days(2))
     assert totals.calls == recorder.stats.recorded
     assert not (tmp_path / "usage-spill.jsonl").exists()
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Iterator[list[int]]:
+    """Pages that a ledger in `tmp_path` may have: one more than it has."""
+    with Ledger(f"sqlite:///{tmp_path}/usage.db") as ledger, ledger.engine.connect() as link:
+        pages = [int(link.exec_driver_sql("PRAGMA page_count").scalar_one()) + 1]
+
+    def restrict(connection: object, *_: object) -> None:
+        connection.execute(f"PRAGMA max_page_count = {pages[0]}")  # type: ignore[attr-defined]  # sqlite3
+
+    event.listen(Pool, "checkout", restrict)
+    yield pages
+    event.remove(Pool, "checkout", restrict)
+
+
+def test_calls_wait_in_memory_where_the_spill_is_full_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: list[int]
+) -> None:
+    monkeypatch.setattr(writer_module, "RETRY_PAUSES_S", (0.01,))
+    nowhere = tmp_path / "spill"
+    nowhere.mkdir()  # what can't be opened for writing
+    recorder = UsageRecorder(f"sqlite:///{tmp_path}/usage.db", spill_path=nowhere, queue_size=50)
+    model = FakeListChatModel(responses=["Hello"])
+    for number in range(60):
+        metadata = {"thread_id": f"{number}-" + "long" * 40, "allotrope_user": f"user {number}"}
+        model.invoke("Hi", {"callbacks": [recorder], "metadata": metadata})
+        if number % 20 == 0:
+            assert recorder.flush()
+    assert recorder.flush()
+    lost = recorder.stats.lost
+    assert 0 < lost <= 10, "no more wait than the queue may hold"
+    room[0] = 1_000_000
+    recorder.close()
+    with Ledger(f"sqlite:///{tmp_path}/usage.db") as again:
+        assert queries.totals(again, queries.last_days(2)).calls == 60 - lost
