@@ -21,8 +21,8 @@ from allotrope.exceptions import (
 )
 from allotrope.models.cache.chat import CachingChatModel
 from allotrope.models.capabilities import openai_capabilities
+from allotrope.models.catalogue.facts import Reason, Repair
 from allotrope.models.catalogue.lifecycle import Lifecycles
-from allotrope.models.catalogue.notes import Reason, Repair
 from allotrope.models.content import made_by, plain
 from allotrope.models.errors import RETIRED
 from allotrope.models.guarded import GuardedChatModel

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from allotrope.models.catalogue.notes import Repair
+from allotrope.models.catalogue.facts import Repair
 
 ENDPOINT = "endpoint"
 """The name of a repair that changes the API: its value is `chat` or `responses`."""

@@ -9,7 +9,8 @@ from typing import Any, Literal, TypedDict
 from urllib.parse import urlsplit
 
 from allotrope.models.catalogue.entries import Catalogue, Entry, open_catalogue
-from allotrope.models.catalogue.notes import Gone, ModelNote, ModelNotes, Reason, Repair
+from allotrope.models.catalogue.facts import Gone, ModelNote, Reason, Repair
+from allotrope.models.catalogue.notes import ModelNotes
 from allotrope.models.permits import deployment_of
 from allotrope.settings import Settings
 from allotrope.settings.sections import OpenAISettings

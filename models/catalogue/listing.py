@@ -6,7 +6,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from allotrope.exceptions import InputError, SettingsError
-from allotrope.models.catalogue.notes import Listing
+from allotrope.models.catalogue.facts import Listing
 from allotrope.settings.sections import OpenAISettings
 
 MOST = 5_000

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from tests.front.conftest import RunCli
 
+from allotrope.models.catalogue.facts import Listing, Repair
 from allotrope.models.catalogue.lifecycle import lifecycles_of
-from allotrope.models.catalogue.notes import Listing, Repair
 from allotrope.settings import Settings, load_settings
 from allotrope.testing import ProviderSimulator
 from allotrope.usage.ledger import open_ledger

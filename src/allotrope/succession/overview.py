@@ -10,8 +10,8 @@ from typing import Any
 from allotrope.exceptions import StoreError
 from allotrope.models.capabilities import capabilities_of, resolve
 from allotrope.models.catalogue.daily import end_in_words
+from allotrope.models.catalogue.facts import ModelNote, Repair
 from allotrope.models.catalogue.lifecycle import End, Lifecycles, lifecycles_of
-from allotrope.models.catalogue.notes import ModelNote, Repair
 from allotrope.models.catalogue.roles import models_by_role, set_by_settings
 from allotrope.models.profile_choices import open_choices
 from allotrope.models.profile_library import open_profiles

@@ -5,9 +5,9 @@ from typing import Any
 
 from allotrope.exceptions import InputError
 from allotrope.models.catalogue.daily import ending_soon
+from allotrope.models.catalogue.facts import Listing
 from allotrope.models.catalogue.lifecycle import bare_name, lifecycles_of
 from allotrope.models.catalogue.listing import fetch_listing
-from allotrope.models.catalogue.notes import Listing
 from allotrope.models.catalogue.roles import models_by_role
 from allotrope.settings import Settings
 from allotrope.succession.overview import state_notes

@@ -10,8 +10,9 @@ import pytest
 
 from allotrope.models.catalogue.daily import end_in_words, ending_soon
 from allotrope.models.catalogue.entries import packaged_catalogue
+from allotrope.models.catalogue.facts import Listing, Repair
 from allotrope.models.catalogue.lifecycle import Lifecycles
-from allotrope.models.catalogue.notes import Listing, ModelNotes, Repair
+from allotrope.models.catalogue.notes import ModelNotes
 
 NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
 

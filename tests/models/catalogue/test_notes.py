@@ -1,18 +1,26 @@
 """What was learnt of models: no note is lost to an older one."""
 
+import subprocess
+import sys
 import threading
 import time
+import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from allotrope.models.catalogue.notes import ModelNote, ModelNotes, Repair
+import pytest
+import redis
+
+from allotrope.models.catalogue.facts import ModelNote, Repair
+from allotrope.models.catalogue.notes import ModelNotes
 
 AT = datetime(2026, 11, 30, tzinfo=UTC)
 
 
 def with_repair(note: ModelNote, name: str) -> ModelNote:
-    return note.model_copy(update={"repairs": (*note.repairs, Repair(parameter=name, at=AT))})
+    kept = [repair for repair in note.repairs if repair.parameter != name]
+    return note.model_copy(update={"repairs": (*kept, Repair(parameter=name, at=AT))})
 
 
 def test_a_slow_write_of_an_older_note_comes_after_no_newer_one(tmp_path: Path) -> None:
@@ -35,3 +43,83 @@ def test_a_slow_write_of_an_older_note_comes_after_no_newer_one(tmp_path: Path) 
         thread.join(30)
     kept = ModelNotes(path).read().models["m"]
     assert [repair.parameter for repair in kept.repairs] == ["verbosity", "stop"]
+
+
+def written() -> None:
+    """Every note is written."""
+    for thread in threading.enumerate():
+        if thread.name == "allotrope-models-write":
+            thread.join(30)
+
+
+@pytest.mark.parametrize("where", ["file", "redis"])
+def test_what_two_processes_learn_at_the_same_moment_is_kept_of_both(
+    tmp_path: Path, redis_url: str, where: str
+) -> None:
+    """Neither has seen the other's note when it makes its own."""
+    name = f"t{uuid.uuid4().hex}:models:x"
+
+    def notes(who: str) -> ModelNotes:
+        if where == "file":
+            return ModelNotes(tmp_path / "notes.json")
+        return ModelNotes(
+            tmp_path / f"{who}.json", client=lambda: redis.Redis.from_url(redis_url), name=name
+        )
+
+    both = [notes("a"), notes("b")]
+    for one in both:
+        one.read()
+    for one, parameter in zip(both, ("verbosity", "stop"), strict=True):
+        one.change("m", lambda note, parameter=parameter: with_repair(note, parameter))
+    written()
+    kept = notes("c").read().models["m"]
+    assert sorted(repair.parameter for repair in kept.repairs) == ["stop", "verbosity"]
+    # and what a process wrote together with another's is what it goes by
+    assert len(both[-1].note("m").repairs) == 2
+
+
+@pytest.mark.parametrize("where", ["file", "redis"])
+def test_many_processes_learn_at_once(tmp_path: Path, redis_url: str, where: str) -> None:
+    """Real processes, each with a repair of its own of one model."""
+    url, name = (redis_url, f"t{uuid.uuid4().hex}:models:x") if where == "redis" else ("", "x")
+    path = tmp_path / "notes.json"
+    script = (
+        "import sys, redis\n"
+        "from datetime import UTC, datetime\n"
+        "from pathlib import Path\n"
+        "from allotrope.models.catalogue.facts import Repair\n"
+        "from allotrope.models.catalogue.notes import ModelNotes\n"
+        "path, url, name, mine = sys.argv[1:]\n"
+        "client = (lambda: redis.Redis.from_url(url)) if url else (lambda: None)\n"
+        "notes = ModelNotes(Path(path), client=client, name=name)\n"
+        "notes.read()\n"
+        "print('ready', flush=True); sys.stdin.readline()\n"
+        "repair = Repair(parameter=mine, at=datetime.now(UTC))\n"
+        "def add(note):\n"
+        "    kept = [r for r in note.repairs if r.parameter != mine]\n"
+        "    return note.model_copy(update={'repairs': (*kept, repair)})\n"
+        "notes.change('m', add)\n"
+    )
+    names = [f"p{number}" for number in range(4)]
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, str(path), url, name, mine],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for mine in names
+    ]
+    for process in running:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in running:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in running:
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+    own = tmp_path / "none.json" if url else path  # what Redis has, then, or the file
+    kept = ModelNotes(own, client=lambda: redis.Redis.from_url(url) if url else None, name=name)
+    assert sorted(r.parameter for r in kept.read().models["m"].repairs) == names
