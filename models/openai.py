@@ -1,5 +1,6 @@
 """OpenAI's chat models with timeouts and without hidden retries."""
 
+import time
 from difflib import get_close_matches
 from typing import Any
 
@@ -25,6 +26,7 @@ from allotrope.models.catalogue.facts import Reason, Repair
 from allotrope.models.catalogue.lifecycle import Lifecycles
 from allotrope.models.content import made_by, plain
 from allotrope.models.errors import RETIRED
+from allotrope.models.guard import Call
 from allotrope.models.guarded import GuardedChatModel
 from allotrope.models.http import async_client, sync_client
 from allotrope.models.prompt_caching import with_cache_key, with_cache_mark
@@ -87,6 +89,13 @@ class OpenAIChat(CachingChatModel, GuardedChatModel, ChatOpenAI):
             m if at >= recent and self._reads(m) else plain(m) for at, m in enumerate(messages)
         ]
         return with_cache_mark(ready, self.model_name), with_cache_key(kwargs, self.model_name)
+
+    def stamp(self, call: Call, reported: str | None, *, streamed: bool = False) -> dict[str, Any]:
+        """The provenance of a reply. That this model answers here is noted in the background."""
+        if self._lifecycles is not None:
+            took_s = time.perf_counter() - call.started
+            self._lifecycles.answered(self.model_name, took_s=took_s)
+        return super().stamp(call, reported, streamed=streamed)
 
     def judged(self, error: ProviderError, cause: BaseException) -> ProviderError:
         """Tells a model that ended from a misspelt one, and what can be left out from what can't.

@@ -104,6 +104,7 @@ class Lifecycles:
         self._clock = clock
         self._entries: dict[str, Entry | None] = {}
         self._lines: dict[str, tuple[str, ...]] = {}
+        self._noted: dict[str, date] = {}  # by model: when its answer was noted last
 
     def touch(self) -> bool:
         """A call comes in; whether the notes must be read before it goes out (`notes.read`)."""
@@ -268,14 +269,28 @@ class Lifecycles:
 
         self.notes.change(model, add)
 
-    def answered(self, model: str) -> None:
-        """Notes that a model answered here; the first time only."""
-        note = self.notes.note(model)
-        if note.tried is None or note.gone is not None:
-            now = self._clock()
-            self.notes.change(
-                model, lambda n: n.model_copy(update={"tried": n.tried or now, "gone": None})
-            )
+    def answered(self, model: str, *, took_s: float = 0.0) -> None:
+        """Notes that a model answers here: the first time, and where it was thought to be gone.
+
+        Nothing is written in the call's way, and for each model at most once a day.
+
+        Args:
+            model: Which.
+            took_s: Seconds since it was asked. A refusal since then stands: the answer began before
+                the model's end.
+        """
+        note, now = self.notes.note(model), self._clock()
+        began = now - timedelta(seconds=took_s)
+        back = note.gone is not None and note.gone.at < began
+        if not back and (note.tried is not None or self._noted.get(model) == now.date()):
+            return
+        self._noted[model] = now.date()
+
+        def add(kept: ModelNote) -> ModelNote:
+            gone = kept.gone if kept.gone is not None and kept.gone.at >= began else None
+            return kept.model_copy(update={"tried": kept.tried or now, "gone": gone})
+
+        self.notes.change(model, add)
 
 
 def _what(repair: Repair) -> tuple[str, str]:

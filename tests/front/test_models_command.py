@@ -1,6 +1,7 @@
 """`allotrope models`: who serves which role, until when, who comes next, and what that costs."""
 
 import json
+import threading
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from tests.front.conftest import RunCli
 
 from allotrope.models.catalogue.facts import Listing, Repair
-from allotrope.models.catalogue.lifecycle import lifecycles_of
+from allotrope.models.catalogue.lifecycle import lifecycles_of, open_notes
 from allotrope.settings import Settings, load_settings
 from allotrope.testing import ProviderSimulator
 from allotrope.usage.ledger import open_ledger
@@ -154,6 +155,25 @@ def test_what_was_learnt_is_shown_and_forgotten(
     assert cli("models", "forget", "o3").out == "Forgot o3.\n"
     assert of(shown(cli), "o3")["learnt"] == []
     assert cli("models", "forget", "o3").out == "Nothing was learnt of o3.\n"
+
+
+@pytest.mark.parametrize("how", [(), ("--stream",)])
+def test_a_model_that_answered_here_was_tried(
+    cli: RunCli, simulator_environ: dict[str, str], how: tuple[str, ...]
+) -> None:
+    assert of(shown(cli), "o3")["tried"] is None
+    ran = cli("ask", "assistant", "hello", *how)
+    assert ran.code == 0, ran.err
+    found = shown(cli)
+    assert of(found, "o3")["tried"].startswith("2026-11-30")
+    assert of(found, "o3")["successor_ability"]["tried"] is None
+    assert "o3 since 2026-11-30; gpt-6.1-sol not yet" in cli("models").out
+    for thread in threading.enumerate():
+        if thread.name == "allotrope-models-write":
+            thread.join(30)
+    settings = load_settings(environ=simulator_environ, env_file=None)
+    kept = open_notes(settings).read()  # as another process reads it
+    assert kept.models["o3"].tried is not None
 
 
 def test_a_price_nobody_knows_is_null_and_the_setting_is_named(cli: RunCli) -> None:

@@ -164,3 +164,30 @@ def waits_for(happened: Callable[[], Any]) -> None:
             return
         time.sleep(0.005)
     raise AssertionError("it never happened")
+
+
+def test_an_answer_is_noted_once_and_doesnt_hide_a_later_refusal(clock: Clock) -> None:
+    found = lifecycles(clock)
+    found.answered("o3")
+    assert found.notes.note("o3").tried == NOON
+    clock.now = NOON + timedelta(seconds=5)
+    found.mark_gone("o3", reason="refused")
+    clock.now = NOON + timedelta(seconds=9)
+    found.answered("o3", took_s=8)  # a long answer that was under way when the model ended
+    assert found.gone("o3") == "refused"
+    found.answered("o3", took_s=2)  # it was asked after that, and answers again
+    assert found.gone("o3") is None
+    assert found.notes.note("o3").tried == NOON
+
+
+def test_what_cant_be_kept_isnt_noted_at_every_answer(clock: Clock) -> None:
+    """A store that forgets, such as a Redis that takes no writes, costs a write a day, no more."""
+    found = lifecycles(clock)
+    made: list[str] = []
+    found.notes.change = lambda model, change: made.append(model)  # type: ignore[assignment, return-value, method-assign]
+    for _ in range(3):
+        found.answered("o3")
+    assert made == ["o3"]
+    clock.now = NOON + timedelta(days=1)
+    found.answered("o3")
+    assert made == ["o3", "o3"]

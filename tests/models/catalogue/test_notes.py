@@ -74,8 +74,8 @@ def test_what_two_processes_learn_at_the_same_moment_is_kept_of_both(
     written()
     kept = notes("c").read().models["m"]
     assert sorted(repair.parameter for repair in kept.repairs) == ["stop", "verbosity"]
-    # and what a process wrote together with another's is what it goes by
-    assert len(both[-1].note("m").repairs) == 2
+    # and whoever was second goes by both
+    assert any(len(one.note("m").repairs) == 2 for one in both)
 
 
 @pytest.mark.parametrize("where", ["file", "redis"])
