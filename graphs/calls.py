@@ -107,7 +107,9 @@ def profile_for(
     advised = parts.advised_profile(
         agent=agent, tenant=context.tenant, user=context.user, thread=thread
     )
-    return parts.profiles.get(advised or context.profile, agent=agent, own=own)
+    if advised is not None:
+        return parts.profiles.get(advised, agent=agent, own=own)
+    return parts.profile_of(context, agent=agent, own=own)
 
 
 def prepared(

@@ -73,7 +73,7 @@ class AgentNodes:
             if not parts.ready:
                 await asyncio.to_thread(parts.make_ready)
             context = run_context(parts)
-            profile = parts.profiles.get(context.profile, agent=self.agent, own=self.profile)
+            profile = parts.profile_of(context, agent=self.agent, own=self.profile)
             opens = parts.bound(profile) is None  # its chain is made now, which blocks
             if opens or (thread_of(config) and parts.memory.overflows(state["messages"])):
                 return await asyncio.to_thread(self._fitted, state, config, parts, context)
@@ -144,7 +144,7 @@ class AgentNodes:
     ) -> dict[str, Any]:
         if not state["messages"]:
             raise InputError("There is no message to answer.")
-        profile = parts.profiles.get(context.profile, agent=self.agent, own=self.profile)
+        profile = parts.profile_of(context, agent=self.agent, own=self.profile)
         window = parts.window(profile)
         if window is not None:
             check_length(state["messages"][-1], window)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from langchain_core.runnables import Runnable
     from langchain_core.tools import BaseTool
 
+    from allotrope.graphs.context import RunContext
     from allotrope.memory.manager import ConversationMemory
     from allotrope.models.chat import FailoverChain
     from allotrope.models.profile import Profile
@@ -188,6 +189,29 @@ class Parts:
                 return None
             return str(advice.profile)
         return None
+
+    def profile_of(self, context: "RunContext", *, agent: str, own: str | None) -> "Profile":
+        """The profile of a run: the one that its context names, else the agent's own.
+
+        One that an experiment names, and that isn't here, fails no turn: the process may read it a
+        moment later than the experiment.
+
+        Args:
+            context: The run's.
+            agent: The agent type.
+            own: The profile that the agent names for itself.
+
+        Raises:
+            ProfileError: A caller named one that there isn't, or it is broken.
+        """
+        try:
+            return self.profiles.get(context.profile, agent=agent, own=own)
+        except ProfileError as exc:
+            if context.variant is None:
+                raise
+            logger.warning("%s can't be had, the run goes on with %s's own: %s",
+                           context.variant, agent, exc)  # fmt: skip
+            return self.profiles.get(agent=agent, own=own)
 
     def _tell_of_switch(self, exc: Exception) -> None:
         """Says once that a budget's switch failed, as long as it fails the same way."""

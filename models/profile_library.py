@@ -25,6 +25,7 @@ from allotrope.models.profile import Profile
 from allotrope.models.profile_choices import FILE as CHOICES
 from allotrope.models.profile_choices import ProfileChoices, open_choices
 from allotrope.settings import Settings
+from allotrope.stores.folders import data_folder
 from allotrope.stores.watching import Watcher
 
 PROFILES = Path(__file__).parent / "profiles"
@@ -79,6 +80,7 @@ class ProfileLibrary:
             editor is still writing is not taken.
         model_of: The model of a role, told what people promoted, None for that of the settings;
             default: as the packaged catalogue has it.
+        may_be_missing: One of the folders that needn't be there.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class ProfileLibrary:
         choices: ProfileChoices | None = None,
         settle_s: float = 0.0,
         model_of: Callable[[str, Mapping[str, str]], str | None] | None = None,
+        may_be_missing: Path | None = None,
     ) -> None:
         self._folders = tuple(folders)
         self._env = env
@@ -103,6 +106,7 @@ class ProfileLibrary:
         self._reload_s = reload_s
         self._settle_s = settle_s
         self._model_of = model_of or _packaged
+        self._may_be_missing = may_be_missing
         self._loaded: _Loaded | None = None
         self._lock = threading.Lock()
         self._watcher: Watcher | None = None
@@ -212,6 +216,8 @@ class ProfileLibrary:
                         signature = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
                         found[path.stem] = (path, signature)
             except OSError as exc:
+                if isinstance(exc, FileNotFoundError) and folder == self._may_be_missing:
+                    continue
                 if self._loaded is not None:
                     known = self._loaded.files.items()
                     kept = {n: (f.path, f.signature) for n, f in known if f.path.parent == folder}
@@ -390,12 +396,9 @@ def open_profiles(settings: Settings) -> ProfileLibrary:
     Args:
         settings: Its section `profiles`, and the environment.
     """
-    section = settings.profiles
-    folders = [PROFILES]
-    if section.folder is not None:
-        folders.append(section.folder.expanduser())
+    section, own = settings.profiles, own_folder(settings)
     return ProfileLibrary(
-        folders,
+        [PROFILES, own],
         env=settings.env,
         default=section.default,
         agents=section.agents,
@@ -404,7 +407,18 @@ def open_profiles(settings: Settings) -> ProfileLibrary:
         choices=open_choices(settings),
         settle_s=0.2,
         model_of=partial(_model_of, settings),
+        may_be_missing=own if section.folder is None else None,
     )
+
+
+def own_folder(settings: Settings) -> Path:
+    """Where a person's own profiles are: the settings' folder, else one in the data folder.
+
+    Args:
+        settings: Their section `profiles`, and the data folder.
+    """
+    folder = settings.profiles.folder
+    return folder.expanduser() if folder is not None else data_folder(settings) / "profiles"
 
 
 def _packaged(role: str, promoted: Mapping[str, str]) -> str | None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from allotrope.cli.models_canary import canary
 from allotrope.cli.models_trial import trial
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ def promote(
     typer.echo(_in_cost(change))
 
 
+app.command()(canary)
 app.command()(trial)
 
 

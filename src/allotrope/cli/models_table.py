@@ -45,7 +45,7 @@ def show(found: "ModelsOverview") -> None:
         lines = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 2))
         lines.add_column(no_wrap=True, style="dim")
         lines.add_column(overflow="fold")
-        for name, text in _facts(model, found.today):
+        for name, text in [*_facts(model, found.today), *_canaries(model, found)]:
             lines.add_row(name, escape(text))
         console.print(lines)
     asked = "never" if found.asked is None else f"{found.asked:%Y-%m-%d %H:%M} UTC"
@@ -107,6 +107,11 @@ def _facts(model: "ModelInUse", today: date) -> Iterator[tuple[str, str]]:
     yield "tried here", "; ".join(tried)
     for at, _, sentence in model.learnt:
         yield "learnt", f"{at:%Y-%m-%d}: {sentence}"
+
+
+def _canaries(model: "ModelInUse", found: "ModelsOverview") -> Iterator[tuple[str, str]]:
+    for number, canary in enumerate(c for c in found.canaries if c.role in model.roles):
+        yield "canary" if not number else "", canary.sentence
 
 
 def _users(model: "ModelInUse") -> str:

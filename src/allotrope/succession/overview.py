@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from datetime import date, datetime
-from difflib import get_close_matches
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from allotrope.exceptions import StoreError
-from allotrope.models.capabilities import capabilities_of, resolve
+from allotrope.models.capabilities import capabilities_of
 from allotrope.models.catalogue.daily import end_in_words
 from allotrope.models.catalogue.facts import ModelNote, Repair
 from allotrope.models.catalogue.lifecycle import End, Lifecycles, lifecycles_of
@@ -17,9 +16,13 @@ from allotrope.models.profile_choices import open_choices
 from allotrope.models.profile_library import open_profiles
 from allotrope.settings import Settings
 from allotrope.succession.costs import CostFinder, Costs
+from allotrope.succession.names import unknown_name
 from allotrope.succession.users import Users, users_by_model
 from allotrope.usage.ledger import Ledger, open_ledger
 from allotrope.usage.prices import PriceBook
+
+if TYPE_CHECKING:
+    from allotrope.succession.canary import Canary
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,7 @@ class ModelsOverview:
         asked: When the provider's list was fetched; None: never.
         models: Those that end first come first.
         notes: What people should know besides: a clock that is off, Azure, prices to set.
+        canaries: The shares of conversations that get another model.
     """
 
     today: date
@@ -136,6 +140,7 @@ class ModelsOverview:
     asked: datetime | None
     models: Sequence[ModelInUse]
     notes: Sequence[str]
+    canaries: Sequence["Canary"] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -144,6 +149,7 @@ class ModelsOverview:
             "succession": self.policy,
             "list_asked": None if self.asked is None else self.asked.isoformat(timespec="seconds"),
             "models": [model.to_json() for model in self.models],
+            "canaries": [canary.to_json() for canary in self.canaries],
             "notes": list(self.notes),
         }
 
@@ -206,7 +212,18 @@ def models_overview(settings: Settings, *, ledger: bool = True) -> ModelsOvervie
         asked=None if listing is None else listing.at,
         models=found,
         notes=tuple(dict.fromkeys(notes)),
+        canaries=_canaries(settings),
     )
+
+
+def _canaries(settings: Settings) -> "Sequence[Canary]":
+    from allotrope.online import TurnExperiments
+
+    if not TurnExperiments(settings).present:  # most never ran an experiment
+        return ()
+    from allotrope.succession.canary import canaries
+
+    return canaries(settings)
 
 
 def state_notes(settings: Settings, lifecycles: Lifecycles) -> list[str]:
@@ -244,31 +261,6 @@ def _refused(lifecycles: Lifecycles, model: ModelInUse) -> list[str]:
         if (gone := lifecycles.notes.note(name).gone) is not None
         and lifecycles.gone(name) is not None
     ]
-
-
-def near_name(lifecycles: Lifecycles, name: str) -> str | None:
-    """A model we know whose name is much like one we don't."""
-    listing = lifecycles.notes.document.listing
-    names = [*lifecycles.catalogue.models, *(listing.models if listing else ())]
-    near = get_close_matches(name, names, n=1, cutoff=0.6)
-    return near[0] if near else None
-
-
-def unknown_name(lifecycles: Lifecycles, name: str) -> str | None:
-    """A sentence on a name that nobody knows; None where somebody does.
-
-    Args:
-        lifecycles: The catalogue, the provider's list, and what answered here.
-        name: As settings or profiles have it.
-    """
-    if lifecycles.known(name) or resolve(name)[0] is not None:
-        return None
-    near = near_name(lifecycles, name)
-    meant = f" Did you mean {near!r}?" if near else ""
-    return (
-        f"Nobody knows a model {name!r}.{meant} If it is new, `allotrope models refresh` asks the "
-        "provider for its list."
-    )
 
 
 def _in_use(

@@ -12,7 +12,7 @@ from allotrope.models.catalogue.roles import models_by_role, set_by_settings
 from allotrope.models.profile_choices import open_choices
 from allotrope.settings import Settings
 from allotrope.succession.costs import CostFinder, Costs
-from allotrope.succession.overview import unknown_name
+from allotrope.succession.names import unknown_name
 from allotrope.usage.ledger import open_ledger
 from allotrope.usage.prices import PriceBook
 
@@ -58,8 +58,8 @@ def promote(settings: Settings, role: str, to: str, *, by: str) -> RoleChange:
     """
     lifecycles = lifecycles_of(settings)
     lifecycles.notes.read()
-    before = _current(settings, role)
-    _check_model(settings, lifecycles, role, to)
+    before = _changeable(settings, role)
+    check_model(settings, lifecycles, role, to)
     if to == before:
         raise InputError(f"{role} has the model {to} already; nothing was changed.")
     open_choices(settings).promote(role, to, by=by, why="promoted")
@@ -79,7 +79,7 @@ def undo(settings: Settings, role: str, *, by: str) -> RoleChange:
     """
     lifecycles = lifecycles_of(settings)
     lifecycles.notes.read()
-    before = _current(settings, role)
+    before = _changeable(settings, role)
     choices = open_choices(settings)
     latest = choices.last_promotion(role)
     if latest is None or role not in choices.roles():
@@ -88,22 +88,47 @@ def undo(settings: Settings, role: str, *, by: str) -> RoleChange:
     return _change(settings, lifecycles, role, before, models_by_role(settings)[role])
 
 
-def _current(settings: Settings, role: str) -> str:
+def model_now(settings: Settings, role: str) -> str:
+    """The model that a role has.
+
+    Args:
+        settings: Whose roles.
+        role: Which.
+
+    Raises:
+        InputError: There is no such role.
+    """
     roles = models_by_role(settings)
     if role not in roles:
         near = get_close_matches(role, roles, n=1)
         hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(roles)}."
         raise InputError(f"There is no role {role!r}.", hint=hint)
-    if (setting := set_by_settings(role, settings)) is not None:
-        raise InputError(
-            f"{setting} names the model of {role} ({roles[role]}), and settings win over a "
-            "promotion.",
-            hint="Change that setting, or take it away; nothing was changed.",
-        )
     return roles[role]
 
 
-def _check_model(settings: Settings, lifecycles: Lifecycles, role: str, to: str) -> None:
+def _changeable(settings: Settings, role: str) -> str:
+    """The model that a role has, where a promotion can change it."""
+    model = model_now(settings, role)
+    if (setting := set_by_settings(role, settings)) is not None:
+        raise InputError(
+            f"{setting} names the model of {role} ({model}), and settings win over a promotion.",
+            hint="Change that setting, or take it away; nothing was changed.",
+        )
+    return model
+
+
+def check_model(settings: Settings, lifecycles: Lifecycles, role: str, to: str) -> None:
+    """Refuses a model that a role can't have.
+
+    Args:
+        settings: Whose roles.
+        lifecycles: Who knows which model.
+        role: The role.
+        to: The model.
+
+    Raises:
+        InputError: It is a role, nobody knows it, or it has ended.
+    """
     catalogue = open_catalogue(settings.openai.catalogue)
     if to in catalogue.roles or to in settings.openai.roles:
         if _follows(catalogue.roles, to, role):

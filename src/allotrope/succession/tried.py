@@ -14,7 +14,7 @@ from allotrope.models.catalogue.roles import models_by_role
 from allotrope.models.profile_library import open_profiles
 from allotrope.models.weights import find_weights, model_name
 from allotrope.settings import Settings
-from allotrope.succession.overview import unknown_name
+from allotrope.succession.names import unknown_name
 
 OLLAMA = "ollama:"
 EMBEDDED = "embedded"
