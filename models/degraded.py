@@ -110,9 +110,15 @@ def degraded(
     told = "; ".join(state_in_words(failure) for failure in failures)
     return {
         "reason": reason,
-        "message": f"{told}; answered by {_answerer(provider, model)}.",
+        "message": f"{told}; answered by {_answerer(provider, model)}.{_meant(failures)}",
         "retry_after_s": None if first.retry_after_s is None else round(first.retry_after_s, 1),
     }
+
+
+def _meant(failures: Sequence[ProviderError]) -> str:
+    """The model that a misspelt name may stand for: another one that answers mustn't hide that."""
+    hints = [f.hint for f in failures if isinstance(f, UnknownModelError) and f.hint]
+    return f" {hints[0]}" if hints else ""
 
 
 def _answerer(provider: str, model: str) -> str:

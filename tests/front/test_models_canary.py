@@ -32,7 +32,7 @@ def test_a_share_of_the_conversations_gets_the_model_until_it_is_stopped(
     ran = cli(*words, "--share", "30%")
     assert ran.code == 0, ran.err
     assert ran.out.startswith("gpt-6.1-sol answers 30% of assistant's conversations since 20")
-    threads = [f"t{number}" for number in range(12)]
+    threads = [f"t{number}" for number in range(8)]
     answered = models_of(simulator_environ, threads)
     new = [thread for thread, model in answered.items() if model == "gpt-6.1-sol"]
     assert 1 <= len(new) < len(threads)  # assigned by a hash: always the same ones

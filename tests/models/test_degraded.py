@@ -52,6 +52,14 @@ def test_nothing_wrong_nothing_said() -> None:
     assert degraded([], provider="openai", model="o3") is None
 
 
+def test_a_misspelt_model_is_said_though_another_answers() -> None:
+    error = e(ours.UnknownModelError, hint="Did you mean 'gpt-5.6-terra'?")
+    found = degraded([error], provider="ollama", model="llama3.1")
+    assert found is not None
+    told = "OpenAI has no model o3; answered by llama3.1 on Ollama. Did you mean 'gpt-5.6-terra'?"
+    assert found["message"] == told
+
+
 def test_two_failures_and_the_embedded_model() -> None:
     failures = [
         e(ours.RateLimitedError, retry_after_s=42),

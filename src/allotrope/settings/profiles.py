@@ -14,7 +14,8 @@ class ProfilesSettings(Section):
 
     folder: Path | None = Field(
         default=None,
-        description="A folder of own profiles (NAME.yaml); one wins over a packaged one.",
+        description="A folder of own profiles (NAME.yaml); one wins over a packaged one. Default: "
+        "the folder profiles of the data folder, which may be missing.",
     )
     default: str = Field(
         default="balanced", description="The profile where neither run nor agent names one."
