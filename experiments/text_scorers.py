@@ -13,7 +13,7 @@ Score = Callable[[str, str], float]
 
 _NUMBER = re.compile(r"[-−+]?(?:\d{1,3}(?:[,  ]\d{3})+(?!\d)|\d+)?(?:\.\d+)?(?:[eE][-+]?\d+)?")
 _MARKED = re.compile(r"(?:####|\\boxed\{|\banswer\s*(?:is|:|=)\**)\s*([^\n}]*)", re.IGNORECASE)
-_FENCE = re.compile(r"```(?:json)?\s*\n(.*?)```", re.DOTALL)
+_FENCE = re.compile(r"```(?:json)?[^\S\n]*+\n(.*?)(?:```|\Z)", re.DOTALL)
 _LONGEST = 200_000
 
 

@@ -5,7 +5,6 @@ back, and is never shown: after the last try the result itself is the answer.
 """
 
 import hashlib
-import re
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NotRequired
@@ -15,6 +14,7 @@ from allotrope.graphs.answers import json_object, listed, origin, sql_of, table
 from allotrope.graphs.building import again_while_wrong, step_graph
 from allotrope.graphs.nodes import RESPOND
 from allotrope.graphs.parts import LazyParts, Parts
+from allotrope.graphs.sources.naming import files_named
 from allotrope.graphs.state import AgentInput, AgentOutput, AgentState
 from allotrope.graphs.steps import (
     REPORT,
@@ -43,11 +43,6 @@ if TYPE_CHECKING:
     from langgraph.types import Checkpointer
 
 MAX_STEPS = 3
-_FILE = re.compile(
-    rf"[\"'`]([^\"'`\n]+(?:{'|'.join(map(re.escape, SUFFIXES))}))[\"'`]"
-    rf"|([^\s\"'`,;()<>]+(?:{'|'.join(map(re.escape, SUFFIXES))}))(?![\w/])",
-    re.IGNORECASE,
-)
 
 
 class AnalystInput(AgentInput):
@@ -99,7 +94,7 @@ class AnalystOutput(AgentOutput):
 
 def files_in(text: str) -> list[str]:
     """The data files that a text names, in order."""
-    return list(dict.fromkeys(one or two for one, two in _FILE.findall(text)))
+    return list(dict.fromkeys(name for name, _ in files_named(text, SUFFIXES)))
 
 
 def intake(state: AnalystState, settings: Settings) -> Step:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from langchain_core.messages import AIMessage
 
-_BLOCK = re.compile(r"```[ \t]*([\w+-]*)[^\n]*\n(.*?)(?:\n[ \t]*```|\Z)", re.DOTALL)
+_BLOCK = re.compile(r"```[ \t]*+([\w+-]*+)[^\n`]*+\n(.*?)(?:\n[ \t]*+```|\Z)", re.DOTALL)
 _THINK = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
-_BULLET = re.compile(r"^\s*(?:[-*•]|\d{1,2}[.)])\s+(.+?)\s*$")
+_BULLET = re.compile(r"\s*+(?:[-*•]|\d{1,2}[.)])\s++(.+)", re.DOTALL)
 
 
 def origin(reply: "AIMessage") -> dict[str, Any]:
@@ -71,7 +71,7 @@ def listed(text: str, *, most: int) -> list[str]:
         most: Items at most.
     """
     lines = [line for line in without_thoughts(text).split("\n") if any(map(str.isalpha, line))]
-    items = [match[1] for line in lines if (match := _BULLET.match(line))]
+    items = [match[1].rstrip() for line in lines if (match := _BULLET.match(line))]
     if not items:
         items = [line.strip() for line in lines if len(line) < 300]
     return list(dict.fromkeys(items))[:most]

@@ -96,7 +96,7 @@ def files_of(text: str) -> dict[str, str]:
         if named:
             name = named[1].removeprefix("./")
         else:
-            is_test = re.search(r"^\s*(?:def test_|class Test|import unittest)", code, re.M)
+            is_test = re.search(r"^[^\S\n]*+(?:def test_|class Test|import unittest)", code, re.M)
             name = TESTS if is_test else SOLUTION
         files[name] = code.rstrip() + "\n"
     return files

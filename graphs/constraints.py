@@ -65,49 +65,51 @@ _SPELLED = {
     "sechs": 6,
     "zehn": 10,
 }
-_N = rf"(\d[\d,.]*|{'|'.join(_SPELLED)})"
+MOST = 200
+"""So many constraints of a brief are kept; no text can keep more."""
+_N = rf"(\d[\d,.]{{0,20}}|{'|'.join(_SPELLED)})"
 _U = rf"({'|'.join(sorted(_UNITS, key=len, reverse=True))})\b"
 _BETWEEN = re.compile(
-    rf"\b(?:between|zwischen)?\s*{_N}\s*(?:and|und|to|bis|-|–)\s*{_N}[\s-]+{_U}", re.I
+    rf"\b(?:(?:between|zwischen)\s*+)?{_N}\s*+(?:and|und|to|bis|-|–)\s*+{_N}[\s-]++{_U}", re.I
 )
 _MOST = re.compile(
     rf"\b(?:at most|no more than|not more than|max(?:imum)?(?: of)?|maximal|up to|höchstens"
-    rf"|not (?:exceed|exceeding|longer than)|≤|<=)\s*{_N}[\s-]+{_U}",
+    rf"|not (?:exceed|exceeding|longer than)|≤|<=)\s*+{_N}[\s-]++{_U}",
     re.I,
 )
 _UNDER = re.compile(
-    rf"\b(?:under|fewer than|less than|below|weniger als|unter)\s+{_N}[\s-]+{_U}",
+    rf"\b(?:under|fewer than|less than|below|weniger als|unter)\s++{_N}[\s-]++{_U}",
     re.I,
 )
 _LEAST = re.compile(
-    rf"\b(?:at least|no less than|min(?:imum)?(?: of)?|mindestens|≥|>=)\s*{_N}[\s-]+{_U}",
+    rf"\b(?:at least|no less than|min(?:imum)?(?: of)?|mindestens|≥|>=)\s*+{_N}[\s-]++{_U}",
     re.I,
 )
 _ABOUT = re.compile(
-    rf"\b(?:about|around|roughly|approximately|circa|ca\.|etwa|rund|~)\s*{_N}[\s-]+{_U}",
+    rf"\b(?:about|around|roughly|approximately|circa|ca\.|etwa|rund|~)\s*+{_N}[\s-]++{_U}",
     re.I,
 )
 _EXACT = re.compile(
-    rf"(?:\bexactly\s+|\bgenau\s+|\bin\s+|\bof\s+|\bwith\s+|\bmit\s+|\b){_N}[\s-]+{_U}",
+    rf"(?:\b(?:exactly|genau|in|of|with|mit)\s++|\b){_N}[\s-]++{_U}",
     re.I,
 )
 _QUOTED = r"[\"“”„'‘’«»]([^\"“”„'‘’«»\n]{1,60})[\"“”„'‘’«»]"
-_LIST = rf"{_QUOTED}(?:\s*(?:,|and|or|und|oder|&|,\s*and|,\s*or)\s*{_QUOTED})*"
+_LIST = rf"{_QUOTED}(?:\s*+(?:,\s*+(?:and|or)|,|and|or|und|oder|&)\s*+{_QUOTED})*"
 _AVOID = re.compile(
     rf"\b(?:without(?: using)?|avoid(?:ing)?|do(?:n't| not) (?:use|mention|say|include)"
-    r"|never (?:use|say)|no use of|ohne|vermeide|nicht)\s+(?:the |die |das |den )?"
-    rf"(?:words?|phrases?|wörter|wort|worte)?\s*:?\s*{_LIST}",
+    r"|never (?:use|say)|no use of|ohne|vermeide|nicht)\s++(?:(?:the|die|das|den)\s++)?"
+    rf"(?:(?:words?|phrases?|wörter|worte?)\s*+)?(?::\s*+)?{_LIST}",
     re.I,
 )
 _USE = re.compile(
     rf"\b(?:use|using|include|including|contain(?:ing|s)?|mention(?:ing)?|with|verwende|enthalte|mit)"
-    rf"\s+(?:the |die |das )?(?:words?|phrases?|names?|wörter|wort|worte|namen)\s*:?\s*{_LIST}"
-    rf"|\b(?:mention(?:ing)?|include|including|contain(?:ing|s)?)\s+{_LIST}",
+    rf"\s++(?:(?:the|die|das)\s++)?(?:words?|phrases?|names?|wörter|worte?|namen)\s*+(?::\s*+)?{_LIST}"
+    rf"|\b(?:mention(?:ing)?|include|including|contain(?:ing|s)?)\s++{_LIST}",
     re.I,
 )
 _LETTER = re.compile(r"\b(?:without|avoid(?:ing)?|no) (?:the )?letters? [\"'“‘]?([A-Za-z])\b", re.I)
 _ACROSTIC = re.compile(
-    r"\bacrostic\s+(?:of|for|on|spelling|that spells)?\s*(?:the word )?"
+    r"\bacrostic\s++(?:(?:of|for|on|spelling|that spells)\s++)?(?:the word )?"
     rf"(?:{_QUOTED}|([A-Z]{{2,20}})\b)"
 )
 _START = re.compile(
@@ -173,7 +175,7 @@ def read(brief: str) -> list[Constraint]:
     for match in _ACROSTIC.finditer(brief):
         found.append({"kind": "acrostic", "value": match[1] or match[2]})
     unique: list[Constraint] = []
-    for one in found:
+    for one in found[:MOST]:
         if one not in unique:
             unique.append(one)
     return unique

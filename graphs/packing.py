@@ -12,7 +12,6 @@ from allotrope.graphs.window import budget_of, first_ratio, told_ratio
 from allotrope.memory.fit import fit
 from allotrope.memory.pieces import latest_user_at
 from allotrope.memory.tokens import Calibration, TokenCounter
-from allotrope.prompts.fencing import neutralise
 from allotrope.prompts.providers import Piece
 
 if TYPE_CHECKING:
@@ -137,7 +136,7 @@ def pack_prompt(
     audit["prompt"] = {"system": system, "tools": taken}
     if shown := told(uses):
         audit["slots"] = shown
-    rendered = template.render({**given, "messages": without_tokens(messages)})
+    rendered = template.render({**given, "messages": messages})
     return PackedPrompt(
         messages=rendered,
         audit=audit,
@@ -217,39 +216,6 @@ def room_of(
         return Room(min(cap or _UNKNOWN_BUDGET, _UNKNOWN_BUDGET), None)
     budget = budget_of(model, parts.settings, tools=tools, system=system, cap=cap)
     return Room(budget.conversation, budget.window)
-
-
-def without_tokens(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
-    """Messages whose replies hold no chat format's control token and no tag of a fence.
-
-    A reply can show a cell or a line of code from elsewhere; a local model's tokenizer would take
-    `<|im_end|>` in it for the end of the message. What the user sees stays as it is.
-
-    Args:
-        messages: A packed conversation.
-    """
-    clean = []
-    for message in messages:
-        if isinstance(message, AIMessage):
-            content = _neutral(message.content)
-            if content != message.content:
-                message = message.model_copy(update={"content": content})
-        clean.append(message)
-    return clean
-
-
-def _neutral(content: Any) -> Any:
-    """A reply's content, plain or in blocks, with its text neutralised."""
-    if isinstance(content, str):
-        return neutralise(content)
-    return [
-        {**block, "text": neutralise(block["text"])}
-        if isinstance(block, Mapping) and isinstance(block.get("text"), str)
-        else neutralise(block)
-        if isinstance(block, str)
-        else block
-        for block in content
-    ]
 
 
 def learnt(

@@ -127,7 +127,18 @@ class Parts:
     def make_ready(self) -> None:
         """Reads prompts and profiles, which then follow changes by themselves; opens the memory."""
         _ = self.library.snapshot, self.profiles.names(), self.memory
+        self._learn_tokens()
         self._is_ready = True
+
+    def _learn_tokens(self) -> None:
+        """Tells the border to models which tokens the embedded model takes for borders itself."""
+        from allotrope.models.gguf import PACKAGED_TOKENS, control_tokens
+        from allotrope.prompts.fencing import learn_tokens
+
+        own = self.settings.embedded
+        if own.enabled:
+            read = control_tokens(own.model_path) if own.model_path else PACKAGED_TOKENS
+            learn_tokens(read)
 
     def reload(self, settings: Settings) -> None:
         """Takes other keys, models, profiles and prompts; calls under way end with the old ones.

@@ -13,11 +13,12 @@ from langchain_core.messages import BaseMessage, HumanMessage
 from allotrope.exceptions import InputTooLongError
 from allotrope.graphs.context import RunContext
 from allotrope.graphs.injection import blanks, open_slots, request_of, told
-from allotrope.graphs.packing import PackedPrompt, room_counter, room_of, without_tokens
+from allotrope.graphs.packing import PackedPrompt, room_counter, room_of
 from allotrope.graphs.window import UNKNOWN_RATIO
 from allotrope.memory.fit import fit
 from allotrope.memory.shorten import middle_out
 from allotrope.memory.tokens import TokenCounter
+from allotrope.prompts.template import crossed_message
 
 if TYPE_CHECKING:
     from allotrope.graphs.parts import Parts
@@ -154,7 +155,7 @@ def _said(
     except InputTooLongError:  # the turn fills the window; it stands in the template, shortened
         return [], nothing
     at = max((i for i, m in enumerate(packed) if isinstance(m, HumanMessage)), default=len(packed))
-    return without_tokens(packed[:at]), audit
+    return list(map(crossed_message, packed[:at])), audit
 
 
 def joined(

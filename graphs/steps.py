@@ -77,6 +77,39 @@ Body = Callable[..., Any]
 """Takes state and settings; gives the update, or yields what it needs and returns the update."""
 
 
+LONG = 16_384
+"""Characters from which a body works in a thread: what it reads of them would hold the loop up."""
+
+
+@dataclass(frozen=True)
+class _Advanced:
+    """Where a body stands: what it needs next, or that it ended with a value."""
+
+    value: Any
+    ended: bool = False
+
+
+def _advanced(go: Callable[[Any], Any], value: Any) -> _Advanced:
+    try:
+        return _Advanced(go(value))
+    except StopIteration as done:
+        return _Advanced(done.value, ended=True)
+
+
+def _length(state: Mapping[str, Any]) -> int:
+    """Characters of the longest text of a state."""
+    texts = [value for value in state.values() if isinstance(value, str)]
+    texts += [message.text for message in state.get("messages") or ()]
+    return max(map(len, texts), default=0)
+
+
+async def _beside_loop(long: int, function: Callable[..., Any], *args: Any) -> Any:
+    """Calls a function, in a thread where it has long texts to read."""
+    if long < LONG:
+        return function(*args)
+    return await asyncio.to_thread(function, *args)
+
+
 @dataclass(frozen=True)
 class StepNodes:
     """Makes nodes of one agent.
@@ -124,22 +157,21 @@ class StepNodes:
             context = run_context(parts)
             if not parts.ready:
                 await asyncio.to_thread(parts.make_ready)
-            steps = body(state, parts.settings)
+            long = _length(state)
+            steps = await _beside_loop(long, body, state, parts.settings)
             if not isinstance(steps, Generator):
                 return steps
             turn = _Turn.of(state, config, context)
-            result: Any = None
-            try:
-                need = next(steps)
-                while True:
-                    try:
-                        result = await self._ado(need, turn, parts)
-                    except Exception as exc:  # noqa: BLE001 # the body decides what it can handle
-                        need = steps.throw(exc)
-                    else:
-                        need = steps.send(result)
-            except StopIteration as done:
-                return turn.told(done.value)
+            step = await _beside_loop(long, _advanced, steps.send, None)
+            while not step.ended:
+                try:
+                    result = await self._ado(step.value, turn, parts)
+                except Exception as exc:  # noqa: BLE001 # the body decides what it can handle
+                    step = await _beside_loop(long, _advanced, steps.throw, exc)
+                else:
+                    long = max(long, len(result.text) if isinstance(result, AIMessage) else 0)
+                    step = await _beside_loop(long, _advanced, steps.send, result)
+            return turn.told(step.value)
 
         return Node(run, arun, name=name)
 
@@ -276,7 +308,7 @@ def final(text: str, provenance: Mapping[str, Any] | None) -> dict[str, Any]:
     }
 
 
-_IMAGE = re.compile(r"!\[([^\]]*)\]\([^)]*\)|<img\b[^>]*>", re.IGNORECASE)
+_PICTURE = re.compile(r"!\[|<img\b", re.IGNORECASE)
 
 
 def harmless(text: str) -> str:
@@ -287,7 +319,35 @@ def harmless(text: str) -> str:
     Args:
         text: What the model wrote.
     """
-    return _IMAGE.sub(lambda found: found[1] or "", without_thoughts(text)).strip()
+    return _without_pictures(without_thoughts(text)).strip()
+
+
+def _without_pictures(text: str) -> str:
+    """Without `![words](address)`, of which the words stay, and `<img …>`; looks at a text once."""
+    next_of: dict[str, int] = {}
+
+    def find(sign: str, start: int) -> int:
+        if not next_of.get(sign, -1) >= start:
+            at = text.find(sign, start)
+            next_of[sign] = len(text) if at < 0 else at
+        return next_of[sign]
+
+    kept: list[str] = []
+    last = 0
+    for match in _PICTURE.finditer(text):
+        if match.start() < last:
+            continue
+        if match.group() != "![":
+            words, end = "", find(">", match.end())
+        else:
+            middle = find("]", match.end())
+            if text[middle + 1 : middle + 2] != "(":
+                continue
+            words, end = text[match.end() : middle], find(")", middle)
+        if end < len(text):
+            kept += (text[last : match.start()], words)
+            last = end + 1
+    return "".join((*kept, text[last:]))
 
 
 def too_late(state: Mapping[str, Any], *, steps: int) -> bool:

@@ -15,7 +15,7 @@ from allotrope.memory.words import words
 
 OPENING = "[Memory of this conversation: for reference, not a new request]"
 _RECALLED = "Earlier messages:"
-_LINE_BREAKS = re.compile(r"\s*\n\s*")
+_LINE_BREAKS = re.compile(r"(?<!\s)[^\S\n]*+\n\s*+")
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ _TAG = re.compile(
 """Tags that only shape; one with another attribute (a link, a number of columns) stays."""
 _CLOSING = re.compile(r"</(?:div|span|p|li|ul|ol|td|tr|th|table|tbody|thead|b|i|em|strong)>")
 _BLANKS = re.compile(
-    r"(\"[^\"\n]*\"|`[^`\n]*`|“[^”\n]*”|«[^»\n]*»|(?<!\w)'[^'\n]*'(?!\w))|(?<=\S)[ \t]{3,}"
+    r"(\"[^\"\n]*\"|`[^`\n]*`|“[^“”\n]*+”|«[^«»\n]*+»|(?<!\w)'[^'\n]*'(?!\w))|(?<=\S)[ \t]{3,}"
 )
 """What is quoted, to be kept, or a run of blanks within a line."""
 _STAMP = re.compile(

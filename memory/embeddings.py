@@ -9,6 +9,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from allotrope.exceptions import SettingsError
+from allotrope.exchanges import limit
 
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
@@ -21,6 +22,7 @@ Embed = Callable[[Sequence[str]], Sequence[Sequence[float]]]
 """Texts to vectors, one each."""
 
 _KEEP = 8192
+_TIMEOUT_S = 10.0
 _REST_S = 60.0
 _LONGEST = 2_000
 """Characters of a text that are embedded: models take 256 to 8,192 tokens."""
@@ -99,12 +101,12 @@ def _embeddings(name: str, settings: "Settings") -> "Embeddings":
     if provider == "openai":
         key = settings.openai.api_key
         # its check of lengths would load (and at first download) a vocabulary of its own
-        options = {"max_retries": 0, "timeout": 10.0, "check_embedding_ctx_length": False}
+        options = {"max_retries": 0, "timeout": _TIMEOUT_S, "check_embedding_ctx_length": False}
         options |= {} if key is None else {"api_key": key.get_secret_value()}
         if settings.openai.base_url:
             options["base_url"] = str(settings.openai.base_url)
     elif provider == "ollama":
-        options = {"base_url": settings.ollama.host, "client_kwargs": {"timeout": 10.0}}
+        options = {"base_url": settings.ollama.host, "client_kwargs": {"timeout": _TIMEOUT_S}}
     try:
         made = init_embeddings(name, **options)
     except (ImportError, ValueError) as exc:
@@ -112,4 +114,16 @@ def _embeddings(name: str, settings: "Settings") -> "Embeddings":
             f"memory.embeddings is {name!r}, which can't be opened: {exc}",
             hint="Write it as openai:text-embedding-3-small, and install that provider's package.",
         ) from exc
+    return _bounded(made)
+
+
+def _bounded(made: "Embeddings") -> "Embeddings":
+    """Limits the embedder's exchanges as a whole, where its client is one that we know."""
+    for path in ("client._client._client", "_client._client"):
+        found: Any = made
+        for name in path.split("."):
+            found = getattr(found, name, None)
+        if hasattr(found, "_mounts"):
+            limit(found, _TIMEOUT_S)
+            break
     return made

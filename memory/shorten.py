@@ -3,7 +3,7 @@
 from langchain_core.messages import BaseMessage
 
 from allotrope.memory.tokens import TokenCounter
-from allotrope.stores.vocabulary import o200k_base
+from allotrope.stores.vocabulary import o200k_base, token_ids
 
 _NOTICE = "\n[… {left_out} characters left out to fit the context window …]\n"
 
@@ -19,7 +19,7 @@ def middle_out(text: str, *, tokens: int, counter: TokenCounter) -> str | None:
     if counter.text(text) <= tokens:
         return text
     encoding = o200k_base()
-    ids = encoding.encode_ordinary(text)
+    ids = token_ids(text)
     low, high, best = 0, len(ids), None
     while low <= high:
         keep = (low + high) // 2

@@ -18,13 +18,13 @@ _OPENING = re.compile(
     r"|Thank(?:s| you) for (?:asking|your question)[!.])(?:[ \t]+|\s*\n\s*)"
 )
 """A bare `Sure!` isn't among them: it may be the answer."""
+_LONGEST_CLOSING = 200
 _CLOSING = re.compile(
-    r"(?<=[.!?:)\n`])\s*"
     r"(?:(?:Please )?(?:let me know|feel free to (?:ask|reach out))"
     r" if (?:you have|there are|you need) (?:any |anything )?"
     r"(?:other |more |further |additional |else)?(?:questions?|help|details?)?[.!]?"
     r"|I hope (?:this|that) helps[.!]"
-    r"|Is there anything else I can help you with\?)\s*\Z",
+    r"|Is there anything else I can help you with\?)\Z",
     re.IGNORECASE,
 )
 
@@ -41,9 +41,22 @@ def without_filler(text: str) -> str:
     short = text
     while (found := _OPENING.match(short)) is not None:
         short = short[found.end() :]
-    while (last := _CLOSING.search(short)) is not None:
-        short = short[: last.start()]
+    while (end := _closing_at(short)) is not None:
+        short = short[:end]
     return short if short.strip() else text
+
+
+def _closing_at(text: str) -> int | None:
+    """Where the closing phrase of a text begins, after the end of a sentence or line."""
+    whole = text.rstrip()
+    found = _CLOSING.search(whole, max(0, len(whole) - _LONGEST_CLOSING))
+    if found is None:
+        return None
+    before = whole[: found.start()].rstrip()
+    if before[-1:] in tuple(".!?:)`"):
+        return len(before)
+    line = whole.find("\n", len(before), found.start())
+    return None if line < 0 else line + 1
 
 
 def tidied(

@@ -17,7 +17,7 @@ from allotrope.memory.tool_schemas import (
     WRAPPER_TOKENS,
     declarations,
 )
-from allotrope.stores.vocabulary import o200k_base
+from allotrope.stores.vocabulary import token_ids
 
 MESSAGE_TOKENS = 3
 ROLE_TOKENS = 1
@@ -36,7 +36,7 @@ _KEEP = 8192
 
 def exact(text: str) -> int:
     """Tokens of a text in o200k_base; special tokens in it are counted as plain text."""
-    return len(o200k_base().encode_ordinary(text))
+    return len(token_ids(text))
 
 
 @dataclass(frozen=True)

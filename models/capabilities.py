@@ -59,7 +59,7 @@ _EFFORTS = ("low", "medium", "high")
 # Flex: the pricing of o3, o4-mini and of GPT-5 and later lists it; others have no such price.
 _FLEX = re.compile(r"^(?:o3|o4-mini|gpt-(?:[5-9]|\d\d)(?!\d))(?!-mini-deep|.*chat)")
 # Responses only: the -pro models and those for coding (developers.openai.com/api/docs/models).
-_RESPONSES_ONLY = re.compile(r"^(?:o\d|gpt-[\d.]+).*(?:-pro|-codex)(?:-|$)")
+_RESPONSES_ONLY = re.compile(r"^(?:o\d|gpt-[\d.]++).*(?:-pro|-codex)(?:-|$)")
 _NOT_IN_RESPONSES: frozenset[Parameter] = frozenset(
     {"seed", "stop", "presence_penalty", "frequency_penalty", "logprobs"}
 )

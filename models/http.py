@@ -11,6 +11,8 @@ from weakref import WeakKeyDictionary
 
 import httpx2
 
+from allotrope.exchanges import limit
+
 
 @dataclass(frozen=True)
 class _Pool:
@@ -78,11 +80,12 @@ def async_client(timeout: httpx2.Timeout) -> httpx2.AsyncClient:
     return httpx2.AsyncClient(transport=PerLoopTransport(), timeout=timeout, follow_redirects=True)
 
 
-def sync_client(timeout: httpx2.Timeout) -> httpx2.Client:
+def sync_client(timeout: httpx2.Timeout, *, total_s: float | None = None) -> httpx2.Client:
     """A client for sync calls, for any number of threads.
 
     Args:
         timeout: Seconds to connect, read and write.
+        total_s: Seconds for each exchange as a whole; None: no limit.
     """
     limits = httpx2.Limits(max_connections=1000, max_keepalive_connections=100)
     client = httpx2.Client(verify=tls(), limits=limits, timeout=timeout, follow_redirects=True)
@@ -90,7 +93,7 @@ def sync_client(timeout: httpx2.Timeout) -> httpx2.Client:
     for transport in (client._transport, *client._mounts.values()):
         if transport is not None:
             close_with(client, transport.close)
-    return client
+    return client if total_s is None else limit(client, total_s)
 
 
 def close_with(holder: object, close: Callable[[], None]) -> None:

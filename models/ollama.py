@@ -15,6 +15,7 @@ from langchain_ollama import ChatOllama
 from pydantic import PrivateAttr
 
 from allotrope.exceptions import UnexpectedProviderError
+from allotrope.exchanges import limit
 from allotrope.models import ollama_tools
 from allotrope.models.cache.chat import CachingChatModel
 from allotrope.models.content import plain
@@ -150,5 +151,6 @@ def build_ollama(settings: OllamaSettings, **arguments: Any) -> OllamaChat:
         "profile": {"max_input_tokens": settings.num_ctx, "tool_calling": True},
     }
     model = OllamaChat(**{**given, **arguments})
+    limit(model._client._client, settings.timeout_s)
     close_with(model._client, model._client._client.close)
     return model

@@ -279,7 +279,7 @@ def build_openai(settings: OpenAISettings, **arguments: Any) -> OpenAIChat:
         "stream_usage": True,
         # it also waits for the first chunk, which a reasoning model sends late
         "stream_chunk_timeout": max(settings.first_token_timeout_s, settings.idle_timeout_s),
-        "http_client": sync_client(timeout),
+        "http_client": sync_client(timeout, total_s=settings.timeout_s),
         "http_async_client": async_client(timeout),
     }
     given |= arguments

@@ -42,7 +42,7 @@ _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
 _NAMED = re.compile(
     r"(?:Unrecognized request argument supplied|Unknown parameter|Unsupported parameter|"
-    r"Unsupported value|Invalid value for)\s*:?\s*['\"`]?(?P<name>[\w.\[\]]+)['\"`]?"
+    r"Unsupported value|Invalid value for)\s*+(?::\s*+)?['\"`]?(?P<name>[\w.\[\]]+)['\"`]?"
 )
 _ALLOWED = re.compile(r"(?:Supported|Allowed|Valid) values are:?\s*(?P<list>[^.]*(?:\.\d[^.]*)*)")
 _QUOTED = re.compile(r"['\"`]([^'\"`]+)['\"`]")

@@ -56,7 +56,7 @@ def _duration(text: str) -> float | None:
     bare = _number(text)
     if bare is not None:
         return bare
-    parts = re.findall(r"([\d.]+)(ms|us|µs|ns|h|m|s)", text)
+    parts = re.findall(r"(?<![\d.])([\d.]++)(ms|us|µs|ns|h|m|s)", text)
     if not parts or "".join(n + u for n, u in parts) != text.strip():
         return None
     unit = {"h": 3600, "m": 60, "s": 1, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}

@@ -15,6 +15,7 @@ out.
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from functools import lru_cache
 
 TAG = "quoted_data"
@@ -25,10 +26,11 @@ _REMOVED = re.compile(
 )
 _INVISIBLE = re.compile(f"{_REMOVED.pattern[:-1]}\u200b-\u200f\u2060-\u2065\ufeff]")
 _SKIP = "\u200b"  # what invisible characters and accents count as when a tag is looked for
-_BRACKETS = "<＜﹤‹〈⟨《«"
+_BRACKETS = "<＜﹤≮‹〈〈⟨⟪《«˂˱ᐸᚲ❮❰❬⦑⦓⧼≪⋘≺︿︽𝈶⩽≤⪡⟮"
 _SLASHES = "/⁄∕⧸╱／"
 _CONFUSABLE = {
     **dict.fromkeys(_BRACKETS, "<"),
+    **dict.fromkeys("［﹇", "["),
     **dict.fromkeys(_SLASHES, "/"),
     **dict.fromkeys("|｜│¦ǀ∣", "|"),
     **dict(zip("аɑατтɗԁоοеҽυս", "aaattddooeeuu", strict=True)),
@@ -43,7 +45,10 @@ def _loose(word: str) -> str:
 
 _GAP = rf"[\s{_SKIP}]*"
 _OPENS_TAG = re.compile(rf"<{_GAP}(?:/{_GAP})*{_loose(TAG)}", re.IGNORECASE)
+_WORD = re.compile(_loose(TAG), re.IGNORECASE)
 _MARKS = (
+    "repo_?name|file_sep|gh_stars|issue_(?:start|comment|closed)|jupyter_(?:start|text|code|output"
+    "|script)|empty_output|endoftext|eot|eom|start_of_image|end_of_image|"
     "start_of_turn|end_of_turn|bos|eos|pad|unk|s|tool_call|tool_response|think|image|"
     "begin_of_text|end_of_text|extra_id_\\d+|mask|cls|sep|fim_\\w+"
 )
@@ -52,7 +57,8 @@ _OPENS_TOKEN = re.compile(
     r"AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|SYSTEM_PROMPT)\]",
     re.IGNORECASE,
 )
-_SUSPECT = re.compile(f"[{_BRACKETS}\\[]")
+_SUSPECT = re.compile(f"[{_BRACKETS}\\[［﹇]")
+_TAKEN_OUT = re.compile(rf"&lt;[\s/{_SKIP}]*\Z")
 _LABEL = re.compile(r"[^\w .,:;/\\@#()+-]")
 
 
@@ -60,6 +66,32 @@ class Fenced(str):
     """Text that is fenced already; a template puts it in as it is."""
 
     __slots__ = ()
+
+
+class Trusted(str):
+    """Our own words, of which a template changes nothing. Never make one of somebody else's."""
+
+    __slots__ = ()
+
+
+class _Learnt:
+    """The control tokens of local models that this process runs, read from their vocabularies."""
+
+    tokens: frozenset[str] = frozenset()
+    opens: "re.Pattern[str] | None" = None
+
+
+def learn_tokens(tokens: Iterable[str]) -> None:
+    """From now on these are control tokens too, in every text that crosses the border.
+
+    Args:
+        tokens: As they stand in a model's vocabulary, `<reponame>`.
+    """
+    known = _Learnt.tokens | {token for token in tokens if len(token) > 1}
+    if known != _Learnt.tokens:
+        longest_first = sorted(known, key=len, reverse=True)
+        _Learnt.opens = re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE)
+        _Learnt.tokens = known
 
 
 def visible(text: str) -> str:
@@ -71,27 +103,47 @@ def visible(text: str) -> str:
     return _INVISIBLE.sub("", text)
 
 
-def neutralise(text: str) -> str:
+def neutralise(text: str, *, tags: bool = True) -> str:
     """Text without anything that reads as a fence's tag or as a chat format's control token.
 
-    A `<` or `[` that opens one becomes `&lt;` or `&#91;`.
+    A `<` or `[` that opens one becomes `&lt;` or `&#91;`. The name of the fence's tag doesn't stay
+    behind any other sign either: its `_` becomes `&#95;`.
 
     Args:
         text: What someone else wrote.
+        tags: Whether the fence's own tags are taken out; not for text that holds fences of ours.
     """
     text = _REMOVED.sub("", text)
-    if not _SUSPECT.search(text):
-        return text
-    plain = text if text.isascii() else "".join(_plain(character) for character in text)
-    pieces: list[str] = []
-    last = 0
+    learnt = _Learnt.opens
+    plain = text if text.isascii() else "".join(map(_plain, text))
+    marks: dict[int, str] = {}
     for match in _SUSPECT.finditer(text):
         at = match.start()
-        if not (_OPENS_TAG.match(plain, at) or _OPENS_TOKEN.match(plain, at)):
-            continue
-        pieces += (text[last:at], "&#91;" if match.group() == "[" else "&lt;")
+        if (tags and _OPENS_TAG.match(plain, at)) or _OPENS_TOKEN.match(plain, at):
+            marks[at] = "&#91;" if plain[at] == "[" else "&lt;"
+    if learnt is not None:
+        for match in learnt.finditer(plain):
+            sign = plain[match.start()]
+            entity = {"<": "&lt;"}.get(sign, f"&#{ord(sign)};")
+            marks.setdefault(match.start(), entity)
+    if tags:
+        opened = {found.end() for at in marks if (found := _OPENS_TAG.match(plain, at))}
+        for match in _WORD.finditer(plain):
+            if match.end() not in opened and not _opened_before(plain, match.start()):
+                marks[plain.index("_", match.start())] = "&#95;"
+    if not marks:
+        return text
+    pieces: list[str] = []
+    last = 0
+    for at in sorted(marks):
+        pieces += (text[last:at], marks[at])
         last = at + 1
     return "".join((*pieces, text[last:]))
+
+
+def _opened_before(plain: str, at: int) -> bool:
+    """Whether what stands before a tag's name is a bracket that was taken out before."""
+    return _TAKEN_OUT.search(plain, max(0, at - 40), at) is not None
 
 
 def _plain(character: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from langchain_core.utils import mustache
 
-_TAG = re.compile(r"\{\{(\{.*?\}|.*?)\}\}", re.DOTALL)
+_TAG = re.compile(r"\{\{(\{[^}]*+\}|.*?)(\}\}|\Z)", re.DOTALL)
 _NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*$|^\.$")
 _PARTIAL = re.compile(r"^[a-z][a-z0-9_.-]*@[1-9][0-9]*$")
 
@@ -59,7 +59,7 @@ def _tags(text: str) -> Iterator[tuple[str, str, int]]:
     for match in _TAG.finditer(text):
         line = text.count("\n", 0, match.start()) + 1
         stray = text.find("{{", end, match.start())
-        if stray >= 0:
+        if stray >= 0 or not match.group(2):
             raise MustacheError("a tag is opened by {{ and never closed", line=line)
         end = match.end()
         inner = match.group(1)

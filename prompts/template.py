@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.prompts import ChatPromptTemplate
 
 from allotrope.exceptions import PromptError
 from allotrope.prompts import mustache
-from allotrope.prompts.fencing import Fenced, fence
+from allotrope.prompts.fencing import Fenced, Trusted, fence, neutralise
 from allotrope.prompts.schema import NESTED, FrontMatter, Part
 
 _MESSAGES: Mapping[str, type[BaseMessage]] = {
@@ -163,10 +163,20 @@ class PromptTemplateVersion:
         slots = [n for n, slot in self.meta.context.items() if not slot.trusted]
         return (*(n for n, v in self.meta.variables.items() if v.untrusted), *slots)
 
+    @cached_property
+    def _untouched(self) -> frozenset[str]:
+        """The slots of our own words, and messages, which cross the border one by one."""
+        slots = [n for n, slot in self.meta.context.items() if slot.trusted]
+        return frozenset(
+            [*slots, *(n for n, v in self.meta.variables.items() if v.type == "messages")]
+        )
+
     def render(self, values: Mapping[str, Any], *, strict: bool = True) -> list[BaseMessage]:
         """The messages, with the values put in; a message that ends up blank is left out.
 
-        Text of untrusted variables and slots is fenced as data, unless it is fenced already.
+        This is the one border to a model. Text of untrusted variables and slots is fenced as data,
+        unless it is `Fenced` already; in every other text, the conversation's too, what reads as a
+        fence's tag or as a chat format's token is taken out, unless it is `Trusted`.
 
         Args:
             values: By name of variable or context slot.
@@ -176,21 +186,61 @@ class PromptTemplateVersion:
             PromptError: A value is missing, of the wrong type, or (strict) not declared.
         """
         filled = self.check(values, strict=strict)
-        for name in self._fenced:
-            value = filled[name]
-            if value and not isinstance(value, Fenced):
-                filled[name] = _as_data(value, name)
+        for name, value in filled.items():
+            if name in self._fenced:
+                filled[name] = _as_data(value, name) if value else value
+            elif name not in self._untouched:
+                filled[name] = _crossed(value)
         for name in self._gates:
             filled[f"?{name}"] = filled if filled[name] else False
         messages: list[BaseMessage] = []
         for part, tokens in self._compiled:
             if part.role == "placeholder":
-                messages.extend(_messages(filled[part.name or ""], ref=self.ref))
+                messages.extend(
+                    map(crossed_message, _messages(filled[part.name or ""], ref=self.ref))
+                )
                 continue
             text = mustache.render(tokens, filled).strip()
             if text:
                 messages.append(_MESSAGES[part.role](content=text))
         return messages
+
+
+def _crossed(value: Any) -> Any:
+    """A value with every plain text in it neutralised."""
+    if isinstance(value, Fenced | Trusted):
+        return value
+    if isinstance(value, str):
+        return neutralise(value)
+    if isinstance(value, list | tuple):
+        return [_crossed(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _crossed(item) for key, item in value.items()}
+    return value
+
+
+def crossed_message(message: BaseMessage) -> BaseMessage:
+    """A message without a chat format's tokens; a copy where something was taken out.
+
+    A tool's result keeps the fences that the tool put around what it read.
+
+    Args:
+        message: Of a conversation.
+    """
+    if isinstance(message, SystemMessage):
+        return message
+    tags = not isinstance(message, ToolMessage)
+
+    def clean(block: Any) -> Any:
+        if isinstance(block, str):
+            return neutralise(block, tags=tags)
+        if isinstance(block, Mapping) and isinstance(block.get("text"), str):
+            return {**block, "text": neutralise(block["text"], tags=tags)}
+        return block
+
+    content = message.content
+    new = clean(content) if isinstance(content, str) else [clean(block) for block in content]
+    return message if new == content else message.model_copy(update={"content": new})
 
 
 def _as_data(value: Any, name: str) -> Any:

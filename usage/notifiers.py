@@ -1,10 +1,12 @@
 """Where alerts and scheduled reports go: log, webhook, mail, a command. All of them may fail."""
 
+import contextlib
 import hashlib
 import hmac
 import json
 import logging
 import queue
+import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+from allotrope.exchanges import limit, shut_after
 from allotrope.settings.usage import NotifierSettings
 
 logger = logging.getLogger("allotrope.usage.alerts")
@@ -105,12 +108,10 @@ class WebhookNotifier:
         body = json.dumps(document, default=str).encode()
         for pause_s in (*WEBHOOK_PAUSES_S, None):
             try:
-                answer = httpx.post(
-                    url.get_secret_value(),
-                    content=body,
-                    headers=self._headers(body),
-                    timeout=self._settings.timeout_s,
-                )
+                with httpx.Client(timeout=self._settings.timeout_s) as client:
+                    answer = limit(client, self._settings.timeout_s, once=True).post(
+                        url.get_secret_value(), content=body, headers=self._headers(body)
+                    )
                 if answer.status_code < 300:
                     return
                 problem = f"HTTP {answer.status_code}"
@@ -156,7 +157,20 @@ class SmtpNotifier:
         html = alert.data.get("html")
         if isinstance(html, str):
             mail.add_alternative(html, subtype="html")
-        with smtplib.SMTP(settings.host or "", settings.port, timeout=settings.timeout_s) as server:
+
+        class Bounded(smtplib.SMTP):
+            """Its connection is shut at the deadline, whatever trickles in."""
+
+            def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+                made: socket.socket = super()._get_socket(host, port, timeout)  # type: ignore[misc]
+                ends.enter_context(shut_after(made, due - time.monotonic()))
+                return made
+
+        due = time.monotonic() + settings.timeout_s
+        with (
+            contextlib.ExitStack() as ends,
+            Bounded(settings.host or "", settings.port, timeout=settings.timeout_s) as server,
+        ):
             if settings.starttls:
                 server.starttls()
             if settings.username and settings.password is not None:

@@ -12,6 +12,8 @@ from allotrope.exceptions import InputError
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
+LONGEST = 200
+"""Characters that a quantity may have."""
 _NUMBER = r"[-+−]?\s*(?:\d[\d,_]*(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d{1,3})?(?:\s*/\s*\d+)?"
 _PART = re.compile(rf"({_NUMBER})\s*([^\d\s+−-][^+]*?)(?=\s*(?:{_NUMBER}\s*[^\d\s^*/.)]|$))")
 _UNIT = re.compile(r"[A-Za-zµμΩ°Å%'\"²³\s_*/^().·⋅0-9-]{1,60}")
@@ -65,7 +67,7 @@ def convert(quantity: str, to: str) -> str:
     Raises:
         InputError: A unit is unknown, or the two don't measure the same thing.
     """
-    if len(quantity) > 200 or len(to) > 60:
+    if len(quantity) > LONGEST or len(to) > 60:
         raise InputError("The quantity or unit is too long.")
     if _MONEY.search(f"{quantity} {to}"):
         raise InputError("Exchange rates change every day; money can't be converted.")

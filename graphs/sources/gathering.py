@@ -7,17 +7,12 @@ from allotrope.exceptions import AllotropeError, InputError
 from allotrope.graphs.sources.files import allowed_file, inside
 from allotrope.graphs.sources.index import Source
 from allotrope.graphs.sources.loading import SUFFIXES
+from allotrope.graphs.sources.naming import files_named
 from allotrope.graphs.sources.web import fetch
 from allotrope.settings import Settings
 
 MAX_FILES = 200
 _URL = re.compile(r"https?://[^\s<>\"'`]+", re.IGNORECASE)
-_PATH = re.compile(
-    r"[\"'`]([^\"'`\n]+)[\"'`]"
-    rf"|([^\s\"'`,;()<>]+(?:{'|'.join(map(re.escape, SUFFIXES))})"
-    r"|(?:~|\.{1,2})?/?[\w.-]+(?:/[\w.-]+)*/)(?![\w/]|\.\w)",
-    re.IGNORECASE,
-)
 
 
 def sources_in(text: str) -> list[str]:
@@ -28,9 +23,9 @@ def sources_in(text: str) -> list[str]:
     urls = [url.rstrip(".,;:!?)]") for url in _URL.findall(text)]
     rest = _URL.sub(" ", text)
     paths = []
-    for quoted, bare in _PATH.findall(rest):
-        if bare or "/" in quoted or quoted.lower().endswith(SUFFIXES):
-            paths.append(quoted or bare)
+    for name, quoted in files_named(rest, SUFFIXES, folders=True, any_quoted=True):
+        if not quoted or "/" in name or name.lower().endswith(SUFFIXES):
+            paths.append(name)
     return list(dict.fromkeys([*urls, *paths]))
 
 

@@ -1,8 +1,16 @@
-"""Whether the user named a file or an address: what a document asks for is never read."""
+"""Files and addresses in the user's own words: what a document asks for is never read."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
+_HOST = re.compile(r"(?<![a-z0-9-])[a-z0-9-]++(?:\.[a-z0-9-]++)++(?:/[^\s<>\"']*+)?", re.IGNORECASE)
+_PIECE = re.compile(r"[\"'`]([^\"'`\n]++)[\"'`]|([^\s\"'`,;()<>]++)")
+_FOLDER = re.compile(
+    r"(?<![\w.~/-])(?:~|\.{1,2})?/?[\w.-]++(?:/[\w.-]++)*+/(?![\w/]|\.\w)", re.IGNORECASE
+)
+LONGEST = 1_000
+"""Characters that a path or an address may have."""
 _ADDRESS = re.compile(r"(?:https?://|www\.)[^\s<>\"'`]+", re.IGNORECASE)
 
 
@@ -18,7 +26,7 @@ def named_by_user(target: str, texts: Iterable[str]) -> bool:
         of which the whole stands in a message.
     """
     wanted = target.strip()
-    if not wanted:
+    if not 0 < len(wanted) <= LONGEST:
         return False
     if "://" in wanted:
         return any(_plain(wanted) in _addresses(text) for text in texts)
@@ -40,6 +48,49 @@ def _addresses(text: str) -> set[str]:
         for ending in ("", ".", ",", ")", "?", "!", ";", ":", "]", ").", "),"):
             if whole.endswith(ending):
                 found.add(_plain(whole.removesuffix(ending)))
-    for word in re.findall(r"[a-z0-9-]+(?:\.[a-z0-9-]+)+(?:/[^\s<>\"']*)?", text, re.IGNORECASE):
+    for word in _HOST.findall(text):
         found.add(_plain(f"https://{word.rstrip('.,;:!?)')}"))
     return found
+
+
+def files_named(
+    text: str, suffixes: Sequence[str], *, folders: bool = False, any_quoted: bool = False
+) -> list[tuple[str, bool]]:
+    """The files that a text names, in order.
+
+    Args:
+        text: The user's words.
+        suffixes: Endings of files, `.csv`.
+        folders: Whether folders count too, `notes/2026/`.
+        any_quoted: Whether whatever stands in quotes is taken, with and without an ending.
+
+    Returns:
+        Names, and whether each stood in quotes.
+    """
+    ending = _ending(tuple(suffixes), folders)
+    found: list[tuple[str, bool]] = []
+    at = 0
+    while (piece := _PIECE.search(text, at)) is not None:
+        quoted, bare = piece.groups()
+        if quoted is not None:
+            taken = len(quoted) <= LONGEST and (
+                any_quoted or quoted.lower().endswith(tuple(suffixes))
+            )
+            found += [(quoted, True)] if taken else []
+            at = piece.end() if taken else piece.start() + 1
+            continue
+        at = piece.end()
+        if len(bare) > LONGEST:
+            continue
+        ends = [match.end() for match in ending.finditer(bare, 1)]
+        if ends:
+            found.append((bare[: ends[-1]], False))
+        elif folders:
+            found += [(match.group(), False) for match in _FOLDER.finditer(bare)]
+    return found
+
+
+@lru_cache(maxsize=16)
+def _ending(suffixes: tuple[str, ...], strict: bool) -> "re.Pattern[str]":
+    after = r"(?![\w/]|\.\w)" if strict else r"(?![\w/])"
+    return re.compile(rf"(?:{'|'.join(map(re.escape, suffixes))}){after}", re.IGNORECASE)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from allotrope.exceptions import InputError
+from allotrope.exchanges import limit
 from allotrope.graphs.sources.addresses import Resolver, checked_address, resolve
 
 MAX_HOPS = 5
@@ -124,7 +125,7 @@ def _get(
         # No proxy and no .netrc from the environment: both would bypass the checked address.
         with (
             httpx.Client(trust_env=False, timeout=left, follow_redirects=False) as client,
-            client.stream(
+            limit(client, left, once=True).stream(
                 "GET", target, headers=headers, extensions={"sni_hostname": name}
             ) as response,
         ):

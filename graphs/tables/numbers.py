@@ -35,6 +35,10 @@ _ABOUT = re.compile(
 _LIST_MARK = re.compile(r"^[ \t>]*\d{1,3}[.)](?=\s)", re.MULTILINE)
 _CODE = re.compile(r"```.*?```", re.DOTALL)
 _DATE = re.compile(r"(?<![\d.])(\d{1,2})\.(\d{1,2})\.(\d{4})(?!\d)")
+_LONGEST = 60
+"""Characters that a number may have; longer ones are never supported."""
+_MOST = 2_000
+"""So many numbers may be unsupported; those that follow aren't looked for."""
 _DIGITS = re.compile(r"\d+(?:[.,]\d+)*")
 
 
@@ -77,7 +81,8 @@ def numbers_in(text: str) -> list[Number]:
                 match.group().strip(),
                 tuple(-value if negative else value for value in readings),
                 percent=unit in _PERCENT,
-                about=_ABOUT.search(plain[: match.start()].rstrip()) is not None,
+                about=_ABOUT.search(plain[max(0, match.start() - 40) : match.start()].rstrip())
+                is not None,
             )
         )
     return found
@@ -85,6 +90,8 @@ def numbers_in(text: str) -> list[Number]:
 
 def _readings(digits: str) -> list[Decimal]:
     """Each way to read digits with separators; the exponent keeps how far it is written."""
+    if len(digits) > _LONGEST:
+        return []  # nothing that people write, and slow to compare
     text = re.sub(rf"['’{_SPACES} ]", "", digits)
     ways = set()
     if "," in text and "." in text:
@@ -162,11 +169,12 @@ def values_of(results: Iterable[tuple[Sequence[str], Sequence[Sequence[Any]]]]) 
                 if isinstance(cell, int | float):
                     values.add(Decimal(str(cell)))
                     continue
+                text = str(cell)
                 try:
-                    values.add(Decimal(str(cell)))
+                    values.add(Decimal(text if len(text) <= _LONGEST else ""))
                 except InvalidOperation:
-                    values.update(_digits(str(cell)))
-    return {value for value in values if value.is_finite()}
+                    values.update(_digits(text))
+    return {value for value in values if value.is_finite() and abs(value.adjusted()) <= 300}
 
 
 def _digits(text: str) -> set[Decimal]:
@@ -174,7 +182,8 @@ def _digits(text: str) -> set[Decimal]:
     for match in _DIGITS.findall(text):
         found.update(_readings(match))
         for part in re.split(r"[.,]", match):
-            found.add(Decimal(part))
+            if len(part) <= _LONGEST:
+                found.add(Decimal(part))
     return found
 
 
@@ -197,10 +206,10 @@ def unsupported(
     values = values_of(results)
     asked = {reading for number in numbers_in(question) for reading in number.readings}
     asked |= _digits(question)
-    missing = []
-    for number in numbers_in(answer):
+    missing: list[str] = []
+    for number in dict.fromkeys(numbers_in(answer)):
         if any(abs(reading) in asked for reading in number.readings):
             continue
-        if not any(_matches(number, value) for value in values):
+        if len(missing) >= _MOST or not any(_matches(number, value) for value in values):
             missing.append(number.text)
     return list(dict.fromkeys(missing))

@@ -38,8 +38,8 @@ _FRAMES = (
         re.compile(
             rf"how (?:(?:do|does|did|can|could|should|would|to|might|will|must|shall){_WHO}?"
             r"(?: go about)?\b)"
-            rf"|(?:what|which)(?: is| are| s| would be| were)?(?: the| some| a| any| your)*"
-            rf"(?: {_GOOD})*(?: (?:and|or) {_GOOD})? {_WAY}"
+            rf"|(?:what|which)(?: is| are| s| would be| were)?(?: the| some| a| any| your){0,4}"
+            rf"(?: {_GOOD}){{0,6}}(?: (?:and|or) {_GOOD})? {_WAY}"
             r"(?: to| of| for| in which| that| by which)?"
             rf"{_WHO}?(?: can| could| should)?\b"
             rf"|(?:is|are) there (?:any|a|some)(?: {_GOOD})? {_WAY}(?: to| of| that| for)?\b"
@@ -53,8 +53,10 @@ _FRAMES = (
         "best",
         re.compile(
             r"(?:what|which|who|where)(?: is| are| s| was| were| would be| can i find| do i find)?"
-            r"(?: according to you| in your opinion)?(?: the| some| a| any| one of the| of the)*"
-            r"(?: (?:best|good|great|top|most \w+|better|finest|greatest|coolest|nicest|other))+\b"
+            r"(?: according to you| in your opinion)?"
+            r"(?: the| some| a| any| one of the| of the){0,4}"
+            r"(?: (?:best|good|great|top|most \w+|better|finest|greatest|coolest|nicest|other))"
+            r"{1,6}\b"
         ),
     ),
     ("some", re.compile(r"(?:what|which) (?:is|are|were|was)(?: the| some| a| any| an)?\b")),

@@ -37,6 +37,8 @@ VOLATILE = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 """Words that make an answer depend on when it is given. A false alarm costs a hit, no more."""
+_LOOKED_AT = 10_000
+"""Characters at each end of a long question that are looked at: what is asked stands there."""
 
 TRUNCATED = frozenset(
     {"length", "max_tokens", "max_output_tokens", "incomplete", "content_filter", "refusal", "load"}
@@ -170,7 +172,9 @@ def last_question(messages: Sequence[BaseMessage]) -> str:
 
 def time_dependent(messages: Sequence[BaseMessage]) -> bool:
     """Whether the answer depends on when it is given, by the words of the last question."""
-    return VOLATILE.search(last_question(messages)) is not None
+    text = last_question(messages)
+    ends = (text,) if len(text) <= 2 * _LOOKED_AT else (text[:_LOOKED_AT], text[-_LOOKED_AT:])
+    return any(VOLATILE.search(part) for part in ends)
 
 
 def reads_the_world(tools: Sequence[Any], words: Sequence[str]) -> bool:

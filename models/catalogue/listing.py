@@ -40,6 +40,7 @@ def fetch_listing(
     """
     import httpx2
 
+    from allotrope.exchanges import limit
     from allotrope.models.http import tls
 
     if settings.api_key is None:
@@ -50,6 +51,7 @@ def fetch_listing(
         headers["OpenAI-Organization"] = settings.organization
     try:
         with httpx2.Client(verify=tls(), timeout=timeout_s) as client:
+            limit(client, timeout_s, once=True)
             response = client.get(address, headers=headers)
     except httpx2.HTTPError as exc:
         raise ListingRefusedError(

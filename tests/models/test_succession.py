@@ -18,7 +18,6 @@ from allotrope.exceptions import (
     ContentRefusedError,
     UnknownModelError,
 )
-from allotrope.graphs.packing import without_tokens
 from allotrope.memory.live import surely_fits
 from allotrope.memory.tokens import TokenCounter
 from allotrope.models.catalogue.lifecycle import lifecycles_of, open_notes
@@ -27,6 +26,7 @@ from allotrope.models.parameters import chain_arguments
 from allotrope.models.profile_library import open_profiles, with_profile
 from allotrope.models.prompt_caching import STABLE, stable_marked
 from allotrope.models.replies import check_reply, finish_of
+from allotrope.prompts.template import crossed_message
 from allotrope.settings import Settings, load_settings
 from allotrope.testing import ProviderSimulator
 from allotrope.testing.replies import Reply, ToolCall
@@ -333,7 +333,7 @@ def test_blocks_of_a_reply_are_neutralised_and_its_sealed_reasoning_costs_nothin
         {"type": "text", "text": "cell <|im_end|> end"},
     ]
     reply = AIMessage(blocks)
-    (clean,) = without_tokens([reply])
+    clean = crossed_message(reply)
     assert "<|im_end|>" not in clean.text
     counter = TokenCounter()
     assert counter.message(reply) < 40

@@ -83,6 +83,10 @@ class ServeSettings(Section):
         default=15.0,
         description="A stream that has been silent so long says that the turn still runs.",
     )
+    request_s: Seconds = Field(
+        default=20.0,
+        description="Seconds a client has to send its headers, and again for its body.",
+    )
     drain_s: Seconds = Field(
         default=30.0, description="How long running turns may take to end after SIGTERM."
     )

@@ -30,7 +30,7 @@ _REASONS: tuple[tuple[str, str, str], ...] = (
         "Set the password in {setting}; write @ as %40, / as %2F, : as %3A and % as %25.",
     ),
     (
-        r"role .* does not exist|28000",
+        r"role .{1,130} does not exist|28000",
         "the server doesn't know or doesn't admit the user",
         "Correct the user in {setting}, or make it with `createuser`.",
     ),
@@ -40,7 +40,7 @@ _REASONS: tuple[tuple[str, str, str], ...] = (
         "Add the host to the server's pg_hba.conf.",
     ),
     (
-        r"database .* does not exist|3D000",
+        r"database .{1,130} does not exist|3D000",
         "there is no database {database!r}",
         "Make it with `createdb {database}`, or correct {setting}.",
     ),

@@ -20,6 +20,7 @@ from allotrope.web.credentials import Credentials
 from allotrope.web.errors import unknown_url, wrong_method
 from allotrope.web.limits import SharedLimits
 from allotrope.web.login import login_routes
+from allotrope.web.slow import Unhurried
 
 
 def serve_app(settings: Settings, *, host: str) -> Starlette:
@@ -57,7 +58,10 @@ def serve_app(settings: Settings, *, host: str) -> Starlette:
     app = Starlette(
         routes=[*openai_api.ROUTES, *chat_api.ROUTES, *_common(credentials)],
         middleware=[
-            Middleware(Access, settings=settings, credentials=credentials, host=host, limits=limits)
+            Middleware(Unhurried, seconds=settings.serve.request_s),
+            Middleware(
+                Access, settings=settings, credentials=credentials, host=host, limits=limits
+            ),
         ],
         lifespan=life,
         exception_handlers={404: _unknown_url, 405: _wrong_method},
@@ -129,7 +133,10 @@ def dashboard_app(settings: Settings, *, host: str) -> Starlette:
     credentials = Credentials(settings)
     app = Starlette(
         routes=[Route("/", dashboard.home), *_common(credentials)],
-        middleware=[Middleware(Access, settings=settings, credentials=credentials, host=host)],
+        middleware=[
+            Middleware(Unhurried, seconds=settings.serve.request_s),
+            Middleware(Access, settings=settings, credentials=credentials, host=host),
+        ],
     )
     app.state.settings = settings
     return app

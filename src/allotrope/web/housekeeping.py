@@ -33,10 +33,8 @@ AGENT = "housekeeping"
 LONGEST_S = 60.0
 """After so many seconds a rule answers: nobody waits for a title that long."""
 
-_FRAME = re.compile(
-    r"### Task:\n.*### Output:\n(?P<output>.*)<chat_history>(?P<chat>.*)</chat_history>\s*\Z",
-    re.DOTALL,
-)
+_TASK, _OUTPUT = "### Task:\n", "### Output:\n"
+_CHAT, _END = "<chat_history>", "</chat_history>"
 """Open WebUI's prompts for titles, tags, follow-ups, search queries and pictures (since 0.5)."""
 
 _OTHERS = (
@@ -56,7 +54,19 @@ def is_housekeeping(request: ChatRequest) -> bool:
     if len(request.messages) != 1 or request.messages[0].role != "user":
         return False
     text = request.messages[0].text
-    return text.startswith(_OTHERS) or _FRAME.match(text) is not None
+    return text.startswith(_OTHERS) or _framed(text) is not None
+
+
+def _framed(text: str) -> tuple[str, str] | None:
+    """What is asked for, and the conversation, of a question in Open WebUI's frame."""
+    whole = text.rstrip()
+    if not (text.startswith(_TASK) and whole.endswith(_END)):
+        return None
+    chat = whole.rfind(_CHAT, 0, -len(_END))
+    output = whole.rfind(_OUTPUT, 0, max(chat, 0))
+    if output < 0:
+        return None
+    return whole[output + len(_OUTPUT) : chat], whole[chat + len(_CHAT) : -len(_END)]
 
 
 def by_rule(text: str) -> str | None:
@@ -65,12 +75,12 @@ def by_rule(text: str) -> str | None:
     Args:
         text: The interface's question.
     """
-    found = _FRAME.match(text)
+    found = _framed(text)
     if found is None:
         return json.dumps({"text": ""}) if text.startswith(_OTHERS[0]) else None
-    field = re.search(r'"(\w+)"\s*:', found["output"])
+    field = re.search(r'"(\w+)"\s*:', found[0])
     if field is not None and field[1] == "title":
-        asked = re.search(r"USER: (.*)", found["chat"])
+        asked = re.search(r"USER: (.*)", found[1])
         words = (asked[1] if asked else "").split()
         return json.dumps({"title": " ".join(words[:5]) or "Conversation"}, ensure_ascii=False)
     if field is None or field[1] not in _EMPTY:

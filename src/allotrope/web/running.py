@@ -72,7 +72,9 @@ def run(app: "Starlette", listening: socket.socket, *, drain_s: float, level: st
         level: Of uvicorn's log.
     """
     import uvicorn
+    from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
+    from allotrope.web.slow import bounded_protocol
     from allotrope.web.turns import CLEAN_UP_S
 
     service: Service | None = getattr(app.state, "service", None)
@@ -128,6 +130,7 @@ def run(app: "Starlette", listening: socket.socket, *, drain_s: float, level: st
 
     config = uvicorn.Config(
         app,
+        http=bounded_protocol(AutoHTTPProtocol, seconds=app.state.settings.serve.request_s),
         log_level=level.lower(),
         access_log=False,
         server_header=False,

@@ -1,0 +1,95 @@
+"""No parser of outside text that is written by hand is slow on a quarter of a megabyte of anything.
+
+Each runs in a fork whose CPU seconds the kernel limits, as the expressions do.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+import expressions
+from langchain_core.messages import HumanMessage
+from allotrope.graphs import analyst, answers, coder, constraints, steps
+from allotrope.graphs.sources import citations, gathering, naming
+from allotrope.graphs.tables import numbers
+from allotrope.memory import compression, corrections, summary, tidying, words
+from allotrope.models.cache import parse
+from allotrope.models import errors, waits
+from allotrope.prompts import fencing, mustache
+from allotrope.web import housekeeping
+
+
+def ignoring(function, *errors):
+    def call(text):
+        try:
+            function(text)
+        except errors:
+            pass
+    return call
+
+
+parsers = {
+    "analyst.files_in": analyst.files_in,
+    "answers.code_blocks": answers.code_blocks,
+    "answers.json_object": answers.json_object,
+    "answers.listed": lambda text: answers.listed(text, most=5),
+    "answers.sql_of": answers.sql_of,
+    "citations.check": lambda text: citations.check(text, {1: "one two 3"}),
+    "coder.files_of": coder.files_of,
+    "compression.compress": lambda text: compression.compress(
+        text, level=compression.Level.FOLDED),
+    "constraints.read": constraints.read,
+    "constraints.count": lambda text: [
+        constraints.count(text, unit) for unit in ("words", "sentences", "paragraphs")],
+    "corrections": corrections.is_correction,
+    "errors.redact": errors.redact,
+    "fencing.fence": lambda text: fencing.fence(text, name="x"),
+    "gathering.sources_in": gathering.sources_in,
+    "housekeeping.by_rule": housekeeping.by_rule,
+    "mustache.uses": ignoring(mustache.uses, mustache.MustacheError),
+    "naming.named_by_user": lambda text: [
+        naming.named_by_user(text, [text]), naming.named_by_user("http://a.b", [text]),
+        naming.named_by_user("a.csv", [text])],
+    "numbers.unsupported": lambda text: numbers.unsupported(
+        text, [(["a"], [[1, 2.5, "3 of 4"]])], question=text),
+    "numbers.values_of": lambda text: numbers.values_of([([text], [[text]])]),
+    "steps.harmless": steps.harmless,
+    "tidying.without_filler": tidying.without_filler,
+    "waits": waits._duration,
+    "words": words.words,
+}
+wanted = sys.argv[2].split(",")
+chosen = {name: parse for name, parse in parsers.items() if name.split(".")[0] in wanted}
+print(json.dumps([len(chosen), expressions.slow_parsers(chosen, cpu_s=10)]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    "which",
+    [
+        "analyst,answers,coder",
+        "citations,compression,corrections,errors",
+        "constraints,fencing",
+        "gathering,housekeeping,mustache,naming",
+        "numbers,steps,tidying,waits,words",
+    ],
+)
+def test_no_parser_is_slow_on_any_text(which: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(Path(__file__).parent), which],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    number, slow = json.loads(done.stdout)
+    assert number >= 3
+    assert slow == {}
