@@ -4,8 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
+from allotrope.exceptions import InputError
+
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
+    from langgraph.prebuilt import ToolRuntime
     from langgraph.runtime import Runtime
 
 
@@ -87,19 +90,32 @@ def allowed(tools: "Sequence[BaseTool]", context: RunContext) -> "list[BaseTool]
     return [tool for tool in tools if tool.name in context.tools_allowed]
 
 
-def context_of_run(runtime: "Runtime[Any]", *, tenant: str = "") -> RunContext:
+def context_of_run(
+    runtime: "Runtime[Any] | ToolRuntime[Any, Any]", *, tenant: str = ""
+) -> RunContext:
     """The context of the run that is under way.
 
-    Where LangGraph's server knows who calls, tenant and user are the caller's, whatever the
-    client wrote into the context.
+    Where LangGraph's server knows who calls, tenant, user, budget and tools are the caller's,
+    whatever the client wrote into the context.
 
     Args:
         runtime: Of the run.
         tenant: The settings' tenant, for a run that names none.
+
+    Raises:
+        InputError: The caller may not ask this agent.
     """
     context = context_of(runtime.context, tenant=tenant)
-    caller = runtime.server_info.user if runtime.server_info else None
-    if caller is None:
+    server = runtime.server_info
+    if server is None or server.user is None:
         return context
-    bound = {name: str(caller[name]) for name in ("tenant", "user") if name in caller}
-    return replace(context, **bound)  # type: ignore[arg-type]  # both are text
+    caller = server.user
+    if "agents" in caller and server.graph_id not in caller["agents"]:
+        raise InputError(f"There is no agent {server.graph_id!r} for you.")
+    bound = {name: caller[name] for name in ("tenant", "user", "allowance") if name in caller}
+    if "tools_allowed" in caller:
+        asked = context.tools_allowed
+        bound["tools_allowed"] = [
+            name for name in caller["tools_allowed"] if asked is None or name in asked
+        ]
+    return replace(context, **bound)

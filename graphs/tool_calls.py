@@ -8,7 +8,7 @@ from langchain_core.messages import AIMessage, BaseMessage, RemoveMessage, ToolM
 from langgraph.config import get_stream_writer
 from langgraph.prebuilt import ToolNode
 
-from allotrope.graphs.context import allowed, context_of
+from allotrope.graphs.context import allowed, context_of_run
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
@@ -40,7 +40,7 @@ def tool_node(tools: "Sequence[BaseTool]", *, name: str) -> ToolNode:
 
     def instead(request: "ToolCallRequest") -> ToolMessage | None:
         call = request.tool_call
-        offered = [one.name for one in allowed(tools, context_of(request.runtime.context))]
+        offered = [one.name for one in allowed(tools, context_of_run(request.runtime))]
         if call["name"] not in offered:
             known = f"Available: {', '.join(offered)}." if offered else "No tools are available."
             return _answer(call, f"{call['name']} isn't available here. {known}")

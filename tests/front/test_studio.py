@@ -15,10 +15,15 @@ from typing import Any
 
 import httpx
 import pytest
+from langgraph.runtime import Runtime, ServerInfo
 from tests.conftest import CANARY
 
 from allotrope.agents import registry
+from allotrope.exceptions import InputError
 from allotrope.graphs.context import context_of_run
+from allotrope.identity.key_store import KeyStore
+from allotrope.identity.keys import Key
+from allotrope.settings import load_settings
 from allotrope.testing import ProviderSimulator, SimRequest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -181,15 +186,70 @@ async def test_a_client_cannot_choose_its_tenant(client: Any, extra: dict[str, A
 
 def test_the_caller_wins_over_the_context() -> None:
     """Also where an assistant or a schedule was stored with another tenant in its context."""
-    from langgraph.runtime import Runtime, ServerInfo
-
-    caller: Any = {"identity": "ann", "tenant": "acme", "user": "ann"}
+    caller: Any = {
+        "identity": "k1", "tenant": "acme", "user": "ann", "allowance": "usd 5 month",
+        "tools_allowed": ["calculate"], "agents": ["assistant"],
+    }  # fmt: skip
+    claimed = {
+        "tenant": "another", "user": "bob", "profile": "precise", "allowance": "",
+        "tools_allowed": ["calculate", "current_time"],
+    }  # fmt: skip
     server = ServerInfo(assistant_id="a", graph_id="assistant", user=caller)
-    claimed = {"tenant": "another", "user": "bob", "profile": "precise"}
     bound = context_of_run(Runtime(context=claimed, server_info=server), tenant="default")
     assert (bound.tenant, bound.user, bound.profile) == ("acme", "ann", "precise")
+    assert (bound.allowance, bound.tools_allowed) == ("usd 5 month", ["calculate"])
     own = context_of_run(Runtime(context=claimed), tenant="default")
     assert (own.tenant, own.user) == ("another", "bob")
+    other = ServerInfo(assistant_id="a", graph_id="coder", user=caller)
+    with pytest.raises(InputError, match="no agent 'coder' for you"):
+        context_of_run(Runtime(context=claimed, server_info=other))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_another_user_of_the_machine_gets_nothing(studio: str) -> None:
+    port = studio.rpartition(":")[2]
+    ask = (
+        f"import http.client as h; c = h.HTTPConnection('127.0.0.1', {port}); "
+        "c.request('POST', '/threads/search', '{}', {'content-type': 'application/json'}); "
+        "r = c.getresponse(); print(r.status, r.read().decode())"
+    )
+    own = subprocess.run(["/usr/bin/python3", "-c", ask], capture_output=True, text=True)
+    other = subprocess.run(
+        ["/usr/bin/python3", "-c", ask], user="nobody", capture_output=True, text=True, cwd="/"
+    )
+    assert own.stdout.startswith("200"), own
+    assert other.stdout.startswith("403"), other
+    assert "another user's" in other.stdout
+
+
+async def test_keys_hold_in_studio_too(studio: str, folder: Path) -> None:
+    """Each has its own threads, agents and tenant; none writes assistants or schedules."""
+    with KeyStore(load_settings(environ={}, env_file=None, data_dir=folder / "data")) as keys:
+        ann, bob = (
+            keys.create(
+                Key(id="", digest="", name=name, tenant="acme", user=name, agents=("assistant",))
+            )[1]
+            for name in ("ann", "bob")
+        )
+    ask = {"messages": [{"role": "user", "content": "Say hello"}]}
+    async with (
+        httpx.AsyncClient(base_url=studio, headers={"Authorization": f"Bearer {ann}"}) as hers,
+        httpx.AsyncClient(base_url=studio, headers={"Authorization": f"Bearer {bob}"}) as his,
+    ):
+        made = (await hers.post("/threads", json={})).json()["thread_id"]
+        run = {"assistant_id": "assistant", "input": ask}
+        answered = await hers.post(f"/threads/{made}/runs/wait", json=run, timeout=60)
+        assert answered.json()["messages"][-1]["content"] == "Echo: Say hello"
+        assert (await hers.get(f"/threads/{made}/state")).status_code == 200
+        assert (await his.get(f"/threads/{made}/state")).status_code == 404
+        assert (await his.post("/threads/search", json={})).json() == []
+        assert (await his.post(f"/threads/{made}/runs/wait", json=run)).status_code == 404
+        claimed = {**run, "context": {"tenant": "default"}}
+        assert (await hers.post(f"/threads/{made}/runs/wait", json=claimed)).status_code == 403
+        refused = await hers.post("/assistants", json={"graph_id": "assistant"})
+        assert refused.status_code == 403
+        wrong = await hers.post("/threads", json={}, headers={"Authorization": "Bearer alt_x_y"})
+        assert wrong.status_code == 401
 
 
 TALL = "The tower is 330 metres tall [1]."

@@ -1,8 +1,9 @@
 """Who may call LangGraph's server (`make studio`, `langgraph up`): `"auth": {"path": "…:auth"}`.
 
-Without a token only this machine may, and of web pages only Studio's and our own; other pages are
-refused on reads too. With `ALLOTROPE_SERVE__TOKEN` the token is asked for. Tenant and user come
-from the credential: what a client writes into a run's context may not name another one.
+The same credentials are good as in `allotrope serve`. Where none are asked for, only the person who
+runs the server may call, from this machine; and of web pages only Studio's and our own: other pages
+are refused on reads too. Tenant, user, agents, tools and budget come from the credential: what a
+client writes into a run's context may not name another.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,22 +12,74 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from langgraph_sdk import Auth
+from starlette.requests import HTTPConnection
 
-from allotrope.settings import Settings, load_settings
-from allotrope.web.access import equal_secrets, is_loopback
+from allotrope.exceptions import AllotropeError
+from allotrope.identity.local_peer import is_another_user
+from allotrope.identity.principal import Principal
+from allotrope.settings import load_settings
+from allotrope.web.access import is_loopback
+from allotrope.web.credentials import Credentials
+from allotrope.web.errors import problem_of
+from allotrope.web.proxies import Proxies
 
 STUDIO_ORIGINS = ("https://smith.langchain.com", "https://eu.smith.langchain.com")
 """Where LangGraph Studio's page comes from. `langgraph.json` names the same under `http.cors`."""
 
-OPERATOR = "operator"
-"""The identity of who holds the server's own token, or sits at this machine without one."""
+OWNER = "allotrope_owner"
+"""In a thread's metadata: whose it is."""
 
 auth = Auth()
 
 
+class StudioDoor:
+    """Lets requests to LangGraph's server in. Made when the first comes."""
+
+    def __init__(self) -> None:
+        self.settings = load_settings()
+        self.credentials = Credentials(self.settings)
+        self.proxies = Proxies(self.settings.serve.trusted_proxies)
+
+    async def principal(self, scope: dict[str, Any]) -> Principal:
+        """Who calls.
+
+        Raises:
+            HTTPException: 401, 403 or 429, with a sentence.
+        """
+        connection = HTTPConnection(self.proxies.seen(scope))
+        _check_page(connection.headers)
+        address = connection.client.host if connection.client else "local"
+        try:
+            found = await self.credentials.principal(connection, address)
+        except AllotropeError as exc:
+            problem = problem_of(exc)
+            raise _refused(problem.status, problem.message) from exc
+        if found is None:
+            raise _refused(401, "The token is missing or wrong: send Authorization: Bearer TOKEN.")
+        if self.credentials.anybody:
+            self._check_neighbour(connection)
+        return found
+
+    def _check_neighbour(self, connection: HTTPConnection) -> None:
+        """Without credentials: the person who runs the server, by a name of this machine."""
+        client = connection.client
+        if client is not None and not is_loopback(client.host):
+            raise _refused(403, "Without ALLOTROPE_SERVE__TOKEN only this machine may call.")
+        host = urlsplit(f"//{connection.headers.get('host', '')}").hostname or ""
+        if not is_loopback(host) and host.lower() not in self.settings.serve.allowed_hosts:
+            raise _refused(
+                403,
+                "This server doesn't go by that name. Add it to ALLOTROPE_SERVE__ALLOWED_HOSTS.",
+            )
+        if client is not None and is_another_user(client.host, client.port):
+            raise _refused(
+                403, "This server is another user's; its ALLOTROPE_SERVE__TOKEN would let you in."
+            )
+
+
 @cache
-def _settings() -> Settings:
-    return load_settings()
+def _door() -> StudioDoor:
+    return StudioDoor()
 
 
 def _refused(status: int, sentence: str) -> Exception:
@@ -40,36 +93,22 @@ async def authenticate(scope: dict[str, Any]) -> Any:
     Args:
         scope: The ASGI scope of the request.
 
+    Returns:
+        The caller as the graphs see it, under `runtime.server_info.user`.
+
     Raises:
-        HTTPException: 401 or 403, with a sentence.
+        HTTPException: 401, 403 or 429, with a sentence.
     """
-    headers = {
-        name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
+    door = _door()
+    who = await door.principal(scope)
+    found: dict[str, Any] = {
+        "identity": who.id,
+        "is_authenticated": True,
+        "operator": who.operator,
+        "tenant": who.tenant or door.settings.tenant,
+        **who.context(),
     }
-    _check_page(headers)
-    settings = _settings()
-    token = settings.serve.token
-    if token is None:
-        client = scope.get("client")
-        if client is not None and not is_loopback(client[0]):
-            raise _refused(403, "Without ALLOTROPE_SERVE__TOKEN only this machine may call.")
-        host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
-        if not is_loopback(host) and host.lower() not in settings.serve.allowed_hosts:
-            raise _refused(
-                403,
-                "This server doesn't go by that name. Add it to ALLOTROPE_SERVE__ALLOWED_HOSTS.",
-            )
-    else:
-        scheme, _, shown = headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not equal_secrets(shown.strip(), token.get_secret_value()):
-            raise _refused(401, "The token is missing or wrong: send Authorization: Bearer TOKEN.")
-    return _who(OPERATOR, tenant=settings.tenant)
-
-
-def _who(identity: str, *, tenant: str, user: str | None = None) -> Any:
-    """The authenticated user as the graphs see it, under `runtime.server_info.user`."""
-    found = {"identity": identity, "is_authenticated": True, "tenant": tenant}
-    return found if user is None else {**found, "user": user}
+    return found if who.agents is None else {**found, "agents": sorted(who.agents)}
 
 
 def _check_page(headers: Mapping[str, str]) -> None:
@@ -87,18 +126,21 @@ def _check_page(headers: Mapping[str, str]) -> None:
 
 
 @auth.on
-async def bind(ctx: Auth.types.AuthContext, value: Any) -> None:
-    """Refuses a run, an assistant or a schedule that names another tenant or user.
+async def bind(ctx: Auth.types.AuthContext, value: Any) -> Any:
+    """Refuses what names another tenant or user, and shows each caller its own threads.
 
     Args:
         ctx: Who asks, and for what.
         value: The request's fields.
 
+    Returns:
+        What the caller sees of threads; None where it sees all.
+
     Raises:
         HTTPException: 403; the sentence names the field.
     """
     who = ctx.user
-    for name in ("tenant", "user"):
+    for name in ("tenant", "user", "allowance"):
         own = who[name] if name in who else None  # noqa: SIM401  # BaseUser has no `get`
         for claimed in _claims(value, name):
             if own is not None and claimed not in ("", None, own):
@@ -106,6 +148,16 @@ async def bind(ctx: Auth.types.AuthContext, value: Any) -> None:
                     403,
                     f"This run belongs to the {name} {own!r}; its context may not name another.",
                 )
+    if who["operator"]:
+        return None
+    if ctx.resource == "threads":
+        owner = f"{who['tenant']}/{who['user']}"
+        if ctx.action in ("create", "create_run", "update"):
+            value.setdefault("metadata", {})[OWNER] = owner
+        return {OWNER: owner}
+    if ctx.resource == "assistants" and ctx.action in ("read", "search"):
+        return None
+    raise _refused(403, "This takes the operator's token, or an operator's key.")
 
 
 def _claims(value: Any, name: str) -> Iterator[Any]:
