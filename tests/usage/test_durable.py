@@ -133,18 +133,23 @@ def test_a_writer_whose_thread_died_is_started_again_and_flush_says_what_is_true
     first = recorder.writer._thread
     assert first is not None
     took = recorder.writer._take
+    dying, queued = threading.Event(), threading.Event()
 
     def end(*_: Any) -> None:
+        dying.set()
+        queued.wait(60)
         monkeypatch.setattr(recorder.writer, "_take", took)
         raise SystemExit
 
     monkeypatch.setattr(recorder.writer, "_take", end)
     call(recorder, "bob")
+    assert dying.wait(60)
     call(recorder, "carol")
-    first.join(10)
+    queued.set()
+    first.join(60)
     assert not first.is_alive()
-    if recorder.writer.waiting():
-        assert not recorder.flush()  # nobody is there to write what waits
+    assert recorder.writer.waiting()
+    assert not recorder.flush()  # nobody is there to write what waits
     call(recorder, "dora")
     assert recorder.flush()
     assert {"alice", "carol", "dora"} <= set(users(url))
