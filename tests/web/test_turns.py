@@ -189,7 +189,7 @@ async def test_two_servers_answer_a_thread_one_after_the_other(
         await asked(simulator)
         assert await answer(servers[1], "Two?") == "Second."
         assert await first == "First."
-        kept = await servers[1].state("assistant", "both")
+        kept = await servers[1].state("assistant", "both", context={})
         assert [m.text for m in kept["messages"]] == ["One?", "First.", "Two?", "Second."]
     finally:
         for server in servers:
