@@ -68,11 +68,11 @@ class ExactCounter:
 
     def _load(self) -> None:
         from allotrope.exceptions import StoreError
-        from allotrope.stores.vocabulary import o200k_base
+        from allotrope.stores.vocabulary import o200k_base, token_ids
 
         try:
-            encoding = o200k_base()
-            self._count = lambda text: len(encoding.encode_ordinary(text))
+            o200k_base()
+            self._count = lambda text: len(token_ids(text))
         except (StoreError, ImportError):
             self._count = count_by_rule
         self._ready.set()

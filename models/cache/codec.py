@@ -148,14 +148,29 @@ class Codec:
             if flags & _FERNET:
                 data = self._fernet.decrypt(data)
             if flags & _ZSTD:
-                import zstandard
-
-                data = zstandard.ZstdDecompressor().decompress(
-                    data, max_output_size=MAX_VALUE_BYTES
-                )
+                data = _unpacked(data)
         except Exception as exc:
             raise UnreadableEntryError(f"{type(exc).__name__}") from exc
         return data
+
+
+def _unpacked(data: bytes) -> bytes:
+    """What a zstd frame holds, if it is no more than a value may be.
+
+    `max_output_size` alone bounds only frames that don't say their size: for the others the
+    library allocates what the frame says.
+    """
+    import zstandard
+
+    told = zstandard.get_frame_parameters(data)
+    known = told.content_size not in (zstandard.CONTENTSIZE_UNKNOWN, zstandard.CONTENTSIZE_ERROR)
+    if known and told.content_size > MAX_VALUE_BYTES:
+        raise UnreadableEntryError("larger than a value may be")
+    reader = zstandard.ZstdDecompressor(max_window_size=MAX_VALUE_BYTES).stream_reader(data)
+    unpacked = reader.read(MAX_VALUE_BYTES + 1)
+    if len(unpacked) > MAX_VALUE_BYTES or (known and len(unpacked) != told.content_size):
+        raise UnreadableEntryError("larger than a value may be, or cut off")
+    return bytes(unpacked)
 
 
 def _generation_out(generation: Generation) -> dict[str, Any]:

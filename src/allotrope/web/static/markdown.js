@@ -1,6 +1,10 @@
 // Markdown as DOM nodes, for answers: nothing in a text becomes HTML, a script or a request.
 
-const INLINE = /(`+)([\s\S]*?[^`])\1(?!`)|\*\*(?=\S)([\s\S]*?\S)\*\*|\*(?=[^\s*])([^*]*[^\s*])\*|!?\[([^\]\n]+)\]\((https?:\/\/[^\s()<>]+)\)|(https?:\/\/[^\s()<>"'`*]*[^\s()<>"'`*.,;:!?])/g;
+// Deeper quotes, lists and emphasis, and longer paragraphs, are shown as plain text.
+const DEEPEST = 20;
+const LONGEST = 10_000;
+
+const INLINE = /(`+)([\s\S]*?[^`])\1(?!`)|\*\*(?=\S)([\s\S]*?\S)\*\*|\*(?=[^\s*])([^*]*[^\s*])\*|!?\[([^\[\]\n]{1,1000})\]\((https?:\/\/[^\s()<>]+)\)|(https?:\/\/[^\s()<>"'`*]*[^\s()<>"'`*.,;:!?])/g;
 const LIST = /^(\s*)([-*+]|\d{1,9}[.)])\s+(.*)$/;
 const RULE = /^\s*([-*_])(\s*\1){2,}\s*$/;
 const BREAKS = /^(#{1,6}\s|\s*(`{3,}|~{3,})|>)/;
@@ -20,21 +24,29 @@ function link(address, ...children) {
 }
 
 /** The nodes of one line or paragraph. */
-function inline(text) {
+function inline(text, depth = 0) {
+  if (depth > DEEPEST || text.length > LONGEST) return [text];
   const found = [];
   let at = 0;
   for (const match of text.matchAll(INLINE)) {
     const [whole, , code, strong, emphasis, label, address, bare] = match;
     found.push(text.slice(at, match.index));
     if (code !== undefined) found.push(element("code", code.trim()));
-    else if (strong !== undefined) found.push(element("strong", ...inline(strong)));
-    else if (emphasis !== undefined) found.push(element("em", ...inline(emphasis)));
+    else if (strong !== undefined) found.push(element("strong", ...inline(strong, depth + 1)));
+    else if (emphasis !== undefined) found.push(element("em", ...inline(emphasis, depth + 1)));
     else if (label !== undefined) found.push(link(address, label));
     else found.push(link(bare, bare));
     at = match.index + whole.length;
   }
   found.push(text.slice(at));
   return found.filter((part) => part !== "");
+}
+
+/** A heading's words without the hashes that may close it. */
+function title(text) {
+  let end = text.trimEnd().length;
+  while (text[end - 1] === "#") end -= 1;
+  return text.slice(0, end).trimEnd();
 }
 
 function cells(line) {
@@ -61,7 +73,7 @@ function table(lines) {
 }
 
 /** A list, with deeper lists in its items; gives the list and the number of lines it took. */
-function list(lines, start) {
+function list(lines, start, depth) {
   const [, indent, mark] = LIST.exec(lines[start]);
   const made = element(/\d/.test(mark) ? "ol" : "ul");
   if (made.tagName === "OL") made.start = parseInt(mark, 10);
@@ -69,8 +81,8 @@ function list(lines, start) {
   let item = null;
   while (at < lines.length) {
     const match = LIST.exec(lines[at]);
-    if (match && match[1].length > indent.length && item) {
-      const [deeper, taken] = list(lines, at);
+    if (match && match[1].length > indent.length && item && depth < DEEPEST) {
+      const [deeper, taken] = list(lines, at, depth + 1);
       item.append(deeper);
       at += taken;
       continue;
@@ -89,7 +101,7 @@ function list(lines, start) {
 }
 
 /** A text's Markdown as nodes: headings, lists, tables, code, quotes, emphasis and links. */
-export function markdown(text) {
+export function markdown(text, depth = 0) {
   const lines = text.replace(/\r\n?/g, "\n").split("\n");
   const made = document.createDocumentFragment();
   let at = 0;
@@ -97,7 +109,7 @@ export function markdown(text) {
   while (at < lines.length) {
     const line = lines[at];
     const fence = /^\s*(`{3,}|~{3,})/.exec(line);
-    const heading = /^(#{1,6})\s+(.*?)\s*#*$/.exec(line);
+    const heading = /^(#{1,6})\s+(\S.*)?$/.exec(line);
     if (!line.trim()) {
       at += 1;
     } else if (fence) {
@@ -109,7 +121,7 @@ export function markdown(text) {
       at = end + 1;
     } else if (heading) {
       level = Math.min(6, heading[1].length + 1, level + 1); // never skips one, below the page's own
-      made.append(element(`h${level}`, ...inline(heading[2])));
+      made.append(element(`h${level}`, ...inline(title(heading[2] ?? ""))));
       at += 1;
     } else if (RULE.test(line)) {
       made.append(element("hr"));
@@ -120,14 +132,14 @@ export function markdown(text) {
       made.append(table(lines.slice(at, end)));
       at = end;
     } else if (LIST.test(line)) {
-      const [found, taken] = list(lines, at);
+      const [found, taken] = list(lines, at, depth);
       made.append(found);
       at += taken;
-    } else if (line.startsWith(">")) {
+    } else if (line.startsWith(">") && depth < DEEPEST) {
       let end = at;
       while (end < lines.length && lines[end].startsWith(">")) end += 1;
       const quoted = lines.slice(at, end).map((one) => one.replace(/^> ?/, ""));
-      made.append(element("blockquote", markdown(quoted.join("\n"))));
+      made.append(element("blockquote", markdown(quoted.join("\n"), depth + 1)));
       at = end;
     } else {
       let end = at + 1;
