@@ -19,7 +19,8 @@ from allotrope.exceptions import AllotropeError
 from allotrope.graphs.answers import code_blocks, origin
 from allotrope.graphs.building import step_graph
 from allotrope.graphs.parts import LazyParts, Parts
-from allotrope.graphs.sandbox.runner import Limits, Outcome, check_files, run_tests, walls
+from allotrope.graphs.sandbox.choosing import backend_for, without_walls
+from allotrope.graphs.sandbox.runner import Limits, Outcome, check_files, run_tests
 from allotrope.graphs.state import AgentOutput, AgentState
 from allotrope.graphs.steps import (
     REPORT,
@@ -40,6 +41,11 @@ if TYPE_CHECKING:
     from langgraph.store.base import BaseStore
     from langgraph.types import Checkpointer
 
+NO_WALLS = (
+    "The code was not run, because this machine can't cut it off from your files: it has neither "
+    "namespaces nor Landlock. Set ALLOTROPE_AGENTS__CODE_BACKEND=docker, or accept it by "
+    "ALLOTROPE_AGENTS__CODE_WITHOUT_WALLS=i-accept-that-code-can-read-my-files. It is untested."
+)
 SOLUTION, TESTS = "solution.py", "test_solution.py"
 _NAMED = re.compile(r"\A\s*#\s*(?:file(?:name)?:\s*)?([\w./-]+\.py)\s*\n")
 _YES = {"yes", "y", "ok", "okay", "approve", "approved", "run", "true", "ja", "always"}
@@ -129,8 +135,14 @@ def approve(state: CoderState, settings: Settings) -> Step:
     outcome = state["outcome"]
     if outcome.get("status") == "no_code" or state["allowed"] != "no":
         return {}
-    isolation = yield Work(walls)
-    trusted = isolation.complete or not settings.agents.coder_isolation
+    try:
+        isolation = yield Work(lambda: backend_for(settings.agents).isolation())
+    except AllotropeError as exc:
+        return {"trouble": str(exc), "declined": True}
+    accepted = without_walls(settings.agents)
+    if not isolation.complete and not accepted:
+        return {"trouble": NO_WALLS, "declined": True}
+    trusted = isolation.complete or accepted
     if not settings.agents.coder_approval and trusted:
         return {"allowed": "once"}
     answer = interrupt(
@@ -157,6 +169,7 @@ def run(state: CoderState, settings: Settings) -> Step:
     if state["outcome"].get("status") == "no_code":
         return {"repairs": state["repairs"] + 1}
     files, agents = state["files"], settings.agents
+    backend = backend_for(agents)
     limits = Limits(
         wall_s=agents.code_timeout_s,
         memory_mb=agents.code_memory_mb,
@@ -166,7 +179,9 @@ def run(state: CoderState, settings: Settings) -> Step:
     try:
         check_files(files)
         stop = threading.Event()
-        outcome: Outcome = yield Work(lambda: run_tests(files, limits=limits, cancel=stop), stop)
+        outcome: Outcome = yield Work(
+            lambda: run_tests(files, limits=limits, cancel=stop, backend=backend), stop
+        )
     except AllotropeError as exc:
         if files and "file name" in str(exc):
             return {"outcome": _nothing(str(exc)), "repairs": state["repairs"] + 1}
@@ -208,7 +223,8 @@ def report(state: CoderState, settings: Settings) -> Step:
             folder = Path(output_folder(settings)) / f"coder-{seed}"
             written = []
             for name, text in files.items():
-                path = folder / name
+                # what a person refused to run isn't run by the next `pytest` in the folder either
+                path = folder / (f"{name}.txt" if state["declined"] else name)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text, encoding="utf-8")
                 written.append(str(path))
@@ -244,7 +260,7 @@ def _status(state: CoderState) -> str:
     if status in (None, "no_code"):
         return "No code came out that could be run: the model's answers held none."
     ran = f"{outcome['passed']} passed, {outcome['failed']} failed, {outcome['skipped']} skipped"
-    walls_stood = outcome["isolation"]
+    walls_stood = {key: outcome["isolation"][key] for key in ("network", "files", "processes")}
     where = (
         "Everything ran in the sandbox, without network and without your files."
         if all(walls_stood.values())
@@ -265,7 +281,9 @@ def _why_short(outcome: dict[str, Any]) -> str:
         "timeout": "it didn't end in time and was stopped.",
         "memory": "it needed more memory than it may use and was stopped.",
         "no_tests": "no test was found that passed.",
+        "disk": "it wrote more than it may and was stopped.",
         "unfinished": "the process ended before the tests did.",
+        "forged": "the report of its tests doesn't agree with the code, so none counts as passed.",
         "cancelled": "the run was cancelled.",
     }.get(str(outcome["status"]), str(outcome["status"]))
 

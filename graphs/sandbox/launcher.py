@@ -1,16 +1,18 @@
 """The first process of a sandbox: builds the walls, starts the code, and takes all down at the end.
 
 Runs as a script of its own (`python -I -S launcher.py`, standard library only) and reads one JSON
-object from stdin: `files`, `argv`, `env`, `limits`, `isolate`, `readable`, `root`. It writes one
-JSON line to the report descriptor: which walls stand.
+object from stdin: `files`, `argv`, `env`, `limits`, `walls`, `readable`, `named`, `root`, `keep`.
+It writes one JSON line to the report descriptor: which walls stand, or why none do.
 
-With namespaces (Linux, as root or where unprivileged user namespaces are allowed): new user, mount,
+`namespaces` (Linux, as root or where unprivileged user namespaces are allowed): new user, mount,
 PID, network, IPC and UTS namespaces; a root of its own with only Python and the system's libraries,
 read-only; a tmpfs of limited size to work in; no capabilities. Process 1 of the PID namespace dies
 with this process, and the kernel kills everything inside with it, however often it forked.
 
-Without: resource limits, a session of its own, a seccomp filter that refuses sockets, and a
-subreaper that collects runaways. Files of the user can be read then; the report says so.
+`landlock`: the same files by Landlock, no sockets, no signals and no /proc of others, and a
+subreaper that collects runaways. `none`: resource limits and that subreaper only; files of the
+user can be read then. Over each of them lies the seccomp list of `seccomp.py`. Only what the job
+names in `walls` is tried, in that order.
 """
 
 import ctypes
@@ -23,6 +25,13 @@ import struct
 import sys
 import time
 from typing import Any, NoReturn
+
+if __package__:
+    from allotrope.graphs.sandbox import landlock, seccomp
+else:  # as a script, without our package on the path
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+    import landlock  # type: ignore[import-not-found, no-redef]
+    import seccomp  # type: ignore[import-not-found, no-redef]
 
 NOBODY = 65534
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -113,7 +122,7 @@ def _build_root(job: dict[str, Any], uid: int, gid: int) -> None:
     _mount("none", "/", None, MS_REC | MS_PRIVATE)
     _mount("tmpfs", root, "tmpfs", MS_NOSUID | MS_NODEV, "size=4m,mode=755")
     for path in job["readable"]:
-        if os.path.lexists(path):
+        if os.path.lexists(path) and not path.startswith("/proc/"):  # it has a /proc of its own
             _bind(path, root)
     for device in ("null", "zero", "urandom", "random"):
         _bind(f"/dev/{device}", root)
@@ -155,28 +164,19 @@ def _fill(folder: str, files: dict[str, str], uid: int, gid: int) -> None:
             os.chown(path, uid, gid)
 
 
-def _refuse_sockets() -> bool:
-    """A seccomp filter: no sockets, no io_uring (which can open them), no ptrace."""
-    known = {"x86_64": (0xC000003E, 41, 425, 101), "aarch64": (0xC00000B7, 198, 425, 117)}
-    if platform.machine() not in known:
-        return False
-    arch, *refused = known[platform.machine()]
-    load, jump_equal, jump_greater, give = 0x20, 0x15, 0x35, 0x06
-    deny, allow = 0x00050000 | 13, 0x7FFF0000  # ERRNO(EACCES), ALLOW
-    program = [(load, 0, 0, 4), (jump_equal, 1, 0, arch), (give, 0, 0, deny), (load, 0, 0, 0)]
-    program += [(jump_greater, 0, 1, 0x40000000), (give, 0, 0, deny)]  # the x32 calls
-    for number in refused:
-        program += [(jump_equal, 0, 1, number), (give, 0, 0, deny)]
-    program.append((give, 0, 0, allow))
-    code = b"".join(struct.pack("HBBI", *line) for line in program)
-    lines = ctypes.create_string_buffer(code)
-    header = struct.pack("HxxxxxxQ", len(program), ctypes.addressof(lines))
-    head = ctypes.create_string_buffer(header)
-    address = ctypes.c_void_p(ctypes.addressof(head))
-    return bool(_LIBC.prctl(PR_SET_SECCOMP, 2, address, 0, 0) == 0)
+def _own_tasks() -> int:
+    """Threads of this user on the machine: RLIMIT_NPROC counts them all."""
+    count, uid = 0, os.getuid()
+    for entry in os.scandir("/proc"):
+        try:
+            if entry.name.isdigit() and entry.stat().st_uid == uid:
+                count += len(os.listdir(f"/proc/{entry.name}/task"))
+        except OSError:
+            continue
+    return count
 
 
-def _limit(limits: dict[str, Any]) -> None:
+def _limit(limits: dict[str, Any], processes: int) -> None:
     def both(which: int, value: int) -> None:
         hard = resource.getrlimit(which)[1]
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
@@ -187,13 +187,44 @@ def _limit(limits: dict[str, Any]) -> None:
     both(resource.RLIMIT_AS, limits["memory_mb"] << 20)
     both(resource.RLIMIT_FSIZE, limits["disk_mb"] << 20)
     both(resource.RLIMIT_NOFILE, limits["open_files"])
-    both(resource.RLIMIT_NPROC, limits["processes"])
+    both(resource.RLIMIT_NPROC, processes)
 
 
-def _become(job: dict[str, Any], folder: str, uid: int, gid: int, *, apart: bool) -> NoReturn:
+def _give_up_capabilities() -> None:
+    """For good: of this process and whatever it starts, root or not."""
+    for capability in range(64):
+        _LIBC.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
+    header, none = struct.pack("Ii", 0x20080522, 0), bytes(24)  # version 3, this process
+    number = {"x86_64": 126, "aarch64": 91}.get(platform.machine())
+    if number is not None:
+        _LIBC.syscall(number, ctypes.c_char_p(header), ctypes.c_char_p(none))
+
+
+def _confine(job: dict[str, Any], folder: str, kind: str) -> dict[str, Any]:
+    """Walls around this process without namespaces; what stands."""
+    _give_up_capabilities()
+    signals = False
+    if kind == "landlock":
+        landlock.restrict(
+            # DuckDB counts processors by the last two.
+            readable=[*job["readable"], "/proc/self/cgroup", "/sys/fs/cgroup"],
+            named=job["named"],
+            devices=[f"/dev/{name}" for name in ("null", "zero", "urandom", "random")],
+            writable=[folder, f"{folder}.tmp"],
+        )
+        signals = landlock.version() >= landlock.SIGNALS
+    listed = seccomp.restrict(apart=False, signals=signals, pid=os.getpid())
+    if kind == "landlock" and not listed:
+        raise OSError(0, "the kernel takes no seccomp filter")
+    files = kind == "landlock"
+    return {"walls": kind, "network": listed, "files": files, "processes": files}
+
+
+def _become(job: dict[str, Any], folder: str, uid: int, gid: int, kind: str) -> NoReturn:
     """In the child that runs the code: drop everything, then become it."""
     os.setsid()
     os.chdir(folder)
+    apart = kind == "namespaces"
     if apart and os.getuid() == 0:
         os.setgroups([])
         os.setresgid(gid, gid, gid)
@@ -201,25 +232,35 @@ def _become(job: dict[str, Any], folder: str, uid: int, gid: int, *, apart: bool
         _prctl(PR_SET_DUMPABLE, 1)
         if _LIBC.unshare(CLONE_NEWUSER) == 0:  # so that its processes are counted by themselves
             _map_user(uid, gid)
-    if apart:
-        for capability in range(64):
-            _LIBC.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
-    _prctl(PR_SET_NO_NEW_PRIVS, 1)
     os.nice(5)
-    _limit(job["limits"])
-    if not apart:
-        _tell(job, network=_refuse_sockets(), files=False, processes=False)
     env = {**job["env"], "HOME": folder, "TMPDIR": f"{folder}.tmp"}
     null = os.open("/dev/null", os.O_RDONLY)
     os.dup2(null, 0)
-    os.dup2(1, 2)
-    keep = {0, 1, 2, job["report"]}
+    if not job["apart_output"]:
+        os.dup2(1, 2)
+    keep = {0, 1, 2, job["report"], *job["keep"]}
     for number in range(3, 256):
         if number not in keep:
             try:
                 os.close(number)
             except OSError:
                 continue
+    most = job["limits"]["processes"]
+    if apart:
+        _give_up_capabilities()
+        _prctl(PR_SET_NO_NEW_PRIVS, 1)
+        _limit(job["limits"], most)
+        if not seccomp.restrict(apart=True, signals=True, pid=os.getpid()):
+            os._exit(126)
+    else:
+        _prctl(PR_SET_NO_NEW_PRIVS, 1)
+        _limit(job["limits"], most + _own_tasks())
+        try:
+            stands = _confine(job, folder, kind)
+        except OSError as exc:
+            _tell(job, broken=str(exc), wall=kind)
+            os._exit(125)
+        _tell(job, **stands)
     # The program and its arguments come from our runner, never from the code that is run.
     os.execve(job["argv"][0], job["argv"], env)  # noqa: S606
 
@@ -245,13 +286,13 @@ def _inner(job: dict[str, Any], parent: int) -> NoReturn:
         _fill("/box/work.tmp", {}, uid, gid)
         _fill("/box/work", job["files"], uid, gid)
     except (OSError, KeyError) as exc:
-        _tell(job, broken=str(exc))
+        _tell(job, broken=str(exc), wall="namespaces")
         os._exit(125)
-    _tell(job, network=True, files=True, processes=True)
+    _tell(job, walls="namespaces", network=True, files=True, processes=True)
     child = os.fork()
     if child == 0:
         try:
-            _become(job, "/box/work", uid, gid, apart=True)
+            _become(job, "/box/work", uid, gid, "namespaces")
         finally:
             os._exit(126)
     _prctl(PR_SET_DUMPABLE, 0)
@@ -276,23 +317,46 @@ def _descendants() -> list[int]:
     return found
 
 
-def _bare(job: dict[str, Any]) -> int:
-    """Without namespaces: watch the descendants and end them all."""
+def _space(folder: str) -> tuple[int, int]:
+    """Bytes and files that the code has written."""
+    size = count = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            count += 1
+            try:
+                size += os.lstat(os.path.join(place, name)).st_blocks * 512
+            except OSError:
+                continue
+        count += 1
+    return size, count
+
+
+def _beside(job: dict[str, Any], kind: str) -> int:
+    """Without namespaces: watch the descendants and what they write, and end them all."""
     subreaper = _LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
-    folder = job["root"] + "/work"
+    _LIBC.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+    stopped: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, frame: stopped.append(number))
+    folder, limits = job["root"] + "/work", job["limits"]
     os.makedirs(f"{folder}.tmp")
     _fill(folder, job["files"], os.getuid(), os.getgid())
     child = os.fork()
     if child == 0:
         try:
-            _become(job, folder, 0, 0, apart=False)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            _become(job, folder, 0, 0, kind)
         finally:
             os._exit(126)
-    deadline = time.monotonic() + job["limits"]["wall_s"]
-    result = None
-    while result is None and time.monotonic() < deadline:
-        if len(_descendants()) > job["limits"]["processes"]:  # root's processes aren't counted
+    deadline = time.monotonic() + limits["wall_s"]
+    result, turns = None, 0
+    while result is None and not stopped and time.monotonic() < deadline:
+        if len(_descendants()) > limits["processes"]:  # root's processes aren't counted
             break
+        if (turns := turns + 1) % 20 == 0:
+            size, files = _space(job["root"])
+            if size > limits["disk_mb"] << 20 or files > 10_000:
+                result = 122
+                break
         pid, code = os.waitpid(-1, os.WNOHANG)
         if pid == child:
             result = _status(code)
@@ -318,7 +382,8 @@ def main() -> int:
     """Reads the job and runs it; the exit code is the code's own."""
     job = json.load(sys.stdin)
     os.umask(0o022)
-    if job["isolate"] and sys.platform == "linux" and _unshare():
+    linux = sys.platform == "linux"
+    if "namespaces" in job["walls"] and linux and seccomp.supported() and _unshare():
         outer = os.getpid()
         child = os.fork()
         if child == 0:
@@ -328,7 +393,12 @@ def main() -> int:
                 os._exit(125)
         os.close(job["report"])
         return _status(os.waitpid(child, 0)[1])
-    return _bare(job)
+    if "landlock" in job["walls"] and seccomp.supported() and landlock.version() >= landlock.LEAST:
+        return _beside(job, "landlock")
+    if "none" in job["walls"]:
+        return _beside(job, "none")
+    _tell(job, refused="it has neither namespaces for this user nor Landlock (Linux 6.2)")
+    return 125
 
 
 if __name__ == "__main__":

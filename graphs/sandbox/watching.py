@@ -105,7 +105,15 @@ def watch(
 
 
 def end(process: "subprocess.Popen[bytes]") -> None:
-    """Kills a process with all that it started in its session."""
+    """Ends a process with all that it started.
+
+    The launcher is asked first: only it can find what left its session where no PID namespace
+    ends it, and it dies at once where one does.
+    """
+    if process.poll() is None:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=3)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

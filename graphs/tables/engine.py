@@ -3,13 +3,13 @@
 import json
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from allotrope.exceptions import InputError
-from allotrope.graphs.sandbox.runner import Limits, run_program
+from allotrope.graphs.sandbox.runner import WALLS, Limits, Wall, run_program
 from allotrope.graphs.tables import worker
 from allotrope.settings.agents import AgentsSettings
 
@@ -50,12 +50,12 @@ class Engine:
     Args:
         tables: Table name to Parquet file.
         settings: Limits.
-        isolate: False skips namespaces.
+        walls: What may stand around a query.
     """
 
     tables: Mapping[str, Path]
     settings: AgentsSettings = field(default_factory=AgentsSettings)
-    isolate: bool = True
+    walls: Sequence[Wall] = (*WALLS, "none")
 
     def query(self, sql: str, *, cancel: threading.Event | None = None) -> Result:
         """Runs one SELECT.
@@ -102,7 +102,8 @@ class Engine:
                 output_bytes=64_000_000,
             ),
             readable=sorted(set(self.tables.values())),
-            isolate=self.isolate,
+            packages=("duckdb", "pytz", "numpy"),
+            walls=self.walls,
             cancel=cancel,
         )
         if outcome.status == "timeout":

@@ -1,5 +1,8 @@
 """The coder end to end: approval, repairs, and a status that is never better than the tests."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -97,14 +100,53 @@ def test_always_holds_for_the_thread(bench):
     assert "-    return a + b\n+    return b + a" in last(state)
 
 
-def test_without_walls_it_asks_even_when_allowed(bench, monkeypatch):
-    from allotrope.graphs import coder
-    from allotrope.graphs.sandbox.runner import Isolation
+@pytest.fixture
+def bare_machine(monkeypatch):
+    """A machine whose kernel has no walls."""
+    from allotrope.graphs.sandbox import runner
 
-    monkeypatch.setattr(coder, "walls", Isolation)
-    run = bench("coder", [GOOD], coder_approval=False)
+    monkeypatch.setattr(runner, "walls", lambda kinds: runner.Isolation())
+
+
+def test_without_walls_code_is_refused(bench, bare_machine, tmp_path):
+    for approval in (True, False):
+        run = bench("coder", [GOOD], coder_approval=approval)
+        state = run.ask("Write add.")
+        assert "__interrupt__" not in state
+        assert "i-accept-that-code-can-read-my-files" in last(state)
+        assert not state["saved"]
+
+
+def test_without_walls_a_person_who_accepts_it_is_told(bench, bare_machine):
+    words = "i-accept-that-code-can-read-my-files"
+    run = bench("coder", [GOOD], coder_approval=True, code_without_walls=words)
     state = run.ask("Write add.")
     assert "can't cut code off" in state["__interrupt__"][0].value["isolation"]
+    run = bench("coder", [GOOD], coder_approval=False, code_without_walls=words)
+    assert last(run.ask("Write add.")).startswith("The tests pass")
+
+
+def test_declined_code_isnt_saved_as_something_pytest_runs(bench, tmp_path):
+    run = bench("coder", [GOOD], coder_approval=True, output_dir=tmp_path / "out")
+    run.ask("Write add.")
+    state = run.graph.invoke(Command(resume="no"), run.config)
+    assert state["saved"]
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "--collect-only",
+            "-q",
+            "-c",
+            os.devnull,
+            tmp_path / "out",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 5, done.stdout
 
 
 def test_endless_code_is_stopped_and_said_so(bench):

@@ -1,7 +1,7 @@
 """Settings of the agents: what they may read, and how far their loops may go."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -57,7 +57,26 @@ class AgentsSettings(Section):
     coder_repairs: Count = Field(default=3, description="How often failing code goes back.")
     coder_isolation: bool = Field(
         default=True,
-        description="Refuse to run code unasked where the kernel can't cut off network and files.",
+        description="Deprecated. False means what `code_without_walls` says in words.",
+    )
+    code_without_walls: Literal["refuse", "i-accept-that-code-can-read-my-files"] = Field(
+        default="refuse",
+        description="What happens to code where the kernel can't cut off network and files.",
+    )
+    code_backend: str = Field(
+        default="local",
+        pattern=r"^(local|docker|podman|[\w.]+:\w+)$",
+        description="Where code runs: `local`, `docker`, `podman`, or `module:factory` of a "
+        "deepagents sandbox.",
+    )
+    code_image: str = Field(
+        default="python:3.13-slim",
+        min_length=1,
+        description="Image of the container in which code runs; pytest in it is used.",
+    )
+    code_packages: tuple[str, ...] = Field(
+        default=("pytest", "hypothesis", "numpy", "pandas", "pydantic"),
+        description="Installed packages that code may import in the local sandbox.",
     )
     code_timeout_s: Seconds = Field(default=30.0, description="Seconds for one run of code.")
     code_memory_mb: Megabytes = Field(default=512, description="Memory of one run of code.")

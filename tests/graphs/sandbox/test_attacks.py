@@ -10,7 +10,18 @@ from allotrope.graphs.sandbox.runner import Limits, run_script, walls
 
 QUICK = Limits(wall_s=4, memory_mb=300, disk_mb=8, processes=24, output_bytes=4000)
 apart = pytest.mark.skipif(
-    not walls().complete, reason="this kernel allows no namespaces here; code needs approval then"
+    walls(("namespaces",)).by != "namespaces", reason="this kernel allows no namespaces here"
+)
+confined = pytest.mark.skipif(
+    walls(("landlock",)).by != "landlock", reason="this kernel has no Landlock"
+)
+each_wall = pytest.mark.parametrize(
+    "wall",
+    [
+        pytest.param("namespaces", marks=apart),
+        pytest.param("landlock", marks=confined),
+        "none",
+    ],
 )
 
 
@@ -83,17 +94,17 @@ print("end")
 """
 
 
-@pytest.mark.parametrize("isolate", [pytest.param(True, marks=apart), False])
+@each_wall
 @pytest.mark.parametrize(("wait", "status"), [("0.7", "ok"), ("60", "timeout")])
-def test_double_forked_daemons_dont_survive(isolate, wait, status):
-    mark = f"allotrope-runaway-{os.getpid()}-{isolate}-{wait}"
+def test_double_forked_daemons_dont_survive(wall, wait, status):
+    mark = f"allotrope-runaway-{os.getpid()}-{wall}-{wait}"
     code = ESCAPE.replace("MARK", mark).replace("WAIT", wait)
-    outcome = run(code, isolate=isolate, limits=Limits(wall_s=1.2, processes=24))
+    outcome = run(code, walls=[wall], limits=Limits(wall_s=1.2, processes=24))
     assert outcome.status == status
     assert gone(mark)
 
 
-@pytest.mark.parametrize("isolate", [pytest.param(True, marks=apart), False])
+@each_wall
 @pytest.mark.parametrize(
     "code",
     [
@@ -107,10 +118,8 @@ def test_double_forked_daemons_dont_survive(isolate, wait, status):
         "import ctypes; l = ctypes.CDLL(None); assert l.syscall(425, 8, 0) >= 0",
     ],
 )
-def test_no_sockets(isolate, code):
-    if "425" in code and isolate:
-        pytest.skip("io_uring inside an empty network namespace reaches nothing")
-    outcome = run(code, isolate=isolate)
+def test_no_sockets(wall, code):
+    outcome = run(code, walls=[wall])
     assert outcome.status == "failed"
     assert "Error" in outcome.output
 
@@ -159,7 +168,7 @@ def test_the_environment_is_clean(monkeypatch):
     outcome = run("import os; print(sorted(os.environ), os.environ['HOME'])")
     assert "OPENAI" not in outcome.output
     assert "/box/work" in outcome.output
-    assert "OPENAI" not in run("import os; print(dict(os.environ))", isolate=False).output
+    assert "OPENAI" not in run("import os; print(dict(os.environ))", walls=["landlock"]).output
 
 
 @apart
@@ -203,7 +212,7 @@ def test_the_disk_isnt_filled(code):
     assert outcome.duration_s < 5
 
 
-@pytest.mark.parametrize("isolate", [pytest.param(True, marks=apart), False])
+@each_wall
 @pytest.mark.parametrize(
     ("code", "status"),
     [
@@ -222,8 +231,8 @@ def test_the_disk_isnt_filled(code):
         ("input()", "failed"),
     ],
 )
-def test_endless_and_greedy_code_ends(isolate, code, status):
-    outcome = run(code, isolate=isolate, limits=Limits(wall_s=0.6, memory_mb=300))
+def test_endless_and_greedy_code_ends(wall, code, status):
+    outcome = run(code, walls=[wall], limits=Limits(wall_s=0.6, memory_mb=300))
     assert outcome.status == status
     assert outcome.duration_s < 3
 
@@ -238,11 +247,11 @@ def test_many_greedy_processes_are_stopped_together():
     assert outcome.status == "memory"
 
 
-@pytest.mark.parametrize("isolate", [pytest.param(True, marks=apart), False])
-def test_huge_output_is_cut_in_the_middle(isolate):
+@each_wall
+def test_huge_output_is_cut_in_the_middle(wall):
     outcome = run(
         "import sys\nprint('head')\nsys.stdout.write('x' * 20_000_000)\nprint('tail')",
-        isolate=isolate,
+        walls=[wall],
     )
     assert outcome.status == "ok"
     assert outcome.truncated

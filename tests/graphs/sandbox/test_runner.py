@@ -10,7 +10,7 @@ import time
 import pytest
 
 from allotrope.exceptions import InputError, StoreError
-from allotrope.graphs.sandbox import launcher, runner
+from allotrope.graphs.sandbox import launcher, local, runner
 from allotrope.graphs.sandbox.runner import Isolation, Limits, arun_tests, run_script, run_tests
 
 GOOD = "def add(a, b):\n    return a + b\n"
@@ -107,7 +107,7 @@ async def test_async_runs_and_is_cancelled():
 
 
 def test_without_namespaces_it_says_so():
-    outcome = run_script({"a.py": "print(1)"}, "a.py", limits=LIMITS, isolate=False)
+    outcome = run_script({"a.py": "print(1)"}, "a.py", limits=LIMITS, walls=["none"])
     assert outcome.status == "ok"
     assert not outcome.isolation.complete
     assert outcome.isolation.describe() == "This machine can't cut code off from: files, processes."
@@ -122,11 +122,20 @@ def test_a_broken_launcher_is_an_error_not_a_result(tmp_path, monkeypatch):
         run_script({"a.py": ""}, "a.py", limits=LIMITS)
 
 
-def test_a_wall_that_cant_be_built_falls_back_honestly(monkeypatch):
-    """As in a container that forbids mounts: the launcher says it is broken, the run is bare."""
-    monkeypatch.setattr(runner, "_readable", lambda: ["/etc/passwd", "/etc/passwd"])
-    outcome = run_script({"a.py": "print(1)"}, "a.py", limits=LIMITS)
-    assert outcome.isolation.files is False
+def test_a_wall_that_cant_be_built_gives_way_to_another_wall_only(monkeypatch):
+    """As in a container that forbids mounts: the launcher says that it is broken."""
+    monkeypatch.setattr(local, "readable", lambda packages: (["/etc/passwd", "/etc/passwd"], []))
+    with pytest.raises(StoreError, match="can't be started") as refused:
+        run_script({"a.py": "print(1)"}, "a.py", limits=LIMITS, walls=["namespaces"])
+    assert "i-accept-that-code-can-read-my-files" in str(refused.value.hint)
+    bare = run_script({"a.py": "print(1)"}, "a.py", limits=LIMITS, walls=["namespaces", "none"])
+    assert bare.isolation.by == "none"
+
+
+def test_code_is_refused_where_no_wall_can_be_built(monkeypatch):
+    with pytest.raises(StoreError, match="isn't run here") as refused:
+        run_script({"a.py": "print(1)"}, "a.py", limits=LIMITS, walls=[])
+    assert refused.value.hint
 
 
 def test_the_launcher_needs_only_the_standard_library():

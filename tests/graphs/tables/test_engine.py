@@ -123,9 +123,9 @@ def test_the_profile(connection):
 apart = pytest.mark.skipif(not walls().complete, reason="no namespaces on this machine")
 
 
-@pytest.mark.parametrize("isolate", [pytest.param(True, marks=apart), False])
-def test_in_its_own_process(parquet, isolate):
-    engine = Engine({"t": parquet}, isolate=isolate)
+@pytest.mark.parametrize("wall", ["namespaces", "landlock", "none"])
+def test_in_its_own_process(parquet, wall):
+    engine = Engine({"t": parquet}, walls=[wall])
     assert engine.query("SELECT sum(i) AS total FROM t").as_dict() == {
         "sql": "SELECT sum(i) AS total FROM t",
         "columns": ["total"],
