@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from allotrope.exceptions import InputError
 from allotrope.graphs.sources.files import allowed_file, decode
-from allotrope.graphs.sources.html import visible_text
 from allotrope.graphs.sources.naming import named_by_user
 from allotrope.graphs.sources.web import Page, fetch
 from allotrope.prompts.fencing import fence, visible
@@ -71,8 +70,7 @@ def page_text(page: Page) -> str:
         return _docx_text(page.body, page.url)
     text = decode(page.body, name=page.url, declared=page.encoding)
     if "html" in page.media_type:
-        title, body = visible_text(text)
-        return f"{title}\n\n{body}" if title else body
+        return _html_text(text, page.url)
     return text
 
 
@@ -86,9 +84,15 @@ def file_text(path: Path) -> str:
         return _docx_text(raw, path.name)
     text = decode(raw, name=path.name)
     if kind in (".html", ".htm", ".xhtml"):
-        title, body = visible_text(text)
-        return f"{title}\n\n{body}" if title else body
+        return _html_text(text, path.name)
     return text
+
+
+def _html_text(text: str, name: str) -> str:
+    from allotrope.graphs.sources.converting import documents_of
+
+    (one,) = documents_of(text.encode("utf-8", errors="replace"), ".html", name=name)
+    return f"{one['title']}\n\n{one['text']}" if one["title"] else str(one["text"])
 
 
 def _pdf_text(raw: bytes, name: str) -> str:

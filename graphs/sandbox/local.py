@@ -109,7 +109,7 @@ def _once(task: Task, walls: Sequence[Wall], cancel: threading.Event | None) -> 
             "files": dict(task.files),
             "argv": [*argv, str(writer), str(key_reader), task.name],
             "env": ENVIRONMENT,
-            "limits": {**asdict(limits), "cpu_s": int(limits.wall_s) + 2},
+            "limits": {**asdict(limits), "cpu_s": limits.cpu_s or int(limits.wall_s) + 2},
             "walls": list(walls),
             "readable": [*shown, *task.readable],
             "named": named,

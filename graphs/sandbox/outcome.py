@@ -28,6 +28,7 @@ class Limits:
         processes: Processes and threads at a time.
         output_bytes: Bytes of output that are kept; the middle is dropped.
         open_files: Open files of a process.
+        cpu_s: Seconds of processor time of a process; None for a little more than `wall_s`.
     """
 
     wall_s: float = 30.0
@@ -36,6 +37,7 @@ class Limits:
     processes: int = 32
     output_bytes: int = 20_000
     open_files: int = 128
+    cpu_s: int | None = None
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The visible text of an HTML page: no scripts, comments, or what a style hides from people."""
 
 import re
+from collections import Counter
 from html.parser import HTMLParser
 
 _SILENT = {"script", "style", "noscript", "template", "svg", "head", "iframe", "object", "select"}
@@ -22,8 +23,9 @@ class _Reader(HTMLParser):
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.text: list[str] = []
-        self.title = ""
+        self.title: list[str] = []
         self._open: list[tuple[str, bool]] = []
+        self._times: Counter[str] = Counter()
         self._in_title = False
 
     def _hidden(self) -> bool:
@@ -44,19 +46,22 @@ class _Reader(HTMLParser):
             or _HIDING.search(facts.get("style", "")) is not None
         )
         self._open.append((tag, hides or self._hidden()))
+        self._times[tag] += 1
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "title":
             self._in_title = False
-        if any(name == tag for name, _ in self._open):
-            while self._open and self._open.pop()[0] != tag:
-                pass
+        while self._times[tag]:
+            name, _ = self._open.pop()
+            self._times[name] -= 1
+            if name == tag:
+                break
         if tag in _BLOCKS:
             self.text.append("\n")
 
     def handle_data(self, data: str) -> None:
         if self._in_title:
-            self.title += data
+            self.title.append(data)
         elif not self._hidden():
             self.text.append(data if data.strip() else " ")
 
@@ -76,4 +81,4 @@ def visible_text(page: str) -> tuple[str, str]:
     lines = (
         re.sub(r"[ \t\f\v\u00a0]+", " ", line).strip() for line in "".join(reader.text).split("\n")
     )
-    return " ".join(reader.title.split()), "\n".join(line for line in lines if line)
+    return " ".join("".join(reader.title).split()), "\n".join(line for line in lines if line)

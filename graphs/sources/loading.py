@@ -1,21 +1,18 @@
-"""Documents from PDF, HTML, DOCX, Markdown, CSV and text files, by langchain-community's loaders.
+"""Documents from PDF, HTML, DOCX, Markdown, CSV and text files.
 
-Files are made safe before a loader sees them: size, zip bombs, encodings, and what HTML hides.
+PDF, HTML and DOCX are parsed in the sandbox (`converting`), CSV and text by langchain-community's
+loaders, which get them in UTF-8.
 """
 
-import html
-import io
-import logging
 import tempfile
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from allotrope.exceptions import InputError
 from allotrope.extras import install
 from allotrope.graphs.sources.community import community
+from allotrope.graphs.sources.converting import documents_of
 from allotrope.graphs.sources.files import decode
-from allotrope.graphs.sources.html import visible_text
 from allotrope.prompts.fencing import visible
 
 if TYPE_CHECKING:
@@ -23,9 +20,6 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".csv", ".docx", ".htm", ".html", ".json", ".markdown", ".md", ".pdf", ".rst", ".txt")
 """What can be read; other suffixes are tried as text."""
-MAX_UNPACKED = 200_000_000
-"""Bytes that a DOCX may unpack to."""
-MAX_PAGES = 2000
 
 
 def load_documents(raw: bytes, *, name: str, source: str | None = None) -> "list[Document]":
@@ -44,10 +38,13 @@ def load_documents(raw: bytes, *, name: str, source: str | None = None) -> "list
         InputError: The file is broken, binary, encrypted, or holds no text.
     """
     kind = _kind(raw, name)
-    with tempfile.TemporaryDirectory(prefix="allotrope-") as folder:
-        path = Path(folder) / f"document{kind}"
-        path.write_bytes(_safe(raw, kind, name))
-        found: list[Document] = _run(path, kind, name)
+    if kind in (".pdf", ".docx", ".html"):
+        found = _converted(raw, kind, name)
+    else:
+        with tempfile.TemporaryDirectory(prefix="allotrope-") as folder:
+            path = Path(folder) / f"document{kind}"
+            path.write_bytes(decode(raw, name=name).encode("utf-8", errors="replace"))
+            found = _run(path, kind, name)
     documents = []
     for document in found:
         text = visible(document.page_content).strip()
@@ -101,46 +98,26 @@ def _kind(raw: bytes, name: str) -> str:
     return kind if kind in SUFFIXES else ".txt"
 
 
-def _safe(raw: bytes, kind: str, name: str) -> bytes:
-    """What the loader is given: checked, and text in UTF-8."""
-    if kind == ".pdf":
-        return raw
-    if kind == ".docx":
-        try:
-            with zipfile.ZipFile(io.BytesIO(raw)) as archive:
-                unpacked = sum(entry.file_size for entry in archive.infolist())
-        except zipfile.BadZipFile as exc:
-            raise InputError(f"{name} is no DOCX file, or it is broken.") from exc
-        if unpacked > MAX_UNPACKED:
-            raise InputError(f"{name} unpacks to {unpacked / 1e6:.0f} MB; that isn't read.")
-        return raw
-    text = decode(raw, name=name)
+def _converted(raw: bytes, kind: str, name: str) -> "list[Document]":
+    """What is parsed in the sandbox."""
+    from langchain_core.documents import Document
+
     if kind == ".html":
-        title, body = visible_text(text)
-        lines = "".join(f"<p>{html.escape(line)}</p>\n" for line in body.split("\n"))
-        text = (
-            f"<html><head><title>{html.escape(title)}</title></head>\n<body>{lines}</body></html>"
-        )
-    return text.encode("utf-8", errors="replace")
+        raw = decode(raw, name=name).encode("utf-8", errors="replace")
+    documents = []
+    for one in documents_of(raw, kind, name=name):
+        text = one.pop("text")
+        if kind == ".html" and text and one["title"]:
+            text = f"{one['title']}\n{text}"
+        documents.append(Document(text, metadata=one))
+    return documents
 
 
 def _run(path: Path, kind: str, name: str) -> "list[Document]":
     loaders = community("document_loaders")
-    logging.getLogger("pypdf").setLevel(logging.ERROR)  # it reports each flaw of a PDF it mends
     try:
-        if kind == ".pdf":
-            documents = []
-            for document in loaders.PyPDFLoader(str(path)).lazy_load():
-                documents.append(document)
-                if len(documents) >= MAX_PAGES:
-                    break
-            return documents
         loader: Any
-        if kind == ".docx":
-            loader = loaders.Docx2txtLoader(str(path))
-        elif kind == ".html":
-            loader = loaders.BSHTMLLoader(str(path), open_encoding="utf-8")
-        elif kind == ".csv":
+        if kind == ".csv":
             loader = loaders.CSVLoader(str(path), encoding="utf-8", csv_args=_dialect(path))
         else:
             loader = loaders.TextLoader(str(path), encoding="utf-8")
