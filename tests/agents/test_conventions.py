@@ -12,7 +12,7 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.types import Command
 
 from allotrope.agents import registry
-from allotrope.graphs.sandbox import runner
+from allotrope.graphs.sandbox import local
 
 QUESTIONS = {
     "assistant": "What is the time?",
@@ -108,7 +108,7 @@ async def test_cancelling_ends_code_that_runs(bench: Any, monkeypatch: pytest.Mo
     tests = "```python\n# test_solution.py\nimport solution\n\ndef test_x():\n    pass\n```"
     run = bench("coder", [f"{code}\n{tests}"], code_timeout_s=60, **FREE)
     begun, ended = threading.Event(), threading.Event()
-    watch, end = runner.watch, runner.end
+    watch, end = local.watch, runner.end
 
     def watched(process: Any, *given: Any, **more: Any) -> Any:
         if more["wall_s"] == 60:
@@ -121,7 +121,7 @@ async def test_cancelling_ends_code_that_runs(bench: Any, monkeypatch: pytest.Mo
         if begun.is_set():
             ended.set()
 
-    monkeypatch.setattr(runner, "watch", watched)
+    monkeypatch.setattr(local, "watch", watched)
     monkeypatch.setattr(runner, "end", ending)
     task = asyncio.create_task(run.aask("Write add."))
     assert await asyncio.to_thread(begun.wait, 30)
