@@ -108,7 +108,7 @@ async def test_cancelling_ends_code_that_runs(bench: Any, monkeypatch: pytest.Mo
     tests = "```python\n# test_solution.py\nimport solution\n\ndef test_x():\n    pass\n```"
     run = bench("coder", [f"{code}\n{tests}"], code_timeout_s=60, **FREE)
     begun, ended = threading.Event(), threading.Event()
-    watch, end = local.watch, runner.end
+    watch, end = local.watch, local.end
 
     def watched(process: Any, *given: Any, **more: Any) -> Any:
         if more["wall_s"] == 60:
@@ -122,7 +122,7 @@ async def test_cancelling_ends_code_that_runs(bench: Any, monkeypatch: pytest.Mo
             ended.set()
 
     monkeypatch.setattr(local, "watch", watched)
-    monkeypatch.setattr(runner, "end", ending)
+    monkeypatch.setattr(local, "end", ending)
     task = asyncio.create_task(run.aask("Write add."))
     assert await asyncio.to_thread(begun.wait, 30)
     task.cancel()
