@@ -4,7 +4,6 @@ import gzip
 import hashlib
 import re
 from binascii import a2b_base64
-from collections.abc import Iterator
 from functools import lru_cache
 from importlib.resources import files
 from threading import Lock
@@ -39,8 +38,7 @@ def o200k_base() -> "tiktoken.Encoding":
     """The encoding of o3, o4-mini, gpt-4o and later; loaded once, about 0.2 s.
 
     Returns:
-        A tiktoken encoding. Give it text through `token_ids`: `encode` raises on `<|endoftext|>`
-        in a text, and `encode_ordinary` panics on a megabyte of blanks.
+        A tiktoken encoding. Use `encode_ordinary`: `encode` raises on `<|endoftext|>` in a text.
 
     Raises:
         StoreError: The vocabulary is missing or damaged.
@@ -59,45 +57,6 @@ def _load() -> "tiktoken.Encoding":
         mergeable_ranks=parse_ranks(_vocabulary_bytes()),
         special_tokens={"<|endoftext|>": 199999, "<|endofprompt|>": 200018},
     )
-
-
-PIECE_CHARS = 32_768
-"""Characters that the tokenizer is given at a time."""
-_WORD_ENDS = re.compile(r"[^\W_](?=\s)")
-
-
-def _pieces(text: str) -> Iterator[str]:
-    """The text in pieces that tokenize as the whole does.
-
-    A letter or digit and the white space after it are never in one token, so that is where a piece
-    ends. Only a run of a whole piece without such a place is cut through, which may cost a token.
-    """
-    at = 0
-    while len(text) - at > PIECE_CHARS:
-        middle, most = at + PIECE_CHARS // 2, at + PIECE_CHARS
-        ends = [found.end() for found in _WORD_ENDS.finditer(text, middle, most)]
-        end = ends[-1] if ends else most
-        yield text[at:end]
-        at = end
-    yield text[at:]
-
-
-def token_ids(text: str) -> list[int]:
-    """The tokens of a text in o200k_base; special tokens in it are taken as plain text.
-
-    tiktoken's regex runs on a stack, and a megabyte of one kind of character overflows it (a Rust
-    panic, no Exception), so the text goes in by pieces.
-
-    Args:
-        text: Of any length.
-
-    Raises:
-        StoreError: The vocabulary is missing or damaged.
-    """
-    encoding = o200k_base()
-    if len(text) <= PIECE_CHARS:
-        return encoding.encode_ordinary(text)
-    return [one for piece in _pieces(text) for one in encoding.encode_ordinary(piece)]
 
 
 def _vocabulary_bytes() -> bytes:
