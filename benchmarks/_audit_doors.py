@@ -22,7 +22,7 @@ from _audit_plan import Conversation, Question
 WORKER = Path(__file__).with_name("_audit_worker.py")
 START_S = 120
 WORDS_BEFORE_LEAVING = 3
-UNFORESEEN = frozenset({"internal_error"})
+UNFORESEEN = frozenset({"internal_error", "invalid_api_key"})
 
 
 class Door:
@@ -165,7 +165,10 @@ class ServeDoor(Door):
         super().__init__(*given)
         self._url = f"http://127.0.0.1:{self.environ['ALLOTROPE_SERVE__PORT']}"
         limits = httpx.Limits(max_connections=200, max_keepalive_connections=0)
-        self._client = httpx.AsyncClient(base_url=self._url, timeout=None, limits=limits)
+        token = {"Authorization": f"Bearer {self.environ['ALLOTROPE_SERVE__TOKEN']}"}
+        self._client = httpx.AsyncClient(
+            base_url=self._url, timeout=None, limits=limits, headers=token
+        )
 
     async def start(self) -> None:
         process = self._spawn(

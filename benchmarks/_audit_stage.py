@@ -206,6 +206,7 @@ class Stage:
                 environ |= {
                     "ALLOTROPE_TENANT": name.removeprefix("serve-"),
                     "ALLOTROPE_SERVE__PORT": str(free_port()),
+                    "ALLOTROPE_SERVE__TOKEN": f"{self.canary}-token",
                 }
                 found[name] = ServeDoor(name, environ, log)
             else:
