@@ -175,6 +175,7 @@ class Serve:
                     **keep,
                     "ALLOTROPE_DATA_DIR": str(self.data),
                     "ALLOTROPE_SERVE__PORT": "0",
+                    "ALLOTROPE_SERVE__NO_TOKEN": "true",
                     "ALLOTROPE_SERVE__REQUESTS_PER_MINUTE": "null",
                     **environment,
                 },

@@ -200,6 +200,8 @@ def verdict(found: dict[str, Any]) -> list[str]:
     wrong = []
     if found["without_end"]:
         wrong.append(f"{found['without_end']} turns without an end")
+    if not found["answered_by"]:
+        wrong.append("nobody was answered")
     flat = found["flat"]
     if flat and max(flat["highest"], -flat["lowest"]) > FLAT:
         wrong.append(f"memory isn't flat (± {100 * FLAT:.0f} %)")
