@@ -197,6 +197,13 @@ class Accounting(UsageRecorder):
             on_idle=watch.tick,
         )
 
+    def leave(self, timeout_s: float) -> None:
+        """As the recorder's; alerts that wait are delivered only where there is time."""
+        super().leave(timeout_s)
+        if timeout_s:
+            self.dispatcher.drain(min(timeout_s, 5.0))
+            self.reading.close()
+
     def close(self, timeout_s: float = 10.0) -> bool:
         """Flushes, delivers alerts that wait, and ends the background threads."""
         done = super().close(timeout_s)

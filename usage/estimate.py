@@ -56,7 +56,13 @@ class ExactCounter:
         """Loads the vocabulary if need be, and waits for it."""
         self._start()
         if not self._ready.wait(timeout_s):
+            self.stop_waiting()
+
+    def stop_waiting(self) -> None:
+        """Counts by `count_by_rule` where the vocabulary isn't loaded yet."""
+        if self._count is None:
             self._count = count_by_rule
+        self._ready.set()
 
     def _start(self) -> None:
         with self._lock:

@@ -4,22 +4,27 @@ SQLite (WAL) in the data folder by default, PostgreSQL by URL. Opening migrates;
 file is moved aside, what can still be read of it is taken over, and that is said.
 """
 
+import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Self
 
 from sqlalchemy import Connection, Table, bindparam, delete, func, select
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
 
 from allotrope.exceptions import InputError, StoreError
 from allotrope.settings import Settings
 from allotrope.stores import damage
+from allotrope.stores.errors import error_name
 from allotrope.usage import rows as shapes
 from allotrope.usage import schema
 from allotrope.usage.database import Database
-from allotrope.usage.places import ledger_url
+from allotrope.usage.places import ledger_url, spill_path
 from allotrope.usage.rows import CallRow
 from allotrope.usage.salvage import PRUNED_NOTE, take_over
+from allotrope.usage.spill import Spill
+
+logger = logging.getLogger(__name__)
 
 
 def make_ledger(settings: Settings) -> "Ledger":
@@ -28,12 +33,19 @@ def make_ledger(settings: Settings) -> "Ledger":
 
 
 def open_ledger(settings: Settings) -> "Ledger":
-    """The ledger of these settings, opened and migrated.
+    """The ledger of these settings, opened and migrated, with what waited in the spill.
 
     Raises:
         StoreError: It can't be opened.
     """
-    return make_ledger(settings).open()
+    ledger = make_ledger(settings).open()
+    spill = Spill(spill_path(settings))
+    if spill.path.exists():
+        try:
+            spill.pick_up(ledger.write)
+        except (SQLAlchemyError, StoreError, OSError) as exc:
+            logger.warning("Calls wait in %s: %s", spill.path, error_name(exc))
+    return ledger
 
 
 class Ledger(Database):

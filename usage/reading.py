@@ -99,6 +99,12 @@ class Reader:
         if wait is not None:
             wait()
 
+    def stop_waiting(self) -> None:
+        """Counts tokens by a rule where they can't be counted exactly yet."""
+        stop = getattr(self._count, "stop_waiting", None)
+        if stop is not None:
+            stop()
+
     def read(self, ended: Ended) -> CallRow:
         """The row of a call that ended.
 
@@ -247,6 +253,8 @@ class Reader:
         )
 
     def _hashes(self, prompt: Sequence[BaseMessage | str]) -> tuple[str, str]:
+        if not self.salt:  # the ledger isn't open yet; a hash without its key could be guessed at
+            return "", ""
         text = "\x00".join(
             part if isinstance(part, str) else f"{part.type}\x01{estimate.text_of(part)}"
             for part in prompt

@@ -110,11 +110,20 @@ class UsageRecorder(BaseCallbackHandler):
 
     def close(self, timeout_s: float = 10.0) -> bool:
         """Flushes and ends the background thread; recording again starts a new one."""
-        forget_exit(self.close)
+        forget_exit(self.leave)
         self._exit_known = False
-        for run_id in list(self._open):
-            self._end(run_id, error=GeneratorExit())
+        self._end_all()
         return self.writer.close(timeout_s)
+
+    def leave(self, timeout_s: float) -> None:
+        """Keeps what is open at the end of the process.
+
+        Args:
+            timeout_s: How long the ledger is waited for, seconds; what isn't in it by then goes to
+                the spill.
+        """
+        self._end_all()
+        self.writer.leave(timeout_s)
 
     def refused(self, run_id: UUID, error: BaseException, started: Started | None = None) -> None:
         """Records a call that a budget refused, whether or not its start was seen."""
@@ -173,10 +182,14 @@ class UsageRecorder(BaseCallbackHandler):
         """Hands a call that failed, or whose stream ended early, to the writer."""
         self._end(run_id, response=kwargs.get("response"), error=error)
 
+    def _end_all(self) -> None:
+        for run_id in list(self._open):
+            self._end(run_id, error=GeneratorExit())
+
     def _begin(self, started: Started, run_id: UUID) -> None:
         if not self._exit_known:
             self._exit_known = True
-            on_exit(self.close)
+            on_exit(self.leave)
             self.writer.start()
         if len(self._open) >= OPEN_CALLS_LIMIT:
             self._open.pop(next(iter(self._open)), None)

@@ -32,6 +32,9 @@ two compete for the interpreter's lock. Where no calls come the pauses double.""
 SETTLE_S = 0.05
 """The longest pause where budgets wait for what calls cost."""
 
+TAKING_S = 0.1
+"""How long the end of the process waits for a call that is being read, seconds."""
+
 SPILL_RETRY_S = 5.0
 """How long the writer waits after a failure before it tries to pick the spill up again."""
 
@@ -93,6 +96,9 @@ class Writer:
         self._on_idle = on_idle
         self._longest_pause_s = min(flush_interval_s, SETTLE_S) if on_row else flush_interval_s
         self._queue: deque[Ended] = deque()
+        self._batch: list[CallRow] = []  # read, but not written
+        self._uncounted: list[Ended] = []  # the counter is still loading; others don't wait for it
+        self._taking = threading.Lock()  # held while a call goes from one of these to the next
         self._flushes: deque[_Flush] = deque()
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
@@ -157,6 +163,30 @@ class Writer:
             thread.join(timeout_s)
         return done
 
+    def leave(self, timeout_s: float) -> None:
+        """For the end of the process: what isn't in the ledger in time goes to the spill.
+
+        Tokens that can't be counted exactly yet are counted by the rule.
+
+        Args:
+            timeout_s: How long the ledger is waited for, seconds; with 0 nothing is.
+        """
+        if self._pid != os.getpid():
+            return
+        self._reader.stop_waiting()
+        if timeout_s and self.close(timeout_s):
+            return
+        ours = self._taking.acquire(timeout=TAKING_S)
+        try:
+            for ended in (*self._uncounted, *self._queue):
+                self._read(ended)
+            rows = [*self._held, *self._batch]  # the ledger knows those that are written meanwhile
+        finally:
+            if ours:
+                self._taking.release()
+        if rows:
+            self._keep(rows)
+
     def waiting(self) -> int:
         """Calls in the queue."""
         return len(self._queue)
@@ -177,6 +207,8 @@ class Writer:
             if self._pid not in (0, os.getpid()):
                 # Forked: the parent's thread, queue and connections aren't ours.
                 self._queue, self._flushes = deque(), deque()
+                self._batch, self._uncounted = [], []
+                self._taking = threading.Lock()
                 self._wake = threading.Event()
                 self._ledger = None
             self._opened = self._closed = False
@@ -185,8 +217,6 @@ class Writer:
             self._pid = os.getpid()
 
     def _run(self) -> None:
-        batch: list[CallRow] = []
-        uncounted: list[Ended] = []  # the counter is still loading; the others don't wait for it
         due = time.monotonic() + self._interval_s
         pause_s = GATHER_S
         while True:
@@ -194,21 +224,24 @@ class Writer:
             self._wake.clear()
             flush = self._flushes.popleft() if self._flushes else None
             waiting = len(self._queue)  # after the flush: what was put before it is among these
+            if waiting and not self._opened:
+                self._open()
             for _ in range(waiting):
-                self._take(self._queue.popleft(), batch, uncounted)
-                if len(batch) >= self._batch_size:
-                    self._write(batch)
-                    batch = []
+                with self._taking:
+                    self._take(self._queue[0])
+                    self._queue.popleft()
+                if len(self._batch) >= self._batch_size:
+                    self._write()
             pause_s = GATHER_S if waiting else min(2 * pause_s, self._longest_pause_s)
-            if uncounted and (flush or time.monotonic() >= due):
+            if self._uncounted and (flush or time.monotonic() >= due):
                 if flush:
                     self._reader.wait_until_ready()
-                again, uncounted = uncounted, []
-                for ended in again:
-                    self._take(ended, batch, uncounted)
+                with self._taking:
+                    again, self._uncounted = self._uncounted, []
+                    for ended in again:
+                        self._take(ended)
             if flush or time.monotonic() >= due:
-                self._write(batch)
-                batch = []
+                self._write()
                 due = time.monotonic() + self._interval_s
                 if self._on_idle is not None:
                     self._quietly(self._on_idle)
@@ -227,19 +260,22 @@ class Writer:
             self._wake.set()
         return flush.last
 
-    def _take(self, ended: Ended, batch: list[CallRow], uncounted: list[Ended]) -> None:
-        if not self._opened:
-            self._open()
+    def _take(self, ended: Ended) -> None:
+        try:
+            self._read(ended)
+        except CounterNotReadyError:
+            self._uncounted.append(ended)
+
+    def _read(self, ended: Ended) -> None:
         try:
             row = self._reader.read(ended)
         except CounterNotReadyError:
-            uncounted.append(ended)
-            return
+            raise
         except Exception as exc:  # noqa: BLE001 - one odd reply must not end the recording
             self.stats.lost += 1
             logger.warning("A call could not be recorded: %s: %s", type(exc).__name__, exc)
             return
-        batch.append(row)
+        self._batch.append(row)
         on_row = self._on_row
         if on_row is not None:
             self._quietly(lambda: on_row(row))
@@ -265,15 +301,17 @@ class Writer:
         self._reader.salt = self.ledger.salt
         return True
 
-    def _write(self, batch: list[CallRow]) -> None:
+    def _write(self) -> None:
         if self._held:
             with self._lock:
-                batch, self._held = [*self._held, *batch], []
+                self._batch, self._held = [*self._held, *self._batch], []
+        batch = self._batch
         try:
             self._write_or_keep(batch)
         except Exception as exc:  # noqa: BLE001 - whatever it is, the next calls are recorded
             self._problem(exc)
             self._keep(batch)
+        self._batch = []
 
     def _write_or_keep(self, batch: list[CallRow]) -> None:
         if not batch and time.monotonic() < self._spill_after:

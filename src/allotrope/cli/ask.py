@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import uuid
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from allotrope.runtime import Agent
 
 app = typer.Typer(pretty_exceptions_enable=False)
+
+INTERRUPTED = 130
+"""The exit code after Ctrl-C."""
 
 STOPPED = {True: "Stopped. What was said is kept.", False: "Stopped. Your message is kept."}
 """What a person is told, by whether anything of the answer is in the thread."""
@@ -67,7 +71,7 @@ def ask(
     context = {name: value for name, value in wanted.items() if value}
     kept = resume or thread or uuid.uuid4().hex
     try:
-        with build_agent(name) as ready:
+        with build_agent(name) as ready, leaving_at_once():
             if stream:
                 last = stream_answer(ready, question, thread=kept, context=context, as_json=as_json)
             elif question is None:
@@ -89,6 +93,17 @@ def ask(
         print(origin(last), file=sys.stderr)
     if last["provider"] == "none":
         sys.exit(InputError.exit_code)
+
+
+@contextlib.contextmanager
+def leaving_at_once() -> Iterator[None]:
+    """After Ctrl-C inside, the process ends with what it has kept, and waits for nobody."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        from allotrope.usage.exits import leave
+
+        leave(INTERRUPTED)
 
 
 def read_text(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from allotrope.cli.ask import STOPPED, AgentName, ThreadId, origin
+from allotrope.cli.ask import STOPPED, AgentName, ThreadId, leaving_at_once, origin
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,12 +43,14 @@ def chat(
 
     thread_id = check_thread_id(thread) if thread is not None else uuid.uuid4().hex
     console = Console(highlight=False)
-    with build_agent(agent) as ready:
+    with build_agent(agent) as ready, leaving_at_once():
         told = len(ready.history(thread_id)) if thread else 0
         console.print(f"[dim]{agent}, thread {thread_id}" + (f", {told} messages" if told else ""))
         console.print("[dim]/help lists the commands.")
-        _converse(ready, console, thread_id, {"profile": profile} if profile else None)
-        console.print(f"[dim]Go on later with: allotrope chat {agent} --thread {thread_id}")
+        try:
+            _converse(ready, console, thread_id, {"profile": profile} if profile else None)
+        finally:
+            console.print(f"[dim]Go on later with: allotrope chat {agent} --thread {thread_id}")
 
 
 def _converse(
@@ -57,9 +59,12 @@ def _converse(
     while True:
         try:
             text = _read(console)
-        except (EOFError, KeyboardInterrupt):
+        except EOFError:
             console.print()
             return
+        except KeyboardInterrupt:
+            console.print()
+            raise
         except UnicodeDecodeError:
             console.print("[red]That isn't valid UTF-8; nothing was sent.")
             continue
