@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from allotrope.exceptions import PromptError
 from allotrope.prompts.sources import LabelChange, Labels, SourceState, now
 from allotrope.stores.damage import Identity, folder_lock, identity, is_damaged, move_aside, say
-from allotrope.stores.postgres import bounded_engine
+from allotrope.stores.postgres import bounded_engine, sqlalchemy_url
 from allotrope.stores.private import make_private
 from allotrope.stores.sqlite import copy_readable
 
@@ -58,8 +58,7 @@ class DatabaseSource:
     writable = True
 
     def __init__(self, url: str) -> None:
-        plain = url.startswith(("postgresql://", "postgres://"))
-        self._url = f"postgresql+psycopg://{url.partition('://')[2]}" if plain else url
+        self._url = sqlalchemy_url(url)
         self._file = Path(url.removeprefix(_SQLITE)) if url.startswith(_SQLITE) else None
         self._engine: sa.Engine | None = None
 

@@ -14,7 +14,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from allotrope.exceptions import StoreError
 from allotrope.extras import install
 from allotrope.stores import damage
-from allotrope.stores.postgres import bounded_engine, patient
+from allotrope.stores.postgres import bounded_engine, patient, sqlalchemy_url
 from allotrope.stores.private import make_private
 from allotrope.usage import schema
 from allotrope.usage.rows import storable
@@ -32,7 +32,7 @@ class Database:
     """
 
     def __init__(self, url: str) -> None:
-        self.url = url
+        self.url = sqlalchemy_url(url)
         self.path: Path | None = None
         self.salt = b""
         self._engine: Engine | None = None
@@ -121,8 +121,7 @@ class Database:
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as exc:
             raise StoreError(
                 "ALLOTROPE_USAGE__LEDGER_URL is no database URL that can be used here.",
-                hint="Use sqlite:///… or postgresql+psycopg://…, which needs "
-                f"{install('postgres')}",
+                hint=f"Use sqlite:///… or postgresql://…, which needs {install('postgres')}",
             ) from exc
         self._engine, self._file = engine, None
         if engine.dialect.name == "sqlite":

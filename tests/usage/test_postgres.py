@@ -16,7 +16,7 @@ NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
 def test_rows_rollups_and_reports(postgres_url: str) -> None:
-    driver_url = postgres_url.replace("postgresql:", "postgresql+psycopg:")
+
     rows = [
         CallRow(
             id=str(number),
@@ -32,7 +32,7 @@ def test_rows_rollups_and_reports(postgres_url: str) -> None:
         )
         for number in range(600)
     ]
-    with Ledger(driver_url) as ledger:
+    with Ledger(postgres_url) as ledger:
         assert ledger.write(rows[:400]) == 400
         assert ledger.write(rows[300:]) == 200
         window = queries.last_days(2, NOW)
@@ -52,7 +52,7 @@ def test_rows_rollups_and_reports(postgres_url: str) -> None:
         assert ledger.record_exposure("e", "u", "a") is True
         assert ledger.record_exposure("e", "u", "b") is False
         assert ledger.prune(keep_days=1, now=NOW + timedelta(days=3)) == 600
-    with Ledger(driver_url) as again:
+    with Ledger(postgres_url) as again:
         assert queries.totals(again, window).calls == 600
 
 

@@ -122,7 +122,7 @@ class UsageSettings(Section):
 
     enabled: bool = Field(default=True, description="Whether calls are recorded at all.")
     ledger_url: SecretStr | None = Field(
-        default=None, description="postgresql+psycopg://…; default: SQLite in the data folder."
+        default=None, description="postgresql://…; default: SQLite in the data folder."
     )
     queue_size: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         default=10_000, description="Calls that may wait for the writer; more go to the spill file."

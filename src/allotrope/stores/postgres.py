@@ -49,6 +49,18 @@ def driver() -> Any:
     return psycopg
 
 
+def sqlalchemy_url(url: str) -> str:
+    """The address as SQLAlchemy takes it: it would ask for psycopg2 where no driver is named.
+
+    Args:
+        url: `postgresql://…`, as for the other stores; other addresses stay as they are.
+    """
+    scheme, known, rest = url.partition("://")
+    if scheme not in ("postgresql", "postgres"):
+        return url
+    return f"postgresql+psycopg{known}{rest}"
+
+
 def options() -> dict[str, Any]:
     """How every connection is made."""
     return {"autocommit": True, "prepare_threshold": 0, "connect_timeout": CONNECT_TIMEOUT_S}
