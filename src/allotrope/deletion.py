@@ -1,9 +1,14 @@
 """Deleting a thread for good: what was said, what was kept of it, and what was cached for it."""
 
+import asyncio
 import logging
 from dataclasses import dataclass
 
+from allotrope.exceptions import ThreadBusyError
+from allotrope.loop_thread import LoopThread
 from allotrope.settings import Settings
+from allotrope.stores.errors import error_name
+from allotrope.thread_locks import ThreadLocks
 
 logger = logging.getLogger(__name__)
 
@@ -29,28 +34,52 @@ class Deleted:
 def delete_thread(settings: Settings, thread: str, *, tenant: str) -> Deleted:
     """Deletes a tenant's thread: archive, summary, checkpoints and cached answers.
 
+    A turn that is running in it ends first.
+
     Args:
         settings: Where the stores are.
         thread: The conversation.
         tenant: Whose it is; the same thread id of another tenant stays.
 
     Raises:
+        ThreadBusyError: It is answering a message, and that takes too long to wait for.
         StoreError: Archive or checkpoints can't be opened; call again, nothing is half deleted
             that a second call would miss.
     """
+    locks, loop = ThreadLocks(settings), LoopThread()
+
+    async def alone() -> Deleted:
+        async with locks.turn(tenant, thread):
+            return await asyncio.to_thread(_delete, settings, thread, tenant)
+
+    try:
+        return loop.run(alone())
+    except ThreadBusyError as exc:
+        raise ThreadBusyError(
+            f"The thread {thread!r} is answering a message; nothing was deleted.",
+            hint="Delete it after that answer.",
+            retry_after_s=exc.retry_after_s,
+        ) from exc
+    finally:
+        loop.close()
+        locks.close()
+
+
+def _delete(settings: Settings, thread: str, tenant: str) -> Deleted:
     from allotrope.memory.checkpoints import open_checkpoints
     from allotrope.memory.opening import open_archive
     from allotrope.memory.threads import thread_config, thread_key
 
-    archive = open_archive(settings)
+    with open_checkpoints(settings) as saver:
+        known = saver.get_tuple({"configurable": thread_config(tenant, thread)}) is not None
+        saver.delete_thread(thread_key(tenant, thread))
+    cached = _cached(settings, thread, tenant)
+    archive = open_archive(settings)  # last: a turn writes it after its answer
     try:
         messages = archive.delete_thread(tenant, thread)
     finally:
         archive.close()
-    with open_checkpoints(settings) as saver:
-        known = saver.get_tuple({"configurable": thread_config(tenant, thread)}) is not None
-        saver.delete_thread(thread_key(tenant, thread))
-    return Deleted(messages, known, _cached(settings, thread, tenant))
+    return Deleted(messages, known, cached)
 
 
 def _cached(settings: Settings, thread: str, tenant: str) -> int | None:
@@ -61,7 +90,7 @@ def _cached(settings: Settings, thread: str, tenant: str) -> int | None:
     try:
         return CacheAdmin(answers).invalidate(tags=[f"thread={thread}"], tenant=tenant)
     except Exception as exc:  # noqa: BLE001 - whatever is wrong with Redis, the thread is deleted
-        logger.warning("cached answers of a deleted thread stay: %s", type(exc).__name__)
+        logger.warning("cached answers of a deleted thread stay: %s", error_name(exc))
         return None
     finally:
         answers.close()

@@ -2,7 +2,7 @@
 
 Three borders, each as wide as what it guards against: a queue for the agents and event loops of
 this process, a lock in the data folder for the processes of this machine, and, where the settings
-name a Redis, a lease there for other machines.
+name a Redis, else a PostgreSQL for the threads, a lease there for other machines.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from allotrope.exceptions import StoreError, ThreadBusyError
-from allotrope.leases import Leases
+from allotrope.leases import Leases, LeaseStore, PostgresLeases, RedisLeases
 from allotrope.memory.threads import thread_key
 from allotrope.settings import Settings
 from allotrope.stores.folders import data_folder
@@ -54,6 +54,7 @@ class ThreadLocks:
 
         Raises:
             ThreadBusyError: The turn before took longer than we wait.
+            StoreError: The PostgreSQL of the threads can't be used.
         """
         until = time.monotonic() + self._wait_s
         key = thread_key(tenant, thread)
@@ -99,13 +100,25 @@ class ThreadLocks:
             return opened
 
     def _open_leases(self) -> Leases | None:
+        store = self._redis() or self._postgres()
+        return None if store is None else Leases(store)
+
+    def _redis(self) -> LeaseStore | None:
         if self._settings.redis.url is None:  # an embedded one is of this machine alone
             return None
         from allotrope.stores.redis import open_redis
 
         client = open_redis(self._settings)
         silent_s = self._settings.resilience.redis_retry_s
-        return None if client is None else Leases(client, silent_s=silent_s)
+        return None if client is None else RedisLeases(client, silent_s=silent_s)
+
+    def _postgres(self) -> LeaseStore | None:
+        url = self._settings.checkpoint_url
+        if url is None:
+            return None
+        from allotrope.stores.postgres import Connections
+
+        return PostgresLeases(Connections(url.get_secret_value(), what="The threads"))
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,13 +16,15 @@ from typing import Any
 
 import pytest
 import redis
+from pydantic import SecretStr
 from tests.conftest import MakeServer
 
 from allotrope import Settings, build_agent, load_settings
 from allotrope.agents import registry
 from allotrope.agents.spec import AgentSpec
+from allotrope.deletion import delete_thread
 from allotrope.exceptions import AllotropeError, StoreError, ThreadBusyError
-from allotrope.leases import Leases
+from allotrope.leases import Leases, RedisLeases
 from allotrope.memory.checkpoints import open_checkpoints
 from allotrope.runtime import Agent
 from allotrope.testing import ProviderSimulator
@@ -75,11 +78,12 @@ CHILD = """
 import sys
 from allotrope import build_agent
 with build_agent() as agent:
-    agent.history("t")
+    thread = sys.argv[2]
+    agent.history(thread)
     print("ready", flush=True)
     sys.stdin.readline()
     for n in range(3):
-        agent.ask(f"Question {n} of {sys.argv[1]}.", thread_id="t")
+        agent.ask(f"Question {n} of {sys.argv[1]}.", thread_id=thread)
 """
 
 
@@ -90,7 +94,7 @@ def test_turns_of_two_processes_run_one_after_the_other(
     environ = {**os.environ, **simulator_environ, "ALLOTROPE_REDIS__EMBEDDED": "false"}
     children = [
         subprocess.Popen(
-            [sys.executable, "-c", CHILD, name], env=environ, text=True,
+            [sys.executable, "-c", CHILD, name, "t"], env=environ, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )
         for name in "AB"
@@ -151,19 +155,60 @@ async def test_a_waiting_turn_that_is_cancelled_lets_the_next_one_in(
     locks.close()
 
 
-@pytest.fixture
-def two_machines(redis_settings: Settings, tmp_path: Path) -> Iterator[list[ThreadLocks]]:
-    """Locks of two data folders that share a Redis."""
+@pytest.mark.postgres
+def test_turns_of_two_machines_that_share_a_postgres_run_one_after_the_other(
+    postgres_url: str, simulator_environ: dict[str, str], tmp_path: Path
+) -> None:
+    del simulator_environ["REDIS_URL"]
+    thread = uuid.uuid4().hex
+    shared = {
+        **simulator_environ,
+        "ALLOTROPE_REDIS__EMBEDDED": "false",
+        "ALLOTROPE_CHECKPOINT_URL": postgres_url,
+    }
+    children = [
+        subprocess.Popen(
+            [sys.executable, "-c", CHILD, name, thread], text=True,
+            env={**os.environ, **shared, "ALLOTROPE_DATA_DIR": str(tmp_path / name)},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )
+        for name in "AB"
+    ]  # fmt: skip
+    for child in children:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "ready\n"
+    for child in children:
+        assert child.stdin is not None
+        child.stdin.write("go\n")
+        child.stdin.flush()
+    for child in children:
+        child.communicate(timeout=120)
+        assert child.returncode == 0
+    with build_agent(settings=load_settings(environ=shared, env_file=None)) as agent:
+        found = told(agent, thread)
+    assert whole([f"Question {n} of {name}." for n in range(3) for name in "AB"], found)
+
+
+@pytest.fixture(params=["redis", pytest.param("postgres", marks=pytest.mark.postgres)])
+def two_machines(
+    request: pytest.FixtureRequest, redis_settings: Settings, tmp_path: Path
+) -> Iterator[list[ThreadLocks]]:
+    """Locks of two data folders that share a Redis, or a PostgreSQL and no Redis."""
+    shared: dict[str, Any] = {}
+    if request.param == "postgres":
+        url = request.getfixturevalue("postgres_url")
+        redis = redis_settings.redis.model_copy(update={"url": None})
+        shared = {"checkpoint_url": SecretStr(url), "redis": redis}
     made = []
     for name in ("one", "two"):
-        settings = redis_settings.model_copy(update={"data_dir": tmp_path / name})
+        settings = redis_settings.model_copy(update={**shared, "data_dir": tmp_path / name})
         made.append(ThreadLocks(settings, wait_s=0.3))
     yield made
     for locks in made:
         locks.close()
 
 
-async def test_machines_that_share_a_redis_take_turns(two_machines: list[ThreadLocks]) -> None:
+async def test_machines_that_share_a_store_take_turns(two_machines: list[ThreadLocks]) -> None:
     one, two = two_machines
     async with one.turn("default", "t"):
         with pytest.raises(ThreadBusyError):
@@ -221,7 +266,7 @@ async def test_cancelling_a_turn_never_hangs_on_a_redis_that_is_silent(
 ) -> None:
     server = make_redis()
     client = redis.Redis.from_url(server.url, socket_timeout=0.2)
-    leases = Leases(client, silent_s=0.05)
+    leases = Leases(RedisLeases(client, silent_s=0.05))
     try:
         for n in range(20):
             assert await leases.take(f"k{n}")
@@ -254,6 +299,39 @@ def test_without_redis_a_turn_goes_on_alone(
 
     asyncio.run(turn())
     locks.close()
+
+
+def test_a_thread_that_answers_is_deleted_after_its_turn(
+    simulator_settings: Settings, simulator: ProviderSimulator
+) -> None:
+    simulator.script([Said(text="slow", delay_s=1.0)])
+    with build_agent(settings=simulator_settings) as agent, ThreadPoolExecutor(1) as pool:
+        turn = pool.submit(agent.ask, "Slow?", thread_id="t")
+        while not simulator.requests:
+            assert not turn.done()
+            time.sleep(0.01)
+        gone = delete_thread(simulator_settings, "t", tenant="default")
+        assert turn.done()
+        assert turn.result().answer == "slow"
+        assert gone.checkpoints
+        assert told(agent) == []
+
+
+def test_a_thread_that_answers_too_long_is_not_deleted(
+    simulator_settings: Settings, simulator: ProviderSimulator
+) -> None:
+    own = simulator_settings.agents.model_copy(update={"turn_wait_s": 0.05})
+    impatient = simulator_settings.model_copy(update={"agents": own})
+    simulator.script([Said(text="slow", delay_s=2.0)])
+    with build_agent(settings=simulator_settings) as agent, ThreadPoolExecutor(1) as pool:
+        turn = pool.submit(agent.ask, "Slow?", thread_id="t")
+        while not simulator.requests:
+            assert not turn.done()
+            time.sleep(0.01)
+        with pytest.raises(ThreadBusyError, match="nothing was deleted"):
+            delete_thread(impatient, "t", tenant="default")
+        turn.result()
+        assert told(agent) == ["Slow?", "slow"]
 
 
 def test_an_agent_outlives_an_event_loop(simulator_settings: Settings) -> None:
