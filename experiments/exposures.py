@@ -167,3 +167,22 @@ def _result(exposure: Any, sums: Any, score: float | None, end: str | None) -> R
     if score is not None:
         metrics["feedback"] = score
     return Result(exposure.unit, exposure.variant, 0, outcome, metrics)
+
+
+def last_round(ledger: "Ledger", name: str) -> int:
+    """The latest round of an experiment that has exposures; 1 where there are none.
+
+    Args:
+        ledger: Open.
+        name: The experiment.
+    """
+    from sqlalchemy import or_, select
+
+    from allotrope.usage.schema import exposures
+
+    key = exposures.c.experiment
+    own = or_(key == name, key.startswith(f"{name}#", autoescape=True))
+    wanted = select(key).where(own).distinct()
+    with ledger.engine.connect() as connection:
+        rounds = [str(found).rpartition("#")[2] for found in connection.scalars(wanted)]
+    return max((int(each) for each in rounds if each.isdecimal()), default=1)

@@ -1,20 +1,25 @@
 """Where experiments live between commands: a folder each, with definition, results and state."""
 
 import json
+import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from allotrope.exceptions import InputError, StoreError
 from allotrope.experiments.definition import Experiment
 from allotrope.experiments.results import read_run
 from allotrope.settings import Settings
+from allotrope.stores import damage
+from allotrope.stores.errors import error_name
 from allotrope.stores.folders import data_folder
 from allotrope.stores.locks import lock
+
+logger = logging.getLogger(__name__)
 
 Status = Literal["running", "ended", "stopped"]
 
@@ -78,10 +83,13 @@ class ExperimentStore:
 
     Args:
         folder: The folder; it is made when something is written.
+        last_round: The latest round of an experiment that the ledger knows; asked where the
+            experiment's own file is damaged.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, last_round: Callable[[str], int] | None = None) -> None:
         self.folder = folder
+        self._last_round = last_round
 
     def names(self) -> list[str]:
         """All experiments here, by name."""
@@ -146,16 +154,42 @@ class ExperimentStore:
             ) from exc
 
     def state(self, name: str) -> State:
-        """Where an experiment stands."""
+        """Where an experiment stands; one whose file is damaged is stopped.
+
+        Args:
+            name: The experiment.
+
+        Raises:
+            InputError: There is no such file, or it can't be read.
+        """
         path = self.folder / name / "state.json"
+        unreadable = InputError(f"The state of {name} ({path}) can't be read.")
+        if not path.exists():
+            raise unreadable
         try:
-            document = json.loads(path.read_bytes())
-            return State(
-                document["status"], tuple(document["history"]), document["stopped_variants"],
-                document.get("stopped_at", {}), document.get("round", 1),
-            )  # fmt: skip
-        except (OSError, ValueError, KeyError, TypeError) as exc:
-            raise InputError(f"The state of {name} ({path}) can't be read.") from exc
+            return damage.read_json(
+                path,
+                _state_of,
+                what=f"The state of the experiment {name}",
+                instead="The experiment is stopped: nobody gets a variant. What was measured is "
+                "kept; `allotrope experiment run` lets it go on. Which variants a guard-rail had "
+                "stopped isn't known any more.",
+                missing=lambda: self._stopped_by_damage(name),
+            )
+        except OSError as exc:
+            raise unreadable from exc
+
+    def _stopped_by_damage(self, name: str) -> State:
+        round_ = 1
+        if self._last_round is not None:
+            try:
+                round_ = self._last_round(name)
+            except Exception as exc:  # noqa: BLE001 - whatever the ledger's trouble is
+                logger.warning("the ledger doesn't tell the round of %s: %s", name, error_name(exc))
+        entry = {"at": now(), "by": "damage", "what": "stopped: its state couldn't be read"}
+        state = State("stopped", (entry,), round=round_)
+        _write(self.folder / name / "state.json", asdict(state))
+        return state
 
     def _state_or_none(self, name: str) -> State | None:
         path = self.folder / name / "state.json"
@@ -239,14 +273,16 @@ class ExperimentStore:
     def _promotions(self) -> list[Promotion]:
         path = self.folder / "promoted.json"
         try:
-            return [
-                Promotion(
-                    **{**entry, "prompts": {n: tuple(v) for n, v in entry["prompts"].items()}}
-                )
-                for entry in _read(path).get("promotions", [])
-            ]
-        except (TypeError, KeyError, AttributeError) as exc:
-            raise StoreError(f"{path} can't be read: it isn't ours.") from exc
+            return damage.read_json(
+                path,
+                _promotions_of,
+                what="The list of promotions",
+                instead="What was promoted stays as it is; to take it back use `allotrope prompts "
+                "rollback` and the profiles' settings, `--undo` doesn't know it any more.",
+                missing=list,
+            )
+        except OSError as exc:
+            raise StoreError(f"{path} can't be read: {exc.strerror}.") from exc
 
     def _write_promotions(self, promotions: Sequence[Promotion]) -> None:
         found = [asdict(promotion) for promotion in promotions]
@@ -277,19 +313,42 @@ def open_store(settings: Settings) -> ExperimentStore:
         settings: `experiments.folder`, else a folder in the data folder.
     """
     folder = settings.experiments.folder
+
+    def last_round(name: str) -> int:
+        from allotrope.experiments.exposures import last_round
+        from allotrope.usage.ledger import open_ledger
+
+        with open_ledger(settings) as ledger:
+            return last_round(ledger, name)
+
     return ExperimentStore(
-        folder.expanduser() if folder else data_folder(settings) / "experiments"
-    )  # fmt: skip
+        folder.expanduser() if folder else data_folder(settings) / "experiments",
+        last_round=last_round,
+    )
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _state_of(data: bytes) -> State:
     try:
-        found: dict[str, Any] = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as exc:
-        raise StoreError(f"{path} can't be read: {exc}.") from exc
-    return found
+        document = json.loads(data)
+        state = State(
+            document["status"], tuple(document["history"]), document["stopped_variants"],
+            document.get("stopped_at", {}), document.get("round", 1),
+        )  # fmt: skip
+    except (KeyError, TypeError, AttributeError) as exc:
+        raise ValueError("no state of an experiment") from exc
+    if state.status not in get_args(Status):
+        raise ValueError("no state of an experiment")
+    return state
+
+
+def _promotions_of(data: bytes) -> list[Promotion]:
+    try:
+        return [
+            Promotion(**{**entry, "prompts": {n: tuple(v) for n, v in entry["prompts"].items()}})
+            for entry in json.loads(data)["promotions"]
+        ]
+    except (KeyError, TypeError, AttributeError) as exc:
+        raise ValueError("no list of promotions") from exc
 
 
 def _write(path: Path, document: Any) -> None:

@@ -11,13 +11,19 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from allotrope.exceptions import ProfileError
 from allotrope.settings import Settings
+from allotrope.stores import damage
 from allotrope.stores.folders import data_folder
 
 FILE = "profile-choices.json"
+
+_ANEW = (
+    "Agents have the profiles and roles the models of the settings; what was chosen since is to be"
+    " chosen again."
+)
 
 
 class Change(BaseModel):
@@ -59,12 +65,13 @@ class ProfileChoices:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._known: _Document | None = None
 
     def current(self) -> Mapping[str, str]:
         """The chosen profile by agent.
 
         Raises:
-            ProfileError: The file is broken.
+            ProfileError: The file can't be read.
         """
         return self._read().agents
 
@@ -78,7 +85,7 @@ class ProfileChoices:
             why: What for.
 
         Raises:
-            ProfileError: The file is broken, or can't be written.
+            ProfileError: The file can't be read or written.
         """
         document = self._read()
         agents = dict(document.agents)
@@ -94,7 +101,7 @@ class ProfileChoices:
         """The chosen model by role.
 
         Raises:
-            ProfileError: The file is broken.
+            ProfileError: The file can't be read.
         """
         return self._read().roles
 
@@ -108,7 +115,7 @@ class ProfileChoices:
             why: What for.
 
         Raises:
-            ProfileError: The file is broken, or can't be written.
+            ProfileError: The file can't be read or written.
         """
         document = self._read()
         roles = dict(document.roles)
@@ -124,7 +131,7 @@ class ProfileChoices:
         """The latest choice for a role; None where there was none.
 
         Raises:
-            ProfileError: The file is broken.
+            ProfileError: The file can't be read.
         """
         found = [change for change in self._read().history if change.role == role]
         return found[-1] if found else None
@@ -134,15 +141,24 @@ class ProfileChoices:
         self._write(document.model_copy(update={**changed, "history": history}))
 
     def _read(self) -> _Document:
+        known = self._known if self.path.exists() else None
         try:
-            return _Document.model_validate_json(self.path.read_bytes())
-        except FileNotFoundError:
+            self._known = damage.read_json(
+                self.path,
+                _Document.model_validate_json,
+                what="The list of chosen profiles and models",
+                instead=_ANEW if known is None else "It was written anew as it was read last.",
+                missing=lambda: self._written_anew(known),
+            )
+        except OSError as exc:
+            raise ProfileError(f"{self.path} can't be read: {exc.strerror}.") from exc
+        return self._known
+
+    def _written_anew(self, known: _Document | None) -> _Document:
+        if known is None:
             return _Document()
-        except (OSError, ValidationError) as exc:
-            said = str(exc).split("\n", 1)[0]
-            raise ProfileError(
-                f"{self.path} can't be read: {said}.", hint="Repair it, or take it away."
-            ) from exc
+        self._write(known)
+        return known
 
     def _write(self, document: _Document) -> None:
         try:

@@ -253,7 +253,7 @@ def test_openai_refuses_only_where_it_is_in_the_chain() -> None:
         chain_arguments(fussy, load_settings(environ={"OPENAI_API_KEY": "k"}, env_file=None))
 
 
-def test_a_persons_choice_holds_for_the_agent_and_a_broken_file_keeps_the_last(
+def test_a_persons_choice_holds_for_the_agent_and_a_damaged_file_is_written_anew(
     tmp_path: Path,
 ) -> None:
     choices = ProfileChoices(tmp_path / "choices.json")
@@ -269,9 +269,9 @@ def test_a_persons_choice_holds_for_the_agent_and_a_broken_file_keeps_the_last(
     (tmp_path / "choices.json").write_text('{"agents": {"analyst"')
     library.refresh()
     assert library.get(agent="analyst", own="analytical").name == "creative"
-    assert "choices.json can't be read" in "".join(library.problems().values())
-    with pytest.raises(ProfileError, match="can't be read"):
-        choices.choose("analyst", None, by="ann")
+    assert len(list(tmp_path.glob("choices.json.damaged-*"))) == 1
+    assert ProfileChoices(tmp_path / "choices.json").current() == {"analyst": "creative"}
+    assert choices.choose("analyst", None, by="ann").was == "creative"
 
 
 @pytest.mark.parametrize(
