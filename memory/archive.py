@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
 from itertools import chain, repeat
 from typing import Any, Literal
 
@@ -91,7 +92,9 @@ class Archive:
         at: datetime,
         count: Callable[[BaseMessage], int] | None = None,
     ) -> list[Archived]:
-        """Archives messages; those already there (by id) are left as they are.
+        """Archives messages; those already there are left as they are.
+
+        A message that was edited under its id is another one, in a branch of its own.
 
         Args:
             tenant: Whose thread.
@@ -109,7 +112,7 @@ class Archive:
         known, unknown = self.thread(tenant, thread), messages
         here: dict[str, tuple[int, int]] = {}
         if known is not None:
-            here = self.positions(known, [str(message.id) for message in messages])
+            here = self.positions(known, messages)
             unknown = [message for message in messages if str(message.id) not in here]
             if not unknown:
                 return []
@@ -151,7 +154,10 @@ class Archive:
         stamp = at.astimezone(UTC).isoformat(timespec="seconds")
         added: list[Archived] = []
         for message in messages:
-            text, speaker = message_text(message), speaker_of(message)
+            text, speaker = _stored(message_text(message)), speaker_of(message)
+            name = self._free_name(key, str(message.id), text)
+            if name is None:  # another process was faster, or the id came twice
+                continue
             found = words(text)
             pause = last_at is not None and at - datetime.fromisoformat(last_at) > SESSION_GAP
             if pause or in_session >= SESSION_MESSAGES:
@@ -163,17 +169,17 @@ class Archive:
                 (
                     key,
                     count,
-                    str(message.id),
+                    name,
                     session,
                     stamp,
                     message.type,
                     speaker,
-                    text.replace("\x00", "\ufffd"),
+                    text,
                     " ".join(found),
                     json.dumps(message_to_dict(message), default=str).replace("\\u0000", "\\ufffd"),
                 ),
             )
-            if not rows:  # another process was faster, or the id came twice
+            if not rows:  # another process was faster just now
                 continue
             row = int(rows[0][0])
             self._fork(key, count, follows.before.get(str(message.id)), follows.known)
@@ -222,24 +228,67 @@ class Archive:
                 (key, seq, follows),
             )
 
-    def positions(self, thread: ThreadFacts, ids: Sequence[str]) -> dict[str, tuple[int, int]]:
+    def _free_name(self, key: int, name: str, text: str) -> str | None:
+        """The id under which a message is to be archived; None where it is archived."""
+        for one in (name, _edited(name, text)):
+            found = self.database.run(
+                "SELECT text FROM archive_messages WHERE thread_key = ? AND message_id = ?",
+                (key, one),
+            )
+            if not found:
+                return one
+            if found[0][0] == text:
+                return None
+        return None
+
+    def positions(
+        self, thread: ThreadFacts, messages: Sequence[BaseMessage]
+    ) -> dict[str, tuple[int, int]]:
         """Number in the archive and position in the thread of messages, by their ids.
+
+        Args:
+            thread: Whose.
+            messages: Which ones; those that aren't archived with this text are left out.
+        """
+        texts = {str(message.id): _stored(message_text(message)) for message in messages}
+        found, edited = {}, {}
+        for name, row, seq, text in self._named(thread, list(texts)):
+            if text == texts[name]:
+                found[name] = (row, seq)
+            else:
+                edited[_edited(name, texts[name])] = name
+        for name, row, seq, _ in self._named(thread, list(edited)):
+            found[edited[name]] = (row, seq)
+        return found
+
+    def versions(self, thread: ThreadFacts, ids: Sequence[str]) -> dict[str, list[int]]:
+        """Positions in the thread of messages by their ids, of all texts that they had.
 
         Args:
             thread: Whose.
             ids: Which ones; those that aren't archived are left out.
         """
+        found: dict[str, list[int]] = {}
+        for name, _, seq, _ in self._named(thread, ids):
+            found.setdefault(name, []).append(seq)
+        sql = (
+            "SELECT message_id, seq FROM archive_messages WHERE thread_key = ?"
+            " AND message_id LIKE ?"
+        )
+        for name, seq in self.database.run(sql, (thread.key, f"%{_EDITED}%")):
+            found.setdefault(str(name).partition(_EDITED)[0], []).append(int(seq))
+        return found
+
+    def _named(self, thread: ThreadFacts, ids: Sequence[str]) -> list[tuple[str, int, int, str]]:
         if not ids:
-            return {}
+            return []
         marks = ", ".join("?" * len(ids))
         sql = (
-            f"SELECT message_id, row, seq FROM archive_messages WHERE thread_key = ?"  # noqa: S608 - marks only
+            f"SELECT message_id, row, seq, text FROM archive_messages WHERE thread_key = ?"  # noqa: S608 - marks only
             f" AND message_id IN ({marks})"
         )
-        return {
-            str(name): (int(row), int(seq))
-            for name, row, seq in self.database.run(sql, (thread.key, *ids))
-        }
+        rows = self.database.run(sql, (thread.key, *ids))
+        return [(str(name), int(row), int(seq), str(text)) for name, row, seq, text in rows]
 
     def lineage(self, thread: ThreadFacts, tip: int | None) -> Lineage:
         """The positions that are the past of one; nothing is asked of a thread without branches.
@@ -459,7 +508,7 @@ def _archived(row: Row) -> Archived:
     return Archived(
         int(number),
         int(seq),
-        str(message_id),
+        str(message_id).partition(_EDITED)[0],
         int(session),
         datetime.fromisoformat(at),
         str(role),
@@ -468,6 +517,20 @@ def _archived(row: Row) -> Archived:
         tuple(word for word in str(found).split(" ") if word),
         None if superseded_by is None else int(superseded_by),
     )
+
+
+_EDITED = "\x1f"
+"""Between the id of a message that was edited and what tells its text."""
+
+
+def _edited(name: str, text: str) -> str:
+    digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+    return f"{name}{_EDITED}{digest}"
+
+
+def _stored(text: str) -> str:
+    """The text as the databases can hold it."""
+    return text.replace("\x00", "\ufffd")
 
 
 def speaker_of(message: BaseMessage) -> str:

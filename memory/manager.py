@@ -301,11 +301,11 @@ class ConversationMemory:
         if len(past) == facts.messages:
             return set()
         ids = [name for one in told for _, name in one.sources]
-        archived = self.archive.positions(facts, ids)
+        archived = self.archive.versions(facts, ids)
         return {
             one.key
             for one in told
-            if not any(archived[name][1] in past for _, name in one.sources if name in archived)
+            if not any(seq in past for _, name in one.sources for seq in archived.get(name, ()))
         }
 
     def learn(
@@ -455,7 +455,7 @@ class ConversationMemory:
         its checkpoints, and goes on with all that was said.
         """
         ids = [str(message.id) for message in history]
-        here = self.archive.positions(facts, ids)
+        here = self.archive.positions(facts, history)
         return here, next((here[name][1] for name in reversed(ids) if name in here), None)
 
     def _stand(self, tenant: str, thread: str, tip: int | None) -> None:

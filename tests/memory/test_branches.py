@@ -121,7 +121,7 @@ def test_the_summary_is_the_branchs_own(make_memory: Make) -> None:
     assert memory.summariser is not None
     facts = memory.archive.thread("default", "t")
     assert facts is not None
-    tips = memory.archive.positions(facts, [str(left[-1].id), str(right[-1].id)])
+    tips = memory.archive.positions(facts, [left[-1], right[-1]])
     one = memory.summariser.read(facts, tip=tips[str(left[-1].id)][1])
     two = memory.summariser.read(facts, tip=tips[str(right[-1].id)][1])
     assert "Petronella" in str(one.facts)
@@ -160,6 +160,32 @@ def test_facts_told_only_in_another_branch_are_left_out(make_memory: Make) -> No
     assert any("Petronella" in line for line in elsewhere)
     memory.learn(LEFT[:1], user="u", thread="another")  # told again, where it counts for all
     assert any("Petronella" in line for line in memory.about("u", thread="t", messages=right[-2:]))
+
+
+@pytest.mark.parametrize("edited", [2, 3])
+def test_a_message_that_was_edited_under_its_id_is_the_branchs_own(
+    make_memory: Make, edited: int
+) -> None:
+    memory = make_memory(summary="off")
+    before = [*TRUNK[:2], *said("", "", "My boat is called Petronella.", "Blue Petronella.")[2:]]
+    other = {2: "My boat is called Rocinante.", 3: "Red Rocinante."}[edited]
+    after = [*before[:edited], before[edited].model_copy(update={"content": other})]
+    if edited == 2:
+        after.append(AIMessage("Noted.", id="n"))
+    more = said("It sails.", "Does it?", "Every day.", "I see.", start="x")
+    first, second = [*before, *LEFT[2:]], [*after, *more]
+    play(memory, first, second)
+    question = "What is my boat called, Petronella or Rocinante, blue or red?"
+    at_first, at_second = prompt(memory, first, question), prompt(memory, second, question)
+    assert ("Blue Petronella." in at_first, "Rocinante" in at_first.replace(question, "")) == (
+        True,
+        False,
+    )
+    assert other in at_second
+    assert before[edited].text not in at_second
+    memory.after_turn(second, thread="t")  # what is archived stays there once
+    texts = [text for (text,) in memory.archive.database.run("SELECT text FROM archive_messages")]
+    assert texts.count(other) == texts.count(before[edited].text) == 1
 
 
 def test_a_thread_that_lost_its_checkpoints_still_recalls_everything(make_memory: Make) -> None:
