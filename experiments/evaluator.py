@@ -10,6 +10,7 @@ from allotrope.experiments.dataset import Item
 from allotrope.experiments.definition import Metric
 from allotrope.experiments.outcome import Outcome
 from allotrope.experiments.scorers import Scorer, TextScorer, build_scorer
+from allotrope.stores.errors import error_name
 
 logger = logging.getLogger(__name__)
 
@@ -84,9 +85,7 @@ class Evaluator:
             try:
                 scores[name] = float(await self._scorer(name, item)(item, outcome))
             except Exception as exc:  # noqa: BLE001 # a scorer of somebody else may raise anything
-                logger.warning(
-                    "scorer of %s failed on item %s: %s", name, item.id, type(exc).__name__
-                )
+                logger.warning("scorer of %s failed on item %s: %s", name, item.id, error_name(exc))
         return scores
 
     def _scorer(self, name: str, item: Item) -> Scorer:

@@ -16,6 +16,7 @@ from allotrope.experiments.results import Run
 from allotrope.experiments.store import ExperimentStore, State, open_store
 from allotrope.experiments.subjects import context_of, profile_name
 from allotrope.settings import Settings
+from allotrope.stores.errors import error_name
 
 if TYPE_CHECKING:
     from allotrope.usage.ledger import Ledger
@@ -126,7 +127,7 @@ class OnlineExperiments:
                 self._ledger = self._ledger or self._open_ledger()
             self._ledger.record_exposure(key, choice.unit, choice.variant, run_id=run_id)
         except Exception as exc:  # noqa: BLE001 # whatever fails, the run and the exposure go on
-            logger.warning("the ledger refused an exposure (%s); kept aside", type(exc).__name__)
+            logger.warning("the ledger refused an exposure (%s); kept aside", error_name(exc))
             self._keep_aside(choice, run_id)
             return
         if len(self._seen) > 100_000:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from allotrope.exceptions import ProfileError, SettingsError
 from allotrope.settings import Settings, load_settings
+from allotrope.stores.errors import error_name
 
 if TYPE_CHECKING:
     from langchain_core.caches import BaseCache
@@ -226,7 +227,7 @@ class Parts:
 
     def _tell_of_switch(self, exc: Exception) -> None:
         """Says once that a budget's switch failed, as long as it fails the same way."""
-        told = str(exc) if isinstance(exc, ProfileError) else type(exc).__name__
+        told = str(exc) if isinstance(exc, ProfileError) else error_name(exc)
         if told != self._switch_told:
             self._switch_told = told
             logger.warning(

@@ -10,6 +10,7 @@ from allotrope.exceptions import AllotropeError
 from allotrope.memory.budget import ContextBudget, context_budget
 from allotrope.memory.fit import fit
 from allotrope.memory.tokens import TokenCounter
+from allotrope.stores.errors import error_name
 
 if TYPE_CHECKING:
     from allotrope.models.guarded import GuardedChatModel
@@ -107,7 +108,7 @@ def told_ratio(
     try:
         told = count(texts)
     except (AllotropeError, OSError, KeyError, ValueError) as exc:
-        logger.info("the model told no count: %s", type(exc).__name__)
+        logger.info("the model told no count: %s", error_name(exc))
         return None
     return min(4.0, max(0.5, float(told) / counter.messages(texts)))
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from allotrope.exceptions import SettingsError
 from allotrope.exchanges import limit
+from allotrope.stores.errors import error_name
 
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
@@ -60,7 +61,7 @@ class Vectors:
                 raise ValueError("vectors of different lengths")
             known |= dict(zip(missing, new, strict=True))
         except Exception as exc:  # noqa: BLE001 - whatever the embedder raises, words alone will do
-            logger.warning("recall goes on without embeddings: %s", type(exc).__name__)
+            logger.warning("recall goes on without embeddings: %s", error_name(exc))
             self._rests_until = self._clock() + _REST_S
             return None
         with self._lock:

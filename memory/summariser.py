@@ -224,7 +224,7 @@ class Summariser:
         try:
             answer = self._call(outline(previous), transcript(chunk))
         except Exception as exc:  # noqa: BLE001 - whatever the model's chain raises, the deterministic path goes on
-            self._failed(type(exc).__name__)
+            self._failed(error_name(exc))
             return extract(previous, chunk)
         parsed = parse(answer) if isinstance(answer, str) else None
         if parsed is None:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from allotrope.exceptions import StoreError
 from allotrope.models.breaker_facts import Bucket, Circuit, Seen
+from allotrope.stores.errors import error_name
 
 SWAP = """
 local now = redis.call('TIME')
@@ -175,7 +176,7 @@ def _store_error(exc: Exception) -> Exception:
     import redis
 
     if isinstance(exc, (redis.RedisError, OSError)):
-        return StoreError(f"The breaker's Redis doesn't answer ({type(exc).__name__}).")
+        return StoreError(f"The breaker's Redis doesn't answer ({error_name(exc)}).")
     return exc
 
 

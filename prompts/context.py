@@ -29,6 +29,7 @@ from allotrope.prompts.providers import (
 )
 from allotrope.prompts.schema import Slot
 from allotrope.prompts.template import PromptTemplateVersion
+from allotrope.stores.errors import error_name
 
 Found = Mapping[str, "Sequence[Piece] | Exception"]
 """What providers gave, by slot; the error where one failed."""
@@ -269,6 +270,6 @@ def _dressed(name: str, slot: Slot, piece: Piece, text: str) -> str:
 
 def _failed(slot: str, exc: Exception) -> Exception:
     logging.getLogger("allotrope.prompts").warning(
-        "The context provider for %r failed with %s.", slot, type(exc).__name__
+        "The context provider for %r failed with %s.", slot, error_name(exc)
     )
     return exc

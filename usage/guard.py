@@ -18,6 +18,7 @@ from langchain_core.runnables.config import ensure_config
 from allotrope.exceptions import BudgetExceededError, LocalOnlyError
 from allotrope.run_keys import TRAIL
 from allotrope.settings.usage import BudgetSettings
+from allotrope.stores.errors import error_name
 from allotrope.usage import budgets as pure
 from allotrope.usage.budgets import Account, Directive
 from allotrope.usage.prices import LOCAL_PROVIDERS, PriceBook
@@ -317,7 +318,7 @@ class BudgetGuard(BaseCallbackHandler):
                     trail.append(exc)
             raise
         except Exception as exc:  # noqa: BLE001 - a store that is down must not stop every turn
-            logger.warning("A budget could not be checked: %s: %s", type(exc).__name__, exc)
+            logger.warning("A budget could not be checked: %s", error_name(exc))
 
 
 def _accounted(names: Mapping[str, str]) -> dict[str, str]:

@@ -311,4 +311,4 @@ def _reason(exc: DatabaseError) -> str:
     """The driver's own first line; it names no password (SQLAlchemy's text may)."""
     if isinstance(exc, OperationalError) or exc.orig is not None:
         return str(exc.orig).splitlines()[0] if str(exc.orig) else type(exc.orig).__name__
-    return type(exc).__name__
+    return error_name(exc)

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from allotrope.exchanges import limit, shut_after
 from allotrope.settings.usage import NotifierSettings
+from allotrope.stores.errors import error_name
 
 logger = logging.getLogger("allotrope.usage.alerts")
 
@@ -117,7 +118,7 @@ class WebhookNotifier:
                 problem = f"HTTP {answer.status_code}"
                 final = answer.status_code < 500 and answer.status_code != 429
             except httpx.HTTPError as exc:
-                problem, final = type(exc).__name__, False
+                problem, final = error_name(exc), False
             if final or pause_s is None:
                 raise ConnectionError(f"the webhook answered with {problem}")
             self._sleep(pause_s)

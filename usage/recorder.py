@@ -23,6 +23,7 @@ from langchain_core.outputs import ChatGeneration, LLMResult
 
 from allotrope.exceptions import LeftQueueError
 from allotrope.settings import Settings
+from allotrope.stores.errors import error_name
 from allotrope.usage.estimate import CountText, ExactCounter
 from allotrope.usage.exits import forget_exit, on_exit
 from allotrope.usage.places import default_spill_path
@@ -204,7 +205,7 @@ class UsageRecorder(BaseCallbackHandler):
         try:
             self.writer.put(_ended(started, response, error))
         except Exception as exc:  # noqa: BLE001 - recording never breaks a turn
-            logger.warning("A call could not be recorded: %s", type(exc).__name__)
+            logger.warning("A call could not be recorded: %s", error_name(exc))
 
 
 def begun(

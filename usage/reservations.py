@@ -13,6 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from allotrope.stores.errors import error_name
+
 logger = logging.getLogger(__name__)
 
 REDIS_PAUSE_S = 5.0
@@ -369,6 +371,6 @@ class FailoverReservations:
         if self._pause_until == 0.0:
             logger.warning(
                 "Redis doesn't answer (%s): budgets are held by each process alone until it does.",
-                type(exc).__name__,
+                error_name(exc),
             )
         self._pause_until = self._clock() + REDIS_PAUSE_S

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from allotrope.exceptions import StoreError
+from allotrope.stores.errors import error_name
 from allotrope.usage.estimate import CounterNotReadyError
 from allotrope.usage.reading import Ended, Reader
 from allotrope.usage.rows import CallRow
@@ -273,7 +274,7 @@ class Writer:
             raise
         except Exception as exc:  # noqa: BLE001 - one odd reply must not end the recording
             self.stats.lost += 1
-            logger.warning("A call could not be recorded: %s: %s", type(exc).__name__, exc)
+            logger.warning("A call could not be recorded: %s", error_name(exc))
             return
         self._batch.append(row)
         on_row = self._on_row
@@ -284,7 +285,7 @@ class Writer:
         try:
             action()
         except Exception as exc:  # noqa: BLE001 - budgets and alerts never stop the recording
-            logger.warning("Budgets or alerts failed: %s: %s", type(exc).__name__, exc)
+            logger.warning("Budgets or alerts failed: %s", error_name(exc))
 
     def _open(self) -> bool:
         if time.monotonic() < self._open_after:
@@ -345,7 +346,7 @@ class Writer:
                 raise
             if len(rows) == 1:
                 self.stats.lost += 1
-                name = type(exc).__name__
+                name = error_name(exc)
                 logger.error(
                     "The call %s can't be stored (%s); it isn't counted.", rows[0].id, name
                 )
@@ -384,7 +385,7 @@ class Writer:
                 del self._held[: -self._queue_size]
 
     def _problem(self, exc: Exception) -> None:
-        text = type(exc).__name__
+        text = error_name(exc)
         if self.stats.problem != text:
             logger.warning("The usage ledger can't be written (%s); calls are spilled.", text)
         self.stats.problem = text

@@ -10,6 +10,7 @@ from allotrope.models.cache import store
 from allotrope.models.cache.answers import AnswerCache
 from allotrope.models.cache.codec import Entry, UnreadableEntryError
 from allotrope.models.cache.store import Partition, Steps
+from allotrope.stores.errors import error_name
 
 T = TypeVar("T")
 
@@ -91,7 +92,7 @@ class CacheAdmin:
             return store.run(self._answers.client, steps)
         except Exception as exc:
             raise StoreError(
-                f"The cache's store doesn't answer: {type(exc).__name__}.",
+                f"The cache's store doesn't answer: {error_name(exc)}.",
                 hint="See `allotrope doctor`.",
             ) from exc
 

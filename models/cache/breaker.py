@@ -5,6 +5,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from allotrope.stores.errors import error_name
+
 logger = logging.getLogger("allotrope.cache")
 
 
@@ -52,5 +54,5 @@ class StoreBreaker:
                 self._told = True
                 logger.warning(
                     "The answer cache can't be used (%s); every question is asked anew meanwhile.",
-                    type(exc).__name__,
+                    error_name(exc),
                 )

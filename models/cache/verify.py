@@ -7,6 +7,8 @@ from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 from langchain_core.runnables import Runnable
 
+from allotrope.stores.errors import error_name
+
 logger = logging.getLogger("allotrope.cache")
 
 TASK = (
@@ -30,7 +32,7 @@ class Verifier:
         try:
             return _yes(self._model.invoke(_messages(asked, kept)))
         except Exception as exc:  # noqa: BLE001 - unverified means asked anew, never an error
-            logger.warning("A semantic hit couldn't be verified: %s.", type(exc).__name__)
+            logger.warning("A semantic hit couldn't be verified: %s.", error_name(exc))
             return False
 
     async def asame(self, asked: str, kept: str) -> bool:
@@ -38,7 +40,7 @@ class Verifier:
         try:
             return _yes(await self._model.ainvoke(_messages(asked, kept)))
         except Exception as exc:  # noqa: BLE001 - as in same
-            logger.warning("A semantic hit couldn't be verified: %s.", type(exc).__name__)
+            logger.warning("A semantic hit couldn't be verified: %s.", error_name(exc))
             return False
 
 

@@ -9,6 +9,7 @@ from allotrope.exceptions import AllotropeError
 from allotrope.models.catalogue.lifecycle import Lifecycles
 from allotrope.models.catalogue.listing import fetch_listing
 from allotrope.settings import Settings
+from allotrope.stores.errors import error_name
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +89,7 @@ class DailyLook:
         try:
             wait_s = self.look()
         except Exception as exc:  # noqa: BLE001 - no look is worth a server
-            logger.info("the daily look at the models failed: %s", type(exc).__name__)
+            logger.info("the daily look at the models failed: %s", error_name(exc))
         self._due = self._clock() + wait_s
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from allotrope.exceptions import InputError, SettingsError
 from allotrope.models.catalogue.facts import Listing
 from allotrope.settings.sections import OpenAISettings
+from allotrope.stores.errors import error_name
 
 MOST = 5_000
 """More models than any provider lists; the rest is left out."""
@@ -55,7 +56,7 @@ def fetch_listing(
             response = client.get(address, headers=headers)
     except httpx2.HTTPError as exc:
         raise ListingRefusedError(
-            f"The list of models can't be fetched: {type(exc).__name__}.",
+            f"The list of models can't be fetched: {error_name(exc)}.",
             hint="Check the network and the base URL; `allotrope doctor` does.",
         ) from exc
     now = clock()

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from allotrope.exceptions import AllotropeError
 from allotrope.identity.principal import Principal
+from allotrope.stores.errors import error_name
 from allotrope.web.openai_request import ChatRequest
 from allotrope.web.service import Service
 from allotrope.web.turns import Events
@@ -125,7 +126,7 @@ class Housekeeping:
             except (AllotropeError, TimeoutError) as exc:
                 if rule is None:
                     raise
-                logger.info("a rule answers the interface: %s", type(exc).__name__)
+                logger.info("a rule answers the interface: %s", error_name(exc))
         assert rule is not None
         return self._reply(rule, since)
 
