@@ -385,10 +385,11 @@ class Writer:
                 del self._held[: -self._queue_size]
 
     def _problem(self, exc: Exception) -> None:
-        text = error_name(exc)
-        if self.stats.problem != text:
-            logger.warning("The usage ledger can't be written (%s); calls are spilled.", text)
-        self.stats.problem = text
+        name = type(exc).__name__
+        if self.stats.problem != name:
+            told = error_name(exc)
+            logger.warning("The usage ledger can't be written (%s); calls are spilled.", told)
+        self.stats.problem = name
 
 
 def _is_the_rows(exc: Exception) -> bool:
