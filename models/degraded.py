@@ -117,8 +117,8 @@ def degraded(
 
 def _meant(failures: Sequence[ProviderError]) -> str:
     """The model that a misspelt name may stand for: another one that answers mustn't hide that."""
-    hints = [f.hint for f in failures if isinstance(f, UnknownModelError) and f.hint]
-    return f" {hints[0]}" if hints else ""
+    hints = (f.hint or "" for f in failures if isinstance(f, UnknownModelError))
+    return next((f" {hint}" for hint in hints if hint.startswith("Did you mean")), "")
 
 
 def _answerer(provider: str, model: str) -> str:

@@ -58,6 +58,10 @@ def test_a_misspelt_model_is_said_though_another_answers() -> None:
     assert found is not None
     told = "OpenAI has no model o3; answered by llama3.1 on Ollama. Did you mean 'gpt-5.6-terra'?"
     assert found["message"] == told
+    gone = e(ours.UnknownModelError, hint="Choose another model.")  # one did answer
+    found = degraded([gone], provider="ollama", model="llama3.1")
+    assert found is not None
+    assert found["message"] == "OpenAI has no model o3; answered by llama3.1 on Ollama."
 
 
 def test_two_failures_and_the_embedded_model() -> None:
