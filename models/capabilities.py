@@ -201,14 +201,16 @@ def capabilities_of(
         tiers = (*tiers, "flex", "priority")
     elif known and family == "gpt-4":
         tiers = (*tiers, "priority")
+    window = _smaller(data.get("max_input_tokens"), row.prompt)
+    answer = _smaller(data.get("max_output_tokens"), row.answer)
     return Capabilities(
         model=model,
         known_as=known,
         provider=provider,
         family=family,
         reasoning=thinks,
-        max_input_tokens=_smaller(data.get("max_input_tokens"), row.prompt),
-        max_output_tokens=_smaller(data.get("max_output_tokens"), row.answer),
+        max_input_tokens=window,
+        max_output_tokens=_beside_a_prompt(answer, window),
         accepts=frozenset(accepts | assume),
         at_effort_none=at_none,
         efforts=efforts,
@@ -235,6 +237,11 @@ def openai_capabilities(model: str) -> Capabilities:
 def table_row(name: str | None) -> Mapping[str, Any]:
     """What langchain-openai's table says of a model; empty for a name it doesn't have."""
     return _table().get(name or "", {})
+
+
+def _beside_a_prompt(answer: int | None, window: int | None) -> int | None:
+    """The longest answer that leaves room for a prompt: gpt-4 has one window for both (8,192)."""
+    return window // 2 if answer and window and answer >= window else answer
 
 
 def _smaller(*limits: int | None) -> int | None:

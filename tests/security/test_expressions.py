@@ -6,6 +6,7 @@ megabyte, what is quadratic needs hours.
 """
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ from allotrope.graphs import constraints
 from allotrope.graphs.sources import loading
 from allotrope.models import errors
 from allotrope.models.catalogue.entries import open_catalogue
+from allotrope.models.gguf import PACKAGED_TOKENS
 from allotrope.stores import postgres_errors
 
 CPU_S = 8
@@ -35,7 +37,11 @@ def tables() -> dict[str, list[str]]:
     families = [family.match for family in open_catalogue().families.values()]
     reasons = [pattern for pattern, _, _ in postgres_errors._REASONS]
     endings = "|".join(loading.SUFFIXES).replace(".", "[.]")
+    tokens = sorted(PACKAGED_TOKENS, key=len, reverse=True)
     return {
+        "allotrope.prompts.fencing:'|'.join(map(re.escape, longest_first))": [
+            "|".join(map(re.escape, tokens))
+        ],
         "allotrope.graphs.constraints:form": list(constraints._FORMS),
         "allotrope.graphs.sources.naming:f\"(?:{'|'.join(map(re.escape, suffixes))}){after}\"": [
             rf"(?:{endings})(?![\w/]|\.\w)"

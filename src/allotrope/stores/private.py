@@ -16,7 +16,9 @@ def make_private(path: Path | str) -> None:
     SQLite makes its files readable to everybody, and gives `-wal` and `-shm` the database's mode.
 
     Args:
-        path: The file. Where it can't be made, who opens it next says so.
+        path: The file; `:memory:` is none. Where it can't be made, who opens it next says so.
     """
+    if str(path) == ":memory:":
+        return
     with suppress(OSError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600))
