@@ -50,9 +50,10 @@ def look_at_the_chat_page(
     process = subprocess.Popen(words, cwd=clone, env=environ, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
-        said = re.search(r"Chat page (http://\S+)/ ", process.stdout.readline())
+        said = re.search(r"Chat page (http://[^\s?]+)/(\?token=\S+)", process.stdout.readline())
         assert said, "it prints where the chat page is"
         with httpx.Client(base_url=said[1], timeout=120) as client:
+            client.get(f"/{said[2]}")  # logs in, as opening the printed address does
             page = client.get("/").text
             for linked in re.findall(r'(?:src|href)="(/static/[^"]+)"', page):
                 assert client.get(linked).status_code == 200

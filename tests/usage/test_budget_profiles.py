@@ -128,7 +128,7 @@ def test_whoever_used_most_of_a_budget_is_shown(shown: Callable[..., str]) -> No
         )  # fmt: skip
     found = json.loads(shown("--json"))["budgets"]
     assert [(o["name"], o["used"]) for o in found if o["budget"] == "each-user"] == [
-        ("ann", "$1.90"), ("eve", "$0.6000"), ("bob", "$0.1000"),
+        ("acme/ann", "$1.90"), ("acme/eve", "$0.6000"), ("acme/bob", "$0.1000"),
     ]  # fmt: skip
     assert next(o for o in found if o["budget"] == "each-tenant")["used"] == "300 tokens"
     assert "each user" not in shown()
