@@ -110,11 +110,13 @@ class WorkerDoor(Door):
         self._lines: list[str] = []
 
     async def start(self) -> None:
-        loop, process = asyncio.get_running_loop(), self._spawn([sys.executable, str(WORKER)])
-        self.process = process
-        threading.Thread(target=self._read, args=(process, loop), daemon=True).start()
+        loop = asyncio.get_running_loop()
         async with asyncio.timeout(START_S):
-            await self.ready.wait()
+            while not self.ready.is_set():  # one that meets a store that is down ends: once more
+                process = self.process = self._spawn([sys.executable, str(WORKER)])
+                threading.Thread(target=self._read, args=(process, loop), daemon=True).start()
+                while process.poll() is None and not self.ready.is_set():
+                    await asyncio.sleep(0.05)
 
     def _read(self, process: subprocess.Popen[str], loop: asyncio.AbstractEventLoop) -> None:
         assert process.stdout is not None

@@ -84,9 +84,9 @@ class Sandboxed:
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
         """Times every run of the sandbox meanwhile."""
-        from allotrope.graphs.sandbox import runner
+        from allotrope.graphs.sandbox import local
 
-        plain = runner._run
+        plain = local._once
 
         def timed(*given: Any, **more: Any) -> Any:
             started = time.perf_counter()
@@ -96,11 +96,11 @@ class Sandboxed:
                 with self._lock:
                     self.total += (time.perf_counter() - started) * 1000
 
-        runner._run = timed
+        local._once = timed
         try:
             yield
         finally:
-            runner._run = plain
+            local._once = plain
 
     def taken(self) -> float:
         """What was counted since the last look."""
