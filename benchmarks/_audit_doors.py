@@ -115,7 +115,7 @@ class WorkerDoor(Door):
             while not self.ready.is_set():  # one that meets a store that is down ends: once more
                 process = self.process = self._spawn([sys.executable, str(WORKER)])
                 threading.Thread(target=self._read, args=(process, loop), daemon=True).start()
-                while process.poll() is None and not self.ready.is_set():
+                while process.poll() is None and not self.ready.is_set():  # noqa: ASYNC110 - a process has no event
                     await asyncio.sleep(0.05)
 
     def _read(self, process: subprocess.Popen[str], loop: asyncio.AbstractEventLoop) -> None:
