@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -32,6 +31,7 @@ from allotrope.exceptions import InputError, StoreError
 from allotrope.identity.keys import Key, check_key, digest_of, new_id, new_secret, text_of
 from allotrope.settings import Settings
 from allotrope.stores.folders import data_folder
+from allotrope.stores.private import make_private
 
 _SQLITE = "sqlite:///"
 
@@ -213,12 +213,9 @@ class KeyStore:
 
 def _make_private(path: Path) -> None:
     """The file, for its owner only; what SQLite puts beside it gets the same mode."""
+    make_private(path)
     try:
-        descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
-        try:
-            os.fchmod(descriptor, 0o600)
-        finally:
-            os.close(descriptor)
+        path.chmod(0o600)
     except OSError as exc:
         raise StoreError(f"The keys {path} can't be opened: {exc.strerror}.") from exc
 
