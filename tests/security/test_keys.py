@@ -197,10 +197,13 @@ def test_the_command_makes_lists_rotates_and_revokes(
 
 
 @pytest.mark.postgres
-def test_keys_live_in_the_ledgers_postgresql(settings: Settings, postgres_url: str) -> None:
+@pytest.mark.parametrize("scheme", ["postgresql", "postgresql+psycopg"])
+def test_keys_live_in_the_ledgers_postgresql(
+    settings: Settings, postgres_url: str, scheme: str
+) -> None:
     from pydantic import SecretStr
 
-    url = SecretStr(postgres_url.replace("://", "+psycopg://", 1))
+    url = SecretStr(postgres_url.replace("postgresql", scheme, 1))
     usage = settings.usage.model_copy(update={"ledger_url": url})
     shared = settings.model_copy(update={"usage": usage})
     with KeyStore(shared) as one, KeyStore(shared) as other:

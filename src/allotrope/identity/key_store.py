@@ -21,7 +21,6 @@ from sqlalchemy import (
     Row,
     Table,
     Text,
-    create_engine,
     event,
     select,
 )
@@ -31,6 +30,7 @@ from allotrope.exceptions import InputError, StoreError
 from allotrope.identity.keys import Key, check_key, digest_of, new_id, new_secret, text_of
 from allotrope.settings import Settings
 from allotrope.stores.folders import data_folder
+from allotrope.stores.postgres import bounded_engine, sqlalchemy_url
 from allotrope.stores.private import make_private
 
 _SQLITE = "sqlite:///"
@@ -56,8 +56,8 @@ _keys = Table(
 def keys_url(settings: Settings) -> str:
     """The SQLAlchemy URL of the keys; it may hold a password."""
     url = settings.usage.ledger_url
-    if url is not None and url.get_secret_value().startswith("postgresql"):
-        return url.get_secret_value()
+    if url is not None and url.get_secret_value().startswith("postgres"):
+        return sqlalchemy_url(url.get_secret_value())
     return f"{_SQLITE}{data_folder(settings) / 'keys.db'}"
 
 
@@ -195,11 +195,9 @@ class KeyStore:
                 url = keys_url(self._settings)
                 if url.startswith(_SQLITE):
                     _make_private(Path(url.removeprefix(_SQLITE)))
-                options: dict[str, Any] = {}
-                if url.startswith("postgresql"):
-                    options = {"pool_pre_ping": True, "connect_args": {"connect_timeout": 5}}
+                options = {"pool_pre_ping": True} if url.startswith("postgresql") else {}
                 try:
-                    engine = create_engine(url, **options)
+                    engine = bounded_engine(url, **options)
                 except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as exc:
                     raise StoreError(
                         "ALLOTROPE_USAGE__LEDGER_URL is no database URL that can be used here."
