@@ -1,7 +1,7 @@
 """Who may call: the token, the host names, where a browser comes from, and how often."""
 
-import hmac
 import ipaddress
+from collections.abc import Collection
 from urllib.parse import quote, urlencode, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -140,7 +140,7 @@ class Access:
 
     async def _refusal(self, request: Request) -> Response | None:
         anybody = self.credentials.anybody
-        if anybody and not self._known_host(request.headers):
+        if anybody and not is_known_host(request.headers, self.names):
             return Problem(
                 421,
                 "This server doesn't go by that name. Add it to ALLOTROPE_SERVE__ALLOWED_HOSTS.",
@@ -149,7 +149,7 @@ class Access:
             return Problem(
                 403, "These pages are for this machine only until ALLOTROPE_SERVE__TOKEN is set."
             ).response()
-        if request.method not in ("GET", "HEAD", "OPTIONS") and not _same_origin(request.headers):
+        if request.method not in ("GET", "HEAD", "OPTIONS") and not is_same_origin(request.headers):
             return Problem(403, "Pages of other sites may not do that.").response()
         path = path_of(request.scope)
         if is_open(path):
@@ -195,11 +195,6 @@ class Access:
             code="rate_limit_exceeded",
             retry_after_s=wait,
         ).response()
-
-    def _known_host(self, headers: Headers) -> bool:
-        """Another name that points here is a page's trick to read us (DNS rebinding)."""
-        host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
-        return is_loopback(host) or host.lower() in self.names
 
 
 def principal_of(request: HTTPConnection) -> Principal:
@@ -274,20 +269,34 @@ def _unknown(request: Request, path: str) -> Response:
     return response
 
 
-def equal_secrets(shown: str, right: str) -> bool:
-    """Whether what was shown is right, in a time that doesn't tell how much of it is."""
-    return hmac.compare_digest(shown.encode(), right.encode())
-
-
 def _from_here(request: Request) -> bool:
     return request.client is None or is_loopback(request.client.host)
 
 
-def _same_origin(headers: Headers) -> bool:
+def is_known_host(headers: Headers, names: Collection[str]) -> bool:
+    """Whether a request calls us by a name of ours: another that points here is a page's trick.
+
+    Args:
+        headers: Of the request; browsers put the name they looked up into `Host` (DNS rebinding).
+        names: Those we go by besides loopback's, in lower case.
+    """
+    host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
+    return is_loopback(host) or host.lower() in names
+
+
+def is_same_origin(headers: Headers) -> bool:
+    """Whether a request comes from a page of our own, or from no page.
+
+    Args:
+        headers: Of the request.
+    """
     if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         return False
     origin = headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == headers.get("host")
+    if origin is None:
+        return True
+    parts = urlsplit(origin)
+    return parts.scheme in ("http", "https") and parts.netloc == headers.get("host")
 
 
 def local_path(path: str) -> str:

@@ -9,7 +9,6 @@ client writes into a run's context may not name another.
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
-from urllib.parse import urlsplit
 
 from langgraph_sdk import Auth
 from starlette.requests import HTTPConnection
@@ -18,7 +17,7 @@ from allotrope.exceptions import AllotropeError
 from allotrope.identity.local_peer import is_another_user
 from allotrope.identity.principal import Principal
 from allotrope.settings import load_settings
-from allotrope.web.access import is_loopback
+from allotrope.web.access import is_known_host, is_loopback, is_same_origin
 from allotrope.web.credentials import Credentials
 from allotrope.web.errors import problem_of
 from allotrope.web.proxies import Proxies
@@ -39,6 +38,7 @@ class StudioDoor:
         self.settings = load_settings()
         self.credentials = Credentials(self.settings)
         self.proxies = Proxies(self.settings.serve.trusted_proxies)
+        self.names = {name.lower() for name in self.settings.serve.allowed_hosts}
 
     async def principal(self, scope: dict[str, Any]) -> Principal:
         """Who calls.
@@ -47,7 +47,10 @@ class StudioDoor:
             HTTPException: 401, 403 or 429, with a sentence.
         """
         connection = HTTPConnection(self.proxies.seen(scope))
-        _check_page(connection.headers)
+        if connection.headers.get("origin") not in STUDIO_ORIGINS and not is_same_origin(
+            connection.headers
+        ):
+            raise _refused(403, "Pages of other sites may not call this server.")
         address = connection.client.host if connection.client else "local"
         try:
             found = await self.credentials.principal(connection, address)
@@ -65,8 +68,7 @@ class StudioDoor:
         client = connection.client
         if client is not None and not is_loopback(client.host):
             raise _refused(403, "Without ALLOTROPE_SERVE__TOKEN only this machine may call.")
-        host = urlsplit(f"//{connection.headers.get('host', '')}").hostname or ""
-        if not is_loopback(host) and host.lower() not in self.settings.serve.allowed_hosts:
+        if not is_known_host(connection.headers, self.names):
             raise _refused(
                 403,
                 "This server doesn't go by that name. Add it to ALLOTROPE_SERVE__ALLOWED_HOSTS.",
@@ -109,20 +111,6 @@ async def authenticate(scope: dict[str, Any]) -> Any:
         **who.context(),
     }
     return found if who.agents is None else {**found, "agents": sorted(who.agents)}
-
-
-def _check_page(headers: Mapping[str, str]) -> None:
-    """Refuses what pages of other sites send, reads too."""
-    origin = headers.get("origin")
-    if origin in STUDIO_ORIGINS:
-        return
-    if origin is not None and (
-        urlsplit(origin).scheme not in ("http", "https")
-        or urlsplit(origin).netloc != headers.get("host")
-    ):
-        raise _refused(403, "Pages of other sites may not call this server.")
-    if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        raise _refused(403, "Pages of other sites may not call this server.")
 
 
 @auth.on
