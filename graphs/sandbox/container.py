@@ -9,8 +9,8 @@ import time
 from typing import Any
 
 from allotrope.exceptions import StoreError
-from allotrope.graphs.sandbox.elsewhere import believed, job_for, prelude
-from allotrope.graphs.sandbox.local import Task
+from allotrope.graphs.sandbox.elsewhere import job_for, killed_by, prelude
+from allotrope.graphs.sandbox.local import Task, believed
 from allotrope.graphs.sandbox.outcome import Isolation, Limits, Outcome
 from allotrope.graphs.sandbox.watching import Output, end, watch
 
@@ -126,6 +126,7 @@ class ContainerBackend:
             ended=ended,
             isolation=self.isolation(),
             duration_s=time.monotonic() - started,
+            killed=killed_by(code),
         )
 
     def _remove(self, name: str) -> None:

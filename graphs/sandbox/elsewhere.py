@@ -1,13 +1,9 @@
-"""What a container and a remote sandbox share: the job that is sent, and what is believed of it."""
+"""What a container and a remote sandbox share: the job that is sent."""
 
 import json
-from typing import Any
 
 from allotrope.graphs.sandbox import bootstrap
 from allotrope.graphs.sandbox.local import ENVIRONMENT, Task
-from allotrope.graphs.sandbox.outcome import Isolation, Outcome
-from allotrope.graphs.sandbox.verdict import judged, signed
-from allotrope.graphs.sandbox.watching import Output
 
 
 def prelude() -> str:
@@ -36,40 +32,6 @@ def job_for(task: Task, key: bytes, *, apart: bool) -> str:
     )
 
 
-def believed(
-    task: Task,
-    key: bytes,
-    *,
-    report: bytes,
-    output: Output,
-    code: int,
-    ended: Any,
-    isolation: Isolation,
-    duration_s: float,
-) -> Outcome:
-    """The outcome of a run elsewhere; arguments as in `Outcome`.
-
-    Args:
-        task: What ran.
-        key: The run's key.
-        report: What came as report.
-        output: What the code printed.
-        code: The exit code; 137 is taken for the memory's end.
-        ended: Why we stopped it, or None.
-        isolation: Which walls stood.
-        duration_s: Seconds.
-    """
-    counts: dict[str, int] = {}
-    status: Any = ended or ("memory" if code == 137 else None)
-    if task.tests:
-        verdict, counts = judged(code, signed(report, key), task.files)
-        status = status or verdict
-    return Outcome(
-        status=status or ("ok" if code == 0 else "failed"),
-        exit_code=None if ended else code,
-        output=output.text(),
-        truncated=output.dropped > 0,
-        duration_s=duration_s,
-        isolation=isolation,
-        **counts,
-    )
+def killed_by(code: int) -> str | None:
+    """Why a run elsewhere was killed: 128 + 9 is taken for the memory's end."""
+    return "memory" if code == 137 else None

@@ -170,19 +170,15 @@ def _once(task: Task, walls: Sequence[Wall], cancel: threading.Event | None) -> 
             ended = "memory"
         elif ended is None and isolation.by != "namespaces" and code in (122, 124):
             ended = "timeout" if code == 124 else "disk"
-        counts: dict[str, int] = {}
-        status: Any = ended
-        if task.tests:
-            verdict, counts = judged(code, signed(report, key), task.files)
-            status = ended or verdict
-        return Outcome(
-            status=status or ("ok" if code == 0 else "failed"),
-            exit_code=None if ended else code,
-            output=output.text(),
-            truncated=output.dropped > 0,
-            duration_s=time.monotonic() - started,
+        return believed(
+            task,
+            key,
+            report=report,
+            output=output,
+            code=code,
+            ended=ended,
             isolation=isolation,
-            **counts,
+            duration_s=time.monotonic() - started,
         )
     finally:
         for handle in mine:
@@ -190,3 +186,44 @@ def _once(task: Task, walls: Sequence[Wall], cancel: threading.Event | None) -> 
         if group is not None:
             group.close()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def believed(
+    task: Task,
+    key: bytes,
+    *,
+    report: bytes,
+    output: Output,
+    code: int,
+    ended: Any,
+    isolation: Isolation,
+    duration_s: float,
+    killed: Any = None,
+) -> Outcome:
+    """The outcome of a run, here or elsewhere.
+
+    Args:
+        task: What ran.
+        key: The run's key.
+        report: What came as report.
+        output: What the code printed.
+        code: The exit code.
+        ended: Why we stopped it, or None.
+        isolation: Which walls stood.
+        duration_s: Seconds.
+        killed: Why others killed it, going by the exit code, or None.
+    """
+    counts: dict[str, int] = {}
+    status: Any = ended or killed
+    if task.tests:
+        verdict, counts = judged(code, signed(report, key), task.files)
+        status = status or verdict
+    return Outcome(
+        status=status or ("ok" if code == 0 else "failed"),
+        exit_code=None if ended else code,
+        output=output.text(),
+        truncated=output.dropped > 0,
+        duration_s=duration_s,
+        isolation=isolation,
+        **counts,
+    )

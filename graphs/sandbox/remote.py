@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from allotrope.exceptions import StoreError
-from allotrope.graphs.sandbox.elsewhere import believed, job_for, prelude
-from allotrope.graphs.sandbox.local import Task
+from allotrope.graphs.sandbox.elsewhere import job_for, killed_by, prelude
+from allotrope.graphs.sandbox.local import Task, believed
 from allotrope.graphs.sandbox.outcome import Isolation, Outcome
 from allotrope.graphs.sandbox.watching import Output
 
@@ -84,6 +84,7 @@ class RemoteBackend:
             ended="timeout" if code == 124 else None,
             isolation=self.isolation(),
             duration_s=time.monotonic() - started,
+            killed=killed_by(code),
         )
 
 
