@@ -9,7 +9,6 @@ module imports none of them (langchain_openai alone costs two seconds). The Open
 on httpx2 and Ollama on httpx, with the same class names: one row serves both.
 """
 
-import errno
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -34,6 +33,7 @@ from allotrope.exceptions import (
     UnknownModelError,
 )
 from allotrope.models.waits import retry_after
+from allotrope.stores.lacks import lack_of
 
 PROVIDER_NAMES: Mapping[str, str] = {
     "openai": "OpenAI",
@@ -46,17 +46,10 @@ LACKING: Mapping[str, str] = {
     "descriptors": "this process has no file descriptors left (`ulimit -n`)",
     "disk": "the disk is full",
     "memory": "this machine has no memory left",
+    "database": "the database has no room or no connections left",
     "time": "this process stood still for a while",
 }
-"""What is ours and not a provider's fault, in words."""
-
-_LACKS = {
-    errno.EMFILE: "descriptors",
-    errno.ENFILE: "descriptors",
-    errno.ENOSPC: "disk",
-    errno.EDQUOT: "disk",
-    errno.ENOMEM: "memory",
-}
+"""What is ours and not a provider's fault, in words; by what `stores.lacks` finds, and `time`."""
 
 # OpenAI and compatible servers (Azure, llama.cpp, vLLM) name these in `code` or `type`.
 _OVERFLOW = {
@@ -232,27 +225,6 @@ def classify(
         status=status,
         retry_after_s=retry_after_s,
     )
-
-
-def lack_of(exc: BaseException) -> str | None:
-    """What this process itself lacked, going by an error and what it was made of; None: nothing.
-
-    Args:
-        exc: A client wraps the system's error, sometimes in a group.
-    """
-    waiting: list[BaseException | None] = [exc]
-    for _ in range(32):
-        one = waiting.pop(0) if waiting else None
-        if one is None:
-            if not waiting:
-                return None
-            continue
-        if isinstance(one, MemoryError):
-            return "memory"
-        if isinstance(one, OSError) and one.errno in _LACKS:
-            return _LACKS[one.errno]
-        waiting += [one.__cause__, one.__context__, *getattr(one, "exceptions", ())]
-    return None
 
 
 def own_shortage(lack: str, *, provider: str, model: str) -> OwnShortageError:

@@ -50,7 +50,8 @@ def _chain(exc: BaseException) -> Iterator[BaseException]:
         one = waiting.pop(0)
         yield one
         more = (
-            one.__cause__ or one.__context__,
+            one.__cause__,
+            one.__context__,
             getattr(one, "orig", None),  # SQLAlchemy's wraps the driver's
             *getattr(one, "causes", ()),
             *getattr(one, "exceptions", ()),
