@@ -2,23 +2,15 @@
 
 import contextlib
 import os
-import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from pathlib import Path
 
+from _postgres import Postgres
+
 from allotrope.stores.redis_server import EmbeddedServer
-
-
-def free_port() -> int:
-    """A port of loopback that nobody has now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class AuditRedis:
@@ -82,50 +74,18 @@ def _values(client: object, key: bytes) -> list[bytes]:
     return []
 
 
-def postgres_binaries() -> Path | None:
-    """The folder with `initdb` and `pg_ctl`; Debian keeps them off the path."""
-    found = shutil.which("initdb")
-    places = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    folders = [*([Path(found).resolve().parent] if found else []), *places]
-    return next((folder for folder in folders if (folder / "pg_ctl").exists()), None)
-
-
-class AuditPostgres:
-    """A PostgreSQL on loopback.
+class AuditPostgres(Postgres):
+    """A PostgreSQL that logs every statement, for the search for keys.
 
     Args:
-        place: From `postgres_binaries`.
         password: Stands in its URL; the server asks for none.
     """
 
-    def __init__(self, place: Path, password: str) -> None:
-        self._place = place
-        self.folder = Path(tempfile.mkdtemp(prefix="alt-audit-pg-"))
-        self._user = None
-        if os.geteuid() == 0:  # a PostgreSQL server refuses to be root
-            known = any(user.pw_name == "postgres" for user in pwd.getpwall())
-            self._user = "postgres" if known else "nobody"
-            shutil.chown(self.folder, self._user)
-        self._port = free_port()
-        self.url = f"postgresql://allotrope:{password}@127.0.0.1:{self._port}/postgres"
-        self._run("initdb", "-U", "allotrope", "-A", "trust", "-N")
-        self.start()
+    options = "-c log_statement=all -c max_connections=200"
 
-    def _run(self, program: str, *words: str) -> None:
-        command = [str(self._place / program), "-D", str(self.folder / "data"), *words]
-        subprocess.run(command, user=self._user, check=True, capture_output=True, cwd=self.folder)
-
-    def start(self) -> None:
-        """Starts it and waits until it answers."""
-        options = (
-            f"-p {self._port} -c listen_addresses=127.0.0.1 -c unix_socket_directories="
-            " -c log_statement=all -c max_connections=200"
-        )
-        self._run("pg_ctl", "-w", "-l", str(self.folder / "log"), "-o", options, "start")
-
-    def stop(self) -> None:
-        """Ends it and all its connections."""
-        self._run("pg_ctl", "-m", "fast", "stop")
+    def __init__(self, password: str) -> None:
+        super().__init__()
+        self.url = self.url.replace("allotrope@", f"allotrope:{password}@", 1)
 
     def cut(self) -> None:
         """Ends every connection but our own."""
@@ -136,12 +96,6 @@ class AuditPostgres:
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 " WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
             )
-
-    def close(self) -> None:
-        """Ends it for good."""
-        with contextlib.suppress(subprocess.CalledProcessError):  # stopped already
-            self._run("pg_ctl", "-m", "immediate", "stop")
-        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class Disk:

@@ -15,8 +15,9 @@ import _audit_reading as reading
 from _audit_doors import START_S, Door, ServeDoor, WorkerDoor, heard
 from _audit_facts import Asked, Facts, Heard
 from _audit_plan import SPENDER, TENANTS, TOKEN, Conversation, Plan, Question
-from _audit_servers import AuditPostgres, AuditRedis, Disk, free_port, postgres_binaries
+from _audit_servers import AuditPostgres, AuditRedis, Disk
 from _audit_troubles import Troubles
+from _postgres import free_port
 
 from allotrope.testing import ProviderSimulator, Reply, SimRequest, ToolCall
 
@@ -126,10 +127,7 @@ class Stage:
     def _postgres(self) -> AuditPostgres | None:
         if self.plan.store != "postgres":
             return None
-        place = postgres_binaries()
-        if place is None:
-            raise RuntimeError("There is no PostgreSQL server here (Debian's `postgresql`).")
-        return AuditPostgres(place, self.password)
+        return AuditPostgres(self.password)
 
     def _plan_faults(self) -> None:
         for provider, share in (("openai", 1.0), ("ollama", 0.3)):
@@ -186,12 +184,7 @@ class Stage:
             "ALLOTROPE_USAGE__EXPECTED_OUTPUT_TOKENS": "4000",
         }
         if self.postgres is not None:
-            url = self.postgres.url
-            found |= {
-                "ALLOTROPE_CHECKPOINT_URL": url,
-                "ALLOTROPE_MEMORY__ARCHIVE_URL": url,
-                "ALLOTROPE_USAGE__LEDGER_URL": url.replace("://", "+psycopg://", 1),
-            }
+            found |= self.postgres.environment()
         return found
 
     def _doors(self) -> dict[str, Door]:

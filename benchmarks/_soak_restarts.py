@@ -11,7 +11,8 @@ from typing import Any
 
 import httpx
 from _form import show
-from _soak_servers import Postgres, Redis, Serve
+from _postgres import Postgres
+from _soak_servers import Redis, Serve
 from _soak_users import DOORS, Ended, ask
 
 from allotrope.testing import ProviderSimulator, Reply, SimRequest

@@ -1,11 +1,9 @@
 """What a soak runs on: `allotrope serve`, a PostgreSQL and a Redis, each a process of its own."""
 
 import os
-import pwd
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,14 +18,6 @@ from allotrope.stores.redis_server import EmbeddedServer
 
 READY_S = 120.0
 """Seconds a server may take to start."""
-
-
-def free_port() -> int:
-    """A port of loopback that nobody has now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Redis:
@@ -55,84 +45,6 @@ class Redis:
     def close(self) -> None:
         """Ends it for good."""
         self._server.leave()
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-
-def postgres_binaries() -> Path | None:
-    """The folder with `initdb` and `pg_ctl`; Debian keeps them off the path."""
-    found = shutil.which("initdb")
-    places = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    folders = [*([Path(found).resolve().parent] if found else []), *places]
-    return next((folder for folder in folders if (folder / "pg_ctl").exists()), None)
-
-
-class Postgres:
-    """A PostgreSQL on loopback, as it is by default.
-
-    Raises:
-        RuntimeError: None is installed.
-    """
-
-    def __init__(self) -> None:
-        place = postgres_binaries()
-        if place is None:
-            raise RuntimeError("There is no PostgreSQL here (Debian's package `postgresql`).")
-        self._place = place
-        self._folder = Path(tempfile.mkdtemp(prefix="alt-soak-pg-"))
-        self._user = None
-        if os.geteuid() == 0:  # a PostgreSQL server refuses to be root
-            known = any(user.pw_name == "postgres" for user in pwd.getpwall())
-            self._user = "postgres" if known else "nobody"
-            shutil.chown(self._folder, self._user)
-        self._port = free_port()
-        self.url = f"postgresql://allotrope@127.0.0.1:{self._port}/postgres"
-        self._run("initdb", "-U", "allotrope", "-A", "trust", "-N")
-        self.start()
-
-    def _run(self, program: str, *words: str) -> None:
-        command = [str(self._place / program), "-D", str(self._folder / "data"), *words]
-        subprocess.run(command, user=self._user, check=True, capture_output=True, cwd=self._folder)
-
-    def start(self) -> None:
-        """Starts it and waits until it accepts connections."""
-        options = f"-p {self._port} -c listen_addresses=127.0.0.1 -c unix_socket_directories="
-        self._run("pg_ctl", "-w", "-l", str(self._folder / "log"), "-o", options, "start")
-
-    def stop(self) -> None:
-        """Ends it and all its connections."""
-        self._run("pg_ctl", "-m", "fast", "stop")
-
-    def size(self) -> int:
-        """Bytes of the database."""
-        import psycopg
-
-        with psycopg.connect(self.url, autocommit=True) as connection:
-            [(found,)] = connection.execute("SELECT pg_database_size('postgres')").fetchall()
-            return int(found)
-
-    def environment(self) -> dict[str, str]:
-        """The variables that put every store into it."""
-        return {
-            "ALLOTROPE_CHECKPOINT_URL": self.url,
-            "ALLOTROPE_MEMORY__ARCHIVE_URL": self.url,
-            "ALLOTROPE_USAGE__LEDGER_URL": self.url.replace("://", "+psycopg://", 1),
-        }
-
-    def close(self) -> None:
-        """Ends it for good."""
-        subprocess.run(
-            [
-                str(self._place / "pg_ctl"),
-                "-D",
-                str(self._folder / "data"),
-                "-m",
-                "immediate",
-                "stop",
-            ],
-            user=self._user,
-            capture_output=True,
-            cwd=self._folder,
-        )
         shutil.rmtree(self._folder, ignore_errors=True)
 
 

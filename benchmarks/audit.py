@@ -20,8 +20,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import _form
 from _audit_books import CHECKS, violations
 from _audit_plan import make_plan
-from _audit_servers import postgres_binaries
 from _audit_stage import Stage
+from _postgres import postgres_binaries
 
 SEEDS = (1, 2, 3)
 

@@ -23,7 +23,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import _soak_restarts
 from _form import arguments, show, spread, write_json
-from _soak_servers import Footprint, Postgres, Serve
+from _postgres import Postgres
+from _soak_servers import Footprint, Serve
 from _soak_users import Crowd
 
 from allotrope.testing import ProviderSimulator
