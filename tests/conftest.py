@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NoReturn
@@ -132,6 +132,20 @@ def _own_logging() -> Iterator[None]:
     yield
     logger.level, logger.propagate, logger.handlers[:] = before
     logger.manager._clear_cache()  # type: ignore[attr-defined]  # what setLevel does too
+
+
+def let_go(processes: Sequence["subprocess.Popen[str]"], *, timeout_s: float = 120.0) -> None:
+    """Lets processes that said `ready` begin at the same moment, and waits until all ended well."""
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in processes:
+        process.communicate(timeout=timeout_s)
+        assert process.returncode == 0
 
 
 @pytest.fixture(scope="session")

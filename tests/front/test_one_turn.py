@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import redis
 from pydantic import SecretStr
-from tests.conftest import MakeServer
+from tests.conftest import MakeServer, let_go
 
 from allotrope import Settings, build_agent, load_settings
 from allotrope.agents import registry
@@ -99,12 +99,7 @@ def test_turns_of_two_processes_run_one_after_the_other(
         )
         for name in "AB"
     ]  # fmt: skip
-    for child in children:
-        assert child.stdout is not None
-        assert child.stdout.readline() == "ready\n"
-    for child in children:
-        child.communicate("go\n", timeout=60)
-        assert child.returncode == 0
+    let_go(children)
     assert whole([f"Question {n} of {name}." for n in range(3) for name in "AB"], told(agent))
 
 
@@ -174,16 +169,7 @@ def test_turns_of_two_machines_that_share_a_postgres_run_one_after_the_other(
         )
         for name in "AB"
     ]  # fmt: skip
-    for child in children:
-        assert child.stdout is not None
-        assert child.stdout.readline() == "ready\n"
-    for child in children:
-        assert child.stdin is not None
-        child.stdin.write("go\n")
-        child.stdin.flush()
-    for child in children:
-        child.communicate(timeout=120)
-        assert child.returncode == 0
+    let_go(children)
     with build_agent(settings=load_settings(environ=shared, env_file=None)) as agent:
         found = told(agent, thread)
     assert whole([f"Question {n} of {name}." for n in range(3) for name in "AB"], found)

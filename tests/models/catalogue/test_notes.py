@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import redis
+from tests.conftest import let_go
 
 from allotrope.models.catalogue.facts import ModelNote, Repair
 from allotrope.models.catalogue.notes import ModelNotes
@@ -110,16 +111,7 @@ def test_many_processes_learn_at_once(tmp_path: Path, redis_url: str, where: str
         )
         for mine in names
     ]
-    for process in running:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in running:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    for process in running:
-        process.communicate(timeout=60)
-        assert process.returncode == 0
+    let_go(running)
     own = tmp_path / "none.json" if url else path  # what Redis has, then, or the file
     kept = ModelNotes(own, client=lambda: redis.Redis.from_url(url) if url else None, name=name)
     assert sorted(r.parameter for r in kept.read().models["m"].repairs) == names
