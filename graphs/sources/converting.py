@@ -7,7 +7,8 @@ import json
 import secrets
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files as package_files
@@ -40,37 +41,65 @@ class ConversionLimits:
     result_mb: int = 256
 
 
-def convert(
-    source: IO[bytes],
+@contextmanager
+def converted(
+    raw: bytes,
     facts: Mapping[str, Any],
     *,
     program: str,
     name: str,
-    result: IO[bytes],
     packages: tuple[str, ...] = (),
     modules: Mapping[str, str] | None = None,
     limits: ConversionLimits | None = None,
-) -> Any:
+) -> Iterator[tuple[Any, IO[bytes]]]:
     """Runs one of our converters over a file.
 
     Args:
-        source: The file, open for reading.
+        raw: The file.
         facts: What the converter is told.
         program: The converter: a function `convert(file, out, facts)` that gives plain values, and
             raises `Refused` for what a person should read.
         name: The file's name, for messages.
-        result: A file that takes what is too large for an answer.
         packages: Distributions that the converter imports.
         modules: Modules of ours that it imports: file name to text.
         limits: What it may use.
 
-    Returns:
-        What the converter gave.
+    Yields:
+        What the converter gave, and a file with what it wrote to `out`.
 
     Raises:
         InputError: The file is broken, or needs more than it may have; the message names the limit.
     """
-    own, mark = limits or ConversionLimits(), secrets.token_hex(16)
+    with tempfile.TemporaryFile() as source, tempfile.TemporaryFile() as result:
+        source.write(raw)
+        source.seek(0)
+        value = _run(
+            source,
+            facts,
+            result,
+            program=program,
+            name=name,
+            packages=packages,
+            modules=modules or {},
+            own=limits or ConversionLimits(),
+        )
+        result.seek(0)
+        yield value, result
+
+
+def _run(
+    source: IO[bytes],
+    facts: Mapping[str, Any],
+    result: IO[bytes],
+    *,
+    program: str,
+    name: str,
+    packages: tuple[str, ...],
+    modules: Mapping[str, str],
+    own: ConversionLimits,
+) -> Any:
+    """What the converter gave; arguments as in `converted`."""
+    mark = secrets.token_hex(16)
     job = {**facts, "in": source.fileno(), "out": result.fileno(), "mark": mark}
     if not _turns.acquire(timeout=WAIT_S):
         raise InputError(
@@ -79,7 +108,7 @@ def convert(
     try:
         outcome = run_program(
             f"{_HEAD}\n{program}\n{_TAIL}",
-            {"job.json": json.dumps(job), **(modules or {})},
+            {"job.json": json.dumps(job), **modules},
             limits=Limits(
                 wall_s=own.wall_s,
                 cpu_s=own.cpu_s,
@@ -171,19 +200,13 @@ def documents_of(raw: bytes, kind: str, *, name: str) -> list[dict[str, Any]]:
                 f"Reading {name} needs a library that isn't installed: {library}.",
                 hint=f"Install it with: {install('research')}",
             )
-    with tempfile.TemporaryFile() as source, tempfile.TemporaryFile() as result:
-        source.write(raw)
-        source.flush()
-        source.seek(0)
-        convert(
-            source,
-            {"kind": kind},
-            program=text_of_module("allotrope.graphs.sources", "converter.py"),
-            name=name,
-            result=result,
-            packages=(library, "cryptography") if library else (),
-            modules={"visible.py": text_of_module("allotrope.graphs.sources", "html.py")},
-        )
-        result.seek(0)
+    with converted(
+        raw,
+        {"kind": kind},
+        program=text_of_module("allotrope.graphs.sources", "converter.py"),
+        name=name,
+        packages=(library, "cryptography") if library else (),
+        modules={"visible.py": text_of_module("allotrope.graphs.sources", "html.py")},
+    ) as (_, result):
         found: list[dict[str, Any]] = json.load(result)
     return found

@@ -7,7 +7,6 @@ so a file is converted once.
 import hashlib
 import json
 import re
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -16,7 +15,7 @@ from typing import Any
 
 from allotrope.exceptions import InputError
 from allotrope.extras import needed
-from allotrope.graphs.sources.converting import ConversionLimits, convert, text_of_module
+from allotrope.graphs.sources.converting import ConversionLimits, converted, text_of_module
 from allotrope.graphs.sources.files import allowed_file, decode
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".json", ".jsonl", ".ndjson", ".xlsx", ".xlsm")
@@ -115,19 +114,14 @@ def _convert(raw: bytes, kind: str, name: str, digest: str, folder: Path) -> lis
     if kind not in (".parquet", ".xlsx", ".xlsm"):
         raw = decode(raw, name=name).encode("utf-8", "surrogatepass")
     rows = []
-    with tempfile.TemporaryFile() as source, tempfile.TemporaryFile() as result:
-        source.write(raw)
-        source.seek(0)
-        told = convert(
-            source,
-            {"kind": kind},
-            program=text_of_module("allotrope.graphs.tables", "converter.py"),
-            name=name,
-            result=result,
-            packages=("pandas", "pyarrow", "openpyxl"),
-            limits=ConversionLimits(cpu_s=30, wall_s=120.0, memory_mb=3072, result_mb=1024),
-        )
-        result.seek(0)
+    with converted(
+        raw,
+        {"kind": kind},
+        program=text_of_module("allotrope.graphs.tables", "converter.py"),
+        name=name,
+        packages=("pandas", "pyarrow", "openpyxl"),
+        limits=ConversionLimits(cpu_s=30, wall_s=120.0, memory_mb=3072, result_mb=1024),
+    ) as (told, result):
         for number, one in enumerate(told):
             target = folder / f"{digest}-{number}.parquet"
             partial = target.with_suffix(".partial")
