@@ -1,5 +1,7 @@
 """What a missing library says: a command that works where the package was installed from."""
 
+import os
+import sqlite3
 import subprocess
 import sys
 import tomllib
@@ -103,3 +105,23 @@ def test_a_command_that_lacks_a_library_says_so_in_one_line(
     assert "Traceback" not in told
     assert f"needs {missing}" in told
     assert "pip install -e" in told
+
+
+def test_a_question_needs_no_extra(simulator_environ: dict[str, str], tmp_path: Path) -> None:
+    """As on a new user's machine: no library of any extra is there, and the call is booked."""
+    absent = sorted({module for modules in MODULES.values() for module in modules})
+    run = "import sys; sys.modules.update(dict.fromkeys({}));" + (
+        "sys.argv[0] = 'allotrope'; from allotrope.cli.app import main; main()"
+    )
+
+    def allotrope(*words: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-c", run.format(absent), *words], cwd=tmp_path, text=True,
+            env={**os.environ, **simulator_environ}, capture_output=True, timeout=120, check=False,
+        )  # fmt: skip
+
+    asked = allotrope("ask", "assistant", "Say hello")
+    assert asked.returncode == 0, asked.stderr
+    assert "Traceback" not in asked.stderr
+    with sqlite3.connect(tmp_path / "data" / "usage.db") as ledger:
+        assert ledger.execute("SELECT count(*) FROM calls").fetchone() == (1,)
