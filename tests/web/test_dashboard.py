@@ -195,11 +195,16 @@ def test_a_corrupted_ledger_is_moved_aside_and_the_page_comes(
     assert aside[0].name != "usage.db"
 
 
-def test_budgets_show_what_is_used(serve_pages, seeded, seeded_settings: Settings) -> None:
+def test_budgets_show_what_is_used(serve_pages, simulator_settings: Settings) -> None:
     usage = UsageSettings.model_validate(
         {"budgets": [{"name": "house", "usd": "0.01", "period": "month"}]}
     )
-    base = serve_pages(seeded_settings.model_copy(update={"usage": usage}))
+    settings = simulator_settings.model_copy(update={"usage": usage})
+    now = microseconds(datetime.now(UTC))  # the seeded calls may all be of last month
+    call = CallRow(id="now", at=now, provider="openai", model="o3", status="ok", cost=Decimal(1))
+    with open_ledger(settings) as ledger:
+        ledger.write([call])
+    base = serve_pages(settings)
     text = html.unescape(httpx.get(f"{base}/dashboard", timeout=30).text)
     assert "<strong>house</strong>, this month" in text
     assert "used up" in text
