@@ -3,11 +3,7 @@
 import asyncio
 import os
 import runpy
-import signal
-import socket
 import subprocess
-import sys
-import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +13,7 @@ import httpx
 import pytest
 from langgraph.runtime import Runtime, ServerInfo
 from tests.conftest import CANARY
+from tests.studio_server import studio_server
 
 from allotrope.agents import registry
 from allotrope.exceptions import InputError
@@ -41,47 +38,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def studio(simulator_server: ProviderSimulator, redis_url: str, folder: Path) -> Iterator[str]:
     """A running `langgraph dev` that talks to the simulator."""
     simulator_server.reset()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = (folder / "log").open("w")
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "langgraph_cli", "dev", "--no-browser", "--no-reload"),
-            *("--port", str(port), "--config", str(ROOT / "langgraph.json")),
-        ],
-        cwd=folder,
-        env={
-            **os.environ,
-            "OPENAI_API_KEY": CANARY,
-            "OPENAI_BASE_URL": simulator_server.openai_url,
-            "OLLAMA_HOST": simulator_server.ollama_url,
-            "REDIS_URL": redis_url,
-            "ALLOTROPE_REDIS__PREFIX": f"studio{port}:",
-            "ALLOTROPE_DATA_DIR": str(folder / "data"),
-            "ALLOTROPE_EMBEDDED__ENABLED": "false",
-            "ALLOTROPE_AGENTS__FILE_ROOTS": f'["{folder}"]',
-            "ALLOTROPE_AGENTS__OUTPUT_DIR": str(folder / "out"),
-            "LANGGRAPH_CLI_NO_ANALYTICS": "1",
-        },
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    deadline = time.monotonic() + 90
-    try:
-        while True:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            if process.poll() is not None or time.monotonic() > deadline:
-                pytest.fail(f"langgraph dev didn't start:\n{(folder / 'log').read_text()[-3000:]}")
-            time.sleep(0.2)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=30)
-        log.close()
+    environ = {
+        "OPENAI_API_KEY": CANARY,
+        "OPENAI_BASE_URL": simulator_server.openai_url,
+        "OLLAMA_HOST": simulator_server.ollama_url,
+        "REDIS_URL": redis_url,
+        "ALLOTROPE_REDIS__PREFIX": f"studio{uuid.uuid4().hex[:8]}:",
+        "ALLOTROPE_DATA_DIR": str(folder / "data"),
+        "ALLOTROPE_EMBEDDED__ENABLED": "false",
+        "ALLOTROPE_AGENTS__FILE_ROOTS": f'["{folder}"]',
+        "ALLOTROPE_AGENTS__OUTPUT_DIR": str(folder / "out"),
+    }
+    with studio_server(environ, folder) as address:
+        yield address
 
 
 @pytest.fixture

@@ -1,16 +1,17 @@
 """Two tenants, two users each, random requests through every door: nothing crosses.
 
-`ALLOTROPE_TEST_REQUESTS=10000` asks that many times; the same seed asks the same.
+`ALLOTROPE_TEST_REQUESTS=10000` asks that many times; the same seed asks the same. Studio's door is
+in `test_crossing_studio.py`.
 """
 
+import asyncio
 import os
-import random
-import re
-from dataclasses import dataclass, field
+import sys
 from typing import Any
 
 import httpx
 import pytest
+from tests.security.crowd import Crowd, Person, check_prompts, everybody
 
 from allotrope.graphs.context import RunContext
 from allotrope.identity.key_store import KeyStore
@@ -21,7 +22,7 @@ from allotrope.settings import Settings
 from allotrope.testing import ProviderSimulator
 from allotrope.web.apps import serve_app
 
-REQUESTS = int(os.environ.get("ALLOTROPE_TEST_REQUESTS", "300"))
+REQUESTS = int(os.environ.get("ALLOTROPE_TEST_REQUESTS", "160"))
 SEED = 15
 THREADS = ("notes", "work", "web-assistant-1")
 """Everybody calls theirs so."""
@@ -29,55 +30,24 @@ THREADS = ("notes", "work", "web-assistant-1")
 OPENINGS = ("Hello", "Hello there", "Good day")
 """Everybody begins so."""
 
-MARK = re.compile(r"S-(\w+-\w+)-\d+")
-"""What somebody said: `S-tenant-user-number`."""
 
+class Visitors(Crowd):
+    """They use `allotrope serve`, programs on the same stores, and the command line."""
 
-@dataclass
-class Person:
-    tenant: str
-    user: str
-    key: str = ""
-    said: int = 0
-    histories: list[list[dict[str, str]]] = field(default_factory=list)
-
-    @property
-    def mark(self) -> str:
-        return f"{self.tenant}-{self.user}"
-
-    @property
-    def bearer(self) -> dict[str, str]:
-        return {"authorization": f"Bearer {self.key}"}
-
-    def secret(self) -> str:
-        self.said += 1
-        return f"My secret number {self.said} is S-{self.mark}-{self.said}."
-
-
-class Crowd:
-    """Asks at random, and looks into every answer for what somebody else said."""
-
-    def __init__(self, client: httpx.AsyncClient, people: list[Person], settings: Settings) -> None:
-        self.client = client
-        self.people = people
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        people: list[Person],
+        settings: Settings,
+        environ: dict[str, str],
+    ) -> None:
+        super().__init__(client, people, seed=SEED)
         self.settings = settings
-        self.chance = random.Random(SEED)
-        self.answers = 0
-
-    def look(self, who: Person, text: str, where: str) -> None:
-        marks = set(MARK.findall(text))
-        assert marks <= {who.mark}, (where, who.mark, marks)
-
-    async def request(self, who: Person, method: str, path: str, **more: Any) -> httpx.Response:
-        headers = {**who.bearer, **more.pop("headers", {})}
-        answer = await self.client.request(method, path, headers=headers, **more)
-        assert answer.status_code < 500, (method, path, answer.text[:300])
-        self.look(who, answer.text, f"{method} {path}")
-        self.answers += answer.status_code == 200
-        return answer
-
-    def other(self, who: Person) -> Person:
-        return self.chance.choice([one for one in self.people if one is not who])
+        self.environ = environ
+        self.operators_said = {
+            tenant: Person(tenant, "operator") for tenant in {one.tenant for one in people}
+        }
+        self.processes = 0
 
     def thread(self, who: Person) -> str:
         """A name of one's own, or a guess at how another's thread is kept."""
@@ -144,7 +114,7 @@ class Crowd:
         answer = await self.request(who, "GET", path)
         assert answer.status_code == 403, path
 
-    async def command_line(self, who: Person) -> None:
+    async def program(self, who: Person) -> None:
         """A program on the same stores, with the tenant and the user in its settings."""
         settings = self.settings.model_copy(update={"tenant": who.tenant})
         async with build_agent(settings=settings) as agent:
@@ -152,7 +122,32 @@ class Crowd:
             context = RunContext(tenant=who.tenant, user=who.user)
             config = agent.thread_config(self.chance.choice(THREADS), context=context)
             state = await graph.aget_state(config)
-        self.look(who, str(state.values), "command line")
+        self.look(who, str(state.values), "program")
+
+    async def command_line(self) -> None:
+        """`allotrope` as the operator of one tenant, who tries the other tenant's threads too."""
+        who = self.operators_said[self.chance.choice(sorted(self.operators_said))]
+        other = self.chance.choice([one for one in self.people if one.tenant != who.tenant])
+        space = Principal("x", tenant=other.tenant, user=other.user).space
+        thread = self.chance.choice([*THREADS, f"{space}notes", f"{other.tenant}:notes"])
+        words = self.chance.choice(
+            (
+                ["ask", "assistant", who.secret(), "--thread", thread, "--json"],
+                ["ask", "assistant", self.chance.choice(OPENINGS), "--thread", thread, "--stream"],
+                ["context", thread, "--json"],
+                ["context", thread, "--search", "secret number"],
+            )
+        )
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", "from allotrope.cli import main; main()", *words),
+            env={**os.environ, **self.environ, "ALLOTROPE_TENANT": who.tenant},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        told = (await process.communicate())[0].decode()
+        assert "Traceback" not in told, told
+        self.look(who, told, " ".join(words))
+        self.processes += 1
 
     async def go(self, requests: int) -> None:
         doors = (self.api, self.api, self.named, self.page, self.reading, self.operators)
@@ -160,31 +155,31 @@ class Crowd:
             who = self.chance.choice(self.people)
             await self.chance.choice(doors)(who)
             if number % 50 == 0:
-                await self.command_line(who)
+                await self.program(who)
+            if number % 100 == 50:
+                await self.command_line()
 
 
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(6 * 3600)
 async def test_nothing_crosses(
-    simulator_settings: Settings, simulator: ProviderSimulator, running_app: Any
+    simulator_settings: Settings,
+    simulator_environ: dict[str, str],
+    simulator: ProviderSimulator,
+    running_app: Any,
 ) -> None:
     serve = simulator_settings.serve.model_validate(
         {"token": "a-token-of-enough-characters", "requests_per_minute": None}
     )
     settings = simulator_settings.model_copy(update={"serve": serve})
-    people = [Person(tenant, user) for tenant in ("acme", "globex") for user in ("ann", "ben")]
+    people = everybody()
     with KeyStore(settings) as store:
         for one in people:
             _, one.key = store.create(Key(id="", digest="", tenant=one.tenant, user=one.user))
     with running_app(serve_app(settings, host="127.0.0.1")) as base:
         async with httpx.AsyncClient(base_url=base, timeout=60) as client:
-            crowd = Crowd(client, people, settings)
+            crowd = Visitors(client, people, settings, simulator_environ)
             await crowd.go(REQUESTS)
     assert crowd.answers > REQUESTS / 3
+    assert crowd.processes == (REQUESTS + 49) // 100
     assert all(one.said for one in people)
-    mixed = 0
-    for chat in simulator.chats():
-        prompt = " ".join(turn.text for turn in chat.asked.turns)
-        owners = set(MARK.findall(prompt))
-        assert len(owners) <= 1, owners
-        mixed += bool(owners)
-    assert mixed > 10  # the prompts do hold what people said
+    assert check_prompts(simulator.chats()) > 10  # the prompts do hold what people said
