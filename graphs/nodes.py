@@ -4,7 +4,6 @@ Each has a sync and an async side, so that a graph runs with `invoke` and `ainvo
 side never blocks the event loop.
 """
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -28,6 +27,7 @@ from allotrope.graphs.state import AgentState
 from allotrope.graphs.tool_calls import goes_round, last_answer, unanswered_calls
 from allotrope.graphs.window import repack_with
 from allotrope.memory.threads import thread_id
+from allotrope.pools import TURNS, beside_loop, pool_for
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
@@ -71,13 +71,17 @@ class AgentNodes:
             parts = await self.parts.aget()
             # the first turn opens prompts, profiles, models and vocabulary: not on the event loop
             if not parts.ready:
-                await asyncio.to_thread(parts.make_ready)
+                await TURNS.run(parts.make_ready)
             context = run_context(parts)
             profile = parts.profile_of(context, agent=self.agent, own=self.profile)
             opens = parts.bound(profile) is None  # its chain is made now, which blocks
-            if opens or (thread_of(config) and parts.memory.overflows(state["messages"])):
-                return await asyncio.to_thread(self._fitted, state, config, parts, context)
-            return self._fitted(state, config, parts, context)
+            long = text_length(state)
+            overflows = thread_of(config) is not None and await beside_loop(
+                long, parts.memory.overflows, state["messages"]
+            )
+            if opens or overflows:
+                return await pool_for(long).run(self._fitted, state, config, parts, context)
+            return await beside_loop(long, self._fitted, state, config, parts, context)
 
         return Node(run, arun, name=FIT)
 
@@ -97,19 +101,23 @@ class AgentNodes:
             parts = await self.parts.aget()
             context = run_context(parts)
             if not parts.ready:
-                await asyncio.to_thread(parts.make_ready)
+                await TURNS.run(parts.make_ready)
             template = parts.library.get(self.prompt, context.prompt_label)
             found = await gathered(
                 template, context, parts=parts, agent=self.agent, thread=thread_of(config),
                 messages=state["messages"], tools=allowed(self.tools, context),
             )  # fmt: skip
-            ask = await asyncio.to_thread(self._ask, state, config, parts, context, template, found)
+            long = text_length(state)
+            ask = await pool_for(long).run(
+                self._ask, state, config, parts, context, template, found
+            )
             get_stream_writer()({"type": "context", **ask.audit})
             model = parts.bound(ask.profile, ask.tools)
             if model is None:
-                model = await asyncio.to_thread(parts.model, ask.profile, ask.tools)
+                model = await TURNS.run(parts.model, ask.profile, ask.tools)
             reply = await model.ainvoke(ask.messages, ask.config)
-            return {**answered(reply, ask.tools), **ask.learnt(state.get("calibration"), reply)}
+            update = await beside_loop(len(reply.text), answered, reply, ask.tools)
+            return {**update, **ask.learnt(state.get("calibration"), reply)}
 
         return Node(run, arun, name=RESPOND)
 
@@ -219,6 +227,13 @@ class AgentNodes:
             repack=repack_with(parts.memory.counter, tools=packed.tools),
             tools=tools,
         )
+
+
+def text_length(state: Mapping[str, Any]) -> int:
+    """Characters of all texts of a graph's state."""
+    texts = [value for value in state.values() if isinstance(value, str)]
+    texts += [message.text for message in state.get("messages") or ()]
+    return sum(map(len, texts))
 
 
 def asked_again(messages: Sequence[BaseMessage]) -> BaseMessage | None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from allotrope.exceptions import ProfileError, SettingsError
+from allotrope.pools import UPKEEP
 from allotrope.settings import Settings, load_settings
 from allotrope.stores.errors import error_name
 
@@ -309,12 +310,11 @@ class Parts:
 
     async def aclose(self, *, timeout_s: float = 2.0) -> None:
         """As `close`, with the cache's connections of the running event loop."""
-        import asyncio
 
         aclose = getattr(self._cache, "aclose", None)
         if aclose is not None:
             await aclose()
-        await asyncio.to_thread(self.close, timeout_s=timeout_s)
+        await UPKEEP.run(self.close, timeout_s=timeout_s)
 
     def _summarise(self, previous: str, transcript: str) -> str:
         """Asks the cheap model for a summary, with the template `summariser`."""
@@ -424,7 +424,5 @@ class LazyParts:
     async def aget(self) -> Parts:
         """As `get`; the first call runs in a thread, so the event loop is never blocked."""
         if self.given is None:
-            import asyncio
-
-            return await asyncio.to_thread(self.get)
+            return await UPKEEP.run(self.get)
         return self.given

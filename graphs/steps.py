@@ -9,7 +9,6 @@ the async side awaits it and sends blocking work to a thread:
         return {"steps": lines(reply.text)}
 """
 
-import asyncio
 import re
 import threading
 from collections.abc import Callable, Generator, Mapping
@@ -26,9 +25,10 @@ from allotrope.graphs.context import RunContext
 from allotrope.graphs.documents import documents_of
 from allotrope.graphs.injection import gathered
 from allotrope.graphs.node import Node
-from allotrope.graphs.nodes import run_context, thread_of
+from allotrope.graphs.nodes import run_context, text_length, thread_of
 from allotrope.graphs.parts import LazyParts, Parts
 from allotrope.graphs.step_prompt import pack_step
+from allotrope.pools import SOURCES, TURNS, beside_loop, pool_for
 from allotrope.settings import Settings
 
 if TYPE_CHECKING:
@@ -77,10 +77,6 @@ Body = Callable[..., Any]
 """Takes state and settings; gives the update, or yields what it needs and returns the update."""
 
 
-LONG = 16_384
-"""Characters from which a body works in a thread: what it reads of them would hold the loop up."""
-
-
 @dataclass(frozen=True)
 class _Advanced:
     """Where a body stands: what it needs next, or that it ended with a value."""
@@ -94,20 +90,6 @@ def _advanced(go: Callable[[Any], Any], value: Any) -> _Advanced:
         return _Advanced(go(value))
     except StopIteration as done:
         return _Advanced(done.value, ended=True)
-
-
-def _length(state: Mapping[str, Any]) -> int:
-    """Characters of the longest text of a state."""
-    texts = [value for value in state.values() if isinstance(value, str)]
-    texts += [message.text for message in state.get("messages") or ()]
-    return max(map(len, texts), default=0)
-
-
-async def _beside_loop(long: int, function: Callable[..., Any], *args: Any) -> Any:
-    """Calls a function, in a thread where it has long texts to read."""
-    if long < LONG:
-        return function(*args)
-    return await asyncio.to_thread(function, *args)
 
 
 @dataclass(frozen=True)
@@ -156,21 +138,21 @@ class StepNodes:
             parts = await self.parts.aget()
             context = run_context(parts)
             if not parts.ready:
-                await asyncio.to_thread(parts.make_ready)
-            long = _length(state)
-            steps = await _beside_loop(long, body, state, parts.settings)
+                await TURNS.run(parts.make_ready)
+            long = text_length(state)
+            steps = await beside_loop(long, body, state, parts.settings)
             if not isinstance(steps, Generator):
                 return steps
             turn = _Turn.of(state, config, context)
-            step = await _beside_loop(long, _advanced, steps.send, None)
+            step = await beside_loop(long, _advanced, steps.send, None)
             while not step.ended:
                 try:
-                    result = await self._ado(step.value, turn, parts)
+                    result = await self._ado(step.value, turn, parts, long)
                 except Exception as exc:  # noqa: BLE001 # the body decides what it can handle
-                    step = await _beside_loop(long, _advanced, steps.throw, exc)
+                    step = await beside_loop(long, _advanced, steps.throw, exc)
                 else:
                     long = max(long, len(result.text) if isinstance(result, AIMessage) else 0)
-                    step = await _beside_loop(long, _advanced, steps.send, result)
+                    step = await beside_loop(long, _advanced, steps.send, result)
             return turn.told(step.value)
 
         return Node(run, arun, name=name)
@@ -184,10 +166,10 @@ class StepNodes:
         turn.learn(call, reply)
         return reply
 
-    async def _ado(self, need: Any, turn: "_Turn", parts: Parts) -> Any:
+    async def _ado(self, need: Any, turn: "_Turn", parts: Parts, long: int) -> Any:
         if isinstance(need, Work):
             try:
-                return await asyncio.to_thread(need.function)
+                return await SOURCES.run(need.function)
             finally:
                 if need.stop is not None:
                     need.stop.set()
@@ -196,10 +178,10 @@ class StepNodes:
             template, turn.context, parts=parts, agent=self.agent, thread=thread_of(turn.config),
             messages=turn.state.get("messages", ()), given=need.values,
         )  # fmt: skip
-        call = await asyncio.to_thread(self._prepare, need, turn, parts, template, found)
+        call = await pool_for(long).run(self._prepare, need, turn, parts, template, found)
         model = parts.bound(call.profile)
         if model is None:
-            model = await asyncio.to_thread(parts.model, call.profile)
+            model = await TURNS.run(parts.model, call.profile)
         reply = await model.ainvoke(call.messages, call.config)
         turn.learn(call, reply)
         return reply

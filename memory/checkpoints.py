@@ -4,7 +4,6 @@ Only messages and plain types are ever read back from a checkpoint (strict msgpa
 write into the database can't make us run code.
 """
 
-import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -16,6 +15,7 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 
 from allotrope.exceptions import StoreError
 from allotrope.memory.sqlite_saver import AsyncPrunedSqliteSaver, PrunedSqliteSaver
+from allotrope.pools import UPKEEP
 from allotrope.settings import Settings
 from allotrope.stores.folders import data_folder
 from allotrope.stores.postgres import AsyncConnections, Connections, driver
@@ -59,7 +59,7 @@ async def open_async_checkpoints(settings: Settings) -> AsyncIterator[BaseCheckp
         from allotrope.memory.postgres_saver import AsyncPrunedPostgresSaver
 
         url = settings.checkpoint_url.get_secret_value()
-        await asyncio.to_thread(_make_tables, url, keep)
+        await UPKEEP.run(_make_tables, url, keep)
         # no second generator around it: a loop that ends closes all at once, in any order
         connections = AsyncConnections(url, what=_WHAT)
         try:
@@ -68,7 +68,7 @@ async def open_async_checkpoints(settings: Settings) -> AsyncIterator[BaseCheckp
             await connections.aclose()
         return
     file = _file(settings)
-    connection = await asyncio.to_thread(file.connection)
+    connection = await UPKEEP.run(file.connection)
     saver_ = AsyncPrunedSqliteSaver(connection, keep=settings.memory.keep_checkpoints, file=file)
     try:
         yield saver_

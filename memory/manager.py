@@ -1,6 +1,5 @@
 """The memory of conversations: archive, recall, summary and packing, behind `fit`."""
 
-import asyncio
 import logging
 import time
 from collections import OrderedDict
@@ -24,6 +23,7 @@ from allotrope.memory.prompt import Remembered, assemble
 from allotrope.memory.recall import Recall, Recalled, with_corrections
 from allotrope.memory.summariser import Summariser
 from allotrope.memory.tokens import TokenCounter
+from allotrope.pools import TURNS
 from allotrope.settings.memory import MemorySettings
 from allotrope.stores.errors import error_name
 
@@ -205,7 +205,7 @@ class ConversationMemory:
         ratio: float = 1.0,
     ) -> Pack:
         """`fit` in a worker thread: no blocking call on the event loop."""
-        return await asyncio.to_thread(
+        return await TURNS.run(
             self.fit,
             messages,
             budget=budget,
@@ -328,7 +328,7 @@ class ConversationMemory:
         self, messages: Sequence[BaseMessage], *, thread: str, tenant: str = "default"
     ) -> None:
         """`after_turn` in a worker thread."""
-        await asyncio.to_thread(self.after_turn, messages, thread=thread, tenant=tenant)
+        await TURNS.run(self.after_turn, messages, thread=thread, tenant=tenant)
 
     def search(self, query: str, *, thread: str, tenant: str = "default", limit: int = 8) -> str:
         """What the recall tool answers: matching messages with dates and speakers, as text.

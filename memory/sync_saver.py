@@ -1,6 +1,5 @@
 """An async side for checkpointers that have none."""
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -12,6 +11,8 @@ from langgraph.checkpoint.base import (
     CheckpointMetadata,
     CheckpointTuple,
 )
+
+from allotrope.pools import TURNS
 
 
 class InThreads(BaseCheckpointSaver[Any]):
@@ -36,7 +37,7 @@ class InThreads(BaseCheckpointSaver[Any]):
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """As `get_tuple`."""
-        return await asyncio.to_thread(self._inner.get_tuple, config)
+        return await TURNS.run(self._inner.get_tuple, config)
 
     async def alist(
         self,
@@ -51,7 +52,7 @@ class InThreads(BaseCheckpointSaver[Any]):
         def found() -> list[CheckpointTuple]:
             return [*self._inner.list(config, filter=filter, before=before, limit=limit)]
 
-        for item in await asyncio.to_thread(found):
+        for item in await TURNS.run(found):
             yield item
 
     async def aput(
@@ -62,7 +63,7 @@ class InThreads(BaseCheckpointSaver[Any]):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """As `put`."""
-        return await asyncio.to_thread(self._inner.put, config, checkpoint, metadata, new_versions)
+        return await TURNS.run(self._inner.put, config, checkpoint, metadata, new_versions)
 
     async def aput_writes(
         self,
@@ -72,8 +73,8 @@ class InThreads(BaseCheckpointSaver[Any]):
         task_path: str = "",
     ) -> None:
         """As `put_writes`."""
-        await asyncio.to_thread(self._inner.put_writes, config, writes, task_id, task_path)
+        await TURNS.run(self._inner.put_writes, config, writes, task_id, task_path)
 
     async def adelete_thread(self, thread_id: str) -> None:
         """As `delete_thread`."""
-        await asyncio.to_thread(self._inner.delete_thread, thread_id)
+        await TURNS.run(self._inner.delete_thread, thread_id)

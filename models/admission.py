@@ -10,6 +10,7 @@ from allotrope.models.caution import CautionRules
 from allotrope.models.circuits import Circuits
 from allotrope.models.permits import Permit
 from allotrope.models.watch import Watch
+from allotrope.pools import TURNS
 
 
 @dataclass(kw_only=True)
@@ -88,7 +89,7 @@ class Admission:
 
     async def _atry(self, *, force: bool = False) -> Permit | None:
         if self.watch.is_silent():
-            await asyncio.to_thread(self.watch.check)
+            await TURNS.run(self.watch.check)
         permit = await self.circuits.aadmit(
             self.provider,
             self.model,

@@ -1,6 +1,5 @@
 """The chain: OpenAI, then Ollama, then the embedded model, as one runnable that a graph calls."""
 
-import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
@@ -41,6 +40,7 @@ from allotrope.models.policy import FAILOVER_ERRORS
 from allotrope.models.resilience import guard_models
 from allotrope.models.streams import StreamRestart
 from allotrope.models.trail import Trail
+from allotrope.pools import TURNS
 from allotrope.run_keys import STREAMS, TRAIL
 from allotrope.settings import Settings
 
@@ -97,7 +97,7 @@ class FailoverChain(RunnableWithFallbacks[LanguageModelInput, AIMessage]):
         config, trail = with_trail(config)
         trail.earlier = self._lets_pass
         if self._stale():
-            await asyncio.to_thread(self._refresh)
+            await TURNS.run(self._refresh)
         rest = self._serving(self.runnables)
         while True:
             try:
@@ -256,7 +256,7 @@ class FailoverChain(RunnableWithFallbacks[LanguageModelInput, AIMessage]):
         self, input: LanguageModelInput, config: RunnableConfig, trail: Trail, **kwargs: Any
     ) -> AsyncGenerator[AIMessage]:
         if self._stale():
-            await asyncio.to_thread(self._refresh)
+            await TURNS.run(self._refresh)
         rest, void = self._serving(self.runnables), False
         while True:
             known, last = len(trail), None

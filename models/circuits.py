@@ -24,6 +24,7 @@ from allotrope.models.circuit_state import CircuitState, Gathered
 from allotrope.models.errors import PROVIDER_NAMES
 from allotrope.models.overdue import Overdue
 from allotrope.models.permits import LOCAL, Permit, circuit_name
+from allotrope.pools import TURNS
 
 Gate = Callable[[Circuit], tuple[Circuit, Ticket]]
 
@@ -131,7 +132,7 @@ class Circuits(CircuitState):
         quick = not last and all(map(self._passes, names))
         if not self.enabled or self.sharing != "redis" or quick:
             return ask()
-        task = asyncio.create_task(asyncio.to_thread(ask))
+        task = asyncio.create_task(TURNS.run(ask))
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:

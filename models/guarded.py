@@ -33,6 +33,7 @@ from allotrope.models.guard import DEADLINE, REPACK, Call, Guard
 from allotrope.models.replies import check_reply
 from allotrope.models.slots import Slot
 from allotrope.models.streams import STAMP, CleanStream
+from allotrope.pools import TURNS
 
 if TYPE_CHECKING:
     from allotrope.models.catalogue.lifecycle import Lifecycles
@@ -363,7 +364,7 @@ class GuardedChatModel(BaseChatModel):
 
     async def _aensure_ready(self) -> None:
         if type(self).ensure_ready is not GuardedChatModel.ensure_ready:
-            await asyncio.to_thread(self.ensure_ready)
+            await TURNS.run(self.ensure_ready)
 
     def _stamped(self, result: ChatResult, call: Call) -> ChatResult:
         call.spoke()

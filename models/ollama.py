@@ -1,6 +1,5 @@
 """Ollama's chat models as a fallback: window set, timeouts set, content it understands."""
 
-import asyncio
 import socket
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -22,6 +21,7 @@ from allotrope.models.content import plain
 from allotrope.models.guard import Call
 from allotrope.models.guarded import GuardedChatModel
 from allotrope.models.http import PerLoopTransport, close_with, tls
+from allotrope.pools import TURNS
 from allotrope.settings import Settings
 from allotrope.settings.sections import OllamaSettings
 
@@ -59,7 +59,7 @@ class OllamaChat(CachingChatModel, GuardedChatModel, ChatOllama):
 
     async def _aensure_ready(self) -> None:
         if self._offers_tools and ollama_tools.due(self.base_url or "", self.model):
-            await asyncio.to_thread(self.ensure_ready)
+            await TURNS.run(self.ensure_ready)
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         """What traces say of a call: with the model of the call, where it names one."""

@@ -10,6 +10,7 @@ from allotrope.models.breaker_facts import Outcome, Ticket
 from allotrope.models.caution import Trial
 from allotrope.models.policy import policy
 from allotrope.models.slots import Place
+from allotrope.pools import TURNS
 
 LOCAL = frozenset({"ollama", "embedded"})
 """Providers that run at the user's: asking them once too often costs nobody anything."""
@@ -132,12 +133,12 @@ class Permit:
         if self._quiet():
             self.succeed(first_token_s=first_token_s)
         else:
-            await asyncio.shield(asyncio.to_thread(self.succeed, first_token_s=first_token_s))
+            await asyncio.shield(TURNS.run(self.succeed, first_token_s=first_token_s))
 
     async def afail(self, error: BaseException) -> None:
         """Like `fail`; never blocks the event loop."""
         if self.circuits.sharing == "redis":
-            await asyncio.shield(asyncio.to_thread(self.fail, error))
+            await asyncio.shield(TURNS.run(self.fail, error))
         else:
             self.fail(error)
 

@@ -10,6 +10,7 @@ from allotrope.models.blocking import Blocking
 from allotrope.models.circuits import Circuits
 from allotrope.models.overdue import Flight, Overdue, OverdueRules
 from allotrope.models.stalls import STALLS
+from allotrope.pools import TURNS
 
 T = TypeVar("T")
 
@@ -184,7 +185,7 @@ class Watch:
     def _look(self) -> None:
         if self._loop is not None and self._flight is not None:
             if self.is_silent():  # opening may take a round trip: not on the event loop
-                self._loop.run_in_executor(None, self.check)
+                self._loop.run_in_executor(TURNS.executor, self.check)
             self._arm()
 
     def _abandon(self, after_s: float) -> None:

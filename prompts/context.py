@@ -15,6 +15,7 @@ from importlib.metadata import EntryPoint
 from typing import Any
 
 from allotrope.exceptions import InputError, PromptError
+from allotrope.pools import TURNS
 from allotrope.prompts.fencing import Fenced, fence
 from allotrope.prompts.providers import (
     ContextProvider,
@@ -127,7 +128,7 @@ class ContextInjector:
     ) -> Injection:
         """As `fill`; providers run side by side, and nothing blocks the event loop."""
         found = await self.agather(version.meta.context, request)
-        return await asyncio.to_thread(self.pack, version, found, budget_tokens=budget_tokens)
+        return await TURNS.run(self.pack, version, found, budget_tokens=budget_tokens)
 
     def gather(self, slots: Collection[str], request: ContextRequest) -> Found:
         """What the providers of some slots have to give, in full.
@@ -141,7 +142,7 @@ class ContextInjector:
     async def agather(self, slots: Collection[str], request: ContextRequest) -> Found:
         """As `gather`; providers run side by side, and nothing blocks the event loop."""
         if not all(slot in self._known for slot in slots):
-            await asyncio.to_thread(lambda: [self.provider(slot) for slot in slots])
+            await TURNS.run(lambda: [self.provider(slot) for slot in slots])
         results = await asyncio.gather(*(self._aask(slot, request) for slot in slots))
         return dict(zip(slots, results, strict=True))
 
@@ -207,7 +208,7 @@ class ContextInjector:
                 return pieces
             if isinstance(provider, Today | Tools | Given):
                 return provider.provide(request)
-            return await asyncio.to_thread(provider.provide, request)
+            return await TURNS.run(provider.provide, request)
         except InputError:
             raise
         except Exception as exc:  # noqa: BLE001 - a failing provider must not fail the turn

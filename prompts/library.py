@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from allotrope.exceptions import PromptError
+from allotrope.pools import TURNS
 from allotrope.prompts.parsing import body_of, parse
 from allotrope.prompts.schema import TemplateError
 from allotrope.prompts.sources import FolderSource, Source, SourceState
@@ -176,9 +177,7 @@ class PromptLibrary:
     async def aget(self, ref: str, label: str | None = None) -> PromptTemplateVersion:
         """As `get`; the first load runs in a thread, so the event loop is never blocked."""
         if self._snapshot is None:
-            import asyncio
-
-            await asyncio.to_thread(self.refresh)
+            await TURNS.run(self.refresh)
         return self.get(ref, label)
 
     def problems(self) -> Mapping[str, str]:

@@ -19,6 +19,7 @@ from allotrope.graphs.sandbox.outcome import (
     Wall,
     check_files,
 )
+from allotrope.pools import SOURCES
 
 __all__ = [
     "CODE_PACKAGES",
@@ -177,7 +178,7 @@ async def arun_tests(files: Mapping[str, str], *, limits: Limits | None = None) 
     """`run_tests` without blocking the event loop; cancelling the task ends the run."""
     cancel = threading.Event()
     try:
-        return await asyncio.to_thread(run_tests, files, limits=limits, cancel=cancel)
+        return await SOURCES.run(run_tests, files, limits=limits, cancel=cancel)
     except asyncio.CancelledError:
         cancel.set()
         raise

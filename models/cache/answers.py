@@ -17,6 +17,7 @@ from allotrope.models.cache.codec import Codec, Entry, UnreadableEntryError, sav
 from allotrope.models.cache.memory import MemoryRedis
 from allotrope.models.cache.policy import Request
 from allotrope.models.cache.store import Partition, Steps
+from allotrope.pools import TURNS
 from allotrope.settings.cache import CacheSettings
 from allotrope.stores.redis import PerLoop
 
@@ -132,7 +133,7 @@ class AnswerCache:
         if self._aclients is None:
             if not self.shared:
                 return self.execute(steps)
-            return await asyncio.to_thread(self.execute, steps)
+            return await TURNS.run(self.execute, steps)
         if not self.breaker.allows():
             steps.close()
             return None

@@ -33,6 +33,7 @@ from allotrope.models.cache.keys import UncacheableError, canonical_request, dig
 from allotrope.models.cache.redis_cache import RedisCache, fresh
 from allotrope.models.degraded import degraded
 from allotrope.models.trail import takes_over, trail_of_run
+from allotrope.pools import beside_loop
 from allotrope.run_keys import STREAMS
 
 STAMP = "allotrope"
@@ -83,7 +84,7 @@ class CachingChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         started = time.perf_counter()
-        found = await self._aask(self._call(messages, stop, kwargs, run_manager))
+        found = await self._aask(await self._acall(messages, stop, kwargs, run_manager))
         if isinstance(found, Hit):
             return self._result(found, started)
         try:
@@ -150,7 +151,7 @@ class CachingChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> AsyncGenerator[ChatGenerationChunk]:
         started = time.perf_counter()
-        found = await self._aask(self._call(messages, stop, kwargs, run_manager))
+        found = await self._aask(await self._acall(messages, stop, kwargs, run_manager))
         if isinstance(found, Hit):
             for chunk in self._replay(found, started):
                 if run_manager is not None:
@@ -229,6 +230,19 @@ class CachingChatModel(BaseChatModel):
         except ProviderError as exc:
             trail_of_run().append(exc)
             raise
+
+    async def _acall(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        kwargs: dict[str, Any],
+        run_manager: AsyncCallbackManagerForLLMRun | None,
+    ) -> Call | None:
+        """The same as `_call`; a long prompt is written down in a thread."""
+        if self.asker is None:
+            return None
+        long = sum(len(message.text) for message in messages)
+        return await beside_loop(long, self._call, messages, stop, kwargs, run_manager)
 
     def _call(
         self,
@@ -406,9 +420,7 @@ def _copied(chunk: ChatGenerationChunk) -> ChatGenerationChunk:
 def _joined(chunks: list[ChatGenerationChunk]) -> list[ChatGeneration]:
     if not chunks:
         return []
-    whole = chunks[0]
-    for chunk in chunks[1:]:
-        whole += chunk
+    whole = chunks[0] + chunks[1:]  # all at once: one by one, each would copy what came before
     message = message_chunk_to_message(whole.message)
     message.response_metadata = {
         **(whole.generation_info or {}),

@@ -1,11 +1,11 @@
 """Deleting a thread for good: what was said, what was kept of it, and what was cached for it."""
 
-import asyncio
 import logging
 from dataclasses import dataclass
 
 from allotrope.exceptions import ThreadBusyError
 from allotrope.loop_thread import LoopThread
+from allotrope.pools import TURNS
 from allotrope.settings import Settings
 from allotrope.stores.errors import error_name
 from allotrope.thread_locks import ThreadLocks
@@ -50,7 +50,7 @@ def delete_thread(settings: Settings, thread: str, *, tenant: str) -> Deleted:
 
     async def alone() -> Deleted:
         async with locks.turn(tenant, thread):
-            return await asyncio.to_thread(_delete, settings, thread, tenant)
+            return await TURNS.run(_delete, settings, thread, tenant)
 
     try:
         return loop.run(alone())

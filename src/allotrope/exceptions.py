@@ -91,6 +91,20 @@ class ThreadBusyError(AllotropeError):
         self.retry_after_s = retry_after_s
 
 
+class PoolFullError(AllotropeError):
+    """This process has as much work of one kind as it takes; nothing was begun.
+
+    Args:
+        pool: The name of the kind (`allotrope.pools`).
+        retry_after_s: Seconds after which asking again is worth it.
+    """
+
+    def __init__(self, message: str, *, pool: str, retry_after_s: float = 1.0) -> None:
+        super().__init__(message, hint="Try again soon.")
+        self.pool = pool
+        self.retry_after_s = retry_after_s
+
+
 class BudgetExceededError(AllotropeError):
     """The user's own spending limit refuses the call. Never counts against a provider.
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from allotrope.pools import UPKEEP
 from allotrope.settings import Settings
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class LoopGraphs:
                         saver = await opened.stack.enter_async_context(await self._store())
                     else:
                         saver = await _for_async(saver)
-                    opened.graph = await asyncio.to_thread(self._build, saver)
+                    opened.graph = await UPKEEP.run(self._build, saver)
         return opened.graph
 
     async def aclose(self) -> None:
@@ -86,7 +87,7 @@ class LoopGraphs:
 
             return open_async_checkpoints
 
-        return (await asyncio.to_thread(found))(self._settings)  # type: ignore[no-any-return]
+        return (await UPKEEP.run(found))(self._settings)  # type: ignore[no-any-return]
 
 
 async def _for_async(saver: "BaseCheckpointSaver[Any]") -> "BaseCheckpointSaver[Any]":

@@ -40,6 +40,7 @@ from allotrope.models.chat import all_failed, build_chain, with_repack, with_tra
 from allotrope.models.last_resort import serves
 from allotrope.models.policy import HANDED_ON
 from allotrope.models.profile import Profile
+from allotrope.pools import TURNS
 from allotrope.reply import TurnMeter
 from allotrope.settings import Settings, load_settings
 from allotrope.usage.prices import PriceBook
@@ -101,7 +102,7 @@ class FailoverMiddleware(AgentMiddleware[Any, Any, Any]):
         self, request: ModelRequest[Any], handler: AsyncHandler
     ) -> ModelResponse[Any]:
         """As `wrap_model_call`, asynchronously."""
-        models = await asyncio.to_thread(self._chain)
+        models = await TURNS.run(self._chain)
         config, trail = with_trail(self._config(request))
         last: BaseException | None = None
         for model in models:
@@ -183,7 +184,7 @@ class MemoryMiddleware(AgentMiddleware[Any, Any, Any]):
         self, request: ModelRequest[Any], handler: AsyncHandler
     ) -> ModelResponse[Any]:
         """As `wrap_model_call`, asynchronously; counting runs in a thread."""
-        fitted = await asyncio.to_thread(self._fitted, request)
+        fitted = await TURNS.run(self._fitted, request)
         with set_config_context(with_repack(None, self._repack)) as context:
             return await _within(context, handler(fitted))
 
@@ -241,7 +242,7 @@ class UsageMiddleware(AgentMiddleware[Any, Any, Any]):
         self, request: ModelRequest[Any], handler: AsyncHandler
     ) -> ModelResponse[Any]:
         """As `wrap_model_call`, asynchronously."""
-        config = await asyncio.to_thread(self._config)
+        config = await TURNS.run(self._config)
         with set_config_context(config) as context:
             return await _within(context, handler(request))
 

@@ -3,7 +3,6 @@
 Without a folder of experiments nothing is imported and nothing is opened.
 """
 
-import asyncio
 import threading
 from collections.abc import Mapping
 from dataclasses import fields, replace
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from allotrope.graphs.context import RunContext
+from allotrope.pools import TURNS
 from allotrope.settings import Settings
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class TurnExperiments:
         """As `join`; what reads files and writes the ledger is kept off the event loop."""
         if self._folder is not None and not self.present:
             return context
-        return await asyncio.to_thread(
+        return await TURNS.run(
             self.join, agent, context, pinned=pinned, thread=thread, run_id=run_id
         )
 

@@ -1,6 +1,5 @@
 """An agent ready to be asked: its graph, its threads, and the answer with where it came from."""
 
-import asyncio
 import contextlib
 import threading
 import time
@@ -21,6 +20,7 @@ from allotrope.loop_graphs import LoopGraphs
 from allotrope.loop_thread import LoopThread
 from allotrope.memory.threads import thread_config
 from allotrope.online import TurnExperiments, pinned_by
+from allotrope.pools import TURNS
 from allotrope.reply import Reply, TurnMeter
 from allotrope.settings import Settings, load_settings
 from allotrope.stopping import keep_said
@@ -112,7 +112,7 @@ class Agent:
         await self._graphs.aclose()
         if self._own_parts:
             await self.parts.aclose()
-        await asyncio.to_thread(self.close)
+        await TURNS.run(self.close)
 
     @property
     def graph(self) -> "CompiledStateGraph[Any, Any, Any, Any]":
@@ -394,7 +394,7 @@ class Agent:
         """The turn with what its variant of a running experiment sets."""
         if self._needs_profile is None:  # imports the graph
             own = self.spec.profile is not None
-            self._needs_profile = own and not await asyncio.to_thread(self.spec.takes_profile)
+            self._needs_profile = own and not await TURNS.run(self.spec.takes_profile)
         context = await self._experiments.ajoin(
             self.spec.name, turn.context, pinned=pinned_by(given), thread=turn.thread_id,
             run_id=turn.run_id,

@@ -20,6 +20,7 @@ from pathlib import Path
 from allotrope.exceptions import StoreError, ThreadBusyError
 from allotrope.leases import Leases, LeaseStore, PostgresLeases, RedisLeases
 from allotrope.memory.threads import thread_key
+from allotrope.pools import TURNS
 from allotrope.settings import Settings
 from allotrope.stores.folders import data_folder
 
@@ -64,7 +65,7 @@ class ThreadLocks:
             stack.callback(_leave, line)
             opened = self._opened
             if opened is None:
-                opened = await asyncio.to_thread(self._open)
+                opened = await TURNS.run(self._open)
             if (file := opened.file) is not None:
                 at = _position(key)
 

@@ -1,6 +1,5 @@
 """Running offline experiments from a terminal: the agent, the judge, the embeddings, the bar."""
 
-import asyncio
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -14,6 +13,7 @@ from allotrope.experiments.results import Run
 from allotrope.experiments.runner import OfflineRunner, Progress
 from allotrope.experiments.store import ExperimentStore
 from allotrope.experiments.subjects import AgentSubject, agent_judge
+from allotrope.pools import TURNS
 from allotrope.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ async def answers(
     """
     from allotrope.runtime import build_agent
 
-    template = await asyncio.to_thread(live_template, settings)
+    template = await TURNS.run(live_template, settings)
     subject = subject or AgentSubject(
         experiment.agent, settings, build=build_agent, experiment=name
     )

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from allotrope.identity.key_store import KeyStore
 from allotrope.identity.keys import Key
+from allotrope.pools import KEYS
 from allotrope.settings import Settings
 
 RENEWED_AFTER_S = 1.0
@@ -66,7 +67,7 @@ class KnownKeys:
 
     async def _ask(self, id: str) -> Key | None:
         at = self._now()  # what changes while we look is newer than what we see
-        key = await asyncio.to_thread(self._store.get, id)
+        key = await KEYS.run(self._store.get, id)
         self._known.pop(id, None)
         self._known[id] = (key, at)
         while len(self._known) > MOST:

@@ -16,6 +16,7 @@ import httpx
 from allotrope.exceptions import SettingsError
 from allotrope.extras import needed
 from allotrope.identity.principal import Principal
+from allotrope.pools import KEYS
 from allotrope.settings.serve import JwtSettings
 from allotrope.stores.errors import error_name
 
@@ -164,7 +165,7 @@ class SignedTokens:
     async def _read(self) -> bytes:
         settings = self._settings
         if settings.keys_file is not None:
-            return await asyncio.to_thread(settings.keys_file.read_bytes)
+            return await KEYS.run(settings.keys_file.read_bytes)
         assert settings.keys_url is not None
         read = bytearray()
         async with (

@@ -24,6 +24,7 @@ from redis.retry import Retry
 from redis.sentinel import SentinelConnectionPool
 
 from allotrope.exceptions import SettingsError, StoreError
+from allotrope.pools import TURNS
 from allotrope.settings import Settings
 from allotrope.stores.folders import data_folder
 from allotrope.stores.redis_server import EmbeddedServer, find_server, runtime_folder
@@ -74,7 +75,7 @@ class _AsyncEmbeddedConnection(redis.asyncio.UnixDomainSocketConnection):
         try:
             await super()._connect()  # type: ignore[no-untyped-call]  # redis-py
         except (FileNotFoundError, ConnectionRefusedError):
-            if not await asyncio.to_thread(self.server.revive):
+            if not await TURNS.run(self.server.revive):
                 raise
             await super()._connect()  # type: ignore[no-untyped-call]  # redis-py
 

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from allotrope.pools import UPKEEP
 from allotrope.settings import Settings
 from allotrope.tasks import ended
 from allotrope.web import dashboard, health, pages, prometheus
@@ -42,7 +43,7 @@ def serve_app(settings: Settings, *, host: str) -> Starlette:
         asyncio.get_running_loop().set_exception_handler(service.shortages.heard)
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(service.aclose)
-            stack.push_async_callback(asyncio.to_thread, credentials.close)
+            stack.push_async_callback(UPKEEP.run, credentials.close)
             stack.push_async_callback(limits.aclose)
             warming = asyncio.create_task(service.warm())  # requests may come meanwhile, and wait
             stack.push_async_callback(ended, warming)
@@ -85,7 +86,7 @@ async def _watched(settings: Settings, every_s: float) -> None:
     """Enforces the guard-rails of online experiments for as long as the server runs."""
     while True:
         await asyncio.sleep(every_s)
-        await asyncio.to_thread(_watch, settings)
+        await UPKEEP.run(_watch, settings)
 
 
 def _watch(settings: Settings) -> None:
@@ -108,7 +109,7 @@ async def _told_of_ends(settings: Settings) -> None:
 
     await asyncio.sleep(daily.DELAY_S)
     while True:
-        await asyncio.to_thread(_tell_of_ends, settings)
+        await UPKEEP.run(_tell_of_ends, settings)
         await asyncio.sleep(daily.RETRY_S)
 
 

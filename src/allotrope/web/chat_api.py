@@ -1,10 +1,9 @@
 """The chat page and what it asks for: threads, their messages, a turn as a stream of events."""
 
-import asyncio
 import contextlib
 import json
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -15,6 +14,7 @@ from starlette.routing import Route
 from allotrope.agents import registry
 from allotrope.exceptions import AllotropeError
 from allotrope.identity.principal import Principal
+from allotrope.pools import PAGES, TURNS
 from allotrope.settings import Settings
 from allotrope.succession.sentences import in_place_of
 from allotrope.turns import check_text, check_thread_id
@@ -39,10 +39,10 @@ class Asked(BaseModel):
 
 async def chat_page(request: Request) -> Response:
     """`GET /`."""
-    specs = await asyncio.to_thread(lambda: [registry.find(name) for name in registry.names()])
+    specs = await PAGES.run(lambda: [registry.find(name) for name in registry.names()])
     specs = [spec for spec in specs if principal_of(request).may_ask(spec.name)]
     settings = request.app.state.service.settings
-    serving = await asyncio.to_thread(_serving, settings)
+    serving = await PAGES.run(_serving, settings)
     return page("chat.html", agents=specs, heartbeat_s=settings.serve.heartbeat_s, serving=serving)
 
 
@@ -61,10 +61,10 @@ async def turn(request: Request) -> Response:
     who = principal_of(request)
     try:
         try:
-            asked = Asked.model_validate(await read_json(request))
+            asked = await read_json(request, check=Asked.model_validate)
         except ValidationError as exc:
             raise RequestError("The body needs agent, text and thread_id.") from exc
-        await asyncio.to_thread(registry.find, asked.agent)
+        await TURNS.run(registry.find, asked.agent)
         check_agent(service, who, asked.agent)
         if asked.text is not None:
             check_text(asked.text)
@@ -142,7 +142,7 @@ async def threads(request: Request) -> Response:
         who = principal_of(request)
         memory = await service.memory()
         tenant = service.tenant_of(who)
-        return JSONResponse({"threads": await asyncio.to_thread(_threads, memory, tenant, who)})
+        return JSONResponse({"threads": await PAGES.run(_threads, memory, tenant, who)})
     except Exception as exc:  # noqa: BLE001  # the page gets every error in one form
         return refused(exc)
 
@@ -184,9 +184,13 @@ async def thread(request: Request) -> Response:
         place = thread_of(who, name)
         state = await service.state(agent_of(name), place, context=who.context())
         memory = await service.memory()
-        kept = await asyncio.to_thread(memory.archive.export, service.tenant_of(who), place)
+        kept = await PAGES.run(memory.archive.export, service.tenant_of(who), place)
     except Exception as exc:  # noqa: BLE001  # the page gets every error in one form
         return refused(exc)
+    return await PAGES.run(_thread_page, name, kept, state)
+
+
+def _thread_page(name: str, kept: list[dict[str, Any]], state: Mapping[str, Any]) -> Response:
     shown = _from_archive(kept)
     ids = {message["id"] for message in shown}
     shown += [m for m in map(_live, state.get("messages", ())) if m and m["id"] not in ids]

@@ -1,6 +1,5 @@
 """The dashboard's pages: the overview, the calls behind its numbers, and what is live."""
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
@@ -14,6 +13,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response, Stream
 from starlette.routing import Route
 
 from allotrope.exceptions import AllotropeError, InputError, StoreError
+from allotrope.pools import PAGES
 from allotrope.settings import Settings
 from allotrope.usage import browse
 from allotrope.usage.budgets import span
@@ -47,7 +47,7 @@ def _told(handler: Handler) -> Handler:
                 f"The usage ledger can't be read: {cause}.", hint="Run `allotrope doctor`."
             )
             status = 503
-        return await asyncio.to_thread(page, "problem.html", status=status, error=str(error))
+        return await PAGES.run(page, "problem.html", status=status, error=str(error))
 
     return answered
 
@@ -78,7 +78,7 @@ async def overview(request: Request) -> Response:
             with_filter=with_filter, status_now=status_now(settings),
         )  # fmt: skip
 
-    return await asyncio.to_thread(rendered)
+    return await PAGES.run(rendered)
 
 
 @_told
@@ -105,7 +105,7 @@ async def rows(request: Request) -> Response:
             retention=kept if oldest and view.window.start < oldest else None,
         )  # fmt: skip
 
-    return await asyncio.to_thread(rendered)
+    return await PAGES.run(rendered)
 
 
 def _exact(usd: Decimal) -> str:
@@ -119,7 +119,7 @@ async def rows_csv(request: Request) -> Response:
     settings = await settings_of(request)
     view = read_view(request.query_params, now=datetime.now(UTC), known=ROW_FILTERS)
     view.pick.conditions()
-    ledger = await asyncio.to_thread(open_ledger, settings)
+    ledger = await PAGES.run(open_ledger, settings)
     return StreamingResponse(
         _csv(ledger, view),
         media_type="text/csv; charset=utf-8",
@@ -132,17 +132,17 @@ async def _csv(ledger: Ledger, view: View) -> AsyncIterator[str]:
 
     texts: Iterator[str] = csv_texts(browse.batches(ledger, view.pick))
     try:
-        while (text := await asyncio.to_thread(next, texts, None)) is not None:
+        while (text := await PAGES.run(next, texts, None)) is not None:
             yield text
     finally:
-        await asyncio.to_thread(ledger.close)
+        await PAGES.run(ledger.close)
 
 
 @_told
 async def live(request: Request) -> Response:
     """`GET /dashboard/live`: who answers now, the circuits, what today cost."""
     settings = await settings_of(request)
-    return JSONResponse(await asyncio.to_thread(_live, settings))
+    return JSONResponse(await PAGES.run(_live, settings))
 
 
 def _live(settings: Settings) -> dict[str, Any]:
@@ -167,7 +167,7 @@ async def advice(request: Request) -> Response:
     state = request.app.state
     kept = getattr(state, "advice", None)
     if kept is None or time.monotonic() - kept[0] > ADVICE_S:
-        kept = (time.monotonic(), await asyncio.to_thread(_recommended, settings))
+        kept = (time.monotonic(), await PAGES.run(_recommended, settings))
         state.advice = kept
     template = "advice_body.html" if "fragment" in request.query_params else "advice.html"
 
@@ -177,7 +177,7 @@ async def advice(request: Request) -> Response:
         found = trials(settings)
         return page(template, here="advice", recommended=kept[1], trials=found, said=said)
 
-    return await asyncio.to_thread(rendered)
+    return await PAGES.run(rendered)
 
 
 def _recommended(settings: Settings) -> Any:
@@ -198,7 +198,7 @@ async def models(request: Request) -> Response:
 
         return page("models.html", here="models", found=models_overview(settings), usd=usd)
 
-    return await asyncio.to_thread(rendered)
+    return await PAGES.run(rendered)
 
 
 async def home(request: Request) -> Response:

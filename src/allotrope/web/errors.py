@@ -11,6 +11,7 @@ from allotrope.exceptions import (
     ContextOverflowError,
     InputError,
     InputTooLongError,
+    PoolFullError,
     ProfileError,
     ProviderError,
     StoreError,
@@ -148,6 +149,14 @@ def problem_of(exc: Exception) -> Problem:
             str(exc),
             type="server_error",
             code="no_model_available",
+            retry_after_s=exc.retry_after_s,
+        )
+    if isinstance(exc, PoolFullError):
+        return Problem(
+            503,
+            str(exc),
+            type="server_error",
+            code="overloaded",
             retry_after_s=exc.retry_after_s,
         )
     if isinstance(exc, StoreError):

@@ -1,6 +1,5 @@
 """`/healthz` and `/status`: is the process up, and who answers now."""
 
-import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,6 +8,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from allotrope.exceptions import CircuitOpenError
+from allotrope.pools import PAGES
 from allotrope.settings import Settings
 from allotrope.stores.servers import ServerHealth
 from allotrope.web.pages import page
@@ -62,9 +62,9 @@ async def healthz(request: Request) -> Response:
         state = "stopping" if service.stopping else "starting"
         return JSONResponse({"status": state}, 503, {"Retry-After": "1"})
     wrong: dict[str, list[str]] = {}
-    if down := await asyncio.to_thread((await _stores(request)).down):
+    if down := await PAGES.run((await _stores(request)).down):
         wrong["down"] = [store for found in down for store in found.server.stores]
-    if service is not None and (lacking := await asyncio.to_thread(service.shortages.lacking)):
+    if service is not None and (lacking := await PAGES.run(service.shortages.lacking)):
         wrong["short_of"] = lacking
     if wrong:
         return JSONResponse({"status": "unhealthy", **wrong}, 503, {"Retry-After": "1"})
@@ -81,9 +81,9 @@ async def _stores(request: Request) -> ServerHealth:
 
 async def status(request: Request) -> Response:
     """The status as a page, or as JSON for who asks for that."""
-    found = await asyncio.to_thread(status_now, await settings_of(request))
+    found = await PAGES.run(status_now, await settings_of(request))
     if "text/html" in request.headers.get("accept", ""):
-        return await asyncio.to_thread(
+        return await PAGES.run(
             page, "status.html", status_now=found, here="status", now=datetime.now(UTC)
         )
     return JSONResponse(found)
@@ -95,7 +95,7 @@ async def settings_of(request: Request) -> Settings:
     if getattr(state, "settings", None) is None:
         from allotrope.settings import load_settings
 
-        state.settings = await asyncio.to_thread(load_settings)
+        state.settings = await PAGES.run(load_settings)
     settings: Settings = state.settings
     return settings
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from allotrope.exceptions import AllotropeError
 from allotrope.identity.principal import Principal
+from allotrope.pools import TURNS
 from allotrope.stores.errors import error_name
 from allotrope.web.openai_request import ChatRequest
 from allotrope.web.service import Service
@@ -137,8 +138,8 @@ class Housekeeping:
         from allotrope.reply import TurnMeter
         from allotrope.usage.prices import PriceBook
 
-        profile = await asyncio.to_thread(parts.profiles.get, "economical")
-        model = await asyncio.to_thread(parts.model, profile)
+        profile = await TURNS.run(parts.profiles.get, "economical")
+        model = await TURNS.run(parts.model, profile)
         meter = TurnMeter(PriceBook(parts.settings.usage.prices))
         metadata = {
             "allotrope_agent": AGENT,

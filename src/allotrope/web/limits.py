@@ -1,6 +1,5 @@
 """How often one may call: a bucket for each address here, a count for each credential in Redis."""
 
-import asyncio
 import logging
 import time
 from collections import OrderedDict
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError
 
+from allotrope.pools import UPKEEP
 from allotrope.settings import Settings
 from allotrope.stores.errors import error_name
 
@@ -112,6 +112,6 @@ class SharedLimits:
         if not self._opened:
             from allotrope.stores.redis import open_async_redis
 
-            self._redis = await asyncio.to_thread(open_async_redis, self._settings)
+            self._redis = await UPKEEP.run(open_async_redis, self._settings)
             self._opened = True
         return self._redis

@@ -5,8 +5,8 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any, TypeVar
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from allotrope.exceptions import AllotropeError, ThreadMovedOnError
 from allotrope.identity.principal import Principal
+from allotrope.pools import beside_loop
 from allotrope.stores.errors import error_name
 from allotrope.turns import check_thread_id
 from allotrope.web.access import principal_of
@@ -28,6 +29,8 @@ from allotrope.web.turns import Events
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 MOST_NAMED = 40
 """Names in the header."""
 
@@ -36,6 +39,10 @@ MOST_TOLD = 1_000
 
 MOST_BYTES = 20_000_000
 """Longest body of a request."""
+
+MOST_VALUES = 500_000
+"""Commas and brackets in a body. Python reads a body in one go, in which no thread of this process
+does anything else: with 20 million of them that takes seconds, with so many some 30 ms."""
 
 DEEPEST = 100
 """Most levels of lists and objects in a request; a deep JSON schema of a tool has some twenty."""
@@ -49,19 +56,33 @@ AGAIN_S = 600.0
 """Who asks within so many seconds what was just answered wants another answer, seconds."""
 
 
-async def read_json(request: Request, most: int = MOST_BYTES) -> Any:
-    """The JSON of a request.
+async def read_json(request: Request, *, check: Callable[[Any], T]) -> T:
+    """The JSON of a request, as the request that it is; read in a thread where it is long.
+
+    Args:
+        request: Whose body.
+        check: Makes something of the JSON, or raises an error.
 
     Raises:
         RequestError: It is too long, or no JSON.
     """
     body = bytearray()
+    values = 0
     async for part in request.stream():
         body += part
-        if len(body) > most:
-            raise RequestError(f"The body is longer than {most:,} bytes.", status=413)
+        values += sum(map(part.count, (b",", b"[", b"{")))
+        if len(body) > MOST_BYTES:
+            raise RequestError(f"The body is longer than {MOST_BYTES:,} bytes.", status=413)
+        if values > MOST_VALUES:
+            raise RequestError(
+                f"The body has more than {MOST_VALUES:,} commas and brackets.", status=413
+            )
+    return await beside_loop(len(body), lambda: check(_parsed(bytes(body))))
+
+
+def _parsed(body: bytes) -> Any:
     try:
-        found = json.loads(bytes(body).decode("utf-8"))
+        found = json.loads(body.decode("utf-8"))
     except ValueError as exc:
         raise RequestError(f"The body is no JSON: {exc}.") from exc
     except RecursionError as exc:
@@ -126,8 +147,10 @@ class Turn:
         named = headers.get(THREAD_HEADER) or request.allotrope.thread_id
         self.named = None if named is None else thread_of(principal, named)
 
-    def _key(self, *more: tuple[str, str]) -> str:
-        return Sharing.key(self.request.model, self._whose, [*self._before, *more])
+    async def _key(self, *more: tuple[str, str]) -> str:
+        turns = [*self._before, *more]
+        long = self.request.length + sum(len(text) for _, text in more)
+        return await beside_loop(long, Sharing.key, self.request.model, self._whose, turns)
 
     async def _thread(self) -> tuple[str, bool]:
         """The thread that the client's history stands in, or a new one; whether it was found.
@@ -138,10 +161,10 @@ class Turn:
         if self.named is not None:
             return self.named, False
         sharing = self._service.sharing
-        asked = self._key(("user", self._text))
+        asked = await self._key(("user", self._text))
         known = await sharing.take(asked)
         if known is None and self._before:
-            known = await sharing.goes_on(self._key())
+            known = await sharing.goes_on(await self._key())
         thread = known or self._new_thread()
         await sharing.put(asked, thread)
         return thread, known is not None
@@ -169,21 +192,22 @@ class Turn:
     async def _asked(
         self, thread: str, context: dict[str, Any], recognised: bool = False
     ) -> Events:
+        before = await beside_loop(self.request.length, as_messages, self._before)
         stream = self._service.events(
             self.request.model,
             self._text,
             thread=thread,
             context=context,
-            before=as_messages(self._before) if self._before else (),
+            before=before,
             recognised=recognised,
         )
         async with contextlib.aclosing(stream) as events:
             async for event in events:
                 if event["type"] == "reply" and self.named is None:
-                    await self._service.sharing.put(self._answered(), str(time.time()))
+                    await self._service.sharing.put(await self._answered(), str(time.time()))
                     asked = ("user", self._text)
-                    await self._service.sharing.take(self._key(asked))
-                    key = self._key(asked, ("assistant", event["answer"]))
+                    await self._service.sharing.take(await self._key(asked))
+                    key = await self._key(asked, ("assistant", event["answer"]))
                     await self._service.sharing.ends(key, thread)
                 yield for_client(self._principal, event)
 
@@ -195,12 +219,12 @@ class Turn:
         """
         if self._directive is not None or self.named is not None or not self.request.stream:
             return self._directive
-        answered_at = await self._service.sharing.take(self._answered())
+        answered_at = await self._service.sharing.take(await self._answered())
         again = answered_at is not None and time.time() - float(answered_at) < AGAIN_S
         return "no-cache" if again else None
 
-    def _answered(self) -> str:
-        return f"answered:{self._key(('user', self._text))}"
+    async def _answered(self) -> str:
+        return f"answered:{await self._key(('user', self._text))}"
 
 
 def _directive(headers: Headers) -> str | None:
@@ -214,14 +238,16 @@ async def completions(request: Request) -> Response:
     service: Service = request.app.state.service
     who = principal_of(request)
     try:
-        asked = read_request(await read_json(request))
+        asked = await read_json(request, check=read_request)
         check_agent(service, who, asked.model)
         turn: Turn | Housekeeping
-        if is_housekeeping(asked):
+        if await beside_loop(asked.length, is_housekeeping, asked):
             turn = Housekeeping(service, asked, who)
         else:
             address = request.client.host if request.client else ""
-            turn = Turn(service, asked, request.headers, principal=who, address=address)
+            turn = await beside_loop(
+                asked.length, Turn, service, asked, request.headers, principal=who, address=address
+            )
         headers = _ignored(asked.ignored)
         if asked.stream:
             return await _streamed(turn, headers)

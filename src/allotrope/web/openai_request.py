@@ -1,6 +1,7 @@
 """What clients of OpenAI's Chat Completions send, as far as the agents speak it."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -103,7 +104,7 @@ class ChatRequest(BaseModel):
 
     model_config = ConfigDict(extra="allow")
     model: str
-    messages: list[Message] = Field(min_length=1, max_length=10_000)
+    messages: list[Message] = Field(min_length=1, max_length=2_000)
     stream: bool = False
     stream_options: StreamOptions | None = None
     user: str | None = Field(default=None, max_length=256)
@@ -117,6 +118,11 @@ class ChatRequest(BaseModel):
         """Parameters without effect: a profile sets them here, and agents have their own tools."""
         given = {**(self.model_extra or {}), "tool_choice": self.tool_choice}
         return sorted(name for name, value in given.items() if value is not None)
+
+    @cached_property
+    def length(self) -> int:
+        """Characters of all messages."""
+        return sum(len(message.text) for message in self.messages)
 
     def conversation(self) -> tuple[list[tuple[str, str]], str]:
         """Role and text of each message before the question, and the question.
@@ -175,6 +181,7 @@ def read_request(body: Any) -> ChatRequest:
             "tool_choice can only be auto or none: the agents bring their own tools.",
             param="tool_choice",
         )
+    _ = request.length  # counted here, where reading is kept off the event loop
     return request
 
 

@@ -1,6 +1,5 @@
 """HTML pages: the templates and the static files."""
 
-import asyncio
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
+
+from allotrope.pools import PAGES
 
 FOLDER = Path(__file__).parent
 STATIC = {
@@ -54,7 +55,7 @@ async def static(request: Request) -> Response:
     """One of our files, or plotly.js from its wheel."""
     name = request.path_params["name"]
     if name == "plotly.min.js":
-        script = await asyncio.to_thread(_plotly)
+        script = await PAGES.run(_plotly)
         if script is not None:
             return FileResponse(script, media_type="text/javascript; charset=utf-8")
     if name in STATIC:

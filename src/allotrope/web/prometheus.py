@@ -4,7 +4,6 @@ Counts come from the ledger, so that they cover all processes that share it and 
 restart; circuits and this process's own counters are live.
 """
 
-import asyncio
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from allotrope.pools import PAGES
 from allotrope.settings import Settings
 from allotrope.web.health import settings_of
 
@@ -221,7 +221,7 @@ async def metrics(request: Request) -> Response:
     from allotrope.counters import prometheus_text
 
     settings = await settings_of(request)
-    text = render(await asyncio.to_thread(gather, settings)) + prometheus_text()
+    text = render(await PAGES.run(gather, settings)) + prometheus_text()
     return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
 

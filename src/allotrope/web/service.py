@@ -11,6 +11,7 @@ from allotrope.exceptions import AllotropeError, ThreadBusyError
 from allotrope.identity.principal import Principal
 from allotrope.leases import LEASE_S
 from allotrope.memory.threads import thread_key
+from allotrope.pools import UPKEEP
 from allotrope.settings import Settings, load_settings
 from allotrope.stores.errors import error_name
 from allotrope.thread_locks import ThreadLocks
@@ -102,9 +103,9 @@ class Service:
             return self._agents[name]
 
     async def _open(self, name: str) -> None:
-        spec = await asyncio.to_thread(registry.find, name)
+        spec = await UPKEEP.run(registry.find, name)
         if self._parts is None:
-            await asyncio.to_thread(_load)
+            await UPKEEP.run(_load)
             from allotrope.graphs.parts import Parts
             from allotrope.memory.checkpoints import open_async_checkpoints
 
@@ -114,7 +115,7 @@ class Service:
                 )
             await self.sharing.open()
             parts = Parts(self.settings)
-            await asyncio.to_thread(parts.make_ready)
+            await UPKEEP.run(parts.make_ready)
             self._parts = parts
         from allotrope.runtime import Agent
 
@@ -130,12 +131,12 @@ class Service:
         the rest are as they were until the server is started again.
         """
         try:
-            read = await asyncio.to_thread(load_settings)
+            read = await UPKEEP.run(load_settings)
             changed = {name: getattr(read, name) for name in RELOADED}
             settings = self.settings.model_copy(update=changed)
             async with self._lock:
                 if self._parts is not None:
-                    await asyncio.to_thread(self._parts.reload, settings)
+                    await UPKEEP.run(self._parts.reload, settings)
                 self.settings = settings
         except AllotropeError as exc:
             logger.error("the settings stay as they were: %s", exc)
@@ -146,7 +147,7 @@ class Service:
         """The memory of all threads (sync; ask it in a thread)."""
         await self.agent("assistant")
         assert self._parts is not None
-        return await asyncio.to_thread(lambda: self._parts and self._parts.memory)
+        return await UPKEEP.run(lambda: self._parts and self._parts.memory)
 
     def tenant_of(self, principal: Principal) -> str:
         """Whose data a caller sees."""
@@ -322,7 +323,7 @@ class Service:
             await self._parts.aclose()
             self._parts = None
         await self.sharing.aclose()
-        await asyncio.to_thread(self._locks.close)
+        await UPKEEP.run(self._locks.close)
         await self._stack.aclose()
 
 

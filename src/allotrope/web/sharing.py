@@ -3,7 +3,6 @@
 Without Redis each process knows its own alone.
 """
 
-import asyncio
 import hashlib
 import json
 import logging
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import RedisError
 
+from allotrope.pools import UPKEEP
 from allotrope.settings import Settings
 from allotrope.stores.errors import error_name
 
@@ -50,7 +50,7 @@ class Sharing:
         if self._redis is None:
             from allotrope.stores.redis import open_async_redis
 
-            self._redis = await asyncio.to_thread(open_async_redis, self._settings)
+            self._redis = await UPKEEP.run(open_async_redis, self._settings)
 
     async def aclose(self) -> None:
         """Closes the connections."""

@@ -1,8 +1,9 @@
 """What a server opens before it says that it is ready."""
 
-import asyncio
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
+
+from allotrope.pools import UPKEEP
 
 if TYPE_CHECKING:
     from allotrope.agents.spec import AgentSpec
@@ -20,7 +21,7 @@ async def warm(parts: "Parts", specs: "Iterable[AgentSpec]") -> None:
         AllotropeError: A store or a setting can't be used.
     """
     for spec in specs:
-        await asyncio.to_thread(_one, parts, spec)
+        await UPKEEP.run(_one, parts, spec)
 
 
 def _one(parts: "Parts", spec: "AgentSpec") -> None:
