@@ -75,13 +75,16 @@ def write_json(path: Path | None, name: str, results: Any) -> None:
 
 
 @contextmanager
-def provider_process() -> Iterator[dict[str, str]]:
+def provider_process(*options: str) -> Iterator[dict[str, str]]:
     """The provider simulator in a process of its own, so that its work isn't counted as ours.
+
+    Args:
+        options: More arguments of `python -m allotrope.testing`.
 
     Yields:
         The variables that point clients to it.
     """
-    command = [sys.executable, "-m", "allotrope.testing", "--until-stdin-closes"]
+    command = [sys.executable, "-m", "allotrope.testing", "--until-stdin-closes", *options]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:

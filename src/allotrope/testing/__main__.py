@@ -23,6 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--ollama-port", type=int, default=0, help="Ollama's port")
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before an answer")
     parser.add_argument("--token-delay", type=float, default=0.0, help="seconds a token takes")
+    parser.add_argument("--answer", help="what is answered to everything; default: an echo")
     parser.add_argument("--upstream", help="an OpenAI-compatible base URL that answers")
     parser.add_argument("--fault", action="append", default=[], help="a kind of fault, for always")
     parser.add_argument("--model", action="append", default=[], help="a further OpenAI model")
@@ -66,6 +67,8 @@ def main(arguments: list[str] | None = None) -> int:
             prompt_caching=options.prompt_caching,
             models_endpoint=not options.no_models_endpoint,
         )
+        if options.answer is not None:
+            simulator.answer_with(lambda asked: str(options.answer))
         for text in options.retire:
             what, seconds = _parts(text, "@")
             model, how = _parts(what, "=")
