@@ -143,7 +143,7 @@ def ledger_differs(facts: Facts) -> list[str]:
     Each answer of the simulator counts an own number of output tokens, so a row names its request.
     A call whose process was killed within a second of its end may be missing; so may one whose
     client left, which is booked as `aborted` with an estimate. The second begins when the client
-    had the answer, or its turn died: a busy machine reads later than the provider writes.
+    had the answer or left, or its turn died: a busy machine reads later than the provider writes.
     """
     found = []
     rows: dict[tuple[str, int], list[Booked]] = {}
@@ -183,12 +183,12 @@ def ledger_differs(facts: Facts) -> list[str]:
 
 
 def _had_at(one: Asked, heard: Sequence[Heard]) -> float:
-    """When the client had the answer, or its turn died; else when the provider had sent it."""
+    """When the client had the answer, left, or its turn died; else when the provider had sent it."""
     ends = [
         turn.at + turn.took_s
         for turn in heard
         if turn.token in one.questions[-1:]
-        and turn.ended in ("answered", "died")
+        and turn.ended in ("answered", "left", "died")
         and turn.at <= one.ended
     ]
     later = (end for end in sorted(ends) if end >= one.ended)

@@ -20,11 +20,13 @@ from allotrope.usage.notifiers import Dispatcher, make_notifier
 from allotrope.usage.places import ledger_url, spill_path
 from allotrope.usage.prices import PriceBook
 from allotrope.usage.recorder import UsageRecorder
+from allotrope.usage.rows import DAY_US, moment, scope_sums
+from allotrope.usage.spill import Spill
 
 if TYPE_CHECKING:
     from allotrope.usage.guard import Budgets, BudgetState
     from allotrope.usage.ledger import Ledger
-    from allotrope.usage.reservations import FailoverReservations, Reservations
+    from allotrope.usage.reservations import FailoverReservations, SharedReservations
     from allotrope.usage.rules import RuleData
 
 
@@ -33,43 +35,54 @@ def identity(settings: Settings) -> str:
     return f"{ledger_url(settings)}|{settings.tenant}|{settings.redis!r}|{settings.usage!r}"
 
 
-def spent_so_far(ledger: "Callable[[], Ledger]") -> Callable[[Account, datetime], int]:
-    """A function that asks the ledger what an account used in its period."""
+def spent_so_far(
+    ledger: "Callable[[], Ledger]", spill: Spill
+) -> Callable[[Account, datetime], int]:
+    """A function that says what an account used in its period.
+
+    Args:
+        ledger: Gives the open ledger.
+        spill: Its calls that wait for the ledger count, too.
+    """
 
     def spent(account: Account, at: datetime) -> int:
         from allotrope.usage import queries
 
         period = span(account.budget.period, at)
-        found = queries.scope_sum(
-            ledger(),
-            account.budget.scope,
-            account.name,
-            queries.Window(period.start, period.end),
-        )
-        return found.tokens if account.budget.usd is None else units(found.cost or Decimal(0))
+        scope, name = account.budget.scope, account.name
+        with spill.waiting() as rows:
+            found = queries.scope_sum(
+                ledger(), scope, name, queries.Window(period.start, period.end)
+            )
+            known = ledger().known([row.id for row in rows]) if rows else set()
+        tokens, cost = found.tokens, found.cost or Decimal(0)
+        waiting = {row.id: row for row in rows if row.id not in known}.values()
+        for (day, *whose), sums in scope_sums(waiting).items():
+            if whose == [scope, name] and period.start <= moment(day * DAY_US) < period.end:
+                tokens, cost = tokens + sums["tokens"], cost + sums["cost"]
+        return tokens if account.budget.usd is None else units(cost)
 
     return spent
 
 
 def make_reservations(settings: Settings) -> "FailoverReservations":
     """Reservations in the settings' Redis, and in this process while that is gone."""
-    from allotrope.usage.reservations import (
-        FailoverReservations,
-        LocalReservations,
-        RedisReservations,
-    )
+    from allotrope.usage.redis_reservations import RedisReservations
+    from allotrope.usage.reservations import FailoverReservations, LocalReservations
+    from allotrope.usage.unwritten import Unwritten
 
-    def shared() -> "Reservations | None":
+    unwritten, ttl_s = Unwritten(), settings.usage.reservation_ttl_s
+
+    def shared() -> "SharedReservations | None":
         from allotrope.stores.redis import open_redis
 
         client = open_redis(settings)
         if client is None:
             return None
-        return RedisReservations(
-            client, prefix=settings.redis.prefix, ttl_s=settings.usage.reservation_ttl_s
-        )
+        prefix = settings.redis.prefix
+        return RedisReservations(client, prefix=prefix, ttl_s=ttl_s, unwritten=unwritten)
 
-    local = LocalReservations(ttl_s=settings.usage.reservation_ttl_s)
+    local = LocalReservations(ttl_s=ttl_s, unwritten=unwritten)
     return FailoverReservations(shared, local)
 
 
@@ -90,7 +103,7 @@ def make_budgets(
         usage.budgets,
         reservations=make_reservations(settings),
         prices=PriceBook(usage.prices),
-        spent=spent_so_far(ledger),
+        spent=spent_so_far(ledger, Spill(spill_path(settings))),
         expected_output_tokens=usage.expected_output_tokens,
         hysteresis=usage.hysteresis_percent,
         on_level=center.level_passed if center is not None else None,
@@ -178,7 +191,7 @@ class Accounting(UsageRecorder):
         self.budgets: Budgets | None = None
         if usage.budgets or usage.allowances:
             self.budgets = make_budgets(settings, self.reading, center=self._center)
-        watch = Watch(
+        self._watch = Watch(
             self.reading,
             self._center,
             usage,
@@ -194,8 +207,14 @@ class Accounting(UsageRecorder):
             batch_size=usage.batch_size,
             flush_interval_s=usage.flush_interval_s,
             on_row=self.budgets.settle if self.budgets is not None else None,
-            on_idle=watch.tick,
+            on_written=self.budgets.written if self.budgets is not None else None,
+            on_idle=self._idle,
         )
+
+    def _idle(self) -> None:
+        if self.budgets is not None:
+            self.budgets.catch_up()
+        self._watch.tick()
 
     def leave(self, timeout_s: float) -> None:
         """As the recorder's; alerts that wait are delivered only where there is time."""

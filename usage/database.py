@@ -9,7 +9,15 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, event, inspect, select, text
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    NoSuchModuleError,
+    SQLAlchemyError,
+    StatementError,
+)
 
 from allotrope.exceptions import StoreError
 from allotrope.extras import install
@@ -214,3 +222,12 @@ def _set_up_sqlite(connection: Any, _record: object) -> None:
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = NORMAL")
     cursor.close()
+
+
+def is_the_rows(exc: Exception) -> bool:
+    """Whether an error comes from a row's values, and not from the database or the machine."""
+    if isinstance(exc, DBAPIError):
+        return isinstance(exc, (DataError, IntegrityError))
+    if isinstance(exc, StatementError):  # a value that couldn't be made one of the database's
+        return True
+    return not isinstance(exc, (SQLAlchemyError, StoreError, OSError, MemoryError))

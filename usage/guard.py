@@ -179,6 +179,15 @@ class Budgets:
                 self._seen[key] = account
                 self._judge(account, key, balance, at)
 
+    def written(self, rows: Sequence[CallRow]) -> None:
+        """These calls are in the ledger now, or in its spill; runs in the writer's thread."""
+        self._reservations.written(row.id for row in rows)
+
+    def catch_up(self) -> None:
+        """Learns what other processes spent; the writer's thread calls it after each flush."""
+        now = self._now()
+        self._reservations.catch_up(lambda key: self._spent(self._seen[key], now))
+
     def directive(self, names: Mapping[str, str]) -> Directive:
         """What the budgets ask of a call with these names: switch profile, local only, refuse.
 

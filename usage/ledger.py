@@ -129,6 +129,11 @@ class Ledger(Database):
             self._add_rollups(connection, new)
         return len(new)
 
+    def known(self, ids: Sequence[str]) -> set[str]:
+        """Those of these calls that are here."""
+        with self.engine.connect() as connection:
+            return self._known(connection, list(ids))
+
     def record_feedback(
         self,
         run_id: str,

@@ -57,6 +57,7 @@ class UsageRecorder(BaseCallbackHandler):
         batch_size: Most rows of one transaction.
         flush_interval_s: Longest time a call waits to be committed, and what a crash may lose.
         on_row: Told of each row in the background thread.
+        on_written: Told there of the rows that the ledger or the spill has.
         on_idle: Called by the background thread about once per flush.
     """
 
@@ -80,6 +81,7 @@ class UsageRecorder(BaseCallbackHandler):
         batch_size: int = 500,
         flush_interval_s: float = 0.5,
         on_row: Callable[[CallRow], None] | None = None,
+        on_written: Callable[[Sequence[CallRow]], None] | None = None,
         on_idle: Callable[[], None] | None = None,
     ) -> None:
         reader = Reader(
@@ -95,6 +97,7 @@ class UsageRecorder(BaseCallbackHandler):
             batch_size=batch_size,
             flush_interval_s=flush_interval_s,
             on_row=on_row,
+            on_written=on_written,
             on_idle=on_idle,
         )
         self._open: dict[UUID, Started] = {}

@@ -1,5 +1,7 @@
 """Reserving money before a call, atomically: in Redis for all processes, else in this one.
 
+Without Redis a process learns from the ledger what the others spent, and looks there often.
+
 A key holds what is spent and what is reserved in a period. `reserve` books an estimate on every
 account of a call or on none; `settle` replaces it by what the call cost. Reservations of calls that
 vanish are given back after a while.
@@ -8,109 +10,24 @@ vanish are given back after a while.
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from allotrope.stores.errors import error_name
+from allotrope.usage.unwritten import Settled, Unwritten
 
 logger = logging.getLogger(__name__)
 
 REDIS_PAUSE_S = 5.0
 """How long a Redis that failed is left alone."""
 
-# KEYS: two per account: hash {spent, reserved, open}, sorted set of "call:amount" by expiry. Redis
-# may evict either alone. A lost hash is made anew from the ledger's seed and the set. A lost set
-# shows in `open`, how many calls it should hold: their money stays reserved until they settle, and
-# those that never do are given back at `lost`, when the last of them would have expired.
-# ARGV: now, expiry, life of keys (s), call, then per account: amount, ceiling, seed ("" = unknown).
-# A ceiling below 0 only counts and never refuses. Returns {refusing index or 0, spent, reserved …};
-# {-i} asks for the seed of account i. All keys of a ledger share a hash tag, so a cluster takes it.
-_RESERVE = """
-local now, expiry, life, call = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
-local n = #KEYS / 2
-local function recount(key, book)
-  local held = 0
-  for _, member in ipairs(redis.call('ZRANGE', book, 0, -1)) do
-    held = held + tonumber(string.match(member, ':(%d+)$'))
-  end
-  redis.call('HSET', key, 'reserved', string.format('%.0f', held))
-  redis.call('HSET', key, 'open', redis.call('ZCARD', book))
-  redis.call('HDEL', key, 'lost')
-end
-for i = 1, n do
-  local key, book = KEYS[2*i-1], KEYS[2*i]
-  local known = redis.call('HEXISTS', key, 'spent') == 1
-  if not known and ARGV[4 + 3*i] == '' then return {-i} end
-  for _, member in ipairs(redis.call('ZRANGEBYSCORE', book, '-inf', '(' .. now)) do
-    redis.call('ZREM', book, member)
-    if known then
-      redis.call('HINCRBY', key, 'reserved', '-' .. string.match(member, ':(%d+)$'))
-      redis.call('HINCRBY', key, 'open', -1)
-    end
-  end
-  if not known then
-    redis.call('HSET', key, 'spent', ARGV[4 + 3*i])
-    recount(key, book)
-    redis.call('EXPIRE', key, life)
-  elseif tonumber(redis.call('HGET', key, 'open') or '0') > redis.call('ZCARD', book) then
-    redis.call('HSETNX', key, 'lost', expiry)
-    if tonumber(redis.call('HGET', key, 'lost')) < now then recount(key, book) end
-  end
-end
-local refusing, figures = 0, {}
-for i = 1, n do
-  local spent = redis.call('HGET', KEYS[2*i-1], 'spent')
-  local reserved = redis.call('HGET', KEYS[2*i-1], 'reserved') or '0'
-  local amount, ceiling = tonumber(ARGV[2 + 3*i]), tonumber(ARGV[3 + 3*i])
-  if ceiling >= 0 and refusing == 0
-     and tonumber(spent) + tonumber(reserved) + amount > ceiling then refusing = i end
-  figures[2*i-1], figures[2*i] = spent, reserved
-end
-if refusing == 0 then
-  for i = 1, n do
-    local key, book, amount = KEYS[2*i-1], KEYS[2*i], ARGV[2 + 3*i]
-    if amount ~= '0' then
-      redis.call('HINCRBY', key, 'reserved', amount)
-      redis.call('HINCRBY', key, 'open', redis.call('ZADD', book, expiry, call .. ':' .. amount))
-    end
-    redis.call('EXPIRE', book, life)
-  end
-end
-return {refusing, unpack(figures)}
-"""
+AGED_S = 5.0
+"""A balance that was read from the ledger so long ago is read again before a call may begin."""
 
-# KEYS as above. ARGV: call, then per account: reserved amount ("" = none), spent amount.
-_SETTLE = """
-local call, figures = ARGV[1], {}
-for i = 1, #KEYS / 2 do
-  local key, book = KEYS[2*i-1], KEYS[2*i]
-  local amount = ARGV[2*i]
-  local booked = amount ~= '' and redis.call('ZREM', book, call .. ':' .. amount) == 1
-  if redis.call('HEXISTS', key, 'spent') == 1 then
-    local open = tonumber(redis.call('HGET', key, 'open') or '0')
-    if booked or (amount ~= '' and amount ~= '0' and open > redis.call('ZCARD', book)) then
-      redis.call('HINCRBY', key, 'reserved', '-' .. amount)
-      if redis.call('HINCRBY', key, 'open', -1) <= redis.call('ZCARD', book) then
-        redis.call('HDEL', key, 'lost')
-      end
-    end
-    redis.call('HINCRBY', key, 'spent', ARGV[2*i + 1])
-  end
-  figures[2*i-1] = redis.call('HGET', key, 'spent') or ''
-  figures[2*i] = redis.call('HGET', key, 'reserved') or '0'
-end
-return figures
-"""
-
-_RAISE = """
-if redis.call('HEXISTS', KEYS[1], 'spent') == 1
-   and tonumber(redis.call('HGET', KEYS[1], 'spent')) < tonumber(ARGV[1]) then
-  redis.call('HSET', KEYS[1], 'spent', ARGV[1])
-end
-return 1
-"""
+SAID_LIMIT = 10_000
+"""Of how many accounts it is remembered what Redis last said; the oldest are forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +80,30 @@ class Reservations(Protocol):
     def raise_spent(self, key: str, spent: int) -> None:
         """Corrects what is spent upwards to what the ledger says."""
 
+    def written(self, calls: Iterable[str]) -> None:
+        """The ledger, or the spill, has these calls: seeds of later on have them, too."""
+
+    def catch_up(self, seed: Seed) -> None:
+        """Learns what other processes did; called about once per flush of the ledger."""
+
+
+class SharedReservations(Reservations, Protocol):
+    """Reservations that may be away for a while."""
+
+    def doubt(self, keys: Iterable[str]) -> None:
+        """These balances may lack calls, or have some twice: they are seeded anew."""
+
+
+@dataclass(slots=True)
+class _Held:
+    spent: int = 0
+    looked: float = 0.0
+    used: bool = True
+    open: dict[str, tuple[int, float]] = field(default_factory=dict)
+
+    def reserved(self) -> int:
+        return sum(amount for amount, _ in self.open.values())
+
 
 class LocalReservations:
     """Reservations of this process alone.
@@ -170,39 +111,70 @@ class LocalReservations:
     Args:
         clock: Seconds, monotonic.
         ttl_s: Seconds until a reservation whose call vanished is given back.
+        unwritten: What this process has settled; default: of its own.
     """
 
     def __init__(
-        self, *, clock: Callable[[], float] = time.monotonic, ttl_s: float = 900.0
+        self,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        ttl_s: float = 900.0,
+        unwritten: Unwritten | None = None,
     ) -> None:
+        self.unwritten = unwritten or Unwritten()
         self._clock = clock
         self._ttl_s = ttl_s
         self._lock = threading.Lock()
-        self._spent: dict[str, int] = {}
-        self._open: dict[str, dict[str, tuple[int, float]]] = {}
+        self._held: dict[str, _Held] = {}
+        self._said: dict[str, int] = {}
 
     def reserve(
         self, call: str, bookings: Sequence[Booking], seed: Seed
     ) -> tuple[int | None, list[Balance]]:
         """See `Reservations`."""
-        seeds = {b.key: seed(b.key) for b in bookings if b.key not in self._spent}
+        for booking in bookings:
+            held = self._held.get(booking.key)
+            if held is None or self._clock() > held.looked + AGED_S:
+                self._look(booking.key, seed)
         with self._lock:
             now = self._clock()
             balances = []
             for booking in bookings:
-                self._spent.setdefault(booking.key, seeds.get(booking.key, 0))
-                book = self._open.setdefault(booking.key, {})
-                for stale in [c for c, (_, until) in book.items() if until < now]:
-                    del book[stale]
-                reserved = sum(amount for amount, _ in book.values())
-                balances.append(Balance(self._spent[booking.key], reserved))
+                held = self._held[booking.key]
+                held.used = True
+                for stale in [c for c, (_, until) in held.open.items() if until < now]:
+                    del held.open[stale]
+                balances.append(Balance(held.spent, held.reserved()))
             for index, (booking, balance) in enumerate(zip(bookings, balances, strict=True)):
                 ceiling = booking.ceiling
                 if ceiling is not None and balance.used + booking.amount > ceiling:
                     return index, balances
             for booking in bookings:
-                self._open[booking.key][call] = (booking.amount, now + self._ttl_s)
+                self._held[booking.key].open[call] = (booking.amount, now + self._ttl_s)
             return None, balances
+
+    def _look(self, key: str, seed: Seed) -> None:
+        """Reads the ledger; where it can't be read, what was known before holds.
+
+        Raises:
+            Exception: What `seed` raises, where nothing was known.
+        """
+        at = self.unwritten.clock()
+        found: int | None = None
+        try:
+            found = seed(key)
+        except Exception:
+            if key not in self._held and key not in self._said:
+                raise
+        with self._lock:
+            held = self._held.setdefault(key, _Held())
+            if found is not None:
+                held.spent = found + self.unwritten.after(key, at)
+            if (said := self._said.get(key)) is not None:
+                lacking = sum(row.amount for row in self.unwritten.missing(key))
+                held.spent = max(held.spent, said + lacking)
+            held.looked = self._clock()
+            held.used = False
 
     def settle(
         self, call: str, spent: Sequence[tuple[str, int | None, int]]
@@ -210,89 +182,44 @@ class LocalReservations:
         """See `Reservations`."""
         with self._lock:
             after: list[Balance | None] = []
-            for key, _, amount in spent:
-                book = self._open.get(key, {})
-                book.pop(call, None)
-                if key not in self._spent:
+            for key, reserved, amount in spent:
+                is_new = self.unwritten.add(Settled(call, key, reserved, amount))
+                held = self._held.get(key)
+                if held is None:
                     after.append(None)
                     continue
-                self._spent[key] += amount
-                reserved = sum(reserved for reserved, _ in book.values())
-                after.append(Balance(self._spent[key], reserved))
+                held.open.pop(call, None)
+                held.spent += amount if is_new else 0
+                after.append(Balance(held.spent, held.reserved()))
             return after
 
     def raise_spent(self, key: str, spent: int) -> None:
         """See `Reservations`."""
         with self._lock:
-            if key in self._spent:
-                self._spent[key] = max(self._spent[key], spent)
+            if (held := self._held.get(key)) is not None:
+                held.spent = max(held.spent, spent)
 
-
-class RedisReservations:
-    """Reservations shared by all processes that use the same Redis.
-
-    Args:
-        client: A `redis.Redis` of bytes.
-        prefix: Before every key.
-        wall_clock: Seconds since 1970.
-        ttl_s: Seconds until a reservation whose call vanished is given back.
-    """
-
-    def __init__(
-        self,
-        client: Any,
-        *,
-        prefix: str,
-        wall_clock: Callable[[], float] = time.time,
-        ttl_s: float = 900.0,
-    ) -> None:
-        self._prefix = f"{prefix}{{budgets}}:"
-        self._clock = wall_clock
-        self._ttl_s = ttl_s
-        self._reserve = client.register_script(_RESERVE)
-        self._settle = client.register_script(_SETTLE)
-        self._raise = client.register_script(_RAISE)
-
-    def reserve(
-        self, call: str, bookings: Sequence[Booking], seed: Seed
-    ) -> tuple[int | None, list[Balance]]:
+    def written(self, calls: Iterable[str]) -> None:
         """See `Reservations`."""
-        seeds: dict[str, int] = {}
-        now = self._clock()
-        while True:
-            arguments: list[Any] = [now, now + self._ttl_s]
-            arguments += [max((b.life_s for b in bookings), default=60), call]
-            for b in bookings:
-                ceiling = -1 if b.ceiling is None else b.ceiling
-                arguments += [b.amount, ceiling, seeds.get(b.key, "")]
-            answer = self._reserve(keys=self._keys(b.key for b in bookings), args=arguments)
-            if answer[0] < 0:
-                key = bookings[-answer[0] - 1].key
-                seeds[key] = seed(key)
-                continue
-            figures = [int(figure) for figure in answer[1:]]
-            balances = [Balance(figures[2 * i], figures[2 * i + 1]) for i in range(len(bookings))]
-            return (answer[0] - 1 if answer[0] else None), balances
+        self.unwritten.written(calls)
 
-    def settle(
-        self, call: str, spent: Sequence[tuple[str, int | None, int]]
-    ) -> list[Balance | None]:
-        """See `Reservations`."""
-        arguments: list[Any] = [call]
-        for _, reserved, amount in spent:
-            arguments += ["" if reserved is None else reserved, amount]
-        figures = self._settle(keys=self._keys(key for key, _, _ in spent), args=arguments)
-        return [
-            Balance(int(figures[2 * i]), int(figures[2 * i + 1])) if figures[2 * i] else None
-            for i in range(len(spent))
-        ]
+    def catch_up(self, seed: Seed) -> None:
+        """See `Reservations`: reads the ledger again for the accounts that calls asked for."""
+        for key in [key for key, held in list(self._held.items()) if held.used]:
+            with suppress(Exception):
+                self._look(key, seed)
 
-    def raise_spent(self, key: str, spent: int) -> None:
-        """See `Reservations`."""
-        self._raise(keys=[self._keys([key])[0]], args=[spent])
+    def shared_said(self, key: str, spent: int) -> None:
+        """What Redis had: the least that is spent, should it be away when the next call comes."""
+        with self._lock:
+            self._said.pop(key, None)
+            self._said[key] = spent
+            while len(self._said) > SAID_LIMIT:
+                del self._said[next(iter(self._said))]
 
-    def _keys(self, keys: Any) -> list[str]:
-        return [f"{self._prefix}{key}{end}" for key in keys for end in ("", ":open")]
+
+class _UnseededError(Exception):
+    """The ledger can't be read, and Redis doesn't know the balance."""
 
 
 class FailoverReservations:
@@ -306,13 +233,13 @@ class FailoverReservations:
 
     def __init__(
         self,
-        shared: Callable[[], Reservations | None],
+        shared: Callable[[], SharedReservations | None],
         local: LocalReservations,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._make_shared = shared
-        self._shared: Reservations | None = None
+        self._shared: SharedReservations | None = None
         self._made = False
         self._local = local
         self._clock = clock
@@ -328,12 +255,25 @@ class FailoverReservations:
         self, call: str, bookings: Sequence[Booking], seed: Seed
     ) -> tuple[int | None, list[Balance]]:
         """See `Reservations`."""
+
+        def known(key: str) -> int:
+            try:
+                return seed(key)
+            except Exception as exc:
+                raise _UnseededError from exc
+
         shared = self._current()
         if shared is not None:
             try:
-                return shared.reserve(call, bookings, seed)
+                found = shared.reserve(call, bookings, known)
+            except _UnseededError:
+                pass
             except Exception as exc:  # noqa: BLE001 - redis-py's and socket errors alike
                 self._failed(exc)
+            else:
+                for booking, balance in zip(bookings, found[1], strict=True):
+                    self._local.shared_said(booking.key, balance.spent)
+                return found
         return self._local.reserve(call, bookings, seed)
 
     def settle(
@@ -344,10 +284,32 @@ class FailoverReservations:
         shared = self._current()
         if shared is not None:
             try:
-                return shared.settle(call, spent)
+                found = shared.settle(call, spent)
             except Exception as exc:  # noqa: BLE001 - as above
                 self._failed(exc)
+            else:
+                for (key, _, _), balance in zip(spent, found, strict=True):
+                    if balance is not None:
+                        self._local.shared_said(key, balance.spent)
+                return found
+        if self._shared is not None:
+            self._shared.doubt(key for key, _, _ in spent)
         return here
+
+    def written(self, calls: Iterable[str]) -> None:
+        """See `Reservations`."""
+        self._local.written(calls)
+
+    def catch_up(self, seed: Seed) -> None:
+        """See `Reservations`."""
+        shared = self._current()
+        if shared is None:
+            self._local.catch_up(seed)
+            return
+        try:
+            shared.catch_up(seed)
+        except Exception as exc:  # noqa: BLE001 - as above
+            self._failed(exc)
 
     def raise_spent(self, key: str, spent: int) -> None:
         """See `Reservations`."""
@@ -357,7 +319,7 @@ class FailoverReservations:
             with suppress(Exception):
                 shared.raise_spent(key, spent)
 
-    def _current(self) -> Reservations | None:
+    def _current(self) -> SharedReservations | None:
         if self._clock() < self._pause_until:
             return None
         if not self._made:

@@ -3,7 +3,8 @@
 import json
 import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
@@ -52,26 +53,39 @@ class Spill:
         Returns:
             How many rows were handed over.
         """
-        try:
-            file = open(self.path, "rb")  # noqa: SIM115 - closed below, after the unlink
-        except FileNotFoundError:
-            return 0
-        with file:
-            lock(file)
-            if not self._is_current(file):
-                return 0
-            rows, broken = [], list[bytes]()
-            for line in file:
-                try:
-                    rows.append(CallRow.from_json(json.loads(line)))
-                except (ValueError, TypeError, ArithmeticError):
-                    broken.append(line)
+        with self._opened() as (rows, broken, there):
             for start in range(0, len(rows), 500):
                 write(rows[start : start + 500])
             if broken:
                 self._keep_aside(broken)
-            self.path.unlink()
+            if there:
+                self.path.unlink()
         return len(rows)
+
+    @contextmanager
+    def waiting(self) -> Iterator[Sequence[CallRow]]:
+        """The rows that wait; as long as this is held, none of them gets into the ledger."""
+        with self._opened() as (rows, _, _):
+            yield rows
+
+    @contextmanager
+    def _opened(self) -> Iterator[tuple[list[CallRow], list[bytes], bool]]:
+        """The rows, the lines that can't be read, and whether there is a file: it is locked."""
+        rows, broken = list[CallRow](), list[bytes]()
+        try:
+            file = open(self.path, "rb")  # noqa: SIM115 - closed below
+        except FileNotFoundError:
+            yield rows, broken, False
+            return
+        with file:
+            lock(file)
+            there = self._is_current(file)
+            for line in file if there else ():
+                try:
+                    rows.append(CallRow.from_json(json.loads(line)))
+                except (ValueError, TypeError, ArithmeticError):
+                    broken.append(line)
+            yield rows, broken, there
 
     def _keep_aside(self, lines: Sequence[bytes]) -> None:
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")

@@ -70,6 +70,7 @@ class Writer:
         batch_size: Most rows of one transaction.
         flush_interval_s: Longest time a call waits to be committed.
         on_row: Told of each row as soon as it is read (budgets settle here); its errors are logged.
+        on_written: Told of the rows that the ledger or the spill has.
         on_idle: Called now and then by the writer's thread (alerts look here).
     """
 
@@ -83,6 +84,7 @@ class Writer:
         batch_size: int = 500,
         flush_interval_s: float = 0.5,
         on_row: Callable[[CallRow], None] | None = None,
+        on_written: Callable[[Sequence[CallRow]], None] | None = None,
         on_idle: Callable[[], None] | None = None,
     ) -> None:
         self.url = ledger if isinstance(ledger, str) else ledger.url
@@ -94,6 +96,7 @@ class Writer:
         self._batch_size = batch_size
         self._interval_s = flush_interval_s
         self._on_row = on_row
+        self._on_written = on_written
         self._on_idle = on_idle
         self._longest_pause_s = min(flush_interval_s, SETTLE_S) if on_row else flush_interval_s
         self._queue: deque[Ended] = deque()
@@ -342,7 +345,9 @@ class Writer:
         try:
             self.ledger.write(rows)
         except Exception as exc:
-            if not _is_the_rows(exc):
+            from allotrope.usage.database import is_the_rows
+
+            if not is_the_rows(exc):
                 raise
             if len(rows) == 1:
                 self.stats.lost += 1
@@ -366,6 +371,7 @@ class Writer:
                 self._reader.salt = self.ledger.salt
                 self.stats.written += written
                 self.stats.problem = None
+                self._are_written(batch)
                 return True
             if pause_s is None:
                 return False
@@ -377,6 +383,7 @@ class Writer:
         try:
             self._spill.append(rows)
             self.stats.spilled += len(rows)
+            self._are_written(rows)
         except OSError as exc:  # a full disk has no room for either
             self._problem(exc)
             with self._lock:
@@ -384,26 +391,14 @@ class Writer:
                 self.stats.lost += max(0, len(self._held) - self._queue_size)
                 del self._held[: -self._queue_size]
 
+    def _are_written(self, rows: Sequence[CallRow]) -> None:
+        on_written = self._on_written
+        if on_written is not None:
+            self._quietly(lambda: on_written(rows))
+
     def _problem(self, exc: Exception) -> None:
         name = type(exc).__name__
         if self.stats.problem != name:
             told = error_name(exc)
             logger.warning("The usage ledger can't be written (%s); calls are spilled.", told)
         self.stats.problem = name
-
-
-def _is_the_rows(exc: Exception) -> bool:
-    """Whether an error comes from a row's values, and not from the database or the machine."""
-    from sqlalchemy.exc import (
-        DataError,
-        DBAPIError,
-        IntegrityError,
-        SQLAlchemyError,
-        StatementError,
-    )
-
-    if isinstance(exc, DBAPIError):
-        return isinstance(exc, (DataError, IntegrityError))
-    if isinstance(exc, StatementError):  # a value that couldn't be made one of the database's
-        return True
-    return not isinstance(exc, (SQLAlchemyError, StoreError, OSError, MemoryError))
