@@ -183,7 +183,7 @@ def ledger_differs(facts: Facts) -> list[str]:
 
 
 def _had_at(one: Asked, heard: Sequence[Heard]) -> float:
-    """When the client had the answer, left, or its turn died; else when the provider had sent it."""
+    """When the client had the answer, left or its turn died; else when it was sent."""
     ends = [
         turn.at + turn.took_s
         for turn in heard

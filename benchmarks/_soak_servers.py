@@ -53,19 +53,24 @@ class Footprint:
     """What a server takes at a moment.
 
     Attributes:
-        serve: Resident memory of the process, MB.
-        children: That of the processes it started, its Redis among them, MB.
+        serve: Memory of the process itself, MB.
+        mapped: Pages of files that it has in memory (code, the embedded model's weights), MB; the
+            system takes them back when it needs the room.
+        redis: Resident memory of its Redis, MB.
+        helpers: That of the other processes it started, MB: sandboxes, which live for a moment.
         descriptors: Open ones of the process.
     """
 
     serve: float
-    children: float
+    mapped: float
+    redis: float
+    helpers: float
     descriptors: int
 
     @property
-    def total(self) -> float:
-        """Both, MB."""
-        return self.serve + self.children
+    def lasting(self) -> float:
+        """What stays from turn to turn, MB: the process and its Redis."""
+        return self.serve + self.redis
 
 
 class Serve:
@@ -131,8 +136,16 @@ class Serve:
     def footprint(self) -> Footprint:
         """What it takes now."""
         pid = self._process.pid
-        children = sum(map(_resident_mb, _belonging(pid, self.data)))
-        return Footprint(_resident_mb(pid), children, len(os.listdir(f"/proc/{pid}/fd")))
+        below = _belonging(pid, self.data)
+        stores = {one for one in below if _is_redis(one)}
+        mapped = _memory_mb(pid, "RssFile")
+        return Footprint(
+            serve=_memory_mb(pid, "VmRSS") - mapped,
+            mapped=mapped,
+            redis=sum(_memory_mb(one, "VmRSS") for one in stores),
+            helpers=sum(_memory_mb(one, "VmRSS") for one in below - stores),
+            descriptors=len(os.listdir(f"/proc/{pid}/fd")),
+        )
 
     def log_lines(self) -> list[str]:
         """Its log so far."""
@@ -147,13 +160,20 @@ class Serve:
         return found
 
 
-def _resident_mb(pid: int) -> float:
+def _memory_mb(pid: int, what: str) -> float:
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:  # it ended
         return 0.0
-    found = re.search(r"VmRSS:\s+(\d+) kB", status)
+    found = re.search(rf"{what}:\s+(\d+) kB", status)
     return int(found[1]) / 1024 if found else 0.0
+
+
+def _is_redis(pid: int) -> bool:
+    try:
+        return "-server" in Path(f"/proc/{pid}/comm").read_text()  # of Redis or Valkey
+    except OSError:
+        return False
 
 
 def _belonging(first: int, folder: Path) -> set[int]:

@@ -120,10 +120,15 @@ async def _watched(
         "answered_by": dict(Counter(one.provider for one in crowd.ended if not one.error)),
         "turn_s": spread([one.seconds for one in crowd.ended]),
         "samples": [
-            [round(at), done, round(a.serve), round(a.children), a.descriptors]
+            [
+                round(at),
+                done,
+                *(round(x) for x in (a.serve, a.mapped, a.redis, a.helpers)),
+                a.descriptors,
+            ]
             for at, done, a in samples
         ],
-        "flat": _flat([(at, print_.total) for at, _, print_ in samples]),
+        "flat": _flat([(at, print_.lasting) for at, _, print_ in samples]),
         "per_thousand_turns": {
             "requests to OpenAI": round(1000 * asked["openai"] / turns),
             **{name: round(1000 * (after[name] - before.get(name, 0)) / turns) for name in after},
@@ -191,7 +196,7 @@ def show_soak(store: str, found: dict[str, Any]) -> None:
         rows.append(("it moved by", moved))
         rows.append(("its trend, MB a minute", flat["mb_a_minute"]))
     show(f"Soak on {store}: {found['users']} users, {found['seconds']} s", ("what", "value"), rows)
-    columns = ("second", "turns", "serve MB", "children MB", "descriptors")
+    columns = ("second", "turns", "serve MB", "mapped MB", "Redis MB", "helpers MB", "descriptors")
     every = max(1, len(found["samples"]) // 16)
     show("Memory", columns, found["samples"][::every])
 
