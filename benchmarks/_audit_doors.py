@@ -128,14 +128,17 @@ class WorkerDoor(Door):
     def _got(self, line: dict[str, Any]) -> None:
         if "ready" in line:
             self.ready.set()
-        elif "id" in line and (future := self._waiting.pop(line.pop("id"), None)):
-            future.set_result(line)
+        elif "id" in line:
+            future = self._waiting.pop(line.pop("id"), None)
+            if future is not None and not future.done():  # done: it was given up as hung
+                future.set_result(line)
 
     def _gone(self, process: subprocess.Popen[str]) -> None:
         if process is self.process:
             waiting, self._waiting = self._waiting, {}
             for future in waiting.values():
-                future.set_result({"ended": "died"})
+                if not future.done():
+                    future.set_result({"ended": "died"})
 
     async def ask(self, conversation: Conversation, question: Question) -> dict[str, Any]:
         assert self.process is not None
