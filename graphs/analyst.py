@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any, NotRequired
 from allotrope.exceptions import AllotropeError
 from allotrope.graphs.answers import json_object, listed, origin, sql_of, table
 from allotrope.graphs.building import again_while_wrong, step_graph
-from allotrope.graphs.nodes import RESPOND
+from allotrope.graphs.nodes import REPORT, RESPOND
 from allotrope.graphs.parts import LazyParts, Parts
 from allotrope.graphs.sources.naming import files_named
 from allotrope.graphs.state import AgentInput, AgentOutput, AgentState
 from allotrope.graphs.steps import (
-    REPORT,
     UNASKED,
     Ask,
     Step,

@@ -18,12 +18,12 @@ from langgraph.types import interrupt
 from allotrope.exceptions import AllotropeError
 from allotrope.graphs.answers import code_blocks, origin
 from allotrope.graphs.building import step_graph
+from allotrope.graphs.nodes import REPORT
 from allotrope.graphs.parts import LazyParts, Parts
 from allotrope.graphs.sandbox.choosing import backend_for, without_walls
 from allotrope.graphs.sandbox.runner import Limits, Outcome, check_files, run_tests
 from allotrope.graphs.state import AgentOutput, AgentState
 from allotrope.graphs.steps import (
-    REPORT,
     Ask,
     Step,
     Work,

@@ -11,10 +11,10 @@ from langgraph.types import Send
 from allotrope.graphs import constraints as rules
 from allotrope.graphs.answers import json_object, origin
 from allotrope.graphs.building import pass_on, step_graph
+from allotrope.graphs.nodes import REPORT
 from allotrope.graphs.parts import LazyParts, Parts
 from allotrope.graphs.state import AgentOutput, AgentState
 from allotrope.graphs.steps import (
-    REPORT,
     Ask,
     Step,
     branch,

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 FIT, RESPOND, TOOLS, FINISH = "fit", "respond", "tools", "finish"
 """Names of the shared nodes; they stay the same in every graph and version."""
 
+REPORT = "report"
+"""The node that gives the answer of a graph with steps; its name stays the same."""
+
 STEPS_FOR_LAST_ANSWER = 3
 """Steps a run keeps back to answer without tools before LangGraph's recursion limit ends it."""
 

@@ -11,7 +11,7 @@ from langgraph.types import Send
 from allotrope.exceptions import AllotropeError
 from allotrope.graphs.answers import listed, origin, without_thoughts
 from allotrope.graphs.building import again_while_wrong, pass_on, step_graph
-from allotrope.graphs.nodes import RESPOND
+from allotrope.graphs.nodes import REPORT, RESPOND
 from allotrope.graphs.parts import LazyParts, Parts
 from allotrope.graphs.sources import citations
 from allotrope.graphs.sources.gathering import read_sources, sources_in
@@ -19,7 +19,6 @@ from allotrope.graphs.sources.index import Embed, Passage, cached_passages, sear
 from allotrope.graphs.sources.reporting import notes_text, numbered, report_text
 from allotrope.graphs.state import AgentInput, AgentOutput, AgentState
 from allotrope.graphs.steps import (
-    REPORT,
     UNASKED,
     Ask,
     Step,

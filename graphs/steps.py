@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from allotrope.prompts.context import Found
     from allotrope.prompts.template import PromptTemplateVersion
 
-REPORT = "report"
-"""The node that gives the answer of a graph with steps; its name stays the same."""
-
 NOSTREAM = "nostream"
 """LangGraph's tag for calls whose tokens aren't part of the answer."""
 

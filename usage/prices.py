@@ -113,6 +113,12 @@ class PriceBook:
         self._warned: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
 
+    def get_ready(self) -> None:
+        """Loads the price list, which takes 50 ms, before the first price is asked for."""
+        from genai_prices.data_snapshot import get_snapshot
+
+        get_snapshot()
+
     def price(
         self, provider: str, model: str, *, at: datetime | None = None, tier: str = "default"
     ) -> Price | None:

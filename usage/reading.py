@@ -93,6 +93,10 @@ class Reader:
         self._warned: set[tuple[str, str]] = set()
         self._tool_sizes: dict[tuple[str, ...], int] = {}
 
+    def get_ready(self) -> None:
+        """Loads the prices, so that nobody waits for that when a call has ended."""
+        self._prices.get_ready()
+
     def wait_until_ready(self) -> None:
         """Waits until tokens can be counted."""
         wait = getattr(self._count, "wait_until_ready", None)

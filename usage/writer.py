@@ -303,6 +303,7 @@ class Writer:
             return False
         self._opened = True
         self._reader.salt = self.ledger.salt
+        self._reader.get_ready()
         return True
 
     def _write(self) -> None:

@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from allotrope.exceptions import InputError
+from allotrope.tasks import ended
 
 T = TypeVar("T")
 
@@ -151,7 +152,10 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
 
 
 async def _wind_up() -> None:
-    """Ends the calls, then what they left to close; whatever takes longer is cancelled."""
+    """Ends the calls, then what they left to close; whatever takes longer is cancelled again.
+
+    The loop is closed afterwards, and a task that is pending then leaves its connection open.
+    """
     for calls in (True, False):
         left = asyncio.all_tasks() - {asyncio.current_task()}
         for task in left:
@@ -159,6 +163,7 @@ async def _wind_up() -> None:
                 task.cancel()
         if left:
             await asyncio.wait(left, timeout=1)
+    await ended(*asyncio.all_tasks() - {asyncio.current_task()})
 
 
 def _named() -> None:

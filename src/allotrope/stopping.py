@@ -34,8 +34,7 @@ async def keep_said(
     """
     from langchain_core.messages import AIMessage
 
-    from allotrope.graphs.nodes import RESPOND
-    from allotrope.graphs.steps import REPORT
+    from allotrope.graphs.nodes import REPORT, RESPOND
 
     found = await graph.aget_state(config)
     node = next((name for name in (RESPOND, REPORT) if name in found.next), None)

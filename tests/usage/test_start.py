@@ -26,3 +26,30 @@ def test_a_turn_begins_without_the_database_library(tmp_path: Path) -> None:
         [sys.executable, "-c", _TURN, str(tmp_path)], capture_output=True, text=True, check=False
     )
     assert done.stdout.splitlines() == ["before the call: []", "written: 1 True"], done.stderr
+
+
+_UNDER_WAY = """
+import sys, threading
+from allotrope.settings import load_settings
+from allotrope.usage.recorder import from_settings
+
+(recorder,) = from_settings(load_settings(environ={}, env_file=None, data_dir=sys.argv[1]))
+asked = threading.Event()
+def noted(event, what):
+    if event == "import" and what[0] == "genai_prices.data":
+        asked.set()
+
+sys.addaudithook(noted)
+from uuid import uuid4
+recorder.on_chat_model_start(None, [[]], run_id=uuid4())
+print(asked.wait(100))
+"""
+
+
+def test_who_stops_a_call_doesnt_wait_for_the_price_list(tmp_path: Path) -> None:
+    """The writer loads it while the call is under way, and not when the process wants to end."""
+    done = subprocess.run(
+        [sys.executable, "-c", _UNDER_WAY, str(tmp_path)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout == "True\n", done.stderr
