@@ -102,7 +102,7 @@ async def run(options: argparse.Namespace) -> None:
 
     from allotrope.models.chat import build_chain
     from allotrope.settings import load_settings
-    from allotrope.usage.recorder import from_settings
+    from allotrope.usage.assembly import from_settings
 
     settings = load_settings(
         environ={},

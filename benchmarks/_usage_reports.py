@@ -13,7 +13,7 @@ from _form import spread
 
 from allotrope.settings import load_settings
 from allotrope.usage import queries, reports
-from allotrope.usage.assembly import rule_data
+from allotrope.usage.advice import rule_data
 from allotrope.usage.ledger import Ledger
 from allotrope.usage.rows import CallRow, microseconds
 from allotrope.usage.rules import recommend

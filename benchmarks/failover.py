@@ -19,7 +19,8 @@ import _form
 
 from allotrope.experiments.drill import Crowd, Stage, play
 from allotrope.experiments.drill_result import Drill
-from allotrope.experiments.drill_system import DrillRedis, drill, drill_settings, warm
+from allotrope.experiments.drill_run import drill
+from allotrope.experiments.drill_system import DrillRedis, drill_settings, warm
 from allotrope.experiments.outages import SCENARIOS, Scenario
 from allotrope.settings import load_settings
 from allotrope.testing import ProviderSimulator

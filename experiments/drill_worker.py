@@ -8,6 +8,7 @@ from typing import Any, Self
 from allotrope.exceptions import StoreError
 from allotrope.experiments.drill import Crowd, Stage, play
 from allotrope.experiments.drill_result import Drill
+from allotrope.experiments.drill_system import OurSystem, warm
 from allotrope.experiments.outages import Scenario
 from allotrope.settings import Settings
 
@@ -79,8 +80,6 @@ def _serve(
     pipe: Connection, settings: Settings, scenario: Scenario, crowd: Crowd, speed: float
 ) -> None:
     async def run() -> Drill:
-        from allotrope.experiments.drill_system import OurSystem, warm
-
         system = OurSystem(settings)
         try:
             await warm(system)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from allotrope.experiments.definition import Experiment
 from allotrope.experiments.outcome import Outcome
 from allotrope.experiments.results import Result, Run
-from allotrope.experiments.store import State
 
 if TYPE_CHECKING:
+    from allotrope.experiments.store import State
     from allotrope.usage.ledger import Ledger
 
 FEEDBACK = ("score", "feedback")
@@ -23,7 +23,7 @@ else."""
 def rows_to_run(
     experiment: Experiment,
     ledger: "Ledger",
-    state: State,
+    state: "State",
     *,
     profiles: Mapping[str, str] | None = None,
 ) -> Run:

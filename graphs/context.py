@@ -119,3 +119,16 @@ def context_of_run(
             name for name in caller["tools_allowed"] if asked is None or name in asked
         ]
     return replace(context, **bound)
+
+
+def pinned_by(given: RunContext | Mapping[str, Any] | None) -> frozenset[str]:
+    """The fields of a run's context that its caller set.
+
+    Args:
+        given: What the caller gave. Of a whole `RunContext`, what differs from the default counts.
+    """
+    if given is None:
+        return frozenset()
+    if isinstance(given, RunContext):
+        return frozenset(f.name for f in fields(given) if getattr(given, f.name) != f.default)
+    return frozenset(name for name, value in given.items() if value is not None)

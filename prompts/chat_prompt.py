@@ -1,6 +1,6 @@
 """A template as LangChain's `ChatPromptTemplate`, rendered by us."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import BaseMessage
 from langchain_core.prompt_values import PromptValue
@@ -10,7 +10,9 @@ from langchain_core.runnables import RunnableConfig
 from pydantic import PrivateAttr
 
 from allotrope.prompts import mustache
-from allotrope.prompts.template import PromptTemplateVersion
+
+if TYPE_CHECKING:
+    from allotrope.prompts.template import PromptTemplateVersion
 
 
 class LibraryPrompt(ChatPromptTemplate):
@@ -20,7 +22,7 @@ class LibraryPrompt(ChatPromptTemplate):
     work as usual; formatting goes through `PromptTemplateVersion.render`.
     """
 
-    _version: PromptTemplateVersion = PrivateAttr()
+    _version: "PromptTemplateVersion" = PrivateAttr()
 
     def format_messages(self, **kwargs: Any) -> list[BaseMessage]:
         """The messages with the values put in."""
@@ -56,7 +58,7 @@ class LibraryPrompt(ChatPromptTemplate):
             self._version.check({**self.partial_variables, **values}, strict=False)
 
 
-def chat_prompt(version: PromptTemplateVersion) -> ChatPromptTemplate:
+def chat_prompt(version: "PromptTemplateVersion") -> ChatPromptTemplate:
     """Builds the `ChatPromptTemplate` of a version; variables with a default become optional."""
     messages: list[MessageLikeRepresentation] = []
     for part in version.parts:

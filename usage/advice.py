@@ -9,9 +9,10 @@ from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 
 from allotrope.settings import Settings
-from allotrope.usage.assembly import rule_data
+from allotrope.usage import queries
 from allotrope.usage.ledger import Ledger
-from allotrope.usage.rules import Recommendation, recommend
+from allotrope.usage.prices import PriceBook
+from allotrope.usage.rules import Recommendation, RuleData, recommend
 
 KEPT_FOR = timedelta(hours=1)
 FEW_CALLS = 5_000
@@ -67,3 +68,21 @@ def _kept(ledger: Ledger, asked: str, now: datetime) -> list[Recommendation] | N
 def _keep(ledger: Ledger, asked: str, now: datetime, found: Sequence[Recommendation]) -> None:
     document = {"at": now.isoformat(), "asked": asked, "found": [one.to_json() for one in found]}
     ledger.set_note(_NAME, json.dumps(document, ensure_ascii=False))
+
+
+THRESHOLDS_NOTE = "semantic_thresholds"
+"""The note in the ledger that says what score each precision of the semantic cache asks for; it is
+written with the shadow data, whose scores are on the same scale."""
+
+
+def rule_data(settings: Settings, ledger: Ledger, *, days: int = 30) -> RuleData:
+    """What the rules look at, with the settings they compare to."""
+    noted = json.loads(ledger.note(THRESHOLDS_NOTE) or "{}")
+    return RuleData(
+        ledger,
+        queries.last_days(days),
+        PriceBook(settings.usage.prices),
+        cache_ttl_s=settings.cache.ttl_s,
+        ttl_by_agent=settings.cache.ttl_by_agent,
+        semantic_threshold=noted.get(settings.cache.semantic.precision),
+    )

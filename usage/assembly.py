@@ -4,7 +4,6 @@ A turn begins by assembling these, so what only the writer's thread or a budget 
 above all: a third of a second) is imported where it is used.
 """
 
-import json
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from allotrope.usage.guard import Budgets, BudgetState
     from allotrope.usage.ledger import Ledger
     from allotrope.usage.reservations import FailoverReservations, SharedReservations
-    from allotrope.usage.rules import RuleData
 
 
 def identity(settings: Settings) -> str:
@@ -250,22 +248,22 @@ def assemble(settings: Settings) -> list[BaseCallbackHandler]:
     ]
 
 
-THRESHOLDS_NOTE = "semantic_thresholds"
-"""The note in the ledger that says what score each precision of the semantic cache asks for; it is
-written with the shadow data, whose scores are on the same scale."""
+_shared: dict[str, list[BaseCallbackHandler]] = {}
+_shared_lock = threading.Lock()
 
 
-def rule_data(settings: Settings, ledger: "Ledger", *, days: int = 30) -> "RuleData":
-    """What the rules look at, with the settings they compare to."""
-    from allotrope.usage import queries
-    from allotrope.usage.rules import RuleData
+def from_settings(settings: Settings) -> list[BaseCallbackHandler]:
+    """The handlers that account for calls and hold budgets, one set per process and ledger.
 
-    noted = json.loads(ledger.note(THRESHOLDS_NOTE) or "{}")
-    return RuleData(
-        ledger,
-        queries.last_days(days),
-        PriceBook(settings.usage.prices),
-        cache_ttl_s=settings.cache.ttl_s,
-        ttl_by_agent=settings.cache.ttl_by_agent,
-        semantic_threshold=noted.get(settings.cache.semantic.precision),
-    )
+    Named in `Settings.callbacks` as `allotrope.usage.assembly:from_settings`.
+
+    Returns:
+        The recorder, and the budgets' guard where budgets are set; nothing where usage is off.
+    """
+    if not settings.usage.enabled:
+        return []
+    with _shared_lock:
+        key = identity(settings)
+        if key not in _shared:
+            _shared[key] = assemble(settings)
+        return list(_shared[key])

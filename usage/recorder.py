@@ -10,7 +10,6 @@ inline in both. Reading, pricing and writing happen in a background thread.
 """
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -22,7 +21,6 @@ from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 
 from allotrope.exceptions import LeftQueueError
-from allotrope.settings import Settings
 from allotrope.stores.errors import error_name
 from allotrope.usage.estimate import CountText, ExactCounter
 from allotrope.usage.exits import forget_exit, on_exit
@@ -248,26 +246,3 @@ def _ended(started: Started, response: LLMResult | None, error: BaseException | 
         ended.message = first.message
         ended.usage = getattr(first.message, "usage_metadata", None)
     return ended
-
-
-_shared: dict[str, list[BaseCallbackHandler]] = {}
-_shared_lock = threading.Lock()
-
-
-def from_settings(settings: Settings) -> list[BaseCallbackHandler]:
-    """The handlers that account for calls and hold budgets, one set per process and ledger.
-
-    Named in `Settings.callbacks` as `allotrope.usage.recorder:from_settings`.
-
-    Returns:
-        The recorder, and the budgets' guard where budgets are set; nothing where usage is off.
-    """
-    if not settings.usage.enabled:
-        return []
-    from allotrope.usage.assembly import assemble, identity
-
-    with _shared_lock:
-        key = identity(settings)
-        if key not in _shared:
-            _shared[key] = assemble(settings)
-        return list(_shared[key])

@@ -11,10 +11,10 @@ from langchain_core.embeddings import Embeddings
 from allotrope.exceptions import SettingsError
 from allotrope.extras import install
 from allotrope.models.cache.answers import AnswerCache
-from allotrope.models.cache.memory import MemoryRedis
+from allotrope.models.cache.connecting import open_answers
 from allotrope.models.cache.redis_cache import RedisCache
 from allotrope.settings import Settings
-from allotrope.stores.redis import LazyCluster, PerLoop, open_async_redis, open_redis
+from allotrope.stores.redis import LazyCluster
 
 if TYPE_CHECKING:
     from allotrope.models.cache.semantic import SemanticTier
@@ -26,22 +26,6 @@ logger = logging.getLogger("allotrope.cache")
 
 VERIFY_S = 5.0
 """How long a verifying model may think."""
-
-
-def open_answers(settings: Settings) -> AnswerCache:
-    """The answer cache of the settings: in their Redis, else in this process's memory."""
-    quick = settings.model_copy(
-        update={"redis": settings.redis.model_copy(update={"timeout_s": settings.cache.timeout_s})}
-    )
-    client: Any = open_redis(quick)
-    shared = client is not None
-    return AnswerCache(
-        client if shared else MemoryRedis(),
-        aclients=PerLoop(lambda: open_async_redis(quick)) if shared else None,
-        settings=settings.cache,
-        prefix=settings.redis.prefix,
-        tenant=settings.tenant,
-    )
 
 
 def open_semantic(

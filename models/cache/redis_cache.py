@@ -73,7 +73,7 @@ class RedisCache(BaseCache):
             prefix: Before every key.
             settings: Of `CacheSettings`, such as `ttl_s=3600`.
         """
-        from allotrope.models.cache.factory import open_answers
+        from allotrope.models.cache.connecting import open_answers
         from allotrope.settings import load_settings
 
         whole = load_settings(

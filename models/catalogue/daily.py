@@ -4,12 +4,15 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from allotrope.exceptions import AllotropeError
-from allotrope.models.catalogue.lifecycle import Lifecycles
 from allotrope.models.catalogue.listing import fetch_listing
 from allotrope.settings import Settings
 from allotrope.stores.errors import error_name
+
+if TYPE_CHECKING:
+    from allotrope.models.catalogue.lifecycle import Lifecycles
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +39,7 @@ class DailyLook:
     def __init__(
         self,
         settings: Settings,
-        lifecycles: Lifecycles,
+        lifecycles: "Lifecycles",
         models: Callable[[], list[str]],
         *,
         delay_s: float | None = None,
@@ -93,7 +96,7 @@ class DailyLook:
         self._due = self._clock() + wait_s
 
 
-def ending_soon(lifecycles: Lifecycles, models: list[str], *, days: int = WARN_DAYS) -> list[str]:
+def ending_soon(lifecycles: "Lifecycles", models: list[str], *, days: int = WARN_DAYS) -> list[str]:
     """A sentence for each model that ends within so many days, or has ended.
 
     Args:
@@ -111,7 +114,7 @@ def ending_soon(lifecycles: Lifecycles, models: list[str], *, days: int = WARN_D
     return told
 
 
-def end_in_words(lifecycles: Lifecycles, model: str) -> str:
+def end_in_words(lifecycles: "Lifecycles", model: str) -> str:
     """When a model ends or ended, and who answers then, in one sentence.
 
     Args:
@@ -134,7 +137,7 @@ def end_in_words(lifecycles: Lifecycles, model: str) -> str:
     return f"{when}, and nobody takes over: {_what_to_do(lifecycles)}"
 
 
-def _what_to_do(lifecycles: Lifecycles) -> str:
+def _what_to_do(lifecycles: "Lifecycles") -> str:
     if lifecycles.policy != "auto":
         return "set ALLOTROPE_OPENAI__SUCCESSION=auto, or choose another model."
     return "choose another model by ALLOTROPE_OPENAI__MODEL."

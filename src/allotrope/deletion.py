@@ -84,7 +84,7 @@ def _delete(settings: Settings, thread: str, tenant: str) -> Deleted:
 
 def _cached(settings: Settings, thread: str, tenant: str) -> int | None:
     from allotrope.models.cache.admin import CacheAdmin
-    from allotrope.models.cache.factory import open_answers
+    from allotrope.models.cache.connecting import open_answers
 
     answers = open_answers(settings)
     try:

@@ -248,7 +248,7 @@ class UsageMiddleware(AgentMiddleware[Any, Any, Any]):
 
     def _config(self) -> RunnableConfig:
         if self._handlers is None:
-            from allotrope.usage.recorder import from_settings
+            from allotrope.usage.assembly import from_settings
 
             self._handlers = from_settings(self._settings or load_settings())
         return _watched(self._handlers, self._metadata)

@@ -4,10 +4,9 @@ Without a folder of experiments nothing is imported and nothing is opened.
 """
 
 import threading
-from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from allotrope.graphs.context import RunContext
 from allotrope.pools import TURNS
@@ -94,16 +93,3 @@ class TurnExperiments:
 
                 self._online = open_online(self._settings)
             return self._online
-
-
-def pinned_by(given: RunContext | Mapping[str, Any] | None) -> frozenset[str]:
-    """The fields of a run's context that its caller set.
-
-    Args:
-        given: What the caller gave. Of a whole `RunContext`, what differs from the default counts.
-    """
-    if given is None:
-        return frozenset()
-    if isinstance(given, RunContext):
-        return frozenset(f.name for f in fields(given) if getattr(given, f.name) != f.default)
-    return frozenset(name for name, value in given.items() if value is not None)

@@ -6,7 +6,7 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
@@ -14,12 +14,11 @@ from allotrope.agents import registry
 from allotrope.agents.spec import AgentSpec
 from allotrope.budget_profiles import check_budget_profiles
 from allotrope.exceptions import InputError
-from allotrope.graphs.context import RunContext, context_of
-from allotrope.graphs.parts import Parts
+from allotrope.graphs.context import RunContext, context_of, pinned_by
+from allotrope.graphs.parts import Parts, named
 from allotrope.loop_graphs import LoopGraphs
 from allotrope.loop_thread import LoopThread
 from allotrope.memory.threads import thread_config
-from allotrope.online import TurnExperiments, pinned_by
 from allotrope.pools import TURNS
 from allotrope.reply import Reply, TurnMeter
 from allotrope.settings import Settings, load_settings
@@ -38,8 +37,23 @@ if TYPE_CHECKING:
 DURABILITY: Literal["sync"] = "sync"
 """A step begins once the one before it is stored: the question is, before a model is asked."""
 
+VARIANTS = "allotrope.online:TurnExperiments"
+"""What gives a turn its variant. Experiments use agents, so an agent knows them by name only."""
+
 RECURSION_LIMIT = 50
 """Steps of a graph in one turn; the nodes answer gracefully before it is reached."""
+
+
+class TurnVariants(Protocol):
+    """The experiments that a turn may take part in."""
+
+    async def ajoin(
+        self, agent: str, context: RunContext, *, pinned: frozenset[str], thread: str, run_id: str
+    ) -> RunContext:
+        """The context of a run with what its variant sets."""
+
+    def close(self) -> None:
+        """Closes what was opened."""
 
 
 class Agent:
@@ -75,7 +89,7 @@ class Agent:
         self._locks = locks or ThreadLocks(settings)
         self._own_locks = locks is None
         self._prices = PriceBook(settings.usage.prices)
-        self._experiments = TurnExperiments(settings)
+        self._experiments: TurnVariants = named(VARIANTS)(settings)
         self._needs_profile: bool | None = None
         self._graphs = LoopGraphs(settings, self._build, checkpointer)
         self._sync = LoopThread()

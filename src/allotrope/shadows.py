@@ -15,7 +15,7 @@ from allotrope.models.cache.gate import refusal
 from allotrope.models.cache.parse import parse
 from allotrope.models.cache.score import Scorer, load_scorer
 from allotrope.settings import Settings
-from allotrope.usage.assembly import THRESHOLDS_NOTE
+from allotrope.usage.advice import THRESHOLDS_NOTE
 from allotrope.usage.ledger import Ledger
 
 

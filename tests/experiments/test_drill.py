@@ -13,7 +13,8 @@ from allotrope.experiments.drill import Crowd, Stage, compressed, play
 from allotrope.experiments.drill_advice import advice
 from allotrope.experiments.drill_picture import strip, write_html, write_png
 from allotrope.experiments.drill_result import Asked, Change, Drill, Turn
-from allotrope.experiments.drill_system import DrillRedis, drill, drill_settings
+from allotrope.experiments.drill_run import drill
+from allotrope.experiments.drill_system import DrillRedis, drill_settings
 from allotrope.experiments.outages import SCENARIOS, scenario
 from allotrope.settings import Settings, load_settings
 from allotrope.stores.redis_server import find_server
@@ -180,7 +181,7 @@ def test_the_users_world_stays_out(tmp_path: Path) -> None:
     settings = load_settings(
         environ={"OPENAI_API_KEY": "sk-real", "REDIS_URL": "redis://real:6379/0"},
         env_file=None,
-        callbacks=["allotrope.usage.recorder:from_settings"],
+        callbacks=["allotrope.usage.assembly:from_settings"],
         data_dir=Path("/real"),
     )
     own = drill_settings(

@@ -17,8 +17,9 @@ from allotrope.experiments.online import open_online
 from allotrope.experiments.store import Promotion, open_store
 from allotrope.models.profile_choices import open_choices
 from allotrope.usage import reports, schema
+from allotrope.usage.assembly import from_settings
 from allotrope.usage.ledger import open_ledger
-from allotrope.usage.recorder import UsageRecorder, from_settings
+from allotrope.usage.recorder import UsageRecorder
 
 TONE = {
     "name": "tone",

@@ -10,7 +10,7 @@ from allotrope.models.cache.calibrate import Pair
 from allotrope.models.cache.score import load_scorer
 from allotrope.settings import Settings, load_settings
 from allotrope.shadows import record_pairs
-from allotrope.usage.assembly import rule_data
+from allotrope.usage.advice import rule_data
 from allotrope.usage.ledger import open_ledger
 from allotrope.usage.rules import RULES
 

@@ -13,9 +13,10 @@ from langgraph.checkpoint.memory import InMemorySaver
 
 from allotrope import RunContext, Settings, build_agent, load_settings
 from allotrope.graphs.assistant import build_graph
-from allotrope.graphs.parts import TOOL_SETS, Parts
+from allotrope.graphs.parts import TOOL_SETS, Parts, named
 from allotrope.models.chat import chain_of
 from allotrope.testing import ProviderSimulator, ScriptedChatModel
+from allotrope.usage.assembly import from_settings
 
 
 def search_tool(about: str) -> BaseTool:
@@ -115,3 +116,8 @@ def test_summaries_are_booked_to_the_runs_tenant(
     found = [one for one in booked.metadata if one["allotrope_agent"] == "summariser"]
     assert found
     assert {(one["allotrope_tenant"], one["thread_id"]) for one in found} == {("newsroom", "t")}
+
+
+def test_a_factory_that_has_moved_is_found_under_its_old_name() -> None:
+    with pytest.warns(DeprecationWarning, match="allotrope.usage.assembly:from_settings now"):
+        assert named("allotrope.usage.recorder:from_settings") is from_settings

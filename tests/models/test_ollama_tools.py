@@ -2,7 +2,9 @@
 
 import asyncio
 import gc
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from allotrope.models.guarded import GuardedChatModel
 from allotrope.models.resilience import guard_models
 from allotrope.settings import Settings, load_settings
 from allotrope.testing import ProviderSimulator, Reply, ToolCall
+from allotrope.testing.ollama_api import show
 
 
 @tool
@@ -130,3 +133,16 @@ def sum_of(chunks: list[Any]) -> Any:
     for chunk in chunks[1:]:
         whole = whole + chunk
     return whole
+
+
+@pytest.mark.parametrize("name", ["plain", "tools"])
+def test_the_simulator_shows_a_model_as_ollama_does(name: str) -> None:
+    """Held against answers of Ollama 0.24 about SmolLM2-135M, imported without a template and with
+    one for tools; recorded on 1 December 2026."""
+    path = Path(__file__).parent / "recorded" / "ollama_show.json"
+    recorded = json.loads(path.read_text(encoding="utf-8"))[name]
+    ours = json.loads(show("plain" if name == "plain" else "llama3.1", 8192))
+    assert ours["capabilities"] == recorded["capabilities"]
+    for part in ("details", "model_info"):
+        assert ours[part].keys() <= recorded[part].keys()
+    assert ours.keys() - {"modelfile"} <= recorded.keys()

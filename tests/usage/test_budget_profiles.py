@@ -26,7 +26,7 @@ from allotrope.usage.rows import CallRow, microseconds
 def limited(settings: Settings, profile: str) -> Settings:
     switch = ThresholdSettings(percent=1, action="switch_profile", profile=profile)
     budget = BudgetSettings(name="team", tokens=10, period="day", thresholds=(switch,))
-    callbacks = ("allotrope.usage.recorder:from_settings",)
+    callbacks = ("allotrope.usage.assembly:from_settings",)
     usage = settings.usage.model_copy(update={"budgets": (budget,)})
     return settings.model_copy(update={"usage": usage, "callbacks": callbacks})
 

@@ -25,8 +25,8 @@ from allotrope.exceptions import BudgetExceededError
 from allotrope.models.chat import build_chain
 from allotrope.settings import load_settings
 from allotrope.testing import Fault, ProviderSimulator, Reply, ScriptedChatModel
-from allotrope.usage import recorder as recorder_module
 from allotrope.usage import schema
+from allotrope.usage.assembly import from_settings
 from allotrope.usage.ledger import Ledger
 from allotrope.usage.reading import Reader
 from allotrope.usage.recorder import UsageRecorder
@@ -424,18 +424,18 @@ def test_what_breaks_in_the_recorder_never_breaks_a_turn(
 
 def test_factory_gives_one_recorder_per_ledger(tmp_path: Path) -> None:
     settings = load_settings(environ={}, env_file=None, data_dir=tmp_path)
-    first = recorder_module.from_settings(settings)
-    assert first == recorder_module.from_settings(settings)
+    first = from_settings(settings)
+    assert first == from_settings(settings)
     assert isinstance(first[0], UsageRecorder)
     off = load_settings(environ={}, env_file=None, usage={"enabled": False})
-    assert recorder_module.from_settings(off) == []
+    assert from_settings(off) == []
 
 
 PROGRAM = """
 import os, signal, sys, time
 from langchain_core.language_models import FakeListChatModel
 from allotrope.settings import load_settings
-from allotrope.usage.recorder import from_settings
+from allotrope.usage.assembly import from_settings
 handlers = from_settings(load_settings(environ={}, env_file=None, data_dir=sys.argv[1]))
 model = FakeListChatModel(responses=["x"], callbacks=handlers)
 for _ in range(5):

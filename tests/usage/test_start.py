@@ -7,7 +7,7 @@ from pathlib import Path
 _TURN = """
 import sys
 from allotrope.settings import load_settings
-from allotrope.usage.recorder import from_settings
+from allotrope.usage.assembly import from_settings
 
 settings = load_settings(environ={}, env_file=None, data_dir=sys.argv[1])
 (recorder,) = from_settings(settings)

@@ -30,7 +30,7 @@ Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
 def _admin() -> "Iterator[tuple[CacheAdmin, Settings]]":
     from allotrope.exceptions import SettingsError
     from allotrope.models.cache.admin import CacheAdmin
-    from allotrope.models.cache.factory import open_answers
+    from allotrope.models.cache.connecting import open_answers
     from allotrope.settings import load_settings
 
     settings = load_settings()
@@ -199,7 +199,7 @@ def clear(yes: Yes = False, as_json: Json = False) -> None:
     """Remove everything of the cache under our prefix, and nothing else."""
     if not yes and not as_json:
         typer.confirm("Remove every cached answer?", abort=True)
-    from allotrope.models.cache.factory import open_answers
+    from allotrope.models.cache.connecting import open_answers
     from allotrope.settings import load_settings
 
     answers = open_answers(load_settings())

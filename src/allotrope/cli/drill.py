@@ -70,8 +70,8 @@ def _play(chosen: list, *, users: int, speed: float, quiet: bool) -> "list[Drill
     from rich.console import Console
 
     from allotrope.experiments.drill import Crowd, Stage
-    from allotrope.experiments.drill_system import drill as play
-    from allotrope.experiments.drill_system import simulated_models
+    from allotrope.experiments.drill_run import drill as play
+    from allotrope.experiments.drill_run import simulated_models
     from allotrope.settings import load_settings
 
     settings = load_settings()

@@ -237,7 +237,7 @@ def _whose(scope: str, name: str) -> str:
 def recommend(days: Days = 30, as_json: Json = False) -> None:
     """What to change, with evidence and the expected saving."""
     from allotrope.settings import load_settings
-    from allotrope.usage.assembly import rule_data
+    from allotrope.usage.advice import rule_data
     from allotrope.usage.ledger import open_ledger
     from allotrope.usage.render import gain
     from allotrope.usage.rules import recommend as ask

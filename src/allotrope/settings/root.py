@@ -89,7 +89,7 @@ class Settings(BaseSettings):
         description="postgresql://… for checkpoints; default: SQLite in the data folder.",
     )
     callbacks: tuple[str, ...] = Field(
-        default=("allotrope.usage.recorder:from_settings",),
+        default=("allotrope.usage.assembly:from_settings",),
         description="Factories `module:function` of handlers, called with the settings.",
     )
     openai: OpenAISettings = OpenAISettings()
