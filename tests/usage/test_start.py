@@ -31,7 +31,7 @@ def test_a_turn_begins_without_the_database_library(tmp_path: Path) -> None:
 _UNDER_WAY = """
 import sys, threading
 from allotrope.settings import load_settings
-from allotrope.usage.recorder import from_settings
+from allotrope.usage.assembly import from_settings
 
 (recorder,) = from_settings(load_settings(environ={}, env_file=None, data_dir=sys.argv[1]))
 asked = threading.Event()
