@@ -5,7 +5,9 @@
 
 Fifteen users talk to four agents over HTTP, by all doors, for twelve minutes. The provider is the
 simulator; now and then it fails, and every two minutes for eight seconds altogether, so that the
-embedded model answers. `--only restarts` restarts PostgreSQL and Redis under 20 conversations.
+embedded model answers. Before they come it has answered a few questions, so that it is loaded and
+its prompt cache is as full as it gets. `--only restarts` restarts PostgreSQL and Redis under 20
+conversations.
 """
 
 import asyncio
@@ -37,6 +39,10 @@ FLAT = 0.05
 
 OUTAGES = (120.0, 8.0)
 """Every so many seconds OpenAI is down for so many."""
+
+WARMING = 8
+"""So many questions the embedded model answers before the users come: some 10 MB of its prompt
+cache each."""
 
 PATIENCE_S = 600.0
 """A turn that takes longer has no end, seconds."""
@@ -94,6 +100,7 @@ async def _watched(
     seconds: float,
     every_s: float,
 ) -> dict[str, Any]:
+    await _warmed(serve, simulator, questions=WARMING if seconds > SETTLED_S else 1)
     crowd = Crowd(serve.url, patience_s=PATIENCE_S)
     before = _piles(serve, postgres)
     plan_faults(simulator, seconds=seconds)
@@ -135,6 +142,14 @@ async def _watched(
         },
         "log_levels": _levels(serve.log_lines()),
     }
+
+
+async def _warmed(serve: Serve, simulator: ProviderSimulator, *, questions: int) -> None:
+    """OpenAI is away for as long as so many questions take."""
+    simulator.down("openai")
+    crowd = Crowd(serve.url, patience_s=PATIENCE_S)
+    await crowd.talk(1, until=lambda: len(crowd.ended) >= questions, seed=1)
+    simulator.up("openai")
 
 
 def _piles(serve: Serve, postgres: Postgres | None) -> dict[str, int]:

@@ -40,22 +40,30 @@ class Ask:
         return self._asker.answers.entry_of(self._call, generations, seconds=seconds)
 
     def keep(self, generations: Sequence[Generation]) -> None:
-        """Keeps the answer where it may be kept, and lets the waiters go on."""
-        entry = self._entry(generations)
-        if entry is not None:
-            self._asker.answers.put(self._call, entry)
-            if self._asker.semantic is not None:
-                self._asker.semantic.add(self._call, entry)
-        self._land(self._landed(entry))
+        """Keeps the answer where it may be kept, and lets the waiters go on, come what may."""
+        landed = Landed(again=True)
+        try:
+            entry = self._entry(generations)
+            if entry is not None:
+                self._asker.answers.put(self._call, entry)
+                if self._asker.semantic is not None:
+                    self._asker.semantic.add(self._call, entry)
+            landed = self._landed(entry)
+        finally:
+            self._land(landed)
 
     async def akeep(self, generations: Sequence[Generation]) -> None:
-        """The same as `keep`, asynchronously."""
-        entry = self._entry(generations)
-        if entry is not None:
-            await self._asker.answers.aput(self._call, entry)
-            if self._asker.semantic is not None:
-                await self._asker.semantic.aadd(self._call, entry)
-        await self._aland(self._landed(entry))
+        """The same as `keep`, asynchronously; the caller may be cancelled meanwhile."""
+        landed = Landed(again=True)
+        try:
+            entry = self._entry(generations)
+            if entry is not None:
+                await self._asker.answers.aput(self._call, entry)
+                if self._asker.semantic is not None:
+                    await self._asker.semantic.aadd(self._call, entry)
+            landed = self._landed(entry)
+        finally:
+            await self._aland(landed)
 
     def drop(self, exc: BaseException | None) -> None:
         """The call failed or was given up."""

@@ -12,7 +12,9 @@ from tests.models.cache.test_semantic import FIRST, OTHER, WordVectors, _tier
 from allotrope.exceptions import AllProvidersFailedError
 from allotrope.models.cache import RedisCache, open_answers
 from allotrope.models.cache import flight as flights
-from allotrope.models.cache.answers import AnswerCache
+from allotrope.models.cache.answers import AnswerCache, Call
+from allotrope.models.cache.asker import Asker
+from allotrope.models.cache.codec import Entry
 from allotrope.models.cache.memory import MemoryRedis
 from allotrope.models.chat import FailoverChain, build_chain
 from allotrope.models.circuits import Circuits
@@ -163,3 +165,44 @@ async def test_a_closed_stream_has_given_its_leave_back(
     assert any(circuits.trials._by_circuit.values())
     await stream.aclose()  # type: ignore[attr-defined]  # a generator
     assert not any(circuits.trials._by_circuit.values())
+
+
+class GatedCache(AnswerCache):
+    """Waits for a word before it keeps an answer, as where the store is slow."""
+
+    def __init__(self) -> None:
+        super().__init__(MemoryRedis())
+        self.keeping, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def aput(self, call: Call, entry: Entry) -> None:
+        self.keeping.set()
+        await self.go_on.wait()
+        await super().aput(call, entry)
+
+
+@pytest.mark.parametrize("how", ["ainvoke", "astream"])
+async def test_who_waits_for_a_call_that_is_cancelled_while_it_is_kept_asks_anew(
+    make_chat: MakeChat, simulator: ProviderSimulator, how: str
+) -> None:
+    answers = GatedCache()
+    chat = make_chat()
+    chat.asker = Asker(answers)
+
+    async def ask() -> None:
+        if how == "ainvoke":
+            await chat.ainvoke("hello")
+        else:
+            assert [chunk async for chunk in chat.astream("hello")]
+
+    first = asyncio.create_task(ask())
+    await answers.keeping.wait()
+    answers.keeping.clear()
+    second = asyncio.create_task(ask())
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.wait([first])
+    await answers.keeping.wait()  # of the second one, which has asked anew
+    answers.go_on.set()
+    await second
+    assert len(simulator.chats("openai")) == 2
+    assert not chat.asker.flights.table
