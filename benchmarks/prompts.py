@@ -56,9 +56,11 @@ def prefix_share(version: PromptTemplateVersion) -> float:
         return "".join(json.dumps([m.type, m.content]) for m in messages)
 
     history: list[BaseMessage] = [HumanMessage("Hi"), AIMessage("Hello, how can I help?" * 20)]
-    first = wire(version.render({"messages": history, "user": "Ann", "documents": "a"}))
+    first = wire(version.render_untrusted({"messages": history, "user": "Ann", "documents": "a"}))
     longer = [*history, HumanMessage("What is 17 % of 340?")]
-    second = wire(version.render({"messages": longer, "user": "Ann, who adds", "documents": "b"}))
+    second = wire(
+        version.render_untrusted({"messages": longer, "user": "Ann, who adds", "documents": "b"})
+    )
     same = next(i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b)
     return same / len(second)
 
@@ -76,7 +78,7 @@ def main() -> int:
     for ref in sorted(library.snapshot.templates):
         version = library.get(ref)
         values = values_for(version)
-        cell = spread(timed(lambda v=version, x=values: v.render(x), rounds))
+        cell = spread(timed(lambda v=version, x=values: v.render_untrusted(x), rounds))
         results[f"render {ref}"] = cell
         rows.append((f"render {ref}", cell["p50"], cell["p95"], cell["p99"]))
     assistant = library.get("assistant")
@@ -89,7 +91,7 @@ def main() -> int:
         now=datetime.now(UTC), given={n: values[n] for n in assistant.meta.context}
     )
     others: dict[str, Callable[[], Any]] = {
-        "get + render assistant": lambda: library.get("assistant").render(values),
+        "get + render assistant": lambda: library.get("assistant").render_untrusted(values),
         "chat_prompt.invoke": lambda: assistant.chat_prompt.invoke(values),
         "peer: ChatPromptTemplate.format_messages": lambda: peer.format_messages(**values),
         "peer: ChatPromptTemplate.invoke": lambda: peer.invoke(values),

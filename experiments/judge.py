@@ -117,7 +117,7 @@ class PairwiseJudge:
             values["reference"] = item.expected
         if self.rubric:
             values["criteria"] = self.rubric
-        return self.template.render(values)
+        return self.template.render_untrusted(values)
 
 
 def live_template(settings: Settings | None = None) -> PromptTemplateVersion:

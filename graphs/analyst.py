@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NotRequired
 
 from allotrope.exceptions import AllotropeError
+from allotrope.fencing import Trusted, Untrusted, Value
 from allotrope.graphs.answers import json_object, listed, origin, sql_of, table
 from allotrope.graphs.building import again_while_wrong, step_graph
 from allotrope.graphs.nodes import REPORT, RESPOND
@@ -150,8 +151,8 @@ def plan(state: AnalystState, settings: Settings) -> Step:
     reply = yield Ask(
         "analyst.plan",
         {
-            "question": question_of(state),
-            "tables": state["described"],
+            "question": Untrusted(question_of(state)),
+            "tables": Untrusted(state["described"]),
             "max_steps": MAX_STEPS,
         },
         conversation=True,
@@ -162,13 +163,13 @@ def plan(state: AnalystState, settings: Settings) -> Step:
 def write_sql(state: AnalystState, settings: Settings) -> Step:
     """Writes the query of the next step, or repairs the one that failed."""
     tell("step", name="write_sql")
-    values: dict[str, Any] = {
-        "question": question_of(state),
-        "tables": state["described"],
-        "step": state["steps"][len(state["results"])],
+    values: dict[str, Value] = {
+        "question": Untrusted(question_of(state)),
+        "tables": Untrusted(state["described"]),
+        "step": Untrusted(state["steps"][len(state["results"])]),
     }
     if state["error"]:
-        values |= {"previous_sql": state["sql"], "error": state["error"]}
+        values |= {"previous_sql": Untrusted(state["sql"]), "error": Untrusted(state["error"])}
     reply = yield Ask("analyst.sql", values, conversation=True)
     return {"sql": sql_of(reply.text), "origin": origin(reply)}
 
@@ -192,17 +193,17 @@ def run_sql(state: AnalystState, settings: Settings) -> Step:
 def answer(state: AnalystState, settings: Settings) -> Step:
     """Writes the answer from the results."""
     tell("step", name="answer")
-    values: dict[str, Any] = {
-        "question": question_of(state),
-        "results": _shown(state["results"]),
+    values: dict[str, Value] = {
+        "question": Untrusted(question_of(state)),
+        "results": Untrusted(_shown(state["results"])),
     }
     if state["wrong"]:
-        values["correction"] = (
+        values["correction"] = Untrusted(
             f"These numbers stand in no result: {', '.join(state['wrong'])}. "
             "Use the results' own numbers only."
         )
     elif state["repairs"]:
-        values["correction"] = "It was empty."
+        values["correction"] = Trusted("It was empty.")
     reply = yield Ask("analyst.answer", values, conversation=True)
     return {"draft": harmless(reply.text), "origin": origin(reply)}
 
@@ -225,9 +226,9 @@ def draw(state: AnalystState, settings: Settings) -> Step:
         reply = yield Ask(
             "analyst.chart",
             {
-                "question": question_of(state),
-                "columns": columns,
-                "results": table(columns, rows, most=5),
+                "question": Untrusted(question_of(state)),
+                "columns": [Untrusted(column) for column in columns],
+                "results": Untrusted(table(columns, rows, most=5)),
             },
         )
         chosen = charts.choose(json_object(reply.text), columns, rows)

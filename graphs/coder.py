@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NotRequired
 from langgraph.types import interrupt
 
 from allotrope.exceptions import AllotropeError
+from allotrope.fencing import Untrusted, Value
 from allotrope.graphs.answers import code_blocks, origin
 from allotrope.graphs.building import step_graph
 from allotrope.graphs.nodes import REPORT
@@ -112,9 +113,10 @@ def write(state: CoderState, settings: Settings) -> Step:
     """Writes code and tests for the task."""
     tell("step", name="write")
     before = dict(state.get("files") or {})
-    values: dict[str, Any] = {"task": question_of(state)}
+    values: dict[str, Value] = {"task": Untrusted(question_of(state))}
     if before:
-        values["files"] = "\n\n".join(f"{name}:\n{text}" for name, text in before.items())
+        shown = "\n\n".join(f"{name}:\n{text}" for name, text in before.items())
+        values["files"] = Untrusted(shown)
     reply = yield Ask("coder.write", values, conversation=True)
     found = files_of(reply.text)
     return {
@@ -198,10 +200,10 @@ def repair(state: CoderState, settings: Settings) -> Step:
     reply = yield Ask(
         "coder.repair",
         {
-            "task": question_of(state),
-            "solution": _all_but_tests(files) or "(missing)",
-            "tests": files.get(TESTS) or "(missing)",
-            "output": _why(state["outcome"]),
+            "task": Untrusted(question_of(state)),
+            "solution": Untrusted(_all_but_tests(files) or "(missing)"),
+            "tests": Untrusted(files.get(TESTS) or "(missing)"),
+            "output": Untrusted(_why(state["outcome"])),
         },
         conversation=True,
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NotRequired
 
 from langgraph.types import Send
 
+from allotrope.fencing import Untrusted, Value
 from allotrope.graphs import constraints as rules
 from allotrope.graphs.answers import json_object, origin
 from allotrope.graphs.building import pass_on, step_graph
@@ -93,12 +94,12 @@ def read_brief(state: CreativeState, settings: Settings) -> dict[str, Any]:
 def draft(state: dict[str, Any], settings: Settings) -> Step:
     """Writes one draft."""
     tell("step", name="draft")
-    values = {
-        "brief": state["brief"],
-        "constraints": [rules.sentence(one) for one in state["constraints"]],
+    values: dict[str, Value] = {
+        "brief": Untrusted(state["brief"]),
+        "constraints": [Untrusted(rules.sentence(one)) for one in state["constraints"]],
     }
     if state["angle"]:
-        values["angle"] = state["angle"]
+        values["angle"] = Untrusted(state["angle"])
     reply = yield Ask("creative.draft", values, conversation=True)
     made = {"id": state["id"], "round": 0, "text": _text(reply.text), "origin": origin(reply)}
     return {"drafts": [made]}
@@ -114,10 +115,10 @@ def critique(state: dict[str, Any], settings: Settings) -> Step:
     reply = yield Ask(
         "creative.critique",
         {
-            "brief": state["brief"],
-            "constraints": [rules.sentence(rule) for rule in state["constraints"]],
-            "draft": one["text"],
-            "checks": wrong,
+            "brief": Untrusted(state["brief"]),
+            "constraints": [Untrusted(rules.sentence(rule)) for rule in state["constraints"]],
+            "draft": Untrusted(one["text"]),
+            "checks": list(map(Untrusted, wrong)),
         },
         conversation=True,
     )
@@ -150,10 +151,10 @@ def revise(state: CreativeState, settings: Settings) -> Step:
     reply = yield Ask(
         "creative.revise",
         {
-            "brief": state["brief"],
-            "constraints": [rules.sentence(rule) for rule in state["constraints"]],
-            "draft": best["text"] or "(nothing was written yet)",
-            "problems": [*best["broken"], *best["problems"]],
+            "brief": Untrusted(state["brief"]),
+            "constraints": [Untrusted(rules.sentence(rule)) for rule in state["constraints"]],
+            "draft": Untrusted(best["text"] or "(nothing was written yet)"),
+            "problems": [Untrusted(one) for one in (*best["broken"], *best["problems"])],
         },
         conversation=True,
     )

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import BaseMessage, HumanMessage
 
+from allotrope.fencing import Fenced, Value
 from allotrope.graphs.context import RunContext
 from allotrope.memory.block import apart, joined
 from allotrope.memory.pieces import is_ours
 from allotrope.prompts.context import Found, SlotUse
-from allotrope.prompts.fencing import Fenced
 from allotrope.prompts.providers import ContextRequest
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ async def gathered(
     return await parts.injector.agather(slots, request)
 
 
-def blanks(template: "PromptTemplateVersion") -> dict[str, Any]:
+def blanks(template: "PromptTemplateVersion") -> dict[str, Value]:
     """Stand-ins for required slots, to count a template before anything fills it."""
     return {name: Fenced("-") for name, slot in template.meta.context.items() if slot.required}
 

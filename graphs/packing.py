@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
+from allotrope.fencing import Untrusted, Value
 from allotrope.graphs.context import RunContext
 from allotrope.graphs.injection import blanks, lift_memory, open_slots, request_of, told
 from allotrope.graphs.window import budget_of, first_ratio, told_ratio
@@ -55,7 +56,7 @@ def pack_prompt(
     tools: "Sequence[BaseTool]",
     context: RunContext,
     thread: str | None,
-    values: Mapping[str, Any] | None = None,
+    values: Mapping[str, Value] | None = None,
     agent: str | None = None,
     found: "Found | None" = None,
 ) -> PackedPrompt:
@@ -83,7 +84,9 @@ def pack_prompt(
         InputTooLongError: What must be in doesn't fit.
     """
     memory = parts.memory
-    given = {**(values or {}), **({"style": profile.style} if profile.style else {})}
+    given: dict[str, Value] = dict(values or {})
+    if profile.style:
+        given["style"] = Untrusted(profile.style)
     counter = room_counter(state, parts=parts, profile=profile)
     system = _around(template, given, counter)
     schemas = parts.tool_schemas(tools)
@@ -147,7 +150,7 @@ def pack_prompt(
 
 
 def _around(
-    template: "PromptTemplateVersion", given: Mapping[str, Any], counter: TokenCounter
+    template: "PromptTemplateVersion", given: Mapping[str, Value], counter: TokenCounter
 ) -> int:
     """Tokens of a prompt without its conversation."""
     one = HumanMessage("x")

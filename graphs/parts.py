@@ -135,8 +135,8 @@ class Parts:
 
     def _learn_tokens(self) -> None:
         """Tells the border to models which tokens the embedded model takes for borders itself."""
+        from allotrope.fencing import learn_tokens
         from allotrope.models.gguf import PACKAGED_TOKENS, control_tokens
-        from allotrope.prompts.fencing import learn_tokens
 
         own = self.settings.embedded
         if own.enabled:
@@ -319,12 +319,13 @@ class Parts:
 
     def _summarise(self, previous: str, transcript: str) -> str:
         """Asks the cheap model for a summary, with the template `summariser`."""
+        from allotrope.fencing import Untrusted
         from allotrope.memory.summariser import SUMMARISED
 
         tenant, thread = SUMMARISED.get((self.settings.tenant, ""))
         template = self.library.get("summariser")
         profile = self.profiles.get("economical")
-        values = {"previous": previous, "transcript": transcript}
+        values = {"previous": Untrusted(previous), "transcript": Untrusted(transcript)}
         metadata = {
             "allotrope_agent": "summariser",
             "allotrope_profile": profile.name,

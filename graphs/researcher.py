@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NotRequired
 from langgraph.types import Send
 
 from allotrope.exceptions import AllotropeError
+from allotrope.fencing import Trusted, Untrusted, Value
 from allotrope.graphs.answers import listed, origin, without_thoughts
 from allotrope.graphs.building import again_while_wrong, pass_on, step_graph
 from allotrope.graphs.nodes import REPORT, RESPOND
@@ -135,9 +136,9 @@ def plan(state: ResearcherState, settings: Settings) -> Step:
     reply = yield Ask(
         "researcher.plan",
         {
-            "question": question_of(state),
+            "question": Untrusted(question_of(state)),
             "max_questions": most,
-            "sources": "\n".join(state["read"][:50]),
+            "sources": Untrusted("\n".join(state["read"][:50])),
         },
         conversation=True,
     )
@@ -173,7 +174,9 @@ def make_look_up(embed: Embed | None) -> Any:
                 f"[{number}] ({one.source}, {one.place})\n{one.text}"
                 for number, one in enumerate(found, 1)
             )
-            reply = yield Ask("researcher.notes", {"question": question, "passages": shown})
+            reply = yield Ask(
+                "researcher.notes", {"question": Untrusted(question), "passages": Untrusted(shown)}
+            )
             note["text"] = without_thoughts(reply.text)
             note["origin"] = origin(reply)
         return {"notes": [note]}
@@ -184,11 +187,14 @@ def make_look_up(embed: Embed | None) -> Any:
 def write(state: ResearcherState, settings: Settings) -> Step:
     """Writes the report from the notes."""
     tell("step", name="write")
-    values: dict[str, Any] = {"question": question_of(state), "notes": notes_text(state)}
+    values: dict[str, Value] = {
+        "question": Untrusted(question_of(state)),
+        "notes": Untrusted(notes_text(state)),
+    }
     if state["wrong"]:
-        values["correction"] = " ".join(state["wrong"])[:2000]
+        values["correction"] = Untrusted(" ".join(state["wrong"])[:2000])
     elif state["repairs"]:
-        values["correction"] = "It was empty."
+        values["correction"] = Trusted("It was empty.")
     reply = yield Ask("researcher.report", values, conversation=True)
     return {"draft": harmless(reply.text), "origin": origin(reply)}
 

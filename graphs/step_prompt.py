@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.messages import BaseMessage, HumanMessage
 
 from allotrope.exceptions import InputTooLongError
+from allotrope.fencing import Untrusted, Value, crossed_message
 from allotrope.graphs.context import RunContext
 from allotrope.graphs.injection import blanks, open_slots, request_of, told
 from allotrope.graphs.packing import PackedPrompt, room_counter, room_of
@@ -18,7 +19,6 @@ from allotrope.graphs.window import UNKNOWN_RATIO
 from allotrope.memory.fit import fit
 from allotrope.memory.shorten import middle_out
 from allotrope.memory.tokens import TokenCounter
-from allotrope.prompts.template import crossed_message
 
 if TYPE_CHECKING:
     from allotrope.graphs.parts import Parts
@@ -38,7 +38,7 @@ Repack = Callable[[list[BaseMessage], int], list[BaseMessage]]
 
 def pack_step(
     state: Mapping[str, Any],
-    values: Mapping[str, Any],
+    values: Mapping[str, Value],
     *,
     parts: "Parts",
     template: "PromptTemplateVersion",
@@ -66,7 +66,7 @@ def pack_step(
     """
     given = dict(values)
     if profile.style and "style" in template.meta.variables:
-        given["style"] = profile.style
+        given["style"] = Untrusted(profile.style)
     counter = room_counter(state, parts=parts, profile=profile)
     uses: list[SlotUse] = []
     if slots := open_slots(template, given):
@@ -185,7 +185,7 @@ def joined(
 
 def render_within(
     template: "PromptTemplateVersion",
-    values: Mapping[str, Any],
+    values: Mapping[str, Value],
     *,
     budget: int,
     counter: TokenCounter,
@@ -211,11 +211,11 @@ def render_within(
     slots = template.meta.context
     weights = {n: slots[n].share if n in slots else VARIABLE_SHARE for n in texts}
     room = budget - (total - sum(sizes.values()))
-    shortened: dict[str, str] = {}
+    shortened: dict[str, Untrusted] = {}
     for _ in range(4):  # a fence costs a little more or less around a shorter text
         limits = shares(sizes, weights, room=max(room, 0))
         shortened = {
-            name: _shorter(text, max(limits[name], SHORTEST), counter)
+            name: Untrusted(_shorter(text, max(limits[name], SHORTEST), counter))
             for name, text in texts.items()
             if limits[name] < sizes[name]
         }
@@ -228,7 +228,7 @@ def render_within(
 
 
 def own_words(
-    template: "PromptTemplateVersion", values: Mapping[str, Any], counter: TokenCounter
+    template: "PromptTemplateVersion", values: Mapping[str, Value], counter: TokenCounter
 ) -> int:
     """Tokens of a rendered template without the texts that are put in.
 
@@ -241,8 +241,9 @@ def own_words(
     return max(0, counter.messages(template.render(values)) - inside)
 
 
-def _texts(values: Mapping[str, Any]) -> dict[str, str]:
-    return {name: v for name, v in values.items() if isinstance(v, str) and v.strip()}
+def _texts(values: Mapping[str, Value]) -> dict[str, str]:
+    texts = {n: v.text if isinstance(v, Untrusted) else v for n, v in values.items()}
+    return {name: v for name, v in texts.items() if isinstance(v, str) and v.strip()}
 
 
 def _shorter(text: str, tokens: int, counter: TokenCounter) -> str:

@@ -19,6 +19,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_stream_writer
 
+from allotrope.fencing import Value
 from allotrope.graphs.answers import without_thoughts
 from allotrope.graphs.calls import Caller, PreparedCall, prepared, profile_for
 from allotrope.graphs.context import RunContext
@@ -51,7 +52,7 @@ class Ask:
     """
 
     template: str
-    values: Mapping[str, Any]
+    values: Mapping[str, Value]
     conversation: bool = False
 
 

@@ -1,8 +1,15 @@
 """Messages that every provider reads: without what only one model can use."""
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 from langchain_core.messages import AIMessage, BaseMessage
+
+from allotrope.fencing import crossed_message
+from allotrope.pools import LONG_TEXT, LONG_TEXTS
+
+Request: TypeAlias = tuple[list[BaseMessage], dict[str, Any]]
+Prepare: TypeAlias = Callable[[list[BaseMessage], dict[str, Any]], Request]
 
 PORTABLE = frozenset({"text", "output_text", "image_url", "image"})
 """Types of content blocks that every provider of the chain knows."""
@@ -42,3 +49,24 @@ def made_by(message: BaseMessage) -> str:
     stamp = message.response_metadata.get("allotrope")
     told = stamp.get("model") if isinstance(stamp, dict) else None
     return str(told or message.response_metadata.get("model_name") or "")
+
+
+def sent(prepare: Prepare, messages: list[BaseMessage], kwargs: Mapping[str, Any]) -> Request:
+    """What a model gets: no text holds a token of a chat format, whoever made the prompt.
+
+    Args:
+        prepare: Adapts messages and arguments to the provider.
+        messages: Of the call.
+        kwargs: Its arguments.
+    """
+    ready, arguments = prepare(messages, dict(kwargs))
+    return [crossed_message(message, tags=False) for message in ready], arguments
+
+
+async def asent(
+    prepare: Prepare, messages: list[BaseMessage], kwargs: Mapping[str, Any]
+) -> Request:
+    """As `sent`; long prompts are read off the event loop."""
+    if sum(len(message.text) for message in messages) < LONG_TEXT:
+        return sent(prepare, messages, kwargs)
+    return await LONG_TEXTS.run(sent, prepare, messages, kwargs)

@@ -1,6 +1,7 @@
 """The control tokens of a local model, read from the vocabulary in its GGUF file."""
 
 import struct
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -56,10 +57,20 @@ def _read(path: Path, changed: int, size: int) -> frozenset[str]:
                 break
     tokens = wanted.get("tokenizer.ggml.tokens", [])
     kinds = wanted.get("tokenizer.ggml.token_type", [])
+    return borders(tokens, kinds)
+
+
+def borders(tokens: Sequence[Any], kinds: Sequence[Any]) -> frozenset[str]:
+    """The control and user-defined tokens of a vocabulary.
+
+    Args:
+        tokens: Their texts.
+        kinds: The type of each, as llama.cpp numbers them.
+    """
     return frozenset(
         token
         for token, kind in zip(tokens, kinds, strict=False)
-        if kind in (_CONTROL, _USER_DEFINED) and token.strip()
+        if kind in (_CONTROL, _USER_DEFINED) and isinstance(token, str) and token.strip()
     )
 
 

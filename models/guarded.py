@@ -28,7 +28,7 @@ from allotrope.models.attempts import (
     noticed,
 )
 from allotrope.models.cancelled import one_call, told
-from allotrope.models.content import plain
+from allotrope.models.content import asent, plain, sent
 from allotrope.models.guard import DEADLINE, REPACK, Call, Guard
 from allotrope.models.replies import check_reply
 from allotrope.models.slots import Slot
@@ -140,7 +140,7 @@ class GuardedChatModel(BaseChatModel):
             call.watch.begin()
             try:
                 self.ensure_ready()
-                ready, arguments = self.prepare(call.request(), dict(kwargs))
+                ready, arguments = sent(self.prepare, call.request(), kwargs)
                 result: ChatResult = call.block(
                     lambda left: inner(ready, stop=stop, run_manager=run_manager, **arguments),
                     drop=lambda late: None,
@@ -176,7 +176,7 @@ class GuardedChatModel(BaseChatModel):
             call.watch.begin(asyncio.get_running_loop())
             try:
                 await self._aensure_ready()
-                ready, arguments = self.prepare(await call.arequest(), dict(kwargs))
+                ready, arguments = await asent(self.prepare, await call.arequest(), kwargs)
                 async with Within(self._guard.limits.total_s, call, "total"):
                     result = await inner(ready, stop=stop, run_manager=run_manager, **arguments)
                 call.heard()
@@ -226,7 +226,7 @@ class GuardedChatModel(BaseChatModel):
             source: Iterator[ChatGenerationChunk] | None = None
             try:
                 self.ensure_ready()
-                ready, arguments = self.prepare(call.request(), dict(kwargs))
+                ready, arguments = sent(self.prepare, call.request(), kwargs)
                 source = inner(ready, stop=stop, **{**self.stream_arguments(), **arguments})
                 clean = CleanStream(self, call, arguments)
                 head = call.block(
@@ -292,7 +292,7 @@ class GuardedChatModel(BaseChatModel):
             source: AsyncIterator[ChatGenerationChunk] | None = None
             try:
                 await self._aensure_ready()
-                ready, arguments = self.prepare(await call.arequest(), dict(kwargs))
+                ready, arguments = await asent(self.prepare, await call.arequest(), kwargs)
                 source = inner(ready, stop=stop, **arguments)
                 clean = CleanStream(self, call, arguments)
                 head: list[ChatGenerationChunk] = []

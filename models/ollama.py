@@ -11,7 +11,6 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from langchain_ollama import ChatOllama
-from pydantic import PrivateAttr
 
 from allotrope.exceptions import UnexpectedProviderError
 from allotrope.exchanges import limit
@@ -39,26 +38,23 @@ class OllamaChat(CachingChatModel, GuardedChatModel, ChatOllama):
     """`ChatOllama` with clear errors and provenance."""
 
     provider: str = "ollama"
-    _offers_tools: bool = PrivateAttr(default=False)
 
     def bind_tools(
         self,
         tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, AIMessage]:
-        """Binds tools; whether the model can call them is asked before its first call."""
-        self._offers_tools = True
+        """Binds tools, and the choice among them."""
         bound = super().bind_tools(tools, **kwargs)
         choice = kwargs.get("tool_choice")
         return bound.bind(tool_choice=choice) if choice else bound  # ChatOllama drops it
 
     def ensure_ready(self) -> None:
-        """Asks what the model can do, once, where tools are offered to it."""
-        if self._offers_tools:
-            ollama_tools.ask_capabilities(self.base_url or "", self.model)
+        """Asks once what the model can do, and which tokens its template has."""
+        ollama_tools.ask_about(self.base_url or "", self.model)
 
     async def _aensure_ready(self) -> None:
-        if self._offers_tools and ollama_tools.due(self.base_url or "", self.model):
+        if ollama_tools.due(self.base_url or "", self.model):
             await TURNS.run(self.ensure_ready)
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:

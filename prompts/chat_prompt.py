@@ -26,7 +26,7 @@ class LibraryPrompt(ChatPromptTemplate):
 
     def format_messages(self, **kwargs: Any) -> list[BaseMessage]:
         """The messages with the values put in."""
-        return self._version.render({**self.partial_variables, **kwargs}, strict=False)
+        return self._version.render_untrusted({**self.partial_variables, **kwargs}, strict=False)
 
     async def aformat_messages(self, **kwargs: Any) -> list[BaseMessage]:
         """The same; rendering never waits."""
@@ -55,7 +55,9 @@ class LibraryPrompt(ChatPromptTemplate):
 
     def _check(self, values: Any) -> None:
         if isinstance(values, dict):
-            self._version.check({**self.partial_variables, **values}, strict=False)
+            given = {**self.partial_variables, **values}
+            marked = {name: self._version.marked(name, value) for name, value in given.items()}
+            self._version.check(marked, strict=False)
 
 
 def chat_prompt(version: "PromptTemplateVersion") -> ChatPromptTemplate:

@@ -15,8 +15,8 @@ from importlib.metadata import EntryPoint
 from typing import Any
 
 from allotrope.exceptions import InputError, PromptError
+from allotrope.fencing import Fenced, fence
 from allotrope.pools import TURNS
-from allotrope.prompts.fencing import Fenced, fence
 from allotrope.prompts.providers import (
     ContextProvider,
     ContextRequest,
@@ -63,7 +63,7 @@ class SlotUse:
 class Injection:
     """The values for a template's slots, and what became of each slot."""
 
-    values: Mapping[str, str]
+    values: Mapping[str, Fenced]
     uses: tuple[SlotUse, ...]
 
 
@@ -168,14 +168,14 @@ class ContextInjector:
         count = count or self._count
         slots = {name: slot for name, slot in version.meta.context.items() if name in found}
         room = max(budget_tokens, 0) / max(1.0, sum(slot.share for slot in slots.values()))
-        values: dict[str, str] = {}
+        values: dict[str, Fenced] = {}
         uses = []
         for name, slot in slots.items():
             pieces = found[name]
             limit = int(slot.share * room)
             if isinstance(pieces, Exception):
                 use = SlotUse(name, 0, limit, 0, problem=f"{type(pieces).__name__}: {pieces}")
-                text = ""
+                text = Fenced("")
             else:
                 text, use = _fitted(name, slot, pieces, limit, count)
             if slot.required and not text:
@@ -223,7 +223,7 @@ def _awaited(pieces: Coroutine[Any, Any, Sequence[Piece]]) -> Sequence[Piece]:
 
 def _fitted(
     name: str, slot: Slot, pieces: Sequence[Piece], limit: int, count: Callable[[str], int]
-) -> tuple[str, SlotUse]:
+) -> tuple[Fenced, SlotUse]:
     """Whole pieces while they fit; the first one is cut when it alone is too long."""
     kept: list[str] = []
     dropped: list[str] = []

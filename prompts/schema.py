@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from allotrope.exceptions import PromptError
+from allotrope.fencing import Untrusted
 
 NAME = r"^_?[a-z][a-z0-9_-]*(\.[a-z0-9_-]+)*$"
 END = "=== end"
@@ -17,7 +18,7 @@ NESTED: frozenset[str] = frozenset({"list", "object", "messages"})
 """Types whose values hold others."""
 
 _TYPES: Mapping[str, tuple[type, ...]] = {
-    "string": (str,),
+    "string": (str, Untrusted),
     "integer": (int,),
     "number": (int, float),
     "boolean": (bool,),

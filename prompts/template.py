@@ -5,12 +5,22 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 from langchain_core.prompts import ChatPromptTemplate
 
 from allotrope.exceptions import PromptError
+from allotrope.fencing import (
+    Fenced,
+    Trusted,
+    Untrusted,
+    Value,
+    crossed_message,
+    fence,
+    has_plain_text,
+    neutralise,
+    untrusted,
+)
 from allotrope.prompts import mustache
-from allotrope.prompts.fencing import Fenced, Trusted, fence, neutralise
 from allotrope.prompts.schema import NESTED, FrontMatter, Part
 
 _MESSAGES: Mapping[str, type[BaseMessage]] = {
@@ -76,15 +86,15 @@ class PromptTemplateVersion:
 
     @cached_property
     def _defaults(self) -> dict[str, Any]:
-        given = {n: v.default for n, v in self.meta.variables.items() if not v.required}
-        return {**dict.fromkeys(self.meta.context, ""), **given}
+        given = {n: _own(v.default) for n, v in self.meta.variables.items() if not v.required}
+        return {**dict.fromkeys(self.meta.context, Trusted("")), **given}
 
     @cached_property
     def _required(self) -> tuple[str, ...]:
         slots = [n for n, slot in self.meta.context.items() if slot.required]
         return (*(n for n, v in self.meta.variables.items() if v.required), *slots)
 
-    def check(self, values: Mapping[str, Any], *, strict: bool = True) -> dict[str, Any]:
+    def check(self, values: Mapping[str, Value], *, strict: bool = True) -> dict[str, Any]:
         """The values with defaults filled in.
 
         Args:
@@ -92,10 +102,12 @@ class PromptTemplateVersion:
             strict: Refuse names that the template doesn't declare.
 
         Raises:
-            PromptError: A value is missing, of the wrong type, or (strict) not declared.
+            PromptError: A value is missing, of the wrong type, doesn't say whose it is, or
+                (strict) isn't declared.
         """
         for name in self._required:
-            if values.get(name) is None or (name in self.meta.context and not values[name]):
+            value = values.get(name)
+            if value is None or (name in self.meta.context and not _plain(value)):
                 raise PromptError(
                     f"Prompt {self.ref} needs the variable {name!r}, which was not given.",
                     hint=f"See `allotrope prompts show {self.ref}`.",
@@ -113,12 +125,15 @@ class PromptTemplateVersion:
                     )
                 if callable(value) or _holds_code(value):
                     raise PromptError(f"Prompt {self.ref}: variable {name!r} holds code.")
+                if variable.type != "messages":
+                    self._check_marked(name, value)
             elif name in self.meta.context:
-                if not isinstance(value, str):
+                if not isinstance(value, str | Untrusted):
                     raise PromptError(
                         f"Prompt {self.ref}: context slot {name!r} must be text, "
                         f"not {type(value).__name__}."
                     )
+                self._check_marked(name, value)
             elif strict:
                 raise PromptError(
                     f"Prompt {self.ref} has no variable {name!r}.",
@@ -128,6 +143,14 @@ class PromptTemplateVersion:
                 continue
             filled[name] = value
         return filled
+
+    def _check_marked(self, name: str, value: object) -> None:
+        if has_plain_text(value):
+            raise PromptError(
+                f"Prompt {self.ref}: {name!r} got a text that doesn't say whose it is.",
+                hint="Give Untrusted(text) for what somebody else wrote, or Trusted(text) for "
+                "words of your own (allotrope.fencing).",
+            )
 
     @cached_property
     def _names(self) -> frozenset[str]:
@@ -164,19 +187,14 @@ class PromptTemplateVersion:
         return (*(n for n, v in self.meta.variables.items() if v.untrusted), *slots)
 
     @cached_property
-    def _untouched(self) -> frozenset[str]:
-        """The slots of our own words, and messages, which cross the border one by one."""
-        slots = [n for n, slot in self.meta.context.items() if slot.trusted]
-        return frozenset(
-            [*slots, *(n for n, v in self.meta.variables.items() if v.type == "messages")]
-        )
+    def _conversations(self) -> frozenset[str]:
+        """The variables with messages, which cross the border one by one."""
+        return frozenset(n for n, v in self.meta.variables.items() if v.type == "messages")
 
-    def render(self, values: Mapping[str, Any], *, strict: bool = True) -> list[BaseMessage]:
-        """The messages, with the values put in; a message that ends up blank is left out.
-
-        This is the one border to a model. Text of untrusted variables and slots is fenced as data,
-        unless it is `Fenced` already; in every other text, the conversation's too, what reads as a
-        fence's tag or as a chat format's token is taken out, unless it is `Trusted`.
+    def render_untrusted(
+        self, values: Mapping[str, Any], *, strict: bool = True
+    ) -> list[BaseMessage]:
+        """As `render`, for values whose plain texts all come from somebody else.
 
         Args:
             values: By name of variable or context slot.
@@ -185,11 +203,38 @@ class PromptTemplateVersion:
         Raises:
             PromptError: A value is missing, of the wrong type, or (strict) not declared.
         """
+        return self.render({n: self.marked(n, v) for n, v in values.items()}, strict=strict)
+
+    def marked(self, name: str, value: Any) -> Any:
+        """A value whose plain texts are marked as somebody else's.
+
+        Args:
+            name: Of the variable or slot; conversations stay as they are.
+            value: What it gets.
+        """
+        return value if name in self._conversations else untrusted(value)
+
+    def render(self, values: Mapping[str, Value], *, strict: bool = True) -> list[BaseMessage]:
+        """The messages, with the values put in; a message that ends up blank is left out.
+
+        This is the one border to a model. Each text says whose it is: `Untrusted` ones are fenced
+        as data, or, where the template doesn't fence them, and in the conversation too, what reads
+        as a fence's tag or as a chat format's token is taken out of them. `Trusted` and `Fenced`
+        ones stay as they are. Others are refused.
+
+        Args:
+            values: By name of variable or context slot.
+            strict: Refuse names that the template doesn't declare.
+
+        Raises:
+            PromptError: A value is missing, of the wrong type, doesn't say whose it is, or
+                (strict) isn't declared.
+        """
         filled = self.check(values, strict=strict)
         for name, value in filled.items():
             if name in self._fenced:
                 filled[name] = _as_data(value, name) if value else value
-            elif name not in self._untouched:
+            elif name not in self._conversations:
                 filled[name] = _crossed(value)
         for name in self._gates:
             filled[f"?{name}"] = filled if filled[name] else False
@@ -206,12 +251,19 @@ class PromptTemplateVersion:
         return messages
 
 
+def _own(value: Any) -> Any:
+    """A default that stands in a template's file."""
+    return Trusted(value) if isinstance(value, str) else value
+
+
+def _plain(value: Any) -> Any:
+    return value.text if isinstance(value, Untrusted) else value
+
+
 def _crossed(value: Any) -> Any:
-    """A value with every plain text in it neutralised."""
-    if isinstance(value, Fenced | Trusted):
-        return value
-    if isinstance(value, str):
-        return neutralise(value)
+    """A value with every text of others in it neutralised."""
+    if isinstance(value, Untrusted):
+        return neutralise(value.text)
     if isinstance(value, list | tuple):
         return [_crossed(item) for item in value]
     if isinstance(value, dict):
@@ -219,35 +271,11 @@ def _crossed(value: Any) -> Any:
     return value
 
 
-def crossed_message(message: BaseMessage) -> BaseMessage:
-    """A message without a chat format's tokens; a copy where something was taken out.
-
-    A tool's result keeps the fences that the tool put around what it read.
-
-    Args:
-        message: Of a conversation.
-    """
-    if isinstance(message, SystemMessage):
-        return message
-    tags = not isinstance(message, ToolMessage)
-
-    def clean(block: Any) -> Any:
-        if isinstance(block, str):
-            return neutralise(block, tags=tags)
-        if isinstance(block, Mapping) and isinstance(block.get("text"), str):
-            return {**block, "text": neutralise(block["text"], tags=tags)}
-        return block
-
-    content = message.content
-    new = clean(content) if isinstance(content, str) else [clean(block) for block in content]
-    return message if new == content else message.model_copy(update={"content": new})
-
-
 def _as_data(value: Any, name: str) -> Any:
     """Fences a text, or each text of a list."""
     if isinstance(value, list | tuple):
         return [_as_data(item, name) for item in value]
-    return value if isinstance(value, Fenced) else fence(str(value), name=name)
+    return value if isinstance(value, Fenced) else fence(str(_plain(value)), name=name)
 
 
 def _holds_code(value: Any) -> bool:

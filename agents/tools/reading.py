@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from allotrope.exceptions import InputError
+from allotrope.fencing import fence, visible
 from allotrope.graphs.sources.files import allowed_file, decode
 from allotrope.graphs.sources.naming import named_by_user
 from allotrope.graphs.sources.web import Page, fetch
-from allotrope.prompts.fencing import fence, visible
 from allotrope.settings import Settings, load_settings
 
 if TYPE_CHECKING:

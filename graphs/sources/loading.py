@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from allotrope.exceptions import InputError
 from allotrope.extras import install
+from allotrope.fencing import visible
 from allotrope.graphs.sources.community import community
 from allotrope.graphs.sources.converting import documents_of
 from allotrope.graphs.sources.files import decode
-from allotrope.prompts.fencing import visible
 
 if TYPE_CHECKING:
     from langchain_core.documents import Document

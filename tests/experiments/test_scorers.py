@@ -230,7 +230,7 @@ def test_the_judge_is_asked_by_the_template_with_the_files_rubric() -> None:
     item = Item("1", "Which?", "This.")
     plain = PairwiseJudge(ask, JUDGE).prompt(item, "one", "two")
     values = {"question": "Which?", "reference": "This.", "answer_a": "one", "answer_b": "two"}
-    assert plain == JUDGE.render(values)
+    assert plain == JUDGE.render_untrusted(values)
     own = PairwiseJudge(ask, JUDGE, "The shorter one wins.").prompt(item, "one", "two")
-    assert own == JUDGE.render(values | {"criteria": "The shorter one wins."})
+    assert own == JUDGE.render_untrusted(values | {"criteria": "The shorter one wins."})
     assert "The shorter one wins." in str(own[0].content)

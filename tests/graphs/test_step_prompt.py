@@ -3,6 +3,7 @@
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 
+from allotrope.fencing import untrusted
 from allotrope.graphs.step_prompt import joined, render_within, shares
 from allotrope.memory.tokens import TokenCounter
 from allotrope.prompts import open_library
@@ -24,7 +25,7 @@ def counter():
 
 @pytest.mark.parametrize("budget", [420, 800, 2_000, 6_000, 40_000])
 def test_it_fits_and_the_question_stays(template, counter, budget):
-    values = {"question": "How many rows?", "tables": TABLES, "error": "no such column"}
+    values = untrusted({"question": "How many rows?", "tables": TABLES, "error": "no such column"})
     rendered, shortened = render_within(template, values, budget=budget, counter=counter)
     messages = joined(rendered, SAID, budget=budget, counter=counter)
     assert counter.messages(messages) <= budget
@@ -37,7 +38,7 @@ def test_it_fits_and_the_question_stays(template, counter, budget):
 
 
 def test_a_huge_question_is_shortened_too(template, counter):
-    values = {"question": "Why? " * 9_000, "tables": TABLES}
+    values = untrusted({"question": "Why? " * 9_000, "tables": TABLES})
     rendered, shortened = render_within(template, values, budget=3_000, counter=counter)
     assert shortened == ["question", "tables"]
     assert counter.messages(rendered) <= 3_000

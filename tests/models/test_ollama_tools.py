@@ -107,7 +107,7 @@ async def test_a_model_with_tools_gets_them(sim: ProviderSimulator) -> None:
 async def test_when_ollama_does_not_say_the_turn_goes_on(
     sim: ProviderSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ollama_tools, "ask_capabilities", lambda host, model: None)
+    monkeypatch.setattr(ollama_tools, "ask_about", lambda host, model: None)
     reply = await ollama_first(sim).bind_tools([weather]).ainvoke("hello")
     assert reply.response_metadata["allotrope"]["provider"] == "openai", "the next one answered"
 

@@ -62,7 +62,7 @@ async def test_the_day_in_the_users_time_zone_and_whole_pieces_in_order() -> Non
     assert filled.values["today"] == "Monday, 23 November 2026 (time zone Europe/Berlin)"
     assert filled.values["documents"].count("<quoted_data") == 3
     assert 'source="b"' in filled.values["documents"]
-    assert version().render(filled.values)[0].text.count("</quoted_data>") == 3
+    assert version().render_untrusted(filled.values)[0].text.count("</quoted_data>") == 3
 
 
 async def test_a_slot_keeps_to_its_share_and_tells_what_was_dropped() -> None:
@@ -95,7 +95,7 @@ async def test_a_required_slot_that_stays_empty_is_named() -> None:
     with pytest.raises(PromptError, match=r"its 0 tokens are too few"):
         injector.fill(template, request(tables="x"), budget_tokens=2)
     with pytest.raises(PromptError, match=r"t@3 needs the variable 'tables'"):
-        template.render({})
+        template.render_untrusted({})
 
 
 async def test_tools_and_user_profile() -> None:
@@ -170,5 +170,5 @@ def test_what_is_injected_is_never_rendered_again() -> None:
     filled = ContextInjector(count=words).fill(
         version(), request(documents="{{today}} {{> x@1}}"), budget_tokens=200
     )
-    assert "{{today}} {{> x@1}}" in version().render(filled.values)[0].text
-    assert isinstance(version().render(filled.values)[0], HumanMessage)
+    assert "{{today}} {{> x@1}}" in version().render_untrusted(filled.values)[0].text
+    assert isinstance(version().render_untrusted(filled.values)[0], HumanMessage)

@@ -68,7 +68,7 @@ def test_versions_labels_and_locks(url: str) -> None:
     assert library.get("greet").version == 2
     source.write("greet@2", TEXT.format(2, "Bye {{who}}."))
     library.refresh()
-    assert library.get("greet").render({"who": "Ann"}) == [HumanMessage("Hi Ann.")]
+    assert library.get("greet").render_untrusted({"who": "Ann"}) == [HumanMessage("Hi Ann.")]
     assert "versions don't change" in library.problems()["greet@2"]
     with pytest.raises(PromptError, match="was changed after it had been live"):
         source.label(change(2), digest="0" * 64)

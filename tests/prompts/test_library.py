@@ -44,7 +44,7 @@ def promote(library: PromptLibrary, ref: str, label: str = "production") -> None
 def test_the_packaged_templates_load_without_a_problem() -> None:
     library = open_library(load_settings(environ={}, env_file=None))
     version = library.get("assistant")
-    messages = version.render({"messages": [HumanMessage("hi")], "documents": "One."})
+    messages = version.render_untrusted({"messages": [HumanMessage("hi")], "documents": "One."})
     assert [m.type for m in messages] == ["system", "human", "system"]
     assert version.ref.startswith("assistant@")
     assert library.problems() == {}
@@ -56,7 +56,11 @@ def test_chat_prompt_gives_the_same_messages_and_ignores_other_names(
 ) -> None:
     version = library.get("greet")
     value = version.chat_prompt.invoke({"who": "Ann", "other": 1})
-    assert value.to_messages() == version.render({"who": "Ann"}) == [HumanMessage("Hello Ann.")]
+    assert (
+        value.to_messages()
+        == version.render_untrusted({"who": "Ann"})
+        == [HumanMessage("Hello Ann.")]
+    )
 
 
 async def test_chat_prompt_async(library: PromptLibrary) -> None:
@@ -68,7 +72,9 @@ async def test_chat_prompt_async(library: PromptLibrary) -> None:
 
 
 def test_values_are_neither_escaped_nor_rendered_again(library: PromptLibrary) -> None:
-    (message,) = library.get("greet").render({"who": '<b> & "{{who}}" {{> house@1}} {{{x}}}'})
+    (message,) = library.get("greet").render_untrusted(
+        {"who": '<b> & "{{who}}" {{> house@1}} {{{x}}}'}
+    )
     assert message.content == 'Hello <b> & "{{who}}" {{> house@1}} {{{x}}}.'
 
 
@@ -86,7 +92,7 @@ def test_wrong_values_are_named(
     library: PromptLibrary, values: dict[str, object], said: str
 ) -> None:
     with pytest.raises(PromptError, match=said.replace(".", r"\.")):
-        library.get("greet").render(values)
+        library.get("greet").render_untrusted(values)
 
 
 def test_callables_inside_lists_are_refused(tmp_path: Path) -> None:
@@ -94,8 +100,8 @@ def test_callables_inside_lists_are_refused(tmp_path: Path) -> None:
     write(tmp_path, "greet@1", text.replace("{{who}}", "{{#who}}{{.}}{{/who}}"))
     version = PromptLibrary([FolderSource(tmp_path)]).get("greet")
     with pytest.raises(PromptError, match="holds code"):
-        version.render({"who": [{"x": lambda text, render: "pwned"}]})
-    assert version.render({"who": ["a", "b"]}) == [HumanMessage("Hello ab.")]
+        version.render_untrusted({"who": [{"x": lambda text, render: "pwned"}]})
+    assert version.render_untrusted({"who": ["a", "b"]}) == [HumanMessage("Hello ab.")]
 
 
 def test_sections_over_plain_values(tmp_path: Path) -> None:
@@ -113,7 +119,7 @@ def test_sections_over_plain_values(tmp_path: Path) -> None:
     version = PromptLibrary([FolderSource(tmp_path)]).get("greet")
 
     def say(**values: object) -> str:
-        return version.render(values)[0].text
+        return version.render_untrusted(values)[0].text
 
     assert say() == "nobody"
     assert say(who="Ann") == "[Ann]"
@@ -130,13 +136,13 @@ def test_placeholders_take_messages_of_any_form(tmp_path: Path) -> None:
         "=== system\nBe brief.\n\\=== not a message\n=== placeholder turns\n=== end\n",
     )
     version = PromptLibrary([FolderSource(tmp_path)]).get("chat")
-    assert version.render({"turns": [("human", "hi"), AIMessage("ho")]}) == [
+    assert version.render_untrusted({"turns": [("human", "hi"), AIMessage("ho")]}) == [
         SystemMessage("Be brief.\n=== not a message"),
         HumanMessage("hi"),
         AIMessage("ho"),
     ]
     with pytest.raises(PromptError, match="no messages"):
-        version.render({"turns": [object()]})
+        version.render_untrusted({"turns": [object()]})
 
 
 def test_labels_decide_what_is_live_and_promotion_locks(
@@ -155,7 +161,7 @@ def test_labels_decide_what_is_live_and_promotion_locks(
         library.get("greet", label="stagging")
     write(tmp_path, "greet@2", template(version=2, text="Bye {{who}}."))
     library.refresh()
-    assert library.get("greet@2").render({"who": "Ann"}) == [HumanMessage("Hi Ann.")]
+    assert library.get("greet@2").render_untrusted({"who": "Ann"}) == [HumanMessage("Hi Ann.")]
     assert "versions don't change" in library.problems()["greet@2"]
 
 
@@ -204,7 +210,9 @@ def test_a_broken_file_says_where_and_never_replaces_a_good_one(
     good = library.get("greet")
     write(tmp_path, "greet@1", text)
     library.refresh()
-    assert library.get("greet").render({"who": "Ann"}) == good.render({"who": "Ann"})
+    assert library.get("greet").render_untrusted({"who": "Ann"}) == good.render_untrusted(
+        {"who": "Ann"}
+    )
     with pytest.raises(PromptError, match=said):
         PromptLibrary([FolderSource(tmp_path, settle_s=0)]).get("greet")
     problem = "\n".join(library.problems().values())
@@ -212,7 +220,9 @@ def test_a_broken_file_says_where_and_never_replaces_a_good_one(
     write(tmp_path, "greet@1", template(text="Good again, {{who}}."))
     library.refresh()
     assert library.problems() == {}
-    assert library.get("greet").render({"who": "Ann"}) == [HumanMessage("Good again, Ann.")]
+    assert library.get("greet").render_untrusted({"who": "Ann"}) == [
+        HumanMessage("Good again, Ann.")
+    ]
 
 
 def test_a_template_that_includes_itself_is_refused(tmp_path: Path) -> None:
@@ -246,7 +256,7 @@ def test_changing_a_partial_changes_the_hash(tmp_path: Path) -> None:
     write(tmp_path, "_tone@1", head + "Be rude!\n=== end")
     library.refresh()
     assert library.get("greet").hash != before.hash
-    assert library.get("greet").render({"who": "Ann"}) == [HumanMessage("Be rude! Ann")]
+    assert library.get("greet").render_untrusted({"who": "Ann"}) == [HumanMessage("Be rude! Ann")]
 
 
 def test_an_unknown_name_gets_the_nearest(library: PromptLibrary) -> None:
@@ -306,10 +316,10 @@ def test_a_file_that_is_still_being_written_is_not_taken(tmp_path: Path) -> None
     library.get("greet")
     path.write_text(template(text="Hello {{who}}. And"), encoding="utf-8")
     library.refresh()
-    assert library.get("greet").render({"who": "Ann"}) == [HumanMessage("Hello Ann.")]
+    assert library.get("greet").render_untrusted({"who": "Ann"}) == [HumanMessage("Hello Ann.")]
     time.sleep(0.06)
     library.refresh()
-    assert library.get("greet").render({"who": "Ann"}) == [HumanMessage("Hello Ann. And")]
+    assert library.get("greet").render_untrusted({"who": "Ann"}) == [HumanMessage("Hello Ann. And")]
 
 
 def test_ten_thousand_renders_under_reload_are_never_torn(tmp_path: Path) -> None:
@@ -318,7 +328,7 @@ def test_ten_thousand_renders_under_reload_are_never_torn(tmp_path: Path) -> Non
     os.utime(path, ns=(1, 1))
     library = PromptLibrary([FolderSource(tmp_path, settle_s=0.02)])
     whole = {
-        letter: library.get("greet").render({"who": "x"})[0].text.replace("A", letter)
+        letter: library.get("greet").render_untrusted({"who": "x"})[0].text.replace("A", letter)
         for letter in "AB"
     }
     stop = threading.Event()
@@ -347,7 +357,7 @@ def test_ten_thousand_renders_under_reload_are_never_torn(tmp_path: Path) -> Non
         thread.start()
     seen: set[str] = set()
     for _ in range(10_000):
-        text = library.get("greet").render({"who": "x"})[0].text
+        text = library.get("greet").render_untrusted({"who": "x"})[0].text
         seen.add(text)
         if text not in whole.values():
             broken.append(text)
@@ -368,7 +378,7 @@ def test_the_watcher_reloads_and_ends(tmp_path: Path) -> None:
     assert [thread.name for thread in ours] == ["allotrope-prompts"]
     path.write_text(template(text="Changed, {{who}}."), encoding="utf-8")
     deadline = time.monotonic() + 10
-    while library.get("greet").render({"who": "Ann"})[0].text != "Changed, Ann.":
+    while library.get("greet").render_untrusted({"who": "Ann"})[0].text != "Changed, Ann.":
         assert time.monotonic() < deadline
         time.sleep(0.02)
     library.close()

@@ -86,7 +86,9 @@ def test_a_new_name_starts_with_a_skeleton_that_passes_lint(own: PromptLibrary) 
     own.refresh()
     assert ref == "pirate.joke@1"
     assert lint(own.get(ref)) == []
-    assert own.get("pirate.joke").render({"messages": [("human", "hi")]})[1] == HumanMessage("hi")
+    assert own.get("pirate.joke").render_untrusted({"messages": [("human", "hi")]})[
+        1
+    ] == HumanMessage("hi")
     with pytest.raises(PromptError, match="no name for a prompt"):
         new_draft(own, "../evil")
 
@@ -160,7 +162,7 @@ def test_a_manifest_there_and_back(ref: str) -> None:
     }
     values = {n: examples[v.type] for n, v in version.meta.variables.items()}
     values |= dict.fromkeys(version.meta.context, "some context")
-    assert again.render(values) == version.render(values)
+    assert again.render_untrusted(values) == version.render_untrusted(values)
     plain = load(manifest, allowed_objects="core")
     assert isinstance(plain, ChatPromptTemplate)
     assert set(plain.input_variables) <= set(values)
@@ -176,7 +178,10 @@ def test_manifests_of_others() -> None:
     ).partial(mood="kind")
     text = from_manifest({"manifest": dumpd(theirs)}, name="x", version=1, origin="x.json")
     version = parse(text, origin="x.json")
-    assert [m.text for m in version.render({"question": "Why?"})] == ["Be kind. {literal}", "Why?"]
+    assert [m.text for m in version.render_untrusted({"question": "Why?"})] == [
+        "Be kind. {literal}",
+        "Why?",
+    ]
     assert version.meta.variables["history"].type == "messages"
 
 

@@ -33,9 +33,11 @@ def test_the_next_turn_shares_everything_before_it(library: PromptLibrary, name:
     """Documents and user profile change; system text and history stay the prefix."""
     version = library.get(name)
     history = [HumanMessage("Hi, I am Ann."), AIMessage("Hello Ann."), HumanMessage("Add 2 and 2.")]
-    before = wire(version.render({"messages": history, "user": "Ann", "documents": "one"}))
+    before = wire(
+        version.render_untrusted({"messages": history, "user": "Ann", "documents": "one"})
+    )
     after = wire(
-        version.render(
+        version.render_untrusted(
             {
                 "messages": [*history, AIMessage("4"), HumanMessage("And 3?")],
                 "user": "Ann, who adds",
@@ -43,16 +45,20 @@ def test_the_next_turn_shares_everything_before_it(library: PromptLibrary, name:
             }
         )
     )
-    system_and_history = len(wire(version.render({"messages": history})))
+    system_and_history = len(wire(version.render_untrusted({"messages": history})))
     assert shared(before, after) >= system_and_history
 
 
 @pytest.mark.parametrize("name", AGENTS)
 def test_two_users_share_the_system_text(library: PromptLibrary, name: str) -> None:
     version = library.get(name)
-    ann = wire(version.render({"messages": [HumanMessage("a")], "user": "Ann", "documents": "x"}))
-    bob = wire(version.render({"messages": [HumanMessage("b")], "user": "Bob", "documents": "y"}))
-    system = len(json.dumps(["system", version.render({"messages": []})[0].content]))
+    ann = wire(
+        version.render_untrusted({"messages": [HumanMessage("a")], "user": "Ann", "documents": "x"})
+    )
+    bob = wire(
+        version.render_untrusted({"messages": [HumanMessage("b")], "user": "Bob", "documents": "y"})
+    )
+    system = len(json.dumps(["system", version.render_untrusted({"messages": []})[0].content]))
     assert shared(ann, bob) >= system
 
 
@@ -60,6 +66,8 @@ def test_steps_put_their_instructions_before_their_material(library: PromptLibra
     for name in ("analyst.sql", "analyst.answer", "researcher.notes", "researcher.report"):
         version = library.get(name)
         slot = next(iter(version.meta.context))
-        one = wire(version.render({"question": "Q1", slot: "x"}))
-        two = wire(version.render({"question": "Q2", slot: "y"}))
-        assert shared(one, two) >= len(version.render({"question": "Q", slot: "x"})[0].text)
+        one = wire(version.render_untrusted({"question": "Q1", slot: "x"}))
+        two = wire(version.render_untrusted({"question": "Q2", slot: "y"}))
+        assert shared(one, two) >= len(
+            version.render_untrusted({"question": "Q", slot: "x"})[0].text
+        )

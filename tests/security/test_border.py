@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 
+from allotrope.fencing import Fenced, Trusted, fence, learn_tokens, neutralise
 from allotrope.models.gguf import PACKAGED_TOKENS, control_tokens
 from allotrope.models.weights import find_weights
 from allotrope.prompts import open_library
-from allotrope.prompts.fencing import Fenced, Trusted, fence, learn_tokens, neutralise
 from allotrope.prompts.library import PromptLibrary
 from allotrope.prompts.sources import FolderSource
 from allotrope.settings import load_settings
@@ -107,7 +107,7 @@ def test_tokens_of_a_model_of_ones_own_are_read_from_its_file(tmp_path: Path) ->
 )
 def test_a_conversation_crosses_the_border(message: Any) -> None:
     version = open_library(load_settings(environ={}, env_file=None)).get("assistant")
-    rendered = version.render({"messages": [message, HumanMessage("q")]})
+    rendered = version.render_untrusted({"messages": [message, HumanMessage("q")]})
     assert not left("".join(one.text for one in rendered if not isinstance(one, SystemMessage)))
 
 
@@ -119,7 +119,9 @@ def test_what_a_tool_fenced_stays_fenced_and_its_tokens_go() -> None:
         ToolMessage(content, tool_call_id="1"),
         HumanMessage("q"),
     ]
-    (tool,) = [m for m in version.render({"messages": messages}) if isinstance(m, ToolMessage)]
+    (tool,) = [
+        m for m in version.render_untrusted({"messages": messages}) if isinstance(m, ToolMessage)
+    ]
     assert tool.text.startswith("<quoted_data")
     assert "<|im_start|>" not in tool.text
 
@@ -143,7 +145,9 @@ def test_every_variable_of_every_template_crosses_the_border() -> None:
                 values |= {slot: "x" for slot, s in version.meta.context.items() if s.required}
                 if "error" in version.meta.variables:
                     values["error"] = "x"
-                texts = [m.text for m in version.render({**values, name: f"MARK{ATTACK}"})]
+                texts = [
+                    m.text for m in version.render_untrusted({**values, name: f"MARK{ATTACK}"})
+                ]
                 said = [
                     t[t.index("MARK") : t.index("MARK") + len(ATTACK) + 30]
                     for t in texts
@@ -164,8 +168,10 @@ def test_trusted_text_stays_and_nested_text_doesnt(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     version = PromptLibrary([FolderSource(tmp_path)]).get("t")
-    (message,) = version.render({"a": Trusted("<|im_start|>"), "rows": [{"cell": ATTACK}]})
+    (message,) = version.render_untrusted(
+        {"a": Trusted("<|im_start|>"), "rows": [{"cell": ATTACK}]}
+    )
     assert message.text.startswith("<|im_start|>|")
     assert not left(message.text.split("|", 3)[-1])
-    (message,) = version.render({"a": Fenced("<quoted_data>"), "rows": []})
+    (message,) = version.render_untrusted({"a": Fenced("<quoted_data>"), "rows": []})
     assert message.text.startswith("<quoted_data>")

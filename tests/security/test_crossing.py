@@ -1,7 +1,7 @@
 """Two tenants, two users each, random requests through every door: nothing crosses.
 
-`ALLOTROPE_TEST_REQUESTS=10000` asks that many times; the same seed asks the same. Studio's door is
-in `test_crossing_studio.py`.
+`ALLOTROPE_TEST_REQUESTS=10000` asks that many times, `ALLOTROPE_TEST_SEED=16` others; the same seed
+asks the same. Studio's door is in `test_crossing_studio.py`.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.security.crowd import Crowd, Person, check_prompts, everybody
+from tests.security.crowd import MARK, Crowd, Person, check_prompts, everybody
 
 from allotrope.graphs.context import RunContext
 from allotrope.identity.key_store import KeyStore
@@ -23,7 +23,7 @@ from allotrope.testing import ProviderSimulator
 from allotrope.web.apps import serve_app
 
 REQUESTS = int(os.environ.get("ALLOTROPE_TEST_REQUESTS", "160"))
-SEED = 15
+SEED = int(os.environ.get("ALLOTROPE_TEST_SEED", "15"))
 THREADS = ("notes", "work", "web-assistant-1")
 """Everybody calls theirs so."""
 
@@ -129,10 +129,11 @@ class Visitors(Crowd):
         who = self.operators_said[self.chance.choice(sorted(self.operators_said))]
         other = self.chance.choice([one for one in self.people if one.tenant != who.tenant])
         space = Principal("x", tenant=other.tenant, user=other.user).space
-        thread = self.chance.choice([*THREADS, f"{space}notes", f"{other.tenant}:notes"])
+        own = self.chance.choice(THREADS)
+        thread = self.chance.choice([own, f"{space}notes", f"{other.tenant}:{space}notes"])
         words = self.chance.choice(
             (
-                ["ask", "assistant", who.secret(), "--thread", thread, "--json"],
+                ["ask", "assistant", who.secret(), "--thread", own, "--json"],
                 ["ask", "assistant", self.chance.choice(OPENINGS), "--thread", thread, "--stream"],
                 ["context", thread, "--json"],
                 ["context", thread, "--search", "secret number"],
@@ -146,7 +147,8 @@ class Visitors(Crowd):
         )
         told = (await process.communicate())[0].decode()
         assert "Traceback" not in told, told
-        self.look(who, told, " ".join(words))
+        tenants = {mark.partition("-")[0] for mark in MARK.findall(told)}
+        assert tenants <= {who.tenant}, (words, tenants)  # an operator sees all of its tenant
         self.processes += 1
 
     async def go(self, requests: int) -> None:

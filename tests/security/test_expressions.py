@@ -6,7 +6,6 @@ megabyte, what is quadratic needs hours.
 """
 
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 from allotrope.agents.tools.arithmetic import MAX_LENGTH, evaluate
 from allotrope.agents.tools.units import LONGEST, convert
 from allotrope.exceptions import InputError
+from allotrope.fencing import _branches
 from allotrope.graphs import constraints
 from allotrope.graphs.sources import loading
 from allotrope.models import errors
@@ -37,10 +37,9 @@ def tables() -> dict[str, list[str]]:
     families = [family.match for family in open_catalogue().families.values()]
     reasons = [pattern for pattern, _, _ in postgres_errors._REASONS]
     endings = "|".join(loading.SUFFIXES).replace(".", "[.]")
-    tokens = sorted(PACKAGED_TOKENS, key=len, reverse=True)
     return {
-        "allotrope.prompts.fencing:'|'.join(map(re.escape, longest_first))": [
-            "|".join(map(re.escape, tokens))
+        "allotrope.fencing:_branches(sorted(known))": [
+            _branches(sorted([*PACKAGED_TOKENS, *(f"<unused{n}>" for n in range(300))]))
         ],
         "allotrope.graphs.constraints:form": list(constraints._FORMS),
         "allotrope.graphs.sources.naming:f\"(?:{'|'.join(map(re.escape, suffixes))}){after}\"": [

@@ -21,7 +21,8 @@ from allotrope.graphs.tables import numbers
 from allotrope.memory import compression, corrections, summary, tidying, words
 from allotrope.models.cache import parse
 from allotrope.models import errors, waits
-from allotrope.prompts import fencing, mustache
+from allotrope import fencing
+from allotrope.prompts import mustache
 from allotrope.web import housekeeping
 
 

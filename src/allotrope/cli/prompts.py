@@ -98,7 +98,7 @@ def render(
     """The messages a model would get, with the values given."""
     with _library() as library:
         version = library.get(ref, label)
-        messages = version.render(_values(values or [], version))
+        messages = version.render_untrusted(_values(values or [], version))
     if as_json:
         _json(
             {

@@ -133,19 +133,34 @@ def check_tools(model: str, body: Mapping[str, Any]) -> None:
         raise ErrorReply(400, {"error": told})
 
 
-def show(name: str, context: int) -> bytes:
-    """`/api/show`: one model's details, its context length among them."""
+VOCABULARY = {"the": 1, "</s>": 3, "<weird_turn>": 3, "[gMASK]": 4, "<0x0A>": 6, "  ": 4}
+"""A vocabulary for `/api/show`: tokens and their types (3 control, 4 user-defined)."""
+
+
+def show(name: str, context: int, *, verbose: bool = False) -> bytes:
+    """`/api/show`: one model's details, its context length among them.
+
+    Args:
+        name: The model.
+        context: Its longest context, tokens.
+        verbose: Whether the vocabulary is in it.
+    """
+    words = {
+        "tokenizer.ggml.tokens": list(VOCABULARY) if verbose else None,
+        "tokenizer.ggml.token_type": list(VOCABULARY.values()) if verbose else None,
+    }
     return json_bytes(
         {
             "modelfile": f"FROM {name}",
             "parameters": 'stop "<|eot_id|>"',
-            "template": "{{ .Prompt }}",
+            "template": "[TURN]{{ .Role }}[/TURN]{{ .Prompt }}",
             "details": _details(name),
             "model_info": {
                 "general.architecture": "llama",
                 "general.parameter_count": 8_030_261_312,
                 "llama.context_length": context,
                 "llama.embedding_length": 4096,
+                **words,
             },
             "capabilities": capabilities(name),
             "modified_at": "2026-01-01T00:00:00Z",
@@ -201,7 +216,7 @@ def other(
     if path == "/api/ps":
         return json_bytes({"models": []})
     if path == "/api/show":
-        return show(name, installed(name, models))
+        return show(name, installed(name, models), verbose=body.get("verbose") is True)
     if path == "/api/pull":
         models[name] = 131_072
         return pull(name)

@@ -134,6 +134,7 @@ class Housekeeping:
     async def _by_model(self, parts: "Parts", since: float) -> dict[str, Any]:
         from langchain_core.messages import HumanMessage
 
+        from allotrope.fencing import crossed_message
         from allotrope.graphs.answers import origin
         from allotrope.reply import TurnMeter
         from allotrope.usage.prices import PriceBook
@@ -152,7 +153,7 @@ class Housekeeping:
         }
         async with asyncio.timeout(LONGEST_S):
             said = await model.ainvoke(
-                [HumanMessage(self._text)],
+                [crossed_message(HumanMessage(self._text))],
                 {
                     "callbacks": [meter],
                     "metadata": {key: value for key, value in metadata.items() if value},

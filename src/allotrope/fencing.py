@@ -1,4 +1,4 @@
-"""Untrusted text as data: fenced, labelled, and unable to end its own fence.
+"""The border to models: whose a text is, and untrusted text as data that can't end its own fence.
 
     <quoted_data name="documents" source="report.pdf">
     …
@@ -15,10 +15,17 @@ out.
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from itertools import groupby
+from typing import Any, NoReturn, TypeAlias
+
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
 TAG = "quoted_data"
+LONGEST_TOKEN = 100
+"""Characters of a control token; longer entries of a vocabulary are no borders."""
 
 _REMOVED = re.compile(
     "[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069"
@@ -62,8 +69,31 @@ _TAKEN_OUT = re.compile(rf"&lt;[\s/{_SKIP}]*\Z")
 _LABEL = re.compile(r"[^\w .,:;/\\@#()+-]")
 
 
+@dataclass(frozen=True, slots=True)
+class Untrusted:
+    """Text that somebody else wrote: a user, a file, a page, a tool, a model, a memory.
+
+    It is no `str`, so that it can't slip into a text of ours: a template takes it in, and
+    neutralises or fences it.
+
+    Args:
+        text: As it was written.
+    """
+
+    text: str
+
+    def __str__(self) -> NoReturn:
+        """Refused: an f-string would make our own words of somebody else's."""
+        raise TypeError("Text from outside goes into a prompt by a template; its own is `.text`.")
+
+    def __format__(self, spec: str) -> NoReturn:
+        """Refused, as `str` is."""
+        str(self)
+        raise AssertionError  # never reached
+
+
 class Fenced(str):
-    """Text that is fenced already; a template puts it in as it is."""
+    """Text that `fence` made; a template puts it in as it is."""
 
     __slots__ = ()
 
@@ -72,6 +102,52 @@ class Trusted(str):
     """Our own words, of which a template changes nothing. Never make one of somebody else's."""
 
     __slots__ = ()
+
+
+Text: TypeAlias = Untrusted | Trusted | Fenced
+"""A text that says whose it is; a plain `str` doesn't, and no template takes it."""
+
+Value: TypeAlias = (
+    Text
+    | int
+    | float
+    | tuple["Value", ...]
+    | list[Untrusted]
+    | Mapping[str, "Value"]
+    | Sequence[BaseMessage]
+    | None
+)
+"""What a template's variable can be."""
+
+
+def untrusted(value: Any) -> Any:
+    """A value with every plain text in it marked as somebody else's; what is marked stays.
+
+    Args:
+        value: A text, a list or mapping with texts, or anything else.
+    """
+    if isinstance(value, str) and not isinstance(value, Trusted | Fenced):
+        return Untrusted(value)
+    if isinstance(value, list | tuple):
+        return [untrusted(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: untrusted(item) for key, item in value.items()}
+    return value
+
+
+def has_plain_text(value: Any) -> bool:
+    """Whether there is a text in a value that doesn't say whose it is.
+
+    Args:
+        value: As for `untrusted`.
+    """
+    if isinstance(value, str):
+        return not isinstance(value, Trusted | Fenced)
+    if isinstance(value, list | tuple):
+        return any(has_plain_text(item) for item in value)
+    if isinstance(value, Mapping):
+        return any(has_plain_text(item) for item in value.values())
+    return False
 
 
 class _Learnt:
@@ -87,11 +163,34 @@ def learn_tokens(tokens: Iterable[str]) -> None:
     Args:
         tokens: As they stand in a model's vocabulary, `<reponame>`.
     """
-    known = _Learnt.tokens | {token for token in tokens if len(token) > 1}
+    known = _Learnt.tokens | set(filter(_is_mark, tokens))
     if known != _Learnt.tokens:
-        longest_first = sorted(known, key=len, reverse=True)
-        _Learnt.opens = re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE)
+        _Learnt.opens = re.compile(_branches(sorted(known)))
         _Learnt.tokens = known
+
+
+def _is_mark(token: str) -> bool:
+    """Whether a token reads as a border; vocabularies also list indents and plain words."""
+    return (
+        1 < len(token) <= LONGEST_TOKEN and not token[0].isalnum() and any(map(str.isalnum, token))
+    )
+
+
+def _branches(tokens: Sequence[str]) -> str:
+    """A pattern for sorted texts that looks at each character once, however many texts there are.
+
+    Models have thousands (`<unused0>` to `<unused6241>`), and an alternation tries them all.
+    """
+    branches = []
+    for first, group in groupby(tokens, key=lambda token: token[:1]):
+        if first:
+            rest = _branches([token[1:] for token in group])
+            branches.append(re.escape(first) + rest)
+    whole = "" in tokens
+    if not branches:
+        return ""
+    inner = branches[0] if len(branches) == 1 and not whole else f"(?:{'|'.join(branches)})"
+    return f"{inner}?" if whole else inner
 
 
 def visible(text: str) -> str:
@@ -195,3 +294,38 @@ def fence_all(pieces: list[tuple[str, str]], *, name: str) -> Fenced:
 def _label(text: str) -> str:
     one_line = _LABEL.sub("_", " ".join(neutralise(text).split()))
     return one_line[:120]
+
+
+def crossed_message(message: BaseMessage, *, tags: bool = True) -> BaseMessage:
+    """A message without a chat format's tokens; a copy where something was taken out.
+
+    A tool's result keeps the fences that the tool put around what it read.
+
+    Args:
+        message: Of a conversation, whoever's it is: clients send system messages, too.
+        tags: Whether fences' tags are taken out; not for messages that a template made.
+    """
+    tags = tags and not isinstance(message, ToolMessage)
+
+    def clean(value: Any) -> Any:
+        if isinstance(value, str):
+            return neutralise(value, tags=tags)
+        if isinstance(value, list):
+            return [clean(item) for item in value]
+        if isinstance(value, Mapping):
+            return {key: clean(item) for key, item in value.items()}
+        return value
+
+    def clean_block(block: Any) -> Any:
+        if isinstance(block, Mapping) and isinstance(block.get("text"), str):
+            return {**block, "text": clean(block["text"])}
+        return clean(block) if isinstance(block, str) else block
+
+    content = message.content
+    new = clean(content) if isinstance(content, str) else [clean_block(block) for block in content]
+    changed: dict[str, Any] = {} if new == content else {"content": new}
+    if isinstance(message, AIMessage) and message.tool_calls:
+        calls = [{**call, "args": clean(call["args"])} for call in message.tool_calls]
+        if calls != message.tool_calls:
+            changed["tool_calls"] = calls
+    return message.model_copy(update=changed) if changed else message
