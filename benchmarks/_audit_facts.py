@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+BUSY = "busy machine"
+"""The kind of a span in which the audit itself got no time of the machine."""
+
 
 @dataclass(frozen=True)
 class Heard:

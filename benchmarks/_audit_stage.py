@@ -13,7 +13,7 @@ from typing import Any
 
 import _audit_reading as reading
 from _audit_doors import START_S, Door, ServeDoor, WorkerDoor, heard
-from _audit_facts import Asked, Facts, Heard
+from _audit_facts import BUSY, Asked, Facts, Heard, Span
 from _audit_plan import SPENDER, TENANTS, TOKEN, Conversation, Plan, Question
 from _audit_servers import AuditPostgres, AuditRedis, Disk
 from _audit_troubles import Troubles
@@ -23,6 +23,10 @@ from allotrope.testing import ProviderSimulator, Reply, SimRequest, ToolCall
 
 FIRST_TOKENS = 1_000
 """An answer counts this many output tokens, and two more with each request."""
+
+WATCH_S = 0.05
+LATE_S = 0.1
+"""Who sleeps for `WATCH_S` and wakes so much later had no time of the machine, seconds."""
 
 MEMORY = "Look it up in your memory first."
 TRIES = 3
@@ -64,6 +68,7 @@ class Stage:
         self.heard: list[Heard] = []
         self.done = 0
         self._seen_ended: dict[tuple[str, int], float] = {}
+        self._late: list[Span] = []
 
     async def run(self) -> Facts:
         """All of it.
@@ -101,12 +106,14 @@ class Stage:
                 facts = Facts(
                     heard=self.heard,
                     asked=self._asked(),
-                    spans=troubles.spans,
+                    spans=[*troubles.spans, *self._late],
                     ends=ends,
                     limit=self._limit(),
                 )
             facts = await asyncio.to_thread(reading.read, self, facts)
+            late_s = sum(span.end - span.begin for span in self._late)
             counts = {**facts.counts, "seconds": round(time.time() - began)}
+            counts["seconds without time of the machine"] = round(late_s)
             return replace(facts, counts=counts | troubles.counts())
         finally:
             await self._close()
@@ -241,7 +248,7 @@ class Stage:
         self.done += 1
 
     async def _watch(self) -> None:
-        """Notes when each request of the provider ended."""
+        """Notes when each request of the provider ended, and when the machine had no time."""
         pending: set[int] = set()
         seen = 0
         while True:
@@ -253,7 +260,10 @@ class Stage:
                 if one.finished or one.client_left:
                     self._seen_ended[one.provider, one.number] = time.time()
                     pending.discard(index)
-            await asyncio.sleep(0.05)
+            due = time.time() + WATCH_S
+            await asyncio.sleep(WATCH_S)
+            if time.time() > due + LATE_S:
+                self._late.append(Span(BUSY, due, time.time()))
 
     def _asked(self) -> Iterable[Asked]:
         return [self._one(request) for request in self.simulator.chats()]
