@@ -105,6 +105,10 @@ def test_a_ledger_that_differs_is_found_and_a_killed_second_forgiven(books: Any,
     for at, account, wanted in ((101.9, "key0", set()), (102.1, "key0", {"ledger"})):
         kill = books.Span("kill worker", at, at, account)
         assert found(books, replace(good, booked=others, spans=(kill,))) == wanted
+    busy = books.Span(books.BUSY, 101.2, 101.4)  # the machine gave 0.2 s to others
+    for at, wanted in ((102.1, set()), (102.3, {"ledger"})):
+        kill = books.Span("kill worker", at, at, "key0")
+        assert found(books, replace(good, booked=others, spans=(kill, busy))) == wanted
     other = books.Span("kill worker", 101.5, 101.5, "key1")
     assert found(books, replace(good, booked=others, spans=(other,))) == {"ledger"}
     left = replace(row, id="e", status="aborted", estimated=True, output_tokens=3)
@@ -120,8 +124,11 @@ def test_a_budget_that_does_not_hold_is_found(books: Any, good: Any) -> None:
     assert found(books, replace(good, booked=(row, spent))) == {"budgets"}, "it was never reached"
     away = books.Span("pause redis", 90.5, 91.5)
     alone = replace(good, booked=(row, spent, over, refused), spans=(away,))
-    assert found(books, alone) == set(), "each process held it alone"
+    assert found(books, alone) == set(), "neither process knew what the other had reserved"
     assert found(books, replace(alone, booked=(*alone.booked, late))) == {"budgets"}
+    still = books.Span("pause redis", 90.5, 99.5)
+    late_alone = replace(alone, booked=(*alone.booked, late), spans=(still,))
+    assert found(books, late_alone) == {"budgets"}, "it knew what was spent"
 
 
 def test_keys_and_turns_without_an_end_are_found(books: Any, good: Any) -> None:
