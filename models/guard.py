@@ -41,7 +41,7 @@ from allotrope.models.slots import MOST_RETURNS, Leaves, Slot
 from allotrope.models.stalls import STALLS
 from allotrope.models.trail import takes_over, trail_of_run
 from allotrope.models.watch import REASON, Watch, Watched
-from allotrope.pools import TURNS
+from allotrope.pools import pool_for
 
 T = TypeVar("T")
 
@@ -285,7 +285,8 @@ class Call:
         """The same; packing counts tokens and may summarise, so a thread does it."""
         if self._repack is None or not (self.trail or self._overflowed):
             return self.request()
-        return await TURNS.run(self.request)
+        long = sum(len(message.text) for message in self._messages)
+        return await pool_for(long).run(self.request)
 
     def failed(self, exc: BaseException, permit: Permit | None) -> BaseException:
         """What to raise for a failed attempt; tells the breaker.

@@ -16,7 +16,7 @@ from typing import Any
 
 from allotrope.exceptions import InputError, PromptError
 from allotrope.fencing import Fenced, fence
-from allotrope.pools import TURNS
+from allotrope.pools import TURNS, pool_for
 from allotrope.prompts.providers import (
     ContextProvider,
     ContextRequest,
@@ -208,7 +208,7 @@ class ContextInjector:
                 return pieces
             if isinstance(provider, Today | Tools | Given):
                 return provider.provide(request)
-            return await TURNS.run(provider.provide, request)
+            return await pool_for(len(request.question)).run(provider.provide, request)
         except InputError:
             raise
         except Exception as exc:  # noqa: BLE001 - a failing provider must not fail the turn

@@ -105,11 +105,15 @@ class Pool:
 
     @property
     def executor(self) -> ThreadPoolExecutor:
-        """For libraries that take one; it counts and refuses as `run` does."""
+        """The threads; what is submitted is counted and refused as by `run`."""
         with self._lock:
             if self._executor is None:
                 self._executor = _Executor(self)
             return self._executor
+
+    def for_a_loop(self) -> ThreadPoolExecutor:
+        """The same with threads that an event loop may end with itself, as its default executor."""
+        return _Executor(self)
 
     def use(self) -> PoolUse:
         """How it is used now."""
@@ -177,7 +181,10 @@ KEYS = Pool("keys", "look-ups of keys", threads=4, waiting=512)
 """Who calls; asked by every request."""
 
 PAGES = Pool("pages", "pages and lists of threads", threads=4, waiting=64)
-"""What people look at: threads, dashboard, status, metrics."""
+"""What people look at: threads and the dashboard."""
+
+STATUS = Pool("status", "status and metrics", threads=2, waiting=32)
+"""What watches a server looks at."""
 
 UPKEEP = Pool("upkeep", "work in the background", threads=4, waiting=64)
 """What nobody waits for: opening, watching, closing."""

@@ -130,7 +130,7 @@ def test_a_server_that_was_stopped_says_so_and_ends_its_turn(
             running = pool.submit(ask, server.url, "Slow", "slow")
             wait_for(lambda: len(provider.chats("openai")) > 0, server)
             server.process.send_signal(signal.SIGSTOP)
-            time.sleep(6)  # longer than `running.STILL_S`
+            time.sleep(3)  # longer than `heartbeat.LATE_S`
             server.process.send_signal(signal.SIGCONT)
             wait_for(lambda: "it stood still for" in server.log(), server)
             assert "time" in httpx.get(f"{server.url}/healthz").json()["short_of"]

@@ -120,6 +120,11 @@ class ServerHealth:
         self._at = float("-inf")
         self._down: tuple[Looked, ...] = ()
 
+    @property
+    def known(self) -> tuple[Looked, ...]:
+        """Those that couldn't be used at the last look; it doesn't wait."""
+        return self._down
+
     def down(self) -> tuple[Looked, ...]:
         """Those that can't be used; it may take seconds where a host doesn't answer."""
         if not self._servers:

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from allotrope.pools import UPKEEP
+from allotrope.pools import TOOLS, UPKEEP
 from allotrope.settings import Settings
 from allotrope.tasks import ended
 from allotrope.web import dashboard, health, pages, prometheus
@@ -40,8 +40,11 @@ def serve_app(settings: Settings, *, host: str) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def life(app: Starlette) -> AsyncIterator[None]:
-        asyncio.get_running_loop().set_exception_handler(service.shortages.heard)
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(service.shortages.heard)
+        loop.set_default_executor(TOOLS.for_a_loop())
         async with contextlib.AsyncExitStack() as stack:
+            stack.callback(service.heartbeat.stop)
             stack.push_async_callback(service.aclose)
             stack.push_async_callback(UPKEEP.run, credentials.close)
             stack.push_async_callback(limits.aclose)

@@ -1,17 +1,29 @@
 """`/healthz` and `/status`: is the process up, and who answers now."""
 
+import asyncio
+from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from allotrope.exceptions import CircuitOpenError
-from allotrope.pools import PAGES
+from allotrope.exceptions import CircuitOpenError, PoolFullError
+from allotrope.pools import HEALTH, STATUS, pools
 from allotrope.settings import Settings
 from allotrope.stores.servers import ServerHealth
 from allotrope.web.pages import page
+
+if TYPE_CHECKING:
+    from allotrope.web.service import Service
+
+
+PATIENCE_S = 1.0
+"""What `/healthz` waits for a store or a disk, seconds; then it says that they are slow."""
+
+T = TypeVar("T")
 
 
 def status_now(settings: Settings) -> dict[str, Any]:
@@ -43,32 +55,65 @@ def status_now(settings: Settings) -> dict[str, Any]:
         sentences.append(
             f"PostgreSQL ({', '.join(store.server.stores)}) can't be used: {store.reason}."
         )
+    use = {pool.name: pool.use() for pool in pools()}
+    for pool in pools():
+        if use[pool.name].full:
+            sentences.append(f"As much of one kind waits as may, or for too long: {pool.does}.")
     who = found["answers_now"]
     if who is None:
         sentences.append("No model can answer now; questions are kept in their threads.")
     elif sentences:
         on = "" if who["provider"] == "embedded" else f" on {who['provider']}"
         sentences.append(f"Answers come from {who['model']}{on}.")
-    return {**found, "degraded": sentences, "model_ends": end_sentences(settings)}
+    return {
+        **found,
+        "degraded": sentences,
+        "model_ends": end_sentences(settings),
+        "pools": {name: asdict(one) for name, one in use.items()},
+    }
 
 
 async def healthz(request: Request) -> Response:
-    """Whether this process can answer, and what keeps it from that: a store, or this machine.
+    """Whether this process can answer, and what keeps it from that.
 
-    It says nothing else, for anybody may ask.
+    That is a store, this machine, an event loop that is late, or work of one kind that is too much.
+    It answers within `PATIENCE_S` itself. It says nothing else, for anybody may ask.
     """
     service = getattr(request.app.state, "service", None)
     if service is not None and (service.stopping or not service.ready):
         state = "stopping" if service.stopping else "starting"
         return JSONResponse({"status": state}, 503, {"Retry-After": "1"})
-    wrong: dict[str, list[str]] = {}
-    if down := await PAGES.run((await _stores(request)).down):
-        wrong["down"] = [store for found in down for store in found.server.stores]
-    if service is not None and (lacking := await PAGES.run(service.shortages.lacking)):
-        wrong["short_of"] = lacking
+    wrong = await _wrong(await _stores(request), service)
     if wrong:
         return JSONResponse({"status": "unhealthy", **wrong}, 503, {"Retry-After": "1"})
     return JSONResponse({"status": "ok"})
+
+
+async def _wrong(stores: ServerHealth, service: "Service | None") -> dict[str, list[str]]:
+    """What keeps this process from answering, by the kind of reason."""
+    down = asyncio.create_task(_within_patience(stores.down))
+    lacking: list[str] | None = []
+    if service is not None:
+        service.heartbeat.look()
+        lacking = await _within_patience(service.shortages.lacking)
+    found = await down
+    slow = [name for name, one in (("stores", found), ("disk", lacking)) if one is None]
+    wrong = {
+        "down": [name for one in found or stores.known for name in one.server.stores],
+        "short_of": lacking or [],
+        "full": [pool.name for pool in pools() if pool.use().full],
+        "slow": slow,
+    }
+    return {reason: names for reason, names in wrong.items() if names}
+
+
+async def _within_patience(look: Callable[[], T]) -> T | None:
+    """What a look finds, or None where it takes too long; it goes on then."""
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            return await HEALTH.run(look)
+    except (TimeoutError, PoolFullError):
+        return None
 
 
 async def _stores(request: Request) -> ServerHealth:
@@ -81,9 +126,12 @@ async def _stores(request: Request) -> ServerHealth:
 
 async def status(request: Request) -> Response:
     """The status as a page, or as JSON for who asks for that."""
-    found = await PAGES.run(status_now, await settings_of(request))
+    found = await STATUS.run(status_now, await settings_of(request))
+    service = getattr(request.app.state, "service", None)
+    if service is not None:
+        found["loop_lag_s"] = round(service.heartbeat.lag_s(), 3)
     if "text/html" in request.headers.get("accept", ""):
-        return await PAGES.run(
+        return await STATUS.run(
             page, "status.html", status_now=found, here="status", now=datetime.now(UTC)
         )
     return JSONResponse(found)
@@ -95,7 +143,7 @@ async def settings_of(request: Request) -> Settings:
     if getattr(state, "settings", None) is None:
         from allotrope.settings import load_settings
 
-        state.settings = await PAGES.run(load_settings)
+        state.settings = await STATUS.run(load_settings)
     settings: Settings = state.settings
     return settings
 

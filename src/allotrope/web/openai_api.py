@@ -40,9 +40,9 @@ MOST_TOLD = 1_000
 MOST_BYTES = 20_000_000
 """Longest body of a request."""
 
-MOST_VALUES = 500_000
+MOST_VALUES = 100_000
 """Commas and brackets in a body. Python reads a body in one go, in which no thread of this process
-does anything else: with 20 million of them that takes seconds, with so many some 30 ms."""
+does anything else: with 20 million of them that takes seconds, with so many some 50 ms."""
 
 DEEPEST = 100
 """Most levels of lists and objects in a request; a deep JSON schema of a tool has some twenty."""

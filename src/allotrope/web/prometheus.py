@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from allotrope.pools import PAGES
+from allotrope.pools import STATUS
 from allotrope.settings import Settings
 from allotrope.web.health import settings_of
 
@@ -221,7 +221,7 @@ async def metrics(request: Request) -> Response:
     from allotrope.counters import prometheus_text
 
     settings = await settings_of(request)
-    text = render(await PAGES.run(gather, settings)) + prometheus_text()
+    text = render(await STATUS.run(gather, settings)) + prometheus_text()
     return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
 

@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,8 +23,9 @@ if TYPE_CHECKING:
 MOST_DESCRIPTORS = 65_536
 """So many file descriptors are taken where the system allows more than it gives."""
 
-STILL_S = 5.0
-"""A server whose event loop didn't run for so long stood still: stopped, or starved."""
+SWITCH_S = 0.001
+"""So long one thread computes while another one could, seconds: Python's own 5 ms would be added to
+each of the many small steps of a turn while another thread reads a long text."""
 
 BACKLOG = 2048
 """Connections that may wait to be accepted."""
@@ -84,7 +87,6 @@ def run(app: "Starlette", listening: socket.socket, *, drain_s: float, level: st
 
         _until: float | None = None
         _cut = False
-        _ticked: float | None = None
         _reloading: asyncio.Task[None] | None = None
         hung_up = False
 
@@ -99,10 +101,6 @@ def run(app: "Starlette", listening: socket.socket, *, drain_s: float, level: st
                 self.should_exit = self.force_exit = True
 
         async def on_tick(self, counter: int) -> bool:
-            now = time.monotonic()
-            if service is not None and self._ticked is not None and now - self._ticked > STILL_S:
-                service.shortages.note("time", f"it stood still for {now - self._ticked:.0f} s")
-            self._ticked = now
             if self.hung_up:
                 self.hung_up = False
                 self._hang_up()
@@ -127,6 +125,9 @@ def run(app: "Starlette", listening: socket.socket, *, drain_s: float, level: st
 
     had_terminal = has_terminal()
     raise_descriptors()
+    sys.setswitchinterval(SWITCH_S)
+    if service is not None:
+        service.when_warm = settle_memory
 
     config = uvicorn.Config(
         app,
@@ -170,6 +171,16 @@ def has_terminal() -> bool:
     except OSError:
         return False
     return True
+
+
+def settle_memory() -> None:
+    """Takes what was opened out of what the garbage collector looks through again and again.
+
+    It looks in one go, in which no thread of this process does anything else: with all that a
+    server has imported that takes some tenths of a second.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def raise_descriptors() -> None:

@@ -17,6 +17,7 @@ from allotrope.stores.errors import error_name
 from allotrope.thread_locks import ThreadLocks
 from allotrope.turns import said_after
 from allotrope.web.errors import BusyError
+from allotrope.web.heartbeat import Heartbeat
 from allotrope.web.sharing import Sharing
 from allotrope.web.shortages import Shortages
 from allotrope.web.turns import CLEAN_UP_S, PERSON, SERVER, Events, RunningTurn
@@ -47,9 +48,12 @@ class Service:
         self.settings = settings
         self.sharing = Sharing(settings)
         self.shortages = Shortages(settings)
+        self.heartbeat = Heartbeat(self._stood_still)
         self._locks = ThreadLocks(settings, wait_s=LEASE_S + 1)  # as long as a dead one keeps it
         self.ready = False
         """Whether a turn finds all it needs."""
+        self.when_warm: Callable[[], None] = lambda: None
+        """Called in a thread when everything is open."""
         self.stopping = False
         """Whether no turn may begin any more."""
         self._turns: set[RunningTurn] = set()
@@ -60,6 +64,9 @@ class Service:
         self._stack = contextlib.AsyncExitStack()
         self._saver: Any = None
         self._lock = asyncio.Lock()
+
+    def _stood_still(self, seconds: float) -> None:
+        self.shortages.note("time", f"it stood still for {seconds:.0f} s")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -89,6 +96,8 @@ class Service:
         with contextlib.suppress(Exception):  # whoever asks this agent is told what is wrong
             assert self._parts is not None
             await warm(self._parts, [registry.find(name) for name in self.names])
+        await UPKEEP.run(self.when_warm)
+        self.heartbeat.start()  # until then imports hold the loop up
 
     async def agent(self, name: str) -> "Agent":
         """An agent, with the stores it shares with the others.

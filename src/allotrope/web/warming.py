@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from allotrope.pools import UPKEEP
+from allotrope.usage.prices import PriceBook
 
 if TYPE_CHECKING:
     from allotrope.agents.spec import AgentSpec
@@ -30,3 +31,4 @@ def _one(parts: "Parts", spec: "AgentSpec") -> None:
     parts.window(profile)  # makes the chain: the provider's libraries, clients and the cache
     parts.memory.counter.text("The vocabulary is read at the first count.")
     parts.memory.archive.threads(parts.settings.tenant)
+    PriceBook(quiet=True).price("openai", parts.settings.openai.model)  # reads the price list
