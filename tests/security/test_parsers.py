@@ -65,32 +65,20 @@ parsers = {
     "waits": waits._duration,
     "words": words.words,
 }
-wanted = sys.argv[2].split(",")
-chosen = {name: parse for name, parse in parsers.items() if name.split(".")[0] in wanted}
-print(json.dumps([len(chosen), expressions.slow_parsers(chosen, cpu_s=10)]))
+print(json.dumps([len(parsers), expressions.slow_parsers(parsers, cpu_s=10)]))
 """
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(
-    "which",
-    [
-        "analyst,answers,coder",
-        "citations,compression,corrections,errors",
-        "constraints,fencing",
-        "gathering,housekeeping,mustache,naming",
-        "numbers,steps,tidying,waits,words",
-    ],
-)
-def test_no_parser_is_slow_on_any_text(which: str) -> None:
+def test_no_parser_is_slow_on_any_text() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(Path(__file__).parent), which],
+        [sys.executable, "-c", PROGRAM, str(Path(__file__).parent)],
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
     number, slow = json.loads(done.stdout)
-    assert number >= 3
+    assert number > 20
     assert slow == {}

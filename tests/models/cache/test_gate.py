@@ -133,7 +133,7 @@ def _toy(count: int) -> list[Pair]:
 
 
 def test_calibration_finds_what_the_cosine_does_not_and_can_be_read_back(tmp_path: object) -> None:
-    scorer = calibrate(_toy(300), Fit(trees=30), folds=3)
+    scorer = calibrate(_toy(150), Fit(trees=15), folds=3)
     assert scorer.measured["precision"]["0.6"] > 0.95
     assert scorer.measured["precision_by_cosine"]["0.6"] < 0.75
     path = tmp_path / "gate.json"  # type: ignore[operator]  # a Path
@@ -147,13 +147,13 @@ def test_calibration_finds_what_the_cosine_does_not_and_can_be_read_back(tmp_pat
 
 
 def test_no_fold_is_judged_by_a_scorer_that_saw_one_of_its_questions() -> None:
-    pairs = _toy(60)
+    pairs = _toy(30)
     pairs += [
         Pair(f"{pair.a} ({n})", f"{pair.b} [{n}]", 0.9, pair.same)
         for n in range(3)
         for pair in pairs
     ]
-    chained = [Pair(pairs[n].b, f"Another question {n}?", 0.7, False) for n in range(60, 200)]
+    chained = [Pair(pairs[n].b, f"Another question {n}?", 0.7, False) for n in range(30, 100)]
     folds = list(held_out(pairs + chained, Fit(trees=2, forests=1), folds=3))
     everything = pairs + chained
     assert sorted(place for inside, _ in folds for place in inside) == list(range(len(everything)))
