@@ -32,7 +32,7 @@ run: .venv/.run
 	@$(BIN)/allotrope ask assistant "$(Q)" --stream
 
 test: .venv/.dev
-	@$(BIN)/pytest --numprocesses 2 --dist loadfile $(ARGS)
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: .venv/.dev
 	$(BIN)/ruff format --check .

@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -33,6 +34,18 @@ with contextlib.suppress(ImportError):  # CI's look at the wheel has no Hypothes
     hypothesis.settings.load_profile("no-clock")
 
 MakeServer = Callable[..., EmbeddedServer]
+
+SLOW = 100
+"""So many usual tests take as long as one that is marked as slow."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first: one that a worker begins last lets the other worker wait."""
+    weights = Counter[Path]()
+    for item in items:
+        weights[item.path] += SLOW if item.get_closest_marker("slow") else 1
+    items.sort(key=lambda item: -weights[item.path])
+
 
 CANARY = "-".join(("sk", "canary", "7c1f0e93b2"))  # whole in no compiled file of the tests
 """The key of the tests. It stands in no file that a test leaves behind, whatever wrote it."""

@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import tomllib
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -123,5 +124,5 @@ def test_a_question_needs_no_extra(simulator_environ: dict[str, str], tmp_path: 
     asked = allotrope("ask", "assistant", "Say hello")
     assert asked.returncode == 0, asked.stderr
     assert "Traceback" not in asked.stderr
-    with sqlite3.connect(tmp_path / "data" / "usage.db") as ledger:
+    with closing(sqlite3.connect(tmp_path / "data" / "usage.db")) as ledger:
         assert ledger.execute("SELECT count(*) FROM calls").fetchone() == (1,)

@@ -80,7 +80,7 @@ def test_ordinary_text_stays_as_it_is(text: str) -> None:
     assert neutralise(text) == text
 
 
-@settings(max_examples=400)
+@settings(max_examples=150)
 @given(
     st.lists(
         st.one_of(

@@ -163,6 +163,7 @@ class Visitors(Crowd):
 
 
 @pytest.mark.timeout(6 * 3600)
+@pytest.mark.slow
 async def test_nothing_crosses(
     simulator_settings: Settings,
     simulator_environ: dict[str, str],

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -76,16 +77,19 @@ def test_of_nothing_readable_nothing_is_read(tmp_path: Path) -> None:
 def test_damage_is_told_from_other_trouble(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     path.write_bytes(b"A letter to my aunt.\n" * 400)
-    with pytest.raises(sqlite3.DatabaseError) as plain:
-        sqlite3.connect(path).execute("SELECT * FROM facts")
+    with closing(sqlite3.connect(path)) as link, pytest.raises(sqlite3.DatabaseError) as plain:
+        link.execute("SELECT * FROM facts")
     assert is_damaged(plain.value)
     engine = sa.create_engine(f"sqlite:///{path}")
     with pytest.raises(sa.exc.DatabaseError) as wrapped, engine.connect() as connection:
         connection.execute(sa.text("SELECT * FROM facts"))
     engine.dispose()
     assert is_damaged(wrapped.value)
-    with pytest.raises(sqlite3.OperationalError) as missing:
-        sqlite3.connect(":memory:").execute("SELECT * FROM facts")
+    with (
+        closing(sqlite3.connect(":memory:")) as link,
+        pytest.raises(sqlite3.OperationalError) as missing,
+    ):
+        link.execute("SELECT * FROM facts")
     assert not is_damaged(missing.value)
     assert not is_damaged(OSError("malformed"))
 

@@ -2,6 +2,7 @@
 
 import errno
 import sqlite3
+from contextlib import closing
 
 import psycopg
 import pytest
@@ -32,6 +33,9 @@ def test_the_number_of_a_cause_counts() -> None:
 @pytest.mark.skipif(not hasattr(sqlite3, "SQLITE_NOTADB"), reason="Python 3.10 has no numbers")
 def test_sqlites_own_names(tmp_path) -> None:  # type: ignore[no-untyped-def]
     (tmp_path / "a.db").write_bytes(b"a letter" * 500)
-    with pytest.raises(sqlite3.DatabaseError) as caught:
-        sqlite3.connect(tmp_path / "a.db").execute("SELECT 1 FROM a")
+    with (
+        closing(sqlite3.connect(tmp_path / "a.db")) as link,
+        pytest.raises(sqlite3.DatabaseError) as caught,
+    ):
+        link.execute("SELECT 1 FROM a")
     assert error_name(caught.value) == "DatabaseError (SQLITE_NOTADB)"

@@ -6,6 +6,7 @@ import resource
 import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def full_disk() -> OSError:
 
 
 def full_database(path: Path) -> sqlite3.Error:
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE t (x)")
         connection.execute("PRAGMA max_page_count=2")
         with pytest.raises(sqlite3.OperationalError) as caught:
