@@ -148,7 +148,8 @@ async def compared(url: str, folder: Path, options: Any) -> dict[str, dict[str, 
         for name, attack in chosen.items():
             if options.only is None or options.only in name:
                 found[name] = await measured(url, attack, options)
-                print(f"{name}: {found[name]['ratio']:.2f}", flush=True)
+                p99 = [f"{found[name][kind]['p99']:.0f}" for kind in ("without", "with")]
+                print(f"{name}: p99 {' -> '.join(p99)} ms", flush=True)
     return found
 
 
