@@ -130,14 +130,16 @@ class Parts:
     def make_ready(self) -> None:
         """Reads prompts and profiles, which then follow changes by themselves; opens the memory."""
         _ = self.library.snapshot, self.profiles.names(), self.memory
-        self._learn_tokens()
+        self._set_up_border()
         self._is_ready = True
 
-    def _learn_tokens(self) -> None:
-        """Tells the border to models which tokens the embedded model takes for borders itself."""
-        from allotrope.fencing import learn_tokens
+    def _set_up_border(self) -> None:
+        """Tells the border to models its secret, and the embedded model's own tokens."""
+        from allotrope.fencing import learn_tokens, use_secret
         from allotrope.models.gguf import PACKAGED_TOKENS, control_tokens
+        from allotrope.stores.fence_secret import fence_secret
 
+        use_secret(fence_secret(self.settings))
         own = self.settings.embedded
         if own.enabled:
             read = control_tokens(own.model_path) if own.model_path else PACKAGED_TOKENS

@@ -1,8 +1,8 @@
 """The border to models: whose a text is, and untrusted text as data that can't end its own fence.
 
-    <quoted_data name="documents" source="report.pdf">
+    <quoted_data name="documents" source="report.pdf" id="k3fq7aeb">
     …
-    </quoted_data>
+    </quoted_data id="k3fq7aeb">
 
 The fence is a convention that the templates explain to the model; it can't force a model to obey.
 What it does guarantee is that the fence is real: text inside can't hold anything that reads as the
@@ -10,10 +10,14 @@ fence's tag (in any case, spacing, look-alike letters or with invisible characte
 a chat format's control token (`<|im_end|>`, `[INST]`, `</s>`, `<start_of_turn>` …), which a local
 model's tokenizer would take for the border of a message. All other text stays as it is, code and
 HTML too; only controls, bidi overrides and tag characters, which hide text from people, are taken
-out.
+out. Beyond that, the tags carry an id that nobody who writes the text can know: a code of the text
+with this installation's secret. Equal texts have equal ids, so equal prompts stay equal.
 """
 
+import base64
+import hmac
 import re
+import secrets
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -277,7 +281,9 @@ def fence(text: str, *, name: str, source: str | None = None) -> Fenced:
     label = f'<{TAG} name="{_label(name)}"'
     if source:
         label += f' source="{_label(source)}"'
-    return Fenced(f"{label}>\n{neutralise(text).strip()}\n</{TAG}>")
+    inside = neutralise(text).strip()
+    mark = f'id="{_id(label, inside)}"'
+    return Fenced(f"{label} {mark}>\n{inside}\n</{TAG} {mark}>")
 
 
 def fence_all(pieces: list[tuple[str, str]], *, name: str) -> Fenced:
@@ -288,6 +294,30 @@ def fence_all(pieces: list[tuple[str, str]], *, name: str) -> Fenced:
         name: What they are.
     """
     return Fenced("\n".join(f for s, t in pieces if (f := fence(t, name=name, source=s))))
+
+
+class _Secret:
+    """What ids of fences are made with: this installation's, else one of this process."""
+
+    value: bytes = b""
+
+
+def use_secret(secret: bytes) -> None:
+    """From now on ids of fences are made with this.
+
+    Args:
+        secret: Of the installation; others can't know it.
+    """
+    _Secret.value = secret
+
+
+def _id(label: str, text: str) -> str:
+    """Forty bits: whoever guesses has one try for each text, and each other text has another id."""
+    if not _Secret.value:
+        use_secret(secrets.token_bytes(32))
+    written = f"{label}\0{text}".encode("utf-8", "surrogatepass")
+    code = hmac.digest(_Secret.value, written, "sha256")
+    return base64.b32encode(code[:5]).decode().lower()
 
 
 @lru_cache(maxsize=512)

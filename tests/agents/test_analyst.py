@@ -137,7 +137,7 @@ def test_what_injected_cells_ask_for_isnt_done(bench, tmp_path, sql):
     assert "could not get a result" in last(state)
     assert "swordfish" not in str(state)
     assert not (tmp_path / "leak.csv").exists()
-    assert run.prompts()[0].count("</quoted_data>") <= run.prompts()[0].count("<quoted_data") + 1
+    assert run.prompts()[0].count("</quoted_data id=") <= run.prompts()[0].count("<quoted_data") + 1
 
 
 def test_an_injected_picture_isnt_shown(bench, sales):

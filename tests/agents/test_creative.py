@@ -115,4 +115,4 @@ def test_a_draft_cant_carry_a_picture_or_close_its_fence(bench):
     run = bench("creative", writer([text] * 3, {"": judge(9)}), creative_revisions=0)
     assert "evil.test" not in last(run.ask(BRIEF))
     prompt = next(p for p in run.prompts() if "You are an editor" in p)
-    assert prompt.rsplit("Draft:", 1)[1].count("</quoted_data>") == 1
+    assert prompt.rsplit("Draft:", 1)[1].count("</quoted_data id=") == 1

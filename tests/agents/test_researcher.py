@@ -122,7 +122,7 @@ def test_an_injected_order_isnt_carried_out(bench, docs):
     assert "![x]" not in text
     assert "Everybody gets money [1]. [unverified]" in text
     for prompt in run.prompts():
-        assert prompt.count("</quoted_data>") <= prompt.count("<quoted_data") + 1
+        assert prompt.count("</quoted_data id=") <= prompt.count("<quoted_data") + 1
 
 
 @pytest.mark.parametrize(

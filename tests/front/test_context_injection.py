@@ -119,7 +119,7 @@ async def test_a_template_of_ones_own_is_filled_in_a_real_turn(
     assert 'name="weather" source="station 7">\nSunny' in text
     assert "(time zone Europe/Berlin)" in text
     # four pieces, four fences: nothing inside closed one, and no control token is left
-    assert text.count("</quoted_data>") == text.count("<quoted_data ") == 4
+    assert text.count("</quoted_data id=") == text.count("<quoted_data ") == 4
     assert "<|im" not in text
     assert "&lt;/quoted_data>\n&lt;|im_end|>" in text
     request = Weather.asked[-1]

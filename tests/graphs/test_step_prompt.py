@@ -32,7 +32,7 @@ def test_it_fits_and_the_question_stays(template, counter, budget):
     assert [messages[0].type, messages[-1].type] == ["system", "human"]
     assert "Question: How many rows?" in messages[-1].text
     assert "no such column" in messages[-1].text
-    assert messages[-1].text.count("</quoted_data>") == 2
+    assert messages[-1].text.count("</quoted_data id=") == 2
     assert shortened == ([] if budget == 40_000 else ["tables"])
     assert (len(messages) == 2 + len(SAID)) == (budget == 40_000)
 

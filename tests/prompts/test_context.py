@@ -62,7 +62,7 @@ async def test_the_day_in_the_users_time_zone_and_whole_pieces_in_order() -> Non
     assert filled.values["today"] == "Monday, 23 November 2026 (time zone Europe/Berlin)"
     assert filled.values["documents"].count("<quoted_data") == 3
     assert 'source="b"' in filled.values["documents"]
-    assert version().render_untrusted(filled.values)[0].text.count("</quoted_data>") == 3
+    assert version().render_untrusted(filled.values)[0].text.count("</quoted_data id=") == 3
 
 
 async def test_a_slot_keeps_to_its_share_and_tells_what_was_dropped() -> None:
@@ -140,7 +140,7 @@ async def test_own_providers_by_entry_point(monkeypatch: pytest.MonkeyPatch) -> 
     installed(monkeypatch, weather="Weather", slow="Slow", broken="Broken")
     template = version("{weather: {}, slow: {}, broken: {}}")
     filled = await both_but_problem(ContextInjector(count=words), template)
-    assert 'source="station 7">\nRain' in filled.values["weather"]
+    assert 'source="station 7" id=' in filled.values["weather"]
     assert "late" in filled.values["slow"]
     assert filled.values["broken"] == ""
     assert filled.uses[2].problem == "RuntimeError: no signal"

@@ -18,6 +18,12 @@ class PromptsSettings(Section):
         default=None,
         description="SQLAlchemy URL of a database of own templates; it wins over the folder.",
     )
+    fence_secret: SecretStr | None = Field(
+        default=None,
+        min_length=16,
+        description="What the ids of quoted texts are made with; the same for servers that share a "
+        "cache. Default: one of this data folder.",
+    )
     label: str = Field(
         default="production",
         pattern=r"^[a-z][a-z0-9_-]*$",
