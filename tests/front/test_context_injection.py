@@ -1,5 +1,6 @@
 """Context in real turns: what a template declares is filled, fenced and kept to its share."""
 
+import re
 from collections.abc import Sequence
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
@@ -114,9 +115,9 @@ async def test_a_template_of_ones_own_is_filled_in_a_real_turn(
     text, question = asked_last(simulator)
     assert question == "How is the weather?"
     assert "name: Ann\ncity: Oslo" in text
-    assert 'source="a.txt">\nRain.' in text
+    assert re.search(r'source="a.txt" id="\w{8}">\nRain[.]', text)
     assert "Two." in text
-    assert 'name="weather" source="station 7">\nSunny' in text
+    assert re.search(r'name="weather" source="station 7" id="\w{8}">\nSunny', text)
     assert "(time zone Europe/Berlin)" in text
     # four pieces, four fences: nothing inside closed one, and no control token is left
     assert text.count("</quoted_data id=") == text.count("<quoted_data ") == 4
