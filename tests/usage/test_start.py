@@ -16,7 +16,7 @@ from langchain_core.language_models import FakeListChatModel
 heavy = {"sqlalchemy", "smtplib", "genai_prices"}
 print("before the call:", sorted(heavy & {*sys.modules}))
 FakeListChatModel(responses=["Hello"]).invoke("Hi", {"callbacks": [recorder]})
-assert recorder.flush()
+assert recorder.flush(120)
 print("written:", recorder.stats.written, "sqlalchemy" in sys.modules)
 """
 
