@@ -122,7 +122,8 @@ class Visitors(Crowd):
             context = RunContext(tenant=who.tenant, user=who.user)
             config = agent.thread_config(self.chance.choice(THREADS), context=context)
             state = await graph.aget_state(config)
-        self.look(who, str(state.values), "program")
+        marks = set(MARK.findall(str(state.values)))  # programs share the operator's threads
+        assert marks <= {who.mark, f"{who.tenant}-operator"}, (who.mark, marks)
 
     async def command_line(self) -> None:
         """`allotrope` as the operator of one tenant, who tries the other tenant's threads too."""
