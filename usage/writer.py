@@ -245,8 +245,8 @@ class Writer:
                     for ended in again:
                         self._take(ended)
             if flush or time.monotonic() >= due:
+                due = time.monotonic() + self._interval_s  # a slow write doesn't put off the next
                 self._write()
-                due = time.monotonic() + self._interval_s
                 if self._on_idle is not None:
                     self._quietly(self._on_idle)
             if flush and self._flushed(flush):
