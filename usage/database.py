@@ -86,6 +86,7 @@ class Database:
                 self.rebuild()
             finally:
                 self._mending = False
+        context.is_disconnect = True  # it is open on the old file, and belongs to no pool any more
         raise StoreError(
             f"The usage ledger {self.path} was damaged. It was moved aside, and what can be read "
             "of it is in a new one.",
@@ -107,7 +108,8 @@ class Database:
                 try:
                     yield connection
                 except BaseException:
-                    connection.exec_driver_sql("ROLLBACK")
+                    if not connection.invalidated:
+                        connection.exec_driver_sql("ROLLBACK")
                     raise
                 connection.exec_driver_sql("COMMIT")
             else:
@@ -131,7 +133,9 @@ class Database:
                 "ALLOTROPE_USAGE__LEDGER_URL is no database URL that can be used here.",
                 hint=f"Use sqlite:///… or postgresql://…, which needs {install('postgres')}",
             ) from exc
-        self._engine, self._file = engine, None
+        before, self._engine, self._file = self._engine, engine, None
+        if before is not None:  # or its connections would be left to the collector
+            before.dispose()
         if engine.dialect.name == "sqlite":
             if engine.url.database in (None, "", ":memory:"):
                 raise StoreError("The usage ledger needs a file, not memory.")

@@ -71,6 +71,7 @@ class Ledger(Database):
             ) from exc
         except StoreError:
             if self._engine is None or self._file is None:  # else it was damaged, and is new now
+                self.close()
                 raise
         return self
 
