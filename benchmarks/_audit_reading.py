@@ -68,10 +68,10 @@ def _messages(agent: Agent, tenant: str, thread: str) -> Iterator[tuple[str, str
 def _booked(settings: Settings) -> list[Booked]:
     from sqlalchemy import select
 
-    from allotrope.usage import schema
-    from allotrope.usage.ledger import open_ledger
-    from allotrope.usage.places import spill_path
-    from allotrope.usage.spill import Spill
+    from allotrope.usage.ledger import schema
+    from allotrope.usage.ledger.ledger import open_ledger
+    from allotrope.usage.ledger.places import spill_path
+    from allotrope.usage.recorder.spill import Spill
 
     with open_ledger(settings) as ledger:
         Spill(spill_path(settings)).pick_up(ledger.write)

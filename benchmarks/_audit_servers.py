@@ -10,7 +10,7 @@ from pathlib import Path
 
 from _postgres import Postgres
 
-from allotrope.stores.redis_server import EmbeddedServer
+from allotrope.stores.redis.server import EmbeddedServer
 
 
 class AuditRedis:

@@ -85,7 +85,7 @@ async def turn(agent: Any, asked: dict[str, Any]) -> None:
 async def work() -> None:
     """Reads until the input ends."""
     from allotrope import build_agent, load_settings
-    from allotrope.logs import configure
+    from allotrope.operations.logs import configure
 
     settings = load_settings(env_file=None)
     configure(settings.log)

@@ -84,7 +84,7 @@ class Sandboxed:
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
         """Times every run of the sandbox meanwhile."""
-        from allotrope.graphs.sandbox import local
+        from allotrope.graphs.work.sandbox.backends import local
 
         plain = local._once
 

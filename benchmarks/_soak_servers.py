@@ -14,7 +14,7 @@ from typing import Self
 
 import httpx
 
-from allotrope.stores.redis_server import EmbeddedServer
+from allotrope.stores.redis.server import EmbeddedServer
 
 READY_S = 120.0
 """Seconds a server may take to start."""

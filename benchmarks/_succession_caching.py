@@ -64,9 +64,9 @@ async def conversation(name: str, way: str, *, turns: int) -> dict[str, Any]:
         turns: How many.
     """
     from allotrope import build_agent, load_settings
-    from allotrope.models import openai as ours
-    from allotrope.usage.prices import PriceBook
-    from allotrope.usage.tokens import Tokens
+    from allotrope.models.providers import openai as ours
+    from allotrope.usage.prices.prices import PriceBook
+    from allotrope.usage.recorder.tokens import Tokens
 
     before = Path.cwd()
     key, mark = ours.with_cache_key, ours.with_cache_mark

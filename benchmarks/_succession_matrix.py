@@ -47,7 +47,7 @@ def listed(simulator: ProviderSimulator) -> list[str]:
 
 def chat_models() -> list[str]:
     """The chat models of the table that langchain-openai ships."""
-    from allotrope.models.capabilities import known_models
+    from allotrope.models.providers.capabilities import known_models
 
     other = ("embed", "image", "audio", "realtime", "tts", "transcribe", "deep-research", "search")
     return [name for name in known_models() if not any(word in name for word in other)]

@@ -10,8 +10,8 @@ from _usage_load import Truth, command, ended_at, kind_of
 from sqlalchemy import func, select
 
 from allotrope.testing import ProviderSimulator
-from allotrope.usage import schema
-from allotrope.usage.ledger import Ledger
+from allotrope.usage.ledger import schema
+from allotrope.usage.ledger.ledger import Ledger
 
 SECOND_PART = 1_000_000
 """First case of the process that runs after the kill."""

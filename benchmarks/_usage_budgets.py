@@ -12,7 +12,7 @@ from typing import Any
 from _form import spread
 
 from allotrope.settings import Settings, load_settings
-from allotrope.usage.rows import CallRow, microseconds
+from allotrope.usage.recorder.rows import CallRow, microseconds
 
 BUDGET_USD = Decimal("0.50")
 CALL_TOKENS = (500, 1_000)  # $0.009 with o3
@@ -27,7 +27,7 @@ def overshoot(folder: Path, *, calls: int) -> dict[str, Any]:
         for number in range(2)
     ]
     _spend_settings(folder)  # starts the embedded Redis that both use
-    from allotrope.stores.redis import open_redis
+    from allotrope.stores.redis.client import open_redis
 
     keep = open_redis(_spend_settings(folder))
     for process in processes:
@@ -63,9 +63,9 @@ def _spend_settings(folder: Path) -> Settings:
 def _spend(folder: str, number: int, calls: int, results: Any) -> None:
     from allotrope.exceptions import BudgetExceededError
     from allotrope.usage.assembly import make_reservations
-    from allotrope.usage.guard import Budgets
-    from allotrope.usage.prices import PriceBook
-    from allotrope.usage.tokens import Tokens
+    from allotrope.usage.budgets.guard import Budgets
+    from allotrope.usage.prices.prices import PriceBook
+    from allotrope.usage.recorder.tokens import Tokens
 
     settings = _spend_settings(Path(folder))
     reservations = make_reservations(settings)

@@ -100,7 +100,7 @@ async def run(options: argparse.Namespace) -> None:
     """Makes the calls of the cases `first` … `last` - 1."""
     from langchain_core.caches import InMemoryCache
 
-    from allotrope.models.chat import build_chain
+    from allotrope.models.chain import build_chain
     from allotrope.settings import load_settings
     from allotrope.usage.assembly import from_settings
 

@@ -11,7 +11,7 @@ from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 
-from allotrope.usage.recorder import UsageRecorder
+from allotrope.usage.recorder.recorder import UsageRecorder
 
 REPLY = AIMessage(
     "An answer of some length.",

@@ -12,12 +12,13 @@ from typing import Any
 from _form import spread
 
 from allotrope.settings import load_settings
-from allotrope.usage import queries, reports
-from allotrope.usage.advice import rule_data
-from allotrope.usage.ledger import Ledger
-from allotrope.usage.rows import CallRow, microseconds
-from allotrope.usage.rules import recommend
-from allotrope.usage.schedule import full_report
+from allotrope.usage.advice.advice import rule_data
+from allotrope.usage.advice.rules import recommend
+from allotrope.usage.ledger.ledger import Ledger
+from allotrope.usage.queries import sums as queries
+from allotrope.usage.recorder.rows import CallRow, microseconds
+from allotrope.usage.reports import reports
+from allotrope.usage.reports.schedule import full_report
 
 NOW = datetime.now(UTC)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from allotrope.models.cache.meaning import DIMENSIONS
+from allotrope.models.cache.semantic.meaning import DIMENSIONS
 
 COMMON = 1
 """Principal components that are taken out: they say how usual a word is, not what it means."""

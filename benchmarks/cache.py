@@ -24,15 +24,21 @@ from langchain_core.outputs import ChatGeneration
 
 from allotrope.models.cache import AnswerCache, RedisCache, open_answers, open_semantic
 from allotrope.models.cache.answers import Call
-from allotrope.models.cache.calibrate import Pair, held_out, precision_at, thresholds, validated
-from allotrope.models.cache.gate import SafetyGate
-from allotrope.models.cache.mirror import Mirror, unit
 from allotrope.models.cache.policy import Request
-from allotrope.models.cache.score import Scorer, load_scorer
-from allotrope.models.openai import OpenAIChat, build_openai
+from allotrope.models.cache.semantic.fitting.calibrate import (
+    Pair,
+    held_out,
+    precision_at,
+    thresholds,
+    validated,
+)
+from allotrope.models.cache.semantic.gate import SafetyGate
+from allotrope.models.cache.semantic.index.mirror import Mirror, unit
+from allotrope.models.cache.semantic.score import Scorer, load_scorer
+from allotrope.models.providers.openai import OpenAIChat, build_openai
 from allotrope.settings import load_settings
 from allotrope.settings.sections import OpenAISettings
-from allotrope.stores.redis_server import EmbeddedServer
+from allotrope.stores.redis.server import EmbeddedServer
 from allotrope.testing import ProviderSimulator
 
 RECALLS = (0.2, 0.4, 0.6)
@@ -149,7 +155,7 @@ def _fill(answers: AnswerCache, start: int, end: int) -> None:
     entry = answers.entry_of(_call(answers, 0), [ChatGeneration(message=message)])
     assert entry is not None
     value = answers.codec.dump(entry)
-    from allotrope.models.cache import store
+    from allotrope.models.cache.storage import commands as store
 
     part = _call(answers, 0).part
     for chunk in range(start, end, 1000):

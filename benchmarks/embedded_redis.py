@@ -16,7 +16,7 @@ from pathlib import Path
 import redis
 from _form import arguments, show, spread, write_json
 
-from allotrope.stores.redis_server import EmbeddedServer, servers
+from allotrope.stores.redis.server import EmbeddedServer, servers
 
 _SCRIPT = "return redis.call('incrby', KEYS[1], ARGV[1])"
 

@@ -10,8 +10,8 @@ import time
 import numpy as np
 from _form import arguments, show, write_json
 
-from allotrope.experiments.power import paired_plan, stopping_times, three_points
-from allotrope.experiments.sequential import (
+from allotrope.experiments.stats.power import paired_plan, stopping_times, three_points
+from allotrope.experiments.stats.sequential import (
     BURN_IN,
     difference_stream,
     normal_mixture_width,

@@ -17,11 +17,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import _form
 
-from allotrope.experiments.drill import Crowd, Stage, play
-from allotrope.experiments.drill_result import Drill
-from allotrope.experiments.drill_run import drill
-from allotrope.experiments.drill_system import DrillRedis, drill_settings, warm
-from allotrope.experiments.outages import SCENARIOS, Scenario
+from allotrope.drill.outages import SCENARIOS, Scenario
+from allotrope.drill.result import Drill
+from allotrope.drill.run import drill
+from allotrope.drill.stage import Crowd, Stage, play
+from allotrope.drill.system import DrillRedis, drill_settings, warm
 from allotrope.settings import load_settings
 from allotrope.testing import ProviderSimulator
 
@@ -178,7 +178,7 @@ async def open_circuit_ms(rounds: int) -> dict[str, dict[str, float]]:
     Args:
         rounds: Calls of each kind.
     """
-    from allotrope.models.chat import build_chain
+    from allotrope.models.chain import build_chain
 
     with ProviderSimulator(reasoning_tokens=0) as simulator, DrillRedis() as redis:
         own = drill_settings(

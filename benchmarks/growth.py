@@ -20,7 +20,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
 from allotrope import build_agent
 from allotrope.graphs.parts import Parts
-from allotrope.memory.manager import ConversationMemory
+from allotrope.memory.memory import ConversationMemory
 from allotrope.settings import load_settings
 from allotrope.testing import ProviderSimulator
 

@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from allotrope.identity.key_store import KeyStore
 from allotrope.identity.keys import Key
 from allotrope.settings import Settings, load_settings
-from allotrope.web.access import Access
-from allotrope.web.credentials import Credentials
+from allotrope.web.access.access import Access
+from allotrope.web.access.credentials import Credentials
 
 TOKEN = "a-token-of-enough-characters"
 WANTED_US = 100.0

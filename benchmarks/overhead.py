@@ -49,7 +49,7 @@ async def measure(quick: bool) -> list[dict[str, Any]]:
 
     from allotrope import build_agent, load_settings
     from allotrope.graphs.parts import Parts
-    from allotrope.models.chat import build_chain
+    from allotrope.models.chain import build_chain
 
     rounds, calls = (3, 20) if quick else (7, 60)
     async with AsyncExitStack() as stack:

@@ -8,9 +8,9 @@ from typing import Any
 
 from _form import arguments, show, write_json
 
-from allotrope.models.embedded import build_embedded
-from allotrope.models.parameters import plan_for
-from allotrope.models.profile import Profile
+from allotrope.models.profiles.parameters import plan_for
+from allotrope.models.profiles.profile import Profile
+from allotrope.models.providers.embedded import build_embedded
 from allotrope.settings import load_settings
 
 PROMPT = "Write one sentence about the sea."

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import httpx
 from _form import arguments, show, write_json
 
-from allotrope.models.embedded import EmbeddedServer, start_server
+from allotrope.models.providers.embedded import EmbeddedServer, start_server
 from allotrope.settings import load_settings
 
 ANSWER = 2

@@ -14,7 +14,7 @@ from langchain_core.prompts import ChatPromptTemplate
 from allotrope.prompts.context import ContextInjector
 from allotrope.prompts.library import TEMPLATES, PromptLibrary
 from allotrope.prompts.providers import ContextRequest
-from allotrope.prompts.sources import FolderSource
+from allotrope.prompts.stores.sources import FolderSource
 from allotrope.prompts.template import PromptTemplateVersion
 
 GOAL_US = 100.0

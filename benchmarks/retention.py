@@ -14,11 +14,11 @@ from _form import arguments, shared_data, show, write_json
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, trim_messages
 
-from allotrope.memory.archive import Archive
-from allotrope.memory.manager import ConversationMemory
+from allotrope.memory.archive.archive import Archive
+from allotrope.memory.archive.sqlite import SqliteDatabase
+from allotrope.memory.memory import ConversationMemory
 from allotrope.memory.opening import open_memory
-from allotrope.memory.sqlite_archive import SqliteDatabase
-from allotrope.memory.tokens import TokenCounter
+from allotrope.memory.tokens.counting import TokenCounter
 from allotrope.settings import load_settings
 
 BUDGETS = (1_000, 2_000, 4_000)

@@ -23,7 +23,7 @@ import _form
 from _succession_caching import caching
 from _succession_matrix import matrix, played
 
-from allotrope.experiments.drill_system import DrillRedis
+from allotrope.drill.system import DrillRedis
 from allotrope.testing import ProviderSimulator
 
 SUCCESSOR = "gpt-6.1-sol"

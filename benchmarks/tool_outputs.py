@@ -25,10 +25,10 @@ from _form import arguments, show, write_json
 from langchain.agents.middleware import ClearToolUsesEdit
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
-from allotrope.memory.archive import Archive
-from allotrope.memory.compression import Level, compress, compress_tool_output
-from allotrope.memory.sqlite_archive import SqliteDatabase
-from allotrope.memory.tokens import TokenCounter
+from allotrope.memory.archive.archive import Archive
+from allotrope.memory.archive.sqlite import SqliteDatabase
+from allotrope.memory.compression.compression import Level, compress, compress_tool_output
+from allotrope.memory.tokens.counting import TokenCounter
 
 COUNTER = TokenCounter()
 NEEDLES = 40

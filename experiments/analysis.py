@@ -10,12 +10,12 @@ import numpy as np
 
 from allotrope.experiments.decision import Comparison, Estimate, decide
 from allotrope.experiments.definition import Experiment, GuardRail, Metric
-from allotrope.experiments.evaluator import JUDGE
-from allotrope.experiments.judge import Judgement, agreement
-from allotrope.experiments.outcome import OF_ANSWERS
-from allotrope.experiments.results import Result, Run
-from allotrope.experiments.sequential import Betting, Interval, log_wealth, normal_mixture
-from allotrope.experiments.statistics import holm, mean_interval, paired_test
+from allotrope.experiments.offline.evaluator import JUDGE
+from allotrope.experiments.offline.judge import Judgement, agreement
+from allotrope.experiments.offline.outcome import OF_ANSWERS
+from allotrope.experiments.offline.results import Result, Run
+from allotrope.experiments.stats.sequential import Betting, Interval, log_wealth, normal_mixture
+from allotrope.experiments.stats.statistics import holm, mean_interval, paired_test
 
 
 @dataclass(frozen=True)

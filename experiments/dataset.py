@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from allotrope.exceptions import InputError
-from allotrope.experiments.assignment import position
 from allotrope.experiments.files import read_text
+from allotrope.experiments.online.assignment import position
 
 QUESTION_FIELDS = ("question", "input", "prompt")
 ANSWER_FIELDS = ("answer", "expected", "output")

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from allotrope.experiments.definition import Experiment, Metric
-from allotrope.experiments.sequential import Interval
+from allotrope.experiments.stats.sequential import Interval
 
 ROUNDING = 1e-9
 """What a difference of shares may be off by: 5 % less 4 % is a little more than 1 % in floats."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from allotrope.experiments.analysis import Analysis
 from allotrope.experiments.definition import Experiment, Metric
-from allotrope.experiments.results import Run
-from allotrope.usage.ledger import Ledger
+from allotrope.experiments.offline.results import Run
+from allotrope.usage.ledger.ledger import Ledger
 
 MARGIN = 0.05
 """A model counts as equal when it is surely not worse by more than this share of the metric's

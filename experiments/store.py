@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 
 from allotrope.exceptions import InputError, StoreError
 from allotrope.experiments.definition import Experiment
-from allotrope.experiments.results import read_run
+from allotrope.experiments.offline.results import read_run
 from allotrope.settings import Settings
 from allotrope.stores import damage
 from allotrope.stores.errors import error_name
@@ -315,8 +315,8 @@ def open_store(settings: Settings) -> ExperimentStore:
     folder = settings.experiments.folder
 
     def last_round(name: str) -> int:
-        from allotrope.experiments.exposures import last_round
-        from allotrope.usage.ledger import open_ledger
+        from allotrope.experiments.online.exposures import last_round
+        from allotrope.usage.ledger.ledger import open_ledger
 
         with open_ledger(settings) as ledger:
             return last_round(ledger, name)

@@ -10,14 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NotRequired
 
 from allotrope.exceptions import AllotropeError
-from allotrope.fencing import Trusted, Untrusted, Value
-from allotrope.graphs.answers import json_object, listed, origin, sql_of, table
 from allotrope.graphs.building import again_while_wrong, step_graph
 from allotrope.graphs.nodes import REPORT, RESPOND
 from allotrope.graphs.parts import LazyParts, Parts
-from allotrope.graphs.sources.naming import files_named
 from allotrope.graphs.state import AgentInput, AgentOutput, AgentState
-from allotrope.graphs.steps import (
+from allotrope.graphs.steps.steps import (
     UNASKED,
     Ask,
     Step,
@@ -29,13 +26,16 @@ from allotrope.graphs.steps import (
     tell,
     too_late,
 )
-from allotrope.graphs.tables import chart as charts
-from allotrope.graphs.tables.engine import Engine, QueryError
-from allotrope.graphs.tables.numbers import unsupported
-from allotrope.graphs.tables.reading import SUFFIXES, describe, read_tables
-from allotrope.graphs.tables.saving import save
+from allotrope.graphs.work.answers import json_object, listed, origin, sql_of, table
+from allotrope.graphs.work.sources.naming import files_named
+from allotrope.graphs.work.tables import chart as charts
+from allotrope.graphs.work.tables.engine import Engine, QueryError
+from allotrope.graphs.work.tables.numbers import unsupported
+from allotrope.graphs.work.tables.reading import SUFFIXES, describe, read_tables
+from allotrope.graphs.work.tables.saving import save
 from allotrope.settings import Settings
 from allotrope.settings.agents import AgentsSettings
+from allotrope.support.fencing import Trusted, Untrusted, Value
 
 if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph

@@ -7,12 +7,12 @@ from langchain_core.tools import BaseTool
 from langgraph.graph import END, START, StateGraph
 
 from allotrope.graphs.context import RunContext
-from allotrope.graphs.node import condition
 from allotrope.graphs.nodes import FINISH, FIT, RESPOND, TOOLS, AgentNodes, wants_tools
 from allotrope.graphs.parts import LazyParts, Parts, named
-from allotrope.graphs.recall_tool import recall_tool
 from allotrope.graphs.state import AgentInput, AgentOutput, AgentState
-from allotrope.graphs.tool_calls import tool_node
+from allotrope.graphs.steps.node import condition
+from allotrope.graphs.steps.recall_tool import recall_tool
+from allotrope.graphs.steps.tool_calls import tool_node
 
 if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph

@@ -12,7 +12,7 @@ from allotrope.graphs.context import RunContext
 from allotrope.graphs.nodes import FINISH, FIT, REPORT, RESPOND, AgentNodes
 from allotrope.graphs.parts import LazyParts
 from allotrope.graphs.state import AgentInput, AgentOutput
-from allotrope.graphs.steps import Body, StepNodes, too_late
+from allotrope.graphs.steps.steps import Body, StepNodes, too_late
 from allotrope.settings.agents import AgentsSettings
 
 

@@ -16,15 +16,11 @@ from typing import TYPE_CHECKING, Any, NotRequired
 from langgraph.types import interrupt
 
 from allotrope.exceptions import AllotropeError
-from allotrope.fencing import Untrusted, Value
-from allotrope.graphs.answers import code_blocks, origin
 from allotrope.graphs.building import step_graph
 from allotrope.graphs.nodes import REPORT
 from allotrope.graphs.parts import LazyParts, Parts
-from allotrope.graphs.sandbox.choosing import backend_for, without_walls
-from allotrope.graphs.sandbox.runner import Limits, Outcome, check_files, run_tests
 from allotrope.graphs.state import AgentOutput, AgentState
-from allotrope.graphs.steps import (
+from allotrope.graphs.steps.steps import (
     Ask,
     Step,
     Work,
@@ -34,8 +30,12 @@ from allotrope.graphs.steps import (
     tell,
     too_late,
 )
+from allotrope.graphs.work.answers import code_blocks, origin
+from allotrope.graphs.work.sandbox.choosing import backend_for, without_walls
+from allotrope.graphs.work.sandbox.runner import Limits, Outcome, check_files, run_tests
 from allotrope.settings import Settings
 from allotrope.settings.agents import AgentsSettings
+from allotrope.support.fencing import Untrusted, Value
 
 if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph

@@ -8,14 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, NotRequired
 
 from langgraph.types import Send
 
-from allotrope.fencing import Untrusted, Value
-from allotrope.graphs import constraints as rules
-from allotrope.graphs.answers import json_object, origin
 from allotrope.graphs.building import pass_on, step_graph
 from allotrope.graphs.nodes import REPORT
 from allotrope.graphs.parts import LazyParts, Parts
 from allotrope.graphs.state import AgentOutput, AgentState
-from allotrope.graphs.steps import (
+from allotrope.graphs.steps.steps import (
     Ask,
     Step,
     branch,
@@ -25,8 +22,11 @@ from allotrope.graphs.steps import (
     tell,
     too_late,
 )
+from allotrope.graphs.work import constraints as rules
+from allotrope.graphs.work.answers import json_object, origin
 from allotrope.settings import Settings
 from allotrope.settings.agents import AgentsSettings
+from allotrope.support.fencing import Untrusted, Value
 
 if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph

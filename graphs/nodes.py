@@ -14,20 +14,20 @@ from langgraph.config import get_stream_writer
 from langgraph.runtime import get_runtime
 
 from allotrope.exceptions import InputError, InputTooLongError
-from allotrope.graphs.answers import origin
-from allotrope.graphs.calls import Caller, PreparedCall, prepared, profile_for
 from allotrope.graphs.context import RunContext, allowed, context_of_run
-from allotrope.graphs.documents import documents_of
-from allotrope.graphs.injection import gathered
-from allotrope.graphs.node import Node
-from allotrope.graphs.packing import pack_prompt
 from allotrope.graphs.parts import LazyParts, Parts
-from allotrope.graphs.recall_tool import RECALL
+from allotrope.graphs.prompt.injection import gathered
+from allotrope.graphs.prompt.packing import pack_prompt
+from allotrope.graphs.prompt.window import repack_with
 from allotrope.graphs.state import AgentState
-from allotrope.graphs.tool_calls import goes_round, last_answer, unanswered_calls
-from allotrope.graphs.window import repack_with
-from allotrope.memory.threads import thread_id
-from allotrope.pools import TURNS, beside_loop, pool_for
+from allotrope.graphs.steps.calls import Caller, PreparedCall, prepared, profile_for
+from allotrope.graphs.steps.node import Node
+from allotrope.graphs.steps.recall_tool import RECALL
+from allotrope.graphs.steps.tool_calls import goes_round, last_answer, unanswered_calls
+from allotrope.graphs.work.answers import origin
+from allotrope.graphs.work.documents import documents_of
+from allotrope.memory.checkpoints.threads import thread_id
+from allotrope.support.pools import TURNS, beside_loop, pool_for
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
@@ -264,7 +264,7 @@ def check_length(message: BaseMessage, window: int) -> None:
     text = message.text
     if len(text) * 4 <= window:  # at most four tokens a character: UTF-8 has four bytes at most
         return
-    from allotrope.memory.tokens import exact
+    from allotrope.memory.tokens.counting import exact
 
     tokens = exact(text)
     if tokens > window:

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from allotrope.exceptions import ProfileError, SettingsError
-from allotrope.pools import UPKEEP
 from allotrope.settings import Settings, load_settings
 from allotrope.stores.errors import error_name
+from allotrope.support.pools import UPKEEP
 
 if TYPE_CHECKING:
     from langchain_core.caches import BaseCache
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
     from allotrope.graphs.context import RunContext
-    from allotrope.memory.manager import ConversationMemory
-    from allotrope.models.chat import FailoverChain
-    from allotrope.models.profile import Profile
-    from allotrope.models.profile_library import ProfileLibrary
+    from allotrope.memory.memory import ConversationMemory
+    from allotrope.models.chain import FailoverChain
+    from allotrope.models.profiles.library import ProfileLibrary
+    from allotrope.models.profiles.profile import Profile
     from allotrope.prompts.context import ContextInjector
     from allotrope.prompts.library import PromptLibrary
 
@@ -135,9 +135,9 @@ class Parts:
 
     def _set_up_border(self) -> None:
         """Tells the border to models its secret, and the embedded model's own tokens."""
-        from allotrope.fencing import learn_tokens, use_secret
-        from allotrope.models.gguf import PACKAGED_TOKENS, control_tokens
+        from allotrope.models.providers.gguf import PACKAGED_TOKENS, control_tokens
         from allotrope.stores.fence_secret import fence_secret
+        from allotrope.support.fencing import learn_tokens, use_secret
 
         use_secret(fence_secret(self.settings))
         own = self.settings.embedded
@@ -156,7 +156,7 @@ class Parts:
         Raises:
             AllotropeError: Prompts or profiles can't be read; then nothing changes.
         """
-        from allotrope.models.profile_library import open_profiles
+        from allotrope.models.profiles.library import open_profiles
         from allotrope.prompts import open_library
 
         library = open_library(settings) if self._own_library else self.library
@@ -321,8 +321,8 @@ class Parts:
 
     def _summarise(self, previous: str, transcript: str) -> str:
         """Asks the cheap model for a summary, with the template `summariser`."""
-        from allotrope.fencing import Untrusted
-        from allotrope.memory.summariser import SUMMARISED
+        from allotrope.memory.summary.summariser import SUMMARISED
+        from allotrope.support.fencing import Untrusted
 
         tenant, thread = SUMMARISED.get((self.settings.tenant, ""))
         template = self.library.get("summariser")
@@ -359,7 +359,7 @@ class Parts:
         """The parameter profiles."""
         with self._lock:
             if self._profiles is None:
-                from allotrope.models.profile_library import open_profiles
+                from allotrope.models.profiles.library import open_profiles
 
                 self._profiles = open_profiles(self.settings)
             return self._profiles
@@ -375,9 +375,9 @@ class Parts:
             return self._cache
 
     def _open_chain(self, profile: "Profile") -> "FailoverChain":
-        from allotrope.models.chat import build_chain
-        from allotrope.models.parameters import chain_arguments
-        from allotrope.models.profile_library import with_profile
+        from allotrope.models.chain import build_chain
+        from allotrope.models.profiles.library import with_profile
+        from allotrope.models.profiles.parameters import chain_arguments
 
         settings = with_profile(self.settings, profile)
         return build_chain(

@@ -9,17 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, NotRequired
 from langgraph.types import Send
 
 from allotrope.exceptions import AllotropeError
-from allotrope.fencing import Trusted, Untrusted, Value
-from allotrope.graphs.answers import listed, origin, without_thoughts
 from allotrope.graphs.building import again_while_wrong, pass_on, step_graph
 from allotrope.graphs.nodes import REPORT, RESPOND
 from allotrope.graphs.parts import LazyParts, Parts
-from allotrope.graphs.sources import citations
-from allotrope.graphs.sources.gathering import read_sources, sources_in
-from allotrope.graphs.sources.index import Embed, Passage, cached_passages, search
-from allotrope.graphs.sources.reporting import notes_text, numbered, report_text
 from allotrope.graphs.state import AgentInput, AgentOutput, AgentState
-from allotrope.graphs.steps import (
+from allotrope.graphs.steps.steps import (
     UNASKED,
     Ask,
     Step,
@@ -29,8 +23,14 @@ from allotrope.graphs.steps import (
     question_of,
     tell,
 )
+from allotrope.graphs.work.answers import listed, origin, without_thoughts
+from allotrope.graphs.work.sources import citations
+from allotrope.graphs.work.sources.gathering import read_sources, sources_in
+from allotrope.graphs.work.sources.index import Embed, Passage, cached_passages, search
+from allotrope.graphs.work.sources.reporting import notes_text, numbered, report_text
 from allotrope.settings import Settings
 from allotrope.settings.agents import AgentsSettings
+from allotrope.support.fencing import Trusted, Untrusted, Value
 
 if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph

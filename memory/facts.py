@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from langchain_core.messages import BaseMessage
 
 from allotrope.exceptions import InputError, StoreError
-from allotrope.memory.archive import message_text
-from allotrope.memory.corrections import is_correction, replaces
-from allotrope.memory.summary import Line, Summary, extract
+from allotrope.memory.archive.archive import message_text
+from allotrope.memory.recall.corrections import is_correction, replaces
+from allotrope.memory.summary.summary import Line, Summary, extract
 from allotrope.stores.sqlite import SqliteFile, copy_readable
 
 if TYPE_CHECKING:

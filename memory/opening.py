@@ -3,16 +3,16 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from allotrope.memory.archive import Archive
-from allotrope.memory.dialects import Database
-from allotrope.memory.embeddings import Embed, open_embed
+from allotrope.memory.archive.archive import Archive
+from allotrope.memory.archive.dialects import Database
+from allotrope.memory.archive.postgres import PostgresDatabase
+from allotrope.memory.archive.sqlite import SqliteDatabase
 from allotrope.memory.facts import LongTermFacts
-from allotrope.memory.manager import ConversationMemory
-from allotrope.memory.postgres_archive import PostgresDatabase
-from allotrope.memory.recall import Recall
-from allotrope.memory.sqlite_archive import SqliteDatabase
-from allotrope.memory.summariser import Summarise, Summariser
-from allotrope.memory.tokens import TokenCounter
+from allotrope.memory.memory import ConversationMemory
+from allotrope.memory.recall.embeddings import Embed, open_embed
+from allotrope.memory.recall.recall import Recall
+from allotrope.memory.summary.summariser import Summarise, Summariser
+from allotrope.memory.tokens.counting import TokenCounter
 from allotrope.settings import Settings
 from allotrope.stores.folders import data_folder
 

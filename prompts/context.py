@@ -15,8 +15,6 @@ from importlib.metadata import EntryPoint
 from typing import Any
 
 from allotrope.exceptions import InputError, PromptError
-from allotrope.fencing import Fenced, fence
-from allotrope.pools import TURNS, pool_for
 from allotrope.prompts.providers import (
     ContextProvider,
     ContextRequest,
@@ -31,6 +29,8 @@ from allotrope.prompts.providers import (
 from allotrope.prompts.schema import Slot
 from allotrope.prompts.template import PromptTemplateVersion
 from allotrope.stores.errors import error_name
+from allotrope.support.fencing import Fenced, fence
+from allotrope.support.pools import TURNS, pool_for
 
 Found = Mapping[str, "Sequence[Piece] | Exception"]
 """What providers gave, by slot; the error where one failed."""

@@ -14,13 +14,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from allotrope.exceptions import PromptError
-from allotrope.pools import TURNS
-from allotrope.prompts.parsing import body_of, parse
 from allotrope.prompts.schema import TemplateError
-from allotrope.prompts.sources import FolderSource, Source, SourceState
+from allotrope.prompts.stores.parsing import body_of, parse
+from allotrope.prompts.stores.sources import FolderSource, Source, SourceState
 from allotrope.prompts.template import PromptTemplateVersion
 from allotrope.settings import Settings
 from allotrope.stores.watching import Watcher
+from allotrope.support.pools import TURNS
 
 TEMPLATES = Path(__file__).parent / "templates"
 """The folder of the templates that ship with the package."""
@@ -394,7 +394,7 @@ def open_library(settings: Settings) -> PromptLibrary:
     if own is not None and not ours:
         sources.append(FolderSource(own, settle_s=section.settle_s))
     if section.database_url is not None:
-        from allotrope.prompts.database import DatabaseSource
+        from allotrope.prompts.stores.database import DatabaseSource
 
         sources.append(DatabaseSource(section.database_url.get_secret_value()))
     return PromptLibrary(sources, label=section.label, reload_s=section.reload_s)

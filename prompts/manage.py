@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from allotrope.exceptions import PromptError
 from allotrope.prompts.library import LATEST, PromptLibrary
 from allotrope.prompts.schema import END, NAME
-from allotrope.prompts.sources import LabelChange, Source, now
+from allotrope.prompts.stores.sources import LabelChange, Source, now
 from allotrope.prompts.template import PromptTemplateVersion
 
 OWN_FROM = 1001

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from allotrope.exceptions import PromptError
-from allotrope.fencing import Untrusted
+from allotrope.support.fencing import Untrusted
 
 NAME = r"^_?[a-z][a-z0-9_-]*(\.[a-z0-9_-]+)*$"
 END = "=== end"

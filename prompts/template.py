@@ -9,7 +9,9 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from langchain_core.prompts import ChatPromptTemplate
 
 from allotrope.exceptions import PromptError
-from allotrope.fencing import (
+from allotrope.prompts import mustache
+from allotrope.prompts.schema import NESTED, FrontMatter, Part
+from allotrope.support.fencing import (
     Fenced,
     Trusted,
     Untrusted,
@@ -20,8 +22,6 @@ from allotrope.fencing import (
     neutralise,
     untrusted,
 )
-from allotrope.prompts import mustache
-from allotrope.prompts.schema import NESTED, FrontMatter, Part
 
 _MESSAGES: Mapping[str, type[BaseMessage]] = {
     "system": SystemMessage,
@@ -149,7 +149,7 @@ class PromptTemplateVersion:
             raise PromptError(
                 f"Prompt {self.ref}: {name!r} got a text that doesn't say whose it is.",
                 hint="Give Untrusted(text) for what somebody else wrote, or Trusted(text) for "
-                "words of your own (allotrope.fencing).",
+                "words of your own (allotrope.support.fencing).",
             )
 
     @cached_property

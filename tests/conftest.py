@@ -21,7 +21,7 @@ import pytest
 
 from allotrope.models.catalogue import daily, lifecycle
 from allotrope.settings import Settings, load_settings
-from allotrope.stores.redis_server import EmbeddedServer, find_server
+from allotrope.stores.redis.server import EmbeddedServer, find_server
 from allotrope.testing import ProviderSimulator
 
 with contextlib.suppress(ImportError):  # CI's look at the wheel has no Hypothesis

@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING
 from langchain_core.callbacks import BaseCallbackHandler
 
 from allotrope.settings import Settings
-from allotrope.usage.alerts import AlertCenter, Watch
-from allotrope.usage.budgets import Account, Directive, span, units
-from allotrope.usage.notifiers import Dispatcher, make_notifier
-from allotrope.usage.places import ledger_url, spill_path
-from allotrope.usage.prices import PriceBook
-from allotrope.usage.recorder import UsageRecorder
-from allotrope.usage.rows import DAY_US, moment, scope_sums
-from allotrope.usage.spill import Spill
+from allotrope.usage.budgets.periods import Account, Directive, span, units
+from allotrope.usage.ledger.places import ledger_url, spill_path
+from allotrope.usage.prices.prices import PriceBook
+from allotrope.usage.recorder.recorder import UsageRecorder
+from allotrope.usage.recorder.rows import DAY_US, moment, scope_sums
+from allotrope.usage.recorder.spill import Spill
+from allotrope.usage.reports.alerts import AlertCenter, Watch
+from allotrope.usage.reports.notifiers import Dispatcher, make_notifier
 
 if TYPE_CHECKING:
-    from allotrope.usage.guard import Budgets, BudgetState
-    from allotrope.usage.ledger import Ledger
-    from allotrope.usage.reservations import FailoverReservations, SharedReservations
+    from allotrope.usage.budgets.guard import Budgets, BudgetState
+    from allotrope.usage.budgets.reservations import FailoverReservations, SharedReservations
+    from allotrope.usage.ledger.ledger import Ledger
 
 
 def identity(settings: Settings) -> str:
@@ -44,7 +44,7 @@ def spent_so_far(
     """
 
     def spent(account: Account, at: datetime) -> int:
-        from allotrope.usage import queries
+        from allotrope.usage.queries import sums as queries
 
         period = span(account.budget.period, at)
         scope, name = account.budget.scope, account.name
@@ -65,14 +65,14 @@ def spent_so_far(
 
 def make_reservations(settings: Settings) -> "FailoverReservations":
     """Reservations in the settings' Redis, and in this process while that is gone."""
-    from allotrope.usage.redis_reservations import RedisReservations
-    from allotrope.usage.reservations import FailoverReservations, LocalReservations
-    from allotrope.usage.unwritten import Unwritten
+    from allotrope.usage.budgets.redis_reservations import RedisReservations
+    from allotrope.usage.budgets.reservations import FailoverReservations, LocalReservations
+    from allotrope.usage.budgets.unwritten import Unwritten
 
     unwritten, ttl_s = Unwritten(), settings.usage.reservation_ttl_s
 
     def shared() -> "SharedReservations | None":
-        from allotrope.stores.redis import open_redis
+        from allotrope.stores.redis.client import open_redis
 
         client = open_redis(settings)
         if client is None:
@@ -94,7 +94,7 @@ def make_budgets(
         ledger: Gives the open ledger.
         center: Raises alerts when thresholds are passed.
     """
-    from allotrope.usage.guard import Budgets
+    from allotrope.usage.budgets.guard import Budgets
 
     usage = settings.usage
     return Budgets(
@@ -117,9 +117,9 @@ def budget_states(settings: Settings, ledger: "Ledger", *, most: int = 20) -> "l
         most: So many names of such a budget, those who used most of it first; nobody so far is one
             account without a name.
     """
-    from allotrope.usage import queries
-    from allotrope.usage.guard import BudgetState
-    from allotrope.usage.reservations import Balance
+    from allotrope.usage.budgets.guard import BudgetState
+    from allotrope.usage.budgets.reservations import Balance
+    from allotrope.usage.queries import sums as queries
 
     budgets = make_budgets(settings, lambda: ledger)
     now = datetime.now(UTC)
@@ -161,7 +161,7 @@ class OwnLedger:
         """The open ledger."""
         with self._lock:
             if self._ledger is None:
-                from allotrope.usage.ledger import Ledger
+                from allotrope.usage.ledger.ledger import Ledger
 
                 self._ledger = Ledger(self._url).open()
         return self._ledger
@@ -230,7 +230,7 @@ class Accounting(UsageRecorder):
 
 
 def _renew_advice(settings: Settings, ledger: "Ledger") -> None:
-    from allotrope.usage.advice import advise
+    from allotrope.usage.advice.advice import advise
 
     advise(settings, ledger)
 
@@ -240,7 +240,7 @@ def assemble(settings: Settings) -> list[BaseCallbackHandler]:
     recorder = Accounting(settings)
     if recorder.budgets is None:
         return [recorder]
-    from allotrope.usage.guard import BudgetGuard
+    from allotrope.usage.budgets.guard import BudgetGuard
 
     return [
         recorder,

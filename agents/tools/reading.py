@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from allotrope.exceptions import InputError
-from allotrope.fencing import fence, visible
-from allotrope.graphs.sources.files import allowed_file, decode
-from allotrope.graphs.sources.naming import named_by_user
-from allotrope.graphs.sources.web import Page, fetch
+from allotrope.graphs.work.sources.naming import named_by_user
+from allotrope.graphs.work.sources.reading.files import allowed_file, decode
+from allotrope.graphs.work.sources.reading.web import Page, fetch
 from allotrope.settings import Settings, load_settings
+from allotrope.support.fencing import fence, visible
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
@@ -89,20 +89,20 @@ def file_text(path: Path) -> str:
 
 
 def _html_text(text: str, name: str) -> str:
-    from allotrope.graphs.sources.converting import documents_of
+    from allotrope.graphs.work.sources.reading.converting import documents_of
 
     (one,) = documents_of(text.encode("utf-8", errors="replace"), ".html", name=name)
     return f"{one['title']}\n\n{one['text']}" if one["title"] else str(one["text"])
 
 
 def _pdf_text(raw: bytes, name: str) -> str:
-    from allotrope.graphs.sources.loading import pdf_pages
+    from allotrope.graphs.work.sources.reading.loading import pdf_pages
 
     return "\n\n".join(pdf_pages(raw, name=name))
 
 
 def _docx_text(raw: bytes, name: str) -> str:
-    from allotrope.graphs.sources.loading import docx_text
+    from allotrope.graphs.work.sources.reading.loading import docx_text
 
     return docx_text(raw, name=name)
 

@@ -27,12 +27,13 @@ from allotrope import build_agent, load_settings
 from allotrope.experiments.definition import Experiment
 from allotrope.experiments.store import open_store
 from allotrope.models.cache import open_cache
-from allotrope.models.chat import build_chain
+from allotrope.models.chain import build_chain
 from allotrope.settings import Settings
 from allotrope.testing import ProviderSimulator, Reply, SimRequest
-from allotrope.usage import recorder, schema
-from allotrope.usage.ledger import open_ledger
-from allotrope.usage.rows import COLUMNS, CallRow, microseconds
+from allotrope.usage.ledger import schema
+from allotrope.usage.ledger.ledger import open_ledger
+from allotrope.usage.recorder import recorder
+from allotrope.usage.recorder.rows import COLUMNS, CallRow, microseconds
 from allotrope.web.apps import dashboard_app
 from allotrope.web.running import address, bind
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from allotrope.exceptions import StoreError
-from allotrope.models.cache import store
 from allotrope.models.cache.answers import AnswerCache
-from allotrope.models.cache.codec import Entry, UnreadableEntryError
-from allotrope.models.cache.store import Partition, Steps
+from allotrope.models.cache.storage import commands as store
+from allotrope.models.cache.storage.codec import Entry, UnreadableEntryError
+from allotrope.models.cache.storage.commands import Partition, Steps
 from allotrope.stores.errors import error_name
 
 T = TypeVar("T")

@@ -11,15 +11,16 @@ from typing import Any, TypeVar
 
 from langchain_core.outputs import Generation
 
-from allotrope.models.cache import policy, store
-from allotrope.models.cache.breaker import StoreBreaker
-from allotrope.models.cache.codec import Codec, Entry, UnreadableEntryError, saved_tokens
-from allotrope.models.cache.memory import MemoryRedis
+from allotrope.models.cache import policy
 from allotrope.models.cache.policy import Request
-from allotrope.models.cache.store import Partition, Steps
-from allotrope.pools import TURNS
+from allotrope.models.cache.storage import commands as store
+from allotrope.models.cache.storage.breaker import StoreBreaker
+from allotrope.models.cache.storage.codec import Codec, Entry, UnreadableEntryError, saved_tokens
+from allotrope.models.cache.storage.commands import Partition, Steps
+from allotrope.models.cache.storage.memory import MemoryRedis
 from allotrope.settings.cache import CacheSettings
-from allotrope.stores.redis import PerLoop
+from allotrope.stores.redis.client import PerLoop
+from allotrope.support.pools import TURNS
 
 T = TypeVar("T")
 

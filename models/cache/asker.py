@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from langchain_core.outputs import Generation
 
 from allotrope.models.cache.answers import AnswerCache, Call, Hit
-from allotrope.models.cache.codec import Entry, UnreadableEntryError
 from allotrope.models.cache.flight import Flight, Flights, Landed, Pauses
+from allotrope.models.cache.storage.codec import Entry, UnreadableEntryError
 
 if TYPE_CHECKING:
-    from allotrope.models.cache.semantic import SemanticTier
+    from allotrope.models.cache.semantic.tier import SemanticTier
 
 LOOK_S = 0.25
 """Longest pause of a waiter between two looks at whether the leader's reader pauses, seconds."""

@@ -3,9 +3,9 @@
 from typing import Any
 
 from allotrope.models.cache.answers import AnswerCache
-from allotrope.models.cache.memory import MemoryRedis
+from allotrope.models.cache.storage.memory import MemoryRedis
 from allotrope.settings import Settings
-from allotrope.stores.redis import PerLoop, open_async_redis, open_redis
+from allotrope.stores.redis.client import PerLoop, open_async_redis, open_redis
 
 
 def open_answers(settings: Settings) -> AnswerCache:

@@ -9,18 +9,18 @@ from langchain_core.caches import BaseCache
 from langchain_core.embeddings import Embeddings
 
 from allotrope.exceptions import SettingsError
-from allotrope.extras import install
 from allotrope.models.cache.answers import AnswerCache
 from allotrope.models.cache.connecting import open_answers
 from allotrope.models.cache.redis_cache import RedisCache
 from allotrope.settings import Settings
-from allotrope.stores.redis import LazyCluster
+from allotrope.stores.redis.client import LazyCluster
+from allotrope.support.extras import install
 
 if TYPE_CHECKING:
-    from allotrope.models.cache.semantic import SemanticTier
-    from allotrope.models.cache.vectors import VectorIndex
-    from allotrope.models.cache.verify import Verifier
-    from allotrope.models.chat import FailoverChain
+    from allotrope.models.cache.semantic.index.vectors import VectorIndex
+    from allotrope.models.cache.semantic.tier import SemanticTier
+    from allotrope.models.cache.semantic.verify import Verifier
+    from allotrope.models.chain import FailoverChain
 
 logger = logging.getLogger("allotrope.cache")
 
@@ -54,9 +54,9 @@ def open_semantic(
             "The semantic cache is off: no embeddings. Set ALLOTROPE_CACHE__SEMANTIC__EMBEDDINGS."
         )
         return None
-    from allotrope.models.cache.gate import SafetyGate
-    from allotrope.models.cache.score import load_scorer
-    from allotrope.models.cache.semantic import SemanticTier
+    from allotrope.models.cache.semantic.gate import SafetyGate
+    from allotrope.models.cache.semantic.score import load_scorer
+    from allotrope.models.cache.semantic.tier import SemanticTier
 
     gate = SafetyGate(load_scorer(semantic.coefficients), precision=semantic.precision)
     return SemanticTier(
@@ -71,7 +71,7 @@ def open_semantic(
 
 def _index(answers: AnswerCache) -> "VectorIndex":
     """Who keeps and searches the vectors; nothing is asked yet."""
-    from allotrope.models.cache.vectors import ChosenIndex, MirrorIndex
+    from allotrope.models.cache.semantic.index.vectors import ChosenIndex, MirrorIndex
 
     semantic = answers.settings.semantic
     mirror = MirrorIndex(answers.codec, limit=semantic.max_entries)
@@ -97,7 +97,7 @@ def _index(answers: AnswerCache) -> "VectorIndex":
 
 
 def _in_redis(answers: AnswerCache) -> "VectorIndex":
-    from allotrope.models.cache.redisearch import RedisSearchIndex
+    from allotrope.models.cache.semantic.index.redisearch import RedisSearchIndex
 
     return RedisSearchIndex(answers.prefix)
 
@@ -114,7 +114,7 @@ def open_verifier(settings: Settings, name: str) -> "Verifier":
     """
     from langchain.chat_models import init_chat_model
 
-    from allotrope.models.cache.verify import Verifier
+    from allotrope.models.cache.semantic.verify import Verifier
 
     try:
         provider, _, model = name.partition(":")
@@ -130,8 +130,8 @@ def open_verifier(settings: Settings, name: str) -> "Verifier":
 
 def _guarded_verifier(settings: Settings, provider: str, model: str) -> "FailoverChain":
     """A model behind the breaker: in an outage it says no at once, nobody waits for it."""
-    from allotrope.models.chat import build_chain
-    from allotrope.models.resilience import circuits_of
+    from allotrope.models.breaker.opening import circuits_of
+    from allotrope.models.chain import build_chain
 
     waits = {"timeout_s": VERIFY_S, "first_token_timeout_s": VERIFY_S}
     openai: dict[str, Any] = {"enabled": provider == "openai", **waits}

@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from allotrope.models.cache import store
 from allotrope.models.cache.answers import AnswerCache, Call, Hit
-from allotrope.models.cache.store import Partition, Steps
+from allotrope.models.cache.storage import commands as store
+from allotrope.models.cache.storage.commands import Partition, Steps
 
 POLL_S = (0.01, 0.25)
 """First and longest pause of a waiter between two looks at another process's lease, seconds."""

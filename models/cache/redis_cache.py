@@ -21,14 +21,15 @@ from langchain_core.messages import (
 from langchain_core.outputs import ChatGeneration, Generation
 from langchain_core.runnables.config import ensure_config
 
-from allotrope.models.cache import policy, store
+from allotrope.models.cache import policy
 from allotrope.models.cache.answers import AnswerCache, Call, Hit
 from allotrope.models.cache.asker import Asker
 from allotrope.models.cache.keys import IRRELEVANT_FIELDS, canonical_messages, digest
-from allotrope.models.cache.store import Partition
+from allotrope.models.cache.storage import commands as store
+from allotrope.models.cache.storage.commands import Partition
 
 if TYPE_CHECKING:
-    from allotrope.models.cache.semantic import SemanticTier
+    from allotrope.models.cache.semantic.tier import SemanticTier
 
 logger = logging.getLogger("allotrope.cache")
 

@@ -8,10 +8,10 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal, TypedDict
 from urllib.parse import urlsplit
 
+from allotrope.models.breaker.permits import deployment_of
 from allotrope.models.catalogue.entries import Catalogue, Entry, open_catalogue
 from allotrope.models.catalogue.facts import Gone, ModelNote, Reason, Repair
 from allotrope.models.catalogue.notes import ModelNotes
-from allotrope.models.permits import deployment_of
 from allotrope.settings import Settings
 from allotrope.settings.sections import OpenAISettings
 
@@ -363,7 +363,7 @@ def open_notes(settings: Settings) -> ModelNotes:
     deployment = _deployment(settings.openai)
 
     def client() -> Any:
-        from allotrope.stores.redis import open_redis
+        from allotrope.stores.redis.client import open_redis
 
         return open_redis(settings)
 

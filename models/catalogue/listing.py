@@ -41,8 +41,8 @@ def fetch_listing(
     """
     import httpx2
 
-    from allotrope.exchanges import limit
-    from allotrope.models.http import tls
+    from allotrope.models.providers.http import tls
+    from allotrope.support.exchanges import limit
 
     if settings.api_key is None:
         raise SettingsError("There is no OpenAI key.", hint="Set OPENAI_API_KEY.")

@@ -63,7 +63,7 @@ def models_by_role(settings: Settings, promoted: Mapping[str, str] | None = None
     """
     catalogue = open_catalogue(settings.openai.catalogue)
     if promoted is None:
-        from allotrope.models.profile_choices import open_choices
+        from allotrope.models.profiles.choices import open_choices
 
         promoted = open_choices(settings).roles()
     names = [*catalogue.roles, *settings.openai.roles]

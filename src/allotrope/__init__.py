@@ -10,10 +10,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from allotrope.agents.agent import Agent, build_agent
+    from allotrope.agents.reply import Reply
     from allotrope.exceptions import AllotropeError
     from allotrope.graphs.context import RunContext
-    from allotrope.reply import Reply
-    from allotrope.runtime import Agent, build_agent
     from allotrope.settings import Settings, load_settings
 
 __all__ = [
@@ -27,12 +27,12 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Agent": "allotrope.runtime",
+    "Agent": "allotrope.agents.agent",
     "AllotropeError": "allotrope.exceptions",
-    "Reply": "allotrope.reply",
+    "Reply": "allotrope.agents.reply",
     "RunContext": "allotrope.graphs.context",
     "Settings": "allotrope.settings",
-    "build_agent": "allotrope.runtime",
+    "build_agent": "allotrope.agents.agent",
     "load_settings": "allotrope.settings",
 }
 

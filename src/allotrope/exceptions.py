@@ -95,7 +95,7 @@ class PoolFullError(AllotropeError):
     """This process has as much work of one kind as it takes; nothing was begun.
 
     Args:
-        pool: The name of the kind (`allotrope.pools`).
+        pool: The name of the kind (`allotrope.support.pools`).
         retry_after_s: Seconds after which asking again is worth it.
     """
 

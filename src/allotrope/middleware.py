@@ -33,17 +33,17 @@ from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config, set_config_context
 
+from allotrope.agents.reply import TurnMeter
 from allotrope.graphs.parts import Parts
-from allotrope.memory.fit import fit
-from allotrope.memory.tokens import TokenCounter
-from allotrope.models.chat import all_failed, build_chain, with_repack, with_trail
-from allotrope.models.last_resort import serves
-from allotrope.models.policy import HANDED_ON
-from allotrope.models.profile import Profile
-from allotrope.pools import TURNS
-from allotrope.reply import TurnMeter
+from allotrope.memory.context.fit import fit
+from allotrope.memory.tokens.counting import TokenCounter
+from allotrope.models.call.last_resort import serves
+from allotrope.models.chain import all_failed, build_chain, with_repack, with_trail
+from allotrope.models.failures.policy import HANDED_ON
+from allotrope.models.profiles.profile import Profile
 from allotrope.settings import Settings, load_settings
-from allotrope.usage.prices import PriceBook
+from allotrope.support.pools import TURNS
+from allotrope.usage.prices.prices import PriceBook
 
 Handler = Callable[[ModelRequest[Any]], ModelResponse[Any]]
 AsyncHandler = Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]

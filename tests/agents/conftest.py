@@ -11,7 +11,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 
 from allotrope.agents import registry
 from allotrope.graphs.parts import Parts
-from allotrope.models.chat import FailoverChain
+from allotrope.models.chain import FailoverChain
 from allotrope.settings import load_settings
 from allotrope.testing import ScriptedChatModel
 

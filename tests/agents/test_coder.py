@@ -103,7 +103,7 @@ def test_always_holds_for_the_thread(bench):
 @pytest.fixture
 def bare_machine(monkeypatch):
     """A machine whose kernel has no walls."""
-    from allotrope.graphs.sandbox import runner
+    from allotrope.graphs.work.sandbox import runner
 
     monkeypatch.setattr(runner, "walls", lambda kinds: runner.Isolation())
 

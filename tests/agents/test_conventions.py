@@ -12,7 +12,7 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.types import Command
 
 from allotrope.agents import registry
-from allotrope.graphs.sandbox import local
+from allotrope.graphs.work.sandbox.backends import local
 
 QUESTIONS = {
     "assistant": "What is the time?",

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from allotrope.agents import registry
-from allotrope.runtime import Agent
+from allotrope.agents.agent import Agent
 from allotrope.settings import load_settings
 
 pytestmark = [pytest.mark.model, pytest.mark.slow]

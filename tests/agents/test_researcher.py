@@ -2,7 +2,7 @@
 
 import pytest
 
-from allotrope.graphs.sources.gathering import sources_in
+from allotrope.graphs.work.sources.gathering import sources_in
 
 QUESTION = "How tall is the tower and when was the harvest best? Use docs/"
 PLAN = "- How tall is the tower?\n- When was the harvest best?"

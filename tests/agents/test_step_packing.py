@@ -7,8 +7,8 @@ import pytest
 from langchain_core.messages import HumanMessage
 
 from allotrope import build_agent
-from allotrope.memory.meter import meter_of
-from allotrope.memory.tokens import TokenCounter
+from allotrope.memory.context.meter import meter_of
+from allotrope.memory.tokens.counting import TokenCounter
 from allotrope.settings import load_settings
 from allotrope.testing import ProviderSimulator, SimRequest
 

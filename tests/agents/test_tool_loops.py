@@ -12,7 +12,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from allotrope import RunContext, load_settings
 from allotrope.graphs.assistant import build_graph
 from allotrope.graphs.parts import Parts
-from allotrope.models.chat import chain_of
+from allotrope.models.chain import chain_of
 from allotrope.testing import ScriptedChatModel, ToolCall
 
 

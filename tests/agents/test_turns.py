@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from allotrope.agents import registry
+from allotrope.agents.agent import Agent
 from allotrope.exceptions import InputError
-from allotrope.runtime import Agent
 from allotrope.settings import Settings
 from allotrope.testing import ProviderSimulator, Reply, ToolCall
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from allotrope import build_agent
+from allotrope.agents.agent import Agent
 from allotrope.exceptions import AllProvidersFailedError
-from allotrope.runtime import Agent
 from allotrope.settings import load_settings
 from allotrope.testing import ProviderSimulator, Reply, SimRequest, ToolCall
 

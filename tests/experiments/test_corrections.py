@@ -5,10 +5,10 @@ import pytest
 
 from allotrope.experiments.analysis import analyse
 from allotrope.experiments.definition import Experiment
-from allotrope.experiments.outcome import Outcome
-from allotrope.experiments.results import Result, Run
-from allotrope.experiments.statistics import holm
-from allotrope.experiments.traffic import analyse_traffic
+from allotrope.experiments.offline.outcome import Outcome
+from allotrope.experiments.offline.results import Result, Run
+from allotrope.experiments.online.traffic import analyse_traffic
+from allotrope.experiments.stats.statistics import holm
 
 VARIANTS = [
     {"name": "plain", "share": 0.6},

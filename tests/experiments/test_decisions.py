@@ -12,10 +12,10 @@ from langchain_core.messages import BaseMessage
 from allotrope.experiments.analysis import Analysis, analyse
 from allotrope.experiments.dataset import Item
 from allotrope.experiments.definition import Experiment, Metric, Variant
-from allotrope.experiments.outcome import Outcome
-from allotrope.experiments.results import Result, Run
-from allotrope.experiments.runner import OfflineRunner
-from allotrope.experiments.traffic import analyse_traffic
+from allotrope.experiments.offline.outcome import Outcome
+from allotrope.experiments.offline.results import Result, Run
+from allotrope.experiments.offline.runner import OfflineRunner
+from allotrope.experiments.online.traffic import analyse_traffic
 
 ITEMS = [Item(f"i{n}", "question", "yes") for n in range(60)]
 

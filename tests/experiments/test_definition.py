@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allotrope.exceptions import InputError
-from allotrope.experiments.assignment import assign, at, overlapping, position
 from allotrope.experiments.dataset import load_dataset
 from allotrope.experiments.definition import Experiment, load_experiment, parse_experiment
 from allotrope.experiments.files import LARGEST_BYTES
+from allotrope.experiments.online.assignment import assign, at, overlapping, position
 
 GOOD = """\
 name: tone

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from allotrope.experiments.definition import BUILT_IN_METRICS, Experiment, load_experiment
-from allotrope.experiments.evaluator import JUDGE
-from allotrope.experiments.scorers import factories
+from allotrope.experiments.offline.evaluator import JUDGE
+from allotrope.experiments.offline.scorers import factories
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "experiments.md").read_text(encoding="utf-8")

@@ -8,16 +8,16 @@ import pytest
 from typer.testing import CliRunner
 
 from allotrope.cli.app import app
+from allotrope.drill.advice import advice
+from allotrope.drill.outages import SCENARIOS, scenario
+from allotrope.drill.picture import strip, write_html, write_png
+from allotrope.drill.result import Asked, Change, Drill, Turn
+from allotrope.drill.run import drill
+from allotrope.drill.stage import Crowd, Stage, compressed, play
+from allotrope.drill.system import DrillRedis, drill_settings
 from allotrope.exceptions import InputError
-from allotrope.experiments.drill import Crowd, Stage, compressed, play
-from allotrope.experiments.drill_advice import advice
-from allotrope.experiments.drill_picture import strip, write_html, write_png
-from allotrope.experiments.drill_result import Asked, Change, Drill, Turn
-from allotrope.experiments.drill_run import drill
-from allotrope.experiments.drill_system import DrillRedis, drill_settings
-from allotrope.experiments.outages import SCENARIOS, scenario
 from allotrope.settings import Settings, load_settings
-from allotrope.stores.redis_server import find_server
+from allotrope.stores.redis.server import find_server
 
 
 def turn(number: int, at: float, by: str | None, *, wait: float = 0.5, **more: object) -> Turn:

@@ -14,11 +14,11 @@ from allotrope.experiments.analysis import answered_items, breached
 from allotrope.experiments.dataset import Item
 from allotrope.experiments.decision import Comparison, Estimate, decide
 from allotrope.experiments.definition import Experiment, GuardRail, Metric, Variant
-from allotrope.experiments.outcome import Outcome
-from allotrope.experiments.results import Result, Run
-from allotrope.experiments.runner import OfflineRunner
-from allotrope.experiments.sequential import FRACTIONS, Interval, difference_stream
-from allotrope.experiments.traffic import traffic_breaches
+from allotrope.experiments.offline.outcome import Outcome
+from allotrope.experiments.offline.results import Result, Run
+from allotrope.experiments.offline.runner import OfflineRunner
+from allotrope.experiments.online.traffic import traffic_breaches
+from allotrope.experiments.stats.sequential import FRACTIONS, Interval, difference_stream
 
 ALPHA = 0.05
 ABOVE = math.nextafter(ALPHA, 1)

@@ -11,12 +11,12 @@ import pytest
 from allotrope.experiments.analysis import analyse
 from allotrope.experiments.definition import Experiment
 from allotrope.experiments.findings import findings, record
-from allotrope.experiments.outcome import Outcome
-from allotrope.experiments.results import Result, Run
-from allotrope.usage.ledger import Ledger
-from allotrope.usage.queries import Window
-from allotrope.usage.rows import CallRow, microseconds
-from allotrope.usage.rules import RULES, RuleData
+from allotrope.experiments.offline.outcome import Outcome
+from allotrope.experiments.offline.results import Result, Run
+from allotrope.usage.advice.rules import RULES, RuleData
+from allotrope.usage.ledger.ledger import Ledger
+from allotrope.usage.queries.sums import Window
+from allotrope.usage.recorder.rows import CallRow, microseconds
 
 ITEMS = 120
 EXPERIMENT = Experiment.model_validate(

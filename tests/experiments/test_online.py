@@ -9,17 +9,22 @@ import numpy as np
 import pytest
 
 from allotrope.exceptions import InputError, StoreError
-from allotrope.experiments.assignment import assign
 from allotrope.experiments.definition import Experiment, load_experiment, parse_experiment
-from allotrope.experiments.online import OnlineExperiments, check_layers, enforce, read_traffic
-from allotrope.experiments.outcome import Outcome
-from allotrope.experiments.results import Result, Run
+from allotrope.experiments.offline.outcome import Outcome
+from allotrope.experiments.offline.results import Result, Run
+from allotrope.experiments.offline.subjects import VariantCheck
+from allotrope.experiments.online.assignment import assign
+from allotrope.experiments.online.online import (
+    OnlineExperiments,
+    check_layers,
+    enforce,
+    read_traffic,
+)
+from allotrope.experiments.online.traffic import analyse_traffic, traffic_breaches
 from allotrope.experiments.store import ExperimentStore, open_store
-from allotrope.experiments.subjects import VariantCheck
-from allotrope.experiments.traffic import analyse_traffic, traffic_breaches
 from allotrope.settings import Settings, load_settings
-from allotrope.usage.ledger import Ledger, open_ledger
-from allotrope.usage.rows import CallRow, microseconds
+from allotrope.usage.ledger.ledger import Ledger, open_ledger
+from allotrope.usage.recorder.rows import CallRow, microseconds
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from allotrope.experiments import sequential
 from allotrope.experiments.analysis import analyse
 from allotrope.experiments.definition import Experiment
-from allotrope.experiments.outcome import Outcome
-from allotrope.experiments.results import Result, Run
-from allotrope.experiments.traffic import analyse_traffic, traffic_breaches
+from allotrope.experiments.offline.outcome import Outcome
+from allotrope.experiments.offline.results import Result, Run
+from allotrope.experiments.online.traffic import analyse_traffic, traffic_breaches
+from allotrope.experiments.stats import sequential
 
 ALPHA = 0.05
 RUNS = 600

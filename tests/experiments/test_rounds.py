@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from allotrope.exceptions import InputError, StoreError
-from allotrope.experiments.assignment import assign
 from allotrope.experiments.definition import Experiment
-from allotrope.experiments.online import OnlineExperiments, read_traffic
-from allotrope.experiments.results import Run
+from allotrope.experiments.offline.results import Run
+from allotrope.experiments.online.assignment import assign
+from allotrope.experiments.online.online import OnlineExperiments, read_traffic
+from allotrope.experiments.online.traffic import analyse_traffic, arms
 from allotrope.experiments.store import ExperimentStore, State, open_store
-from allotrope.experiments.traffic import analyse_traffic, arms
 from allotrope.settings import Settings, load_settings
-from allotrope.usage.ledger import Ledger, open_ledger
-from allotrope.usage.rows import CallRow, microseconds
+from allotrope.usage.ledger.ledger import Ledger, open_ledger
+from allotrope.usage.recorder.rows import CallRow, microseconds
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 

@@ -14,11 +14,11 @@ from allotrope.exceptions import BudgetExceededError, InputError, ProviderTimeou
 from allotrope.experiments.analysis import analyse
 from allotrope.experiments.dataset import Item
 from allotrope.experiments.definition import Experiment, Variant
-from allotrope.experiments.judge import Said, live_template
-from allotrope.experiments.outcome import Outcome
-from allotrope.experiments.report import as_document, html_page, markdown
-from allotrope.experiments.results import ResultsFile, read_run
-from allotrope.experiments.runner import OfflineRunner, Progress
+from allotrope.experiments.offline.judge import Said, live_template
+from allotrope.experiments.offline.outcome import Outcome
+from allotrope.experiments.offline.report import as_document, html_page, markdown
+from allotrope.experiments.offline.results import ResultsFile, read_run
+from allotrope.experiments.offline.runner import OfflineRunner, Progress
 
 
 def experiment(**changes: Any) -> Experiment:

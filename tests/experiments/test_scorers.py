@@ -12,17 +12,17 @@ from langchain_core.messages import BaseMessage
 from allotrope.exceptions import InputError
 from allotrope.experiments.dataset import Item
 from allotrope.experiments.definition import Metric
-from allotrope.experiments.evaluator import Evaluator
-from allotrope.experiments.judge import (
+from allotrope.experiments.offline.evaluator import Evaluator
+from allotrope.experiments.offline.judge import (
     Judgement,
     PairwiseJudge,
     agreement,
     live_template,
     parse_verdict,
 )
-from allotrope.experiments.outcome import Outcome
-from allotrope.experiments.scorers import build_scorer
-from allotrope.experiments.text_scorers import number_in
+from allotrope.experiments.offline.outcome import Outcome
+from allotrope.experiments.offline.scorers import build_scorer
+from allotrope.experiments.offline.text_scorers import number_in
 
 SCHEMA = {"type": "object", "required": ["a"], "properties": {"a": {"type": "integer"}}}
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from allotrope.exceptions import InputError
-from allotrope.experiments import power, sequential, statistics
+from allotrope.experiments.stats import power, sequential, statistics
 
 ALPHA = 0.05
 

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from allotrope.experiments import aside
 from allotrope.experiments.definition import Experiment
-from allotrope.experiments.online import OnlineExperiments, read_traffic
+from allotrope.experiments.online import aside
+from allotrope.experiments.online.online import OnlineExperiments, read_traffic
+from allotrope.experiments.online.traffic import analyse_traffic
+from allotrope.experiments.online.watch import watch_once
 from allotrope.experiments.store import ExperimentStore, open_store
-from allotrope.experiments.traffic import analyse_traffic
-from allotrope.experiments.watch import watch_once
 from allotrope.settings import Settings, load_settings
-from allotrope.usage.ledger import open_ledger
-from allotrope.usage.rows import CallRow, microseconds
+from allotrope.usage.ledger.ledger import open_ledger
+from allotrope.usage.recorder.rows import CallRow, microseconds
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 TONE = Experiment.model_validate(

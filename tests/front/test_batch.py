@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from allotrope.agents import registry
-from allotrope.batch import Item, Tally, run_batch
-from allotrope.reply import Reply
+from allotrope.agents.batch import Item, Tally, run_batch
+from allotrope.agents.reply import Reply
 from allotrope.testing import ProviderSimulator
 from allotrope.testing import Reply as Said
 

@@ -13,13 +13,14 @@ from sqlalchemy import select
 from allotrope import Settings, build_agent
 from allotrope.exceptions import InputError
 from allotrope.experiments.definition import Experiment
-from allotrope.experiments.online import open_online
+from allotrope.experiments.online.online import open_online
 from allotrope.experiments.store import Promotion, open_store
-from allotrope.models.profile_choices import open_choices
-from allotrope.usage import reports, schema
+from allotrope.models.profiles.choices import open_choices
 from allotrope.usage.assembly import from_settings
-from allotrope.usage.ledger import open_ledger
-from allotrope.usage.recorder import UsageRecorder
+from allotrope.usage.ledger import schema
+from allotrope.usage.ledger.ledger import open_ledger
+from allotrope.usage.recorder.recorder import UsageRecorder
+from allotrope.usage.reports import reports
 
 TONE = {
     "name": "tone",

@@ -14,8 +14,8 @@ from allotrope.models.catalogue.lifecycle import lifecycles_of
 from allotrope.settings import Settings
 from allotrope.succession.ends import end_sentences, tell_of_ends
 from allotrope.testing import ProviderSimulator
-from allotrope.usage import queries
-from allotrope.usage.ledger import open_ledger
+from allotrope.usage.ledger.ledger import open_ledger
+from allotrope.usage.queries import sums as queries
 from allotrope.web.apps import dashboard_app, serve_app
 
 SOON = "o3 ends on 2026-12-11, in 11 days; gpt-6.1-sol takes over."

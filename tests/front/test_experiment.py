@@ -8,7 +8,7 @@ import pytest
 
 from allotrope.experiments.dataset import load_dataset
 from allotrope.experiments.definition import Metric
-from allotrope.experiments.evaluator import Evaluator
+from allotrope.experiments.offline.evaluator import Evaluator
 from allotrope.testing import ProviderSimulator
 
 FILE = """\

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from allotrope.extras import MODULES, install, lacking
+from allotrope.support.extras import MODULES, install, lacking
 
 ROOT = Path(__file__).resolve().parents[2]
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
@@ -59,7 +59,7 @@ def test_the_command_names_where_it_came_from(
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: allotrope\nVersion: 0.1.0\n")
     if record is not None:
         (info / "direct_url.json").write_text(record)
-    code = "import sys; from allotrope.extras import install\n"
+    code = "import sys; from allotrope.support.extras import install\n"
     code += f"sys.path[:] = [{str(tmp_path)!r}]; print(install('web'))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip().endswith(command)

@@ -13,8 +13,8 @@ from sqlalchemy import select
 
 from allotrope import Settings, build_agent
 from allotrope.testing import ProviderSimulator, Reply
-from allotrope.usage import schema
-from allotrope.usage.ledger import open_ledger
+from allotrope.usage.ledger import schema
+from allotrope.usage.ledger.ledger import open_ledger
 
 LONG = Reply("one two three four " * 100, token_delay_s=1.0)
 SILENT = Reply("never", delay_s=3600)
@@ -113,14 +113,14 @@ def test_before_the_first_word_the_question_is_kept(
 NOTHING_ENDS = """
 import threading, time
 from concurrent.futures import ThreadPoolExecutor
-import allotrope.graphs.parts, allotrope.usage.estimate, allotrope.usage.writer
+import allotrope.graphs.parts, allotrope.usage.recorder.estimate, allotrope.usage.recorder.writer
 
 def never(*_, **__):
     threading.Event().wait()
 
 ThreadPoolExecutor().submit(never)  # Python waits for such a thread before it ends
-allotrope.usage.estimate.ExactCounter._load = never
-allotrope.usage.writer.Writer._open = never
+allotrope.usage.recorder.estimate.ExactCounter._load = never
+allotrope.usage.recorder.writer.Writer._open = never
 allotrope.graphs.parts.Parts.close = never
 """
 """Everything that an ordinary end would wait for takes for ever."""

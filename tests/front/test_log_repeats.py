@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from allotrope.logs import Repeats, configure, log_ids
+from allotrope.operations.logs import Repeats, configure, log_ids
 from allotrope.settings.sections import LogSettings
 
 

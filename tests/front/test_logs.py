@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from allotrope import counters
-from allotrope.logs import configure, log_ids
+from allotrope.operations.logs import configure, log_ids
 from allotrope.settings.sections import LogSettings
+from allotrope.support import counters
 
 log = logging.getLogger("allotrope.test")
 

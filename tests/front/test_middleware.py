@@ -16,12 +16,12 @@ from allotrope.exceptions import (
     BudgetExceededError,
     InputTooLongError,
 )
-from allotrope.memory.tokens import TokenCounter
+from allotrope.memory.tokens.counting import TokenCounter
 from allotrope.middleware import FailoverMiddleware, MemoryMiddleware, UsageMiddleware
 from allotrope.settings import Settings
 from allotrope.testing import ProviderSimulator, Reply, ToolCall
-from allotrope.usage import queries
-from allotrope.usage.ledger import make_ledger
+from allotrope.usage.ledger.ledger import make_ledger
+from allotrope.usage.queries import sums as queries
 
 Run = Callable[[Any, list[Any]], Awaitable[dict[str, Any]]]
 

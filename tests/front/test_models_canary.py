@@ -8,7 +8,7 @@ import pytest
 from tests.front.conftest import RunCli
 
 from allotrope import build_agent
-from allotrope.models.profile_library import own_folder
+from allotrope.models.profiles.library import own_folder
 from allotrope.settings import load_settings
 
 

@@ -14,8 +14,8 @@ from allotrope.models.catalogue.facts import Listing, Repair
 from allotrope.models.catalogue.lifecycle import lifecycles_of, open_notes
 from allotrope.settings import Settings, load_settings
 from allotrope.testing import ProviderSimulator
-from allotrope.usage.ledger import open_ledger
-from allotrope.usage.rows import CallRow, microseconds
+from allotrope.usage.ledger.ledger import open_ledger
+from allotrope.usage.recorder.rows import CallRow, microseconds
 
 BUDGET = [
     {

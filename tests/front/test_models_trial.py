@@ -9,16 +9,16 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 from tests.front.conftest import RunCli
 
+from allotrope.agents.agent import build_agent
 from allotrope.experiments.dataset import Item
 from allotrope.experiments.definition import Variant
 from allotrope.memory.opening import open_archive
-from allotrope.runtime import build_agent
 from allotrope.settings import Settings
-from allotrope.succession.trial import OnlyTheseModels
-from allotrope.succession.trial_measures import asks_for_json, calls_right, other_script
-from allotrope.succession.tried import TriedModel
+from allotrope.succession.trials.measures import asks_for_json, calls_right, other_script
+from allotrope.succession.trials.trial import OnlyTheseModels
+from allotrope.succession.trials.tried import TriedModel
 from allotrope.testing import ProviderSimulator
-from allotrope.testing.replies import Reply
+from allotrope.testing.content.replies import Reply
 
 QUESTIONS = [
     {"id": "one", "question": "1 + 1?", "answer": 2},

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from allotrope import scaffold
 from allotrope.agents import registry
 from allotrope.exceptions import AllotropeError, InputError
+from allotrope.operations import scaffold
 
 ROOT = Path(__file__).resolve().parents[2]
 

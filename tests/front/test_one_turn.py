@@ -21,15 +21,15 @@ from tests.conftest import MakeServer, let_go
 
 from allotrope import Settings, build_agent, load_settings
 from allotrope.agents import registry
+from allotrope.agents.agent import Agent
 from allotrope.agents.spec import AgentSpec
-from allotrope.deletion import delete_thread
+from allotrope.agents.turns.leases import Leases, RedisLeases
+from allotrope.agents.turns.thread_locks import ThreadLocks
 from allotrope.exceptions import AllotropeError, StoreError, ThreadBusyError
-from allotrope.leases import Leases, RedisLeases
-from allotrope.memory.checkpoints import open_checkpoints
-from allotrope.runtime import Agent
+from allotrope.memory.checkpoints.opening import open_checkpoints
+from allotrope.operations.deletion import delete_thread
 from allotrope.testing import ProviderSimulator
 from allotrope.testing import Reply as Said
-from allotrope.thread_locks import ThreadLocks
 
 
 @pytest.fixture
@@ -209,7 +209,7 @@ async def test_machines_that_share_a_store_take_turns(two_machines: list[ThreadL
 async def test_a_lease_outlives_a_blocked_event_loop_but_not_its_process(
     two_machines: list[ThreadLocks], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("allotrope.leases.LEASE_S", 0.3)
+    monkeypatch.setattr("allotrope.agents.turns.leases.LEASE_S", 0.3)
     one, two = two_machines
     async with one.turn("default", "t"):
         time.sleep(0.9)  # noqa: ASYNC251 - the loop is blocked for three leases
@@ -228,7 +228,7 @@ async def test_a_lease_outlives_a_blocked_event_loop_but_not_its_process(
 async def test_turns_end_though_they_are_cancelled_on_a_blocked_event_loop(
     redis_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("allotrope.leases.LEASE_S", 0.15)
+    monkeypatch.setattr("allotrope.agents.turns.leases.LEASE_S", 0.15)
     locks, chance = ThreadLocks(redis_settings), random.Random(14)
 
     async def turn(n: int) -> None:
@@ -333,7 +333,7 @@ def test_an_agent_outlives_an_event_loop(simulator_settings: Settings) -> None:
 def test_threads_share_one_store(
     simulator_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import allotrope.memory.checkpoints as checkpoints
+    import allotrope.memory.checkpoints.opening as checkpoints
 
     opened = []
     both = {
@@ -393,8 +393,8 @@ def test_a_graph_that_never_ends_is_told_in_a_sentence(simulator_settings: Setti
 async def test_the_question_is_in_the_store_before_a_model_is_asked(
     simulator_settings: Settings, simulator: ProviderSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from allotrope.memory.checkpoints import open_checkpoints
-    from allotrope.memory.sqlite_saver import AsyncPrunedSqliteSaver
+    from allotrope.memory.checkpoints.opening import open_checkpoints
+    from allotrope.memory.checkpoints.sqlite_saver import AsyncPrunedSqliteSaver
 
     fast = AsyncPrunedSqliteSaver._run
 

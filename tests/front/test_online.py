@@ -10,20 +10,21 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from allotrope import Agent, build_agent, promotion
+from allotrope import Agent, build_agent
 from allotrope.exceptions import InputError, PromptError
+from allotrope.experiments import promotion
 from allotrope.experiments.dataset import Item
 from allotrope.experiments.definition import Experiment
-from allotrope.experiments.online import open_online, read_traffic
+from allotrope.experiments.online.online import open_online, read_traffic
 from allotrope.experiments.store import ExperimentStore, open_store
 from allotrope.graphs.context import RunContext
-from allotrope.models.profile_choices import open_choices
+from allotrope.models.profiles.choices import open_choices
 from allotrope.settings import Settings
 from allotrope.testing import ProviderSimulator
-from allotrope.usage.ledger import open_ledger
-from allotrope.usage.recorder import UsageRecorder
-from allotrope.usage.rows import CallRow
-from allotrope.usage.schema import calls, exposures
+from allotrope.usage.ledger.ledger import open_ledger
+from allotrope.usage.ledger.schema import calls, exposures
+from allotrope.usage.recorder.recorder import UsageRecorder
+from allotrope.usage.recorder.rows import CallRow
 
 TONE = Experiment.model_validate(
     {
@@ -226,7 +227,7 @@ def test_the_profile_that_settings_name_for_an_agent_holds(
 def test_without_experiments_nothing_of_them_is_loaded(settings: Settings) -> None:
     code = (
         "import sys, pathlib\n"
-        "from allotrope.online import TurnExperiments\n"
+        "from allotrope.experiments.online.turns import TurnExperiments\n"
         "from allotrope.graphs.context import RunContext\n"
         "from allotrope.settings import load_settings\n"
         "live = TurnExperiments(load_settings(data_dir=pathlib.Path(sys.argv[1])))\n"
@@ -281,7 +282,7 @@ def test_an_offline_answer_with_a_switched_profile_does_not_count(
     settings: Settings, simulator: ProviderSimulator
 ) -> None:
     from allotrope.experiments.definition import Variant
-    from allotrope.experiments.subjects import AgentSubject
+    from allotrope.experiments.offline.subjects import AgentSubject
     from allotrope.settings.usage import BudgetSettings, ThresholdSettings
 
     switch = ThresholdSettings(percent=1, action="switch_profile", profile="economical")

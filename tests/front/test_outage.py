@@ -111,8 +111,8 @@ def test_it_needs_an_agent_and_a_question(cli: Any) -> None:
 def test_who_asks_again_after_an_outage_has_the_question_in_the_thread_once(
     agent: str, simulator: ProviderSimulator, simulator_environ: dict[str, str]
 ) -> None:
+    from allotrope.agents.agent import build_agent
     from allotrope.exceptions import AllProvidersFailedError
-    from allotrope.runtime import build_agent
     from allotrope.settings import load_settings
 
     settings = load_settings(environ=simulator_environ, env_file=None)
@@ -135,8 +135,8 @@ def test_who_asks_again_after_an_outage_has_the_question_in_the_thread_once(
 async def test_a_kept_question_is_answered_later_by_coroutines_too(
     simulator: ProviderSimulator, simulator_environ: dict[str, str]
 ) -> None:
+    from allotrope.agents.agent import build_agent
     from allotrope.exceptions import AllProvidersFailedError, InputError
-    from allotrope.runtime import build_agent
     from allotrope.settings import load_settings
 
     settings = load_settings(environ=simulator_environ, env_file=None)

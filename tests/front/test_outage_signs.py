@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage
 
-from allotrope import counters
-from allotrope.logs import configure
-from allotrope.runtime import Agent, build_agent
+from allotrope.agents.agent import Agent, build_agent
+from allotrope.operations.logs import configure
 from allotrope.settings import load_settings
 from allotrope.settings.sections import LogSettings
+from allotrope.support import counters
 from allotrope.testing import ProviderSimulator, Reply
 
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from allotrope import pools
 from allotrope.exceptions import PoolFullError
-from allotrope.pools import LONG_TEXT, THREAD_TEXT, Pool, beside_loop, pool_for
+from allotrope.support import pools
+from allotrope.support.pools import LONG_TEXT, THREAD_TEXT, Pool, beside_loop, pool_for
 from allotrope.web.errors import problem_of
 
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from allotrope.models.cache.calibrate import Pair
-from allotrope.models.cache.score import load_scorer
+from allotrope.experiments.shadows import record_pairs
+from allotrope.models.cache.semantic.fitting.calibrate import Pair
+from allotrope.models.cache.semantic.score import load_scorer
 from allotrope.settings import Settings, load_settings
-from allotrope.shadows import record_pairs
-from allotrope.usage.advice import rule_data
-from allotrope.usage.ledger import open_ledger
-from allotrope.usage.rules import RULES
+from allotrope.usage.advice.advice import rule_data
+from allotrope.usage.advice.rules import RULES
+from allotrope.usage.ledger.ledger import open_ledger
 
 
 def settings_in(folder: Path) -> Settings:

@@ -3,7 +3,7 @@
 import asyncio
 import gc
 
-from allotrope.tasks import ended
+from allotrope.support.tasks import ended
 
 
 async def test_a_task_that_swallows_cancellations_is_cancelled_again() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from allotrope.graphs.constraints import broken, count, read, sentence
+from allotrope.graphs.work.constraints import broken, count, read, sentence
 
 
 @pytest.mark.parametrize(

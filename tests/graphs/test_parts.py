@@ -14,7 +14,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from allotrope import RunContext, Settings, build_agent, load_settings
 from allotrope.graphs.assistant import build_graph
 from allotrope.graphs.parts import TOOL_SETS, Parts, named
-from allotrope.models.chat import chain_of
+from allotrope.models.chain import chain_of
 from allotrope.testing import ProviderSimulator, ScriptedChatModel
 from allotrope.usage.assembly import from_settings
 

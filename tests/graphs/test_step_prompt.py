@@ -3,11 +3,11 @@
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 
-from allotrope.fencing import untrusted
-from allotrope.graphs.step_prompt import joined, render_within, shares
-from allotrope.memory.tokens import TokenCounter
+from allotrope.graphs.prompt.step_prompt import joined, render_within, shares
+from allotrope.memory.tokens.counting import TokenCounter
 from allotrope.prompts import open_library
 from allotrope.settings import load_settings
+from allotrope.support.fencing import untrusted
 
 TABLES = "\n".join(f"column_{n} DOUBLE, from {n} to {n * 7}" for n in range(900))
 SAID = [HumanMessage("Which region leads?"), AIMessage("North leads. " * 80)] * 6

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from allotrope.memory.archive import Archive
-from allotrope.memory.manager import ConversationMemory
+from allotrope.memory.archive.archive import Archive
+from allotrope.memory.archive.sqlite import SqliteDatabase
+from allotrope.memory.memory import ConversationMemory
 from allotrope.memory.opening import open_memory
-from allotrope.memory.sqlite_archive import SqliteDatabase
-from allotrope.memory.tokens import TokenCounter
+from allotrope.memory.tokens.counting import TokenCounter
 from allotrope.settings import load_settings
 
 COUNTER = TokenCounter()

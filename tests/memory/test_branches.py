@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
 from allotrope import build_agent
-from allotrope.memory.archive import Archive
-from allotrope.memory.lineage import Lineage, lineage
-from allotrope.memory.manager import ConversationMemory
-from allotrope.memory.postgres_archive import PostgresDatabase
-from allotrope.memory.sqlite_archive import SqliteDatabase
+from allotrope.memory.archive.archive import Archive
+from allotrope.memory.archive.lineage import Lineage, lineage
+from allotrope.memory.archive.postgres import PostgresDatabase
+from allotrope.memory.archive.sqlite import SqliteDatabase
+from allotrope.memory.memory import ConversationMemory
 from allotrope.settings import load_settings
 from allotrope.testing import ProviderSimulator
 

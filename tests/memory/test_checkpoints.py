@@ -11,7 +11,7 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.graph import END, START, MessagesState, StateGraph
 
 from allotrope.exceptions import StoreError
-from allotrope.memory.checkpoints import open_async_checkpoints, open_checkpoints
+from allotrope.memory.checkpoints.opening import open_async_checkpoints, open_checkpoints
 from allotrope.settings import Settings, load_settings
 
 CONFIG: Any = {"configurable": {"thread_id": "t"}}

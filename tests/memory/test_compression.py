@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from allotrope.memory.compression import Level, compress, compress_tool_output
-from allotrope.memory.fit import fit
-from allotrope.memory.tokens import TokenCounter
+from allotrope.memory.compression.compression import Level, compress, compress_tool_output
+from allotrope.memory.context.fit import fit
+from allotrope.memory.tokens.counting import TokenCounter
 
 COUNTER = TokenCounter()
 LEVELS = list(Level)

@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.graph import END, START, MessagesState, StateGraph
 
 from allotrope import build_agent
-from allotrope.memory.checkpoints import open_async_checkpoints, open_checkpoints
+from allotrope.memory.checkpoints.opening import open_async_checkpoints, open_checkpoints
 from allotrope.memory.opening import open_archive, open_facts, open_memory
 from allotrope.settings import Settings, load_settings
 from allotrope.testing import ProviderSimulator

@@ -12,11 +12,11 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
 from allotrope.exceptions import SettingsError
-from allotrope.memory.archive import Archive
-from allotrope.memory.embeddings import Vectors, open_embed
-from allotrope.memory.manager import ConversationMemory
+from allotrope.memory.archive.archive import Archive
+from allotrope.memory.archive.sqlite import SqliteDatabase
+from allotrope.memory.memory import ConversationMemory
 from allotrope.memory.opening import open_memory
-from allotrope.memory.sqlite_archive import SqliteDatabase
+from allotrope.memory.recall.embeddings import Vectors, open_embed
 from allotrope.settings import load_settings
 
 THEMES = (("kickboxing", "martial", "karate"), ("rain", "weather"), ("bread", "bakery"))

@@ -7,10 +7,10 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from tests.memory.strategies import conversations
 
 from allotrope.exceptions import InputTooLongError
-from allotrope.memory.fit import fit
-from allotrope.memory.packing import Item, pack
-from allotrope.memory.pieces import latest_user_at
-from allotrope.memory.tokens import TokenCounter
+from allotrope.memory.context.fit import fit
+from allotrope.memory.context.packing import Item, pack
+from allotrope.memory.context.pieces import latest_user_at
+from allotrope.memory.tokens.counting import TokenCounter
 
 COUNTER = TokenCounter()
 

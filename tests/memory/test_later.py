@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage
 
+from allotrope.memory.checkpoints.live import surely_fits, surplus
 from allotrope.memory.later import Later
-from allotrope.memory.live import surely_fits, surplus
-from allotrope.memory.manager import ConversationMemory
-from allotrope.memory.tokens import TokenCounter
+from allotrope.memory.memory import ConversationMemory
+from allotrope.memory.tokens.counting import TokenCounter
 
 MakeMemory = Callable[..., ConversationMemory]
 

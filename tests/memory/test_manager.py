@@ -18,8 +18,8 @@ from tests.memory.strategies import conversations
 from tests.memory.test_fit import check_tools
 
 from allotrope.exceptions import InputTooLongError, StoreError
-from allotrope.memory.manager import ConversationMemory
-from allotrope.memory.pieces import latest_user_at
+from allotrope.memory.context.pieces import latest_user_at
+from allotrope.memory.memory import ConversationMemory
 
 MakeMemory = Callable[..., ConversationMemory]
 FILLER = [

@@ -11,10 +11,10 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.graph import END, START, MessagesState, StateGraph
 
 from allotrope.exceptions import StoreError
-from allotrope.memory.archive import Archive
-from allotrope.memory.checkpoints import open_async_checkpoints, open_checkpoints
+from allotrope.memory.archive.archive import Archive
+from allotrope.memory.archive.postgres import PostgresDatabase
+from allotrope.memory.checkpoints.opening import open_async_checkpoints, open_checkpoints
 from allotrope.memory.opening import open_archive, open_memory
-from allotrope.memory.postgres_archive import PostgresDatabase
 from allotrope.settings import Settings, load_settings
 
 pytestmark = pytest.mark.postgres

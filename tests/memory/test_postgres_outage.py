@@ -19,12 +19,12 @@ from tests.conftest import PostgresServer
 
 from allotrope import build_agent
 from allotrope.exceptions import PromptError, StoreError
-from allotrope.memory.checkpoints import open_async_checkpoints, open_checkpoints
+from allotrope.memory.checkpoints.opening import open_async_checkpoints, open_checkpoints
 from allotrope.memory.opening import open_archive
-from allotrope.prompts.database import DatabaseSource
+from allotrope.prompts.stores.database import DatabaseSource
 from allotrope.settings import Settings, load_settings
 from allotrope.testing import ProviderSimulator
-from allotrope.usage.ledger import Ledger
+from allotrope.usage.ledger.ledger import Ledger
 
 pytestmark = pytest.mark.postgres
 
@@ -144,7 +144,7 @@ def test_a_transaction_that_is_cut_is_done_again_once_and_whole(
 def test_one_that_stays_away_is_a_sentence_and_is_not_waited_for_twice(
     own_postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("allotrope.stores.postgres.RECOVERY_S", 1.0)
+    monkeypatch.setattr("allotrope.stores.postgres.connections.RECOVERY_S", 1.0)
     archive = open_archive(settings_of(own_postgres.url, tmp_path))
     try:
         archive.threads("default")
@@ -152,7 +152,7 @@ def test_one_that_stays_away_is_a_sentence_and_is_not_waited_for_twice(
         with pytest.raises(StoreError, match=rf"127\.0\.0\.1:{own_postgres.port}"):
             archive.threads("default")
         pauses: list[float] = []
-        monkeypatch.setattr("allotrope.stores.postgres.time.sleep", pauses.append)
+        monkeypatch.setattr("allotrope.stores.postgres.connections.time.sleep", pauses.append)
         with pytest.raises(StoreError, match="nothing listens there"):
             archive.threads("default")
         assert pauses == []
@@ -165,9 +165,9 @@ def test_one_that_stays_away_is_a_sentence_and_is_not_waited_for_twice(
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A silent server counts as down after half a second, and is waited for a second."""
-    monkeypatch.setattr("allotrope.stores.postgres_silence.SILENCE_S", 0.5)
-    monkeypatch.setattr("allotrope.stores.postgres.RECOVERY_S", 1.0)
-    monkeypatch.setattr("allotrope.stores.postgres.CONNECT_TIMEOUT_S", 2)
+    monkeypatch.setattr("allotrope.stores.postgres.silence.SILENCE_S", 0.5)
+    monkeypatch.setattr("allotrope.stores.postgres.connections.RECOVERY_S", 1.0)
+    monkeypatch.setattr("allotrope.stores.postgres.connections.CONNECT_TIMEOUT_S", 2)
 
 
 @pytest.mark.usefixtures("impatient")

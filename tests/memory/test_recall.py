@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 from langchain_core.messages import HumanMessage
 from tests.memory.conftest import COUNTER
 
-from allotrope.memory.archive import Archive
-from allotrope.memory.block import build, choose
-from allotrope.memory.recall import Recall, Recalled
-from allotrope.memory.sqlite_archive import SqliteDatabase
+from allotrope.memory.archive.archive import Archive
+from allotrope.memory.archive.sqlite import SqliteDatabase
+from allotrope.memory.context.block import build, choose
+from allotrope.memory.recall.recall import Recall, Recalled
 
 AT = datetime(2026, 5, 8, 12, tzinfo=UTC)
 

@@ -13,7 +13,7 @@ from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.conformance import checkpointer_test, validate
 
 from allotrope.exceptions import StoreError
-from allotrope.memory.sqlite_saver import AsyncPrunedSqliteSaver
+from allotrope.memory.checkpoints.sqlite_saver import AsyncPrunedSqliteSaver
 
 
 def opened(path: Path | str) -> AsyncPrunedSqliteSaver:

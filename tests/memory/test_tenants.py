@@ -8,10 +8,10 @@ from typer.testing import CliRunner
 
 from allotrope import build_agent
 from allotrope.cli.app import app
-from allotrope.deletion import delete_thread
-from allotrope.memory.threads import thread_key
+from allotrope.memory.checkpoints.threads import thread_key
 from allotrope.models.cache.admin import CacheAdmin
 from allotrope.models.cache.factory import open_answers
+from allotrope.operations.deletion import delete_thread
 from allotrope.settings import Settings
 from allotrope.testing import ProviderSimulator
 

@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
-from allotrope.memory.pieces import Kind, Piece
-from allotrope.memory.prompt import Remembered, assemble
-from allotrope.memory.tidying import AGAIN, tidied, without_filler
-from allotrope.memory.tokens import TokenCounter
+from allotrope.memory.compression.tidying import AGAIN, tidied, without_filler
+from allotrope.memory.context.pieces import Kind, Piece
+from allotrope.memory.context.prompt import Remembered, assemble
+from allotrope.memory.tokens.counting import TokenCounter
 from allotrope.settings.memory import MemorySettings
 
 COUNTER = TokenCounter()

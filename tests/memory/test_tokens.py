@@ -9,8 +9,8 @@ from langchain_core.messages import AIMessage, HumanMessage, ToolMessage, conver
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from allotrope.exceptions import StoreError
-from allotrope.memory.images import image_tokens, pixel_size
-from allotrope.memory.tokens import Calibration, TokenCounter, exact, has_system
+from allotrope.memory.tokens.counting import Calibration, TokenCounter, exact, has_system
+from allotrope.memory.tokens.images import image_tokens, pixel_size
 from allotrope.stores.vocabulary import O200K_SHA256, o200k_base, parse_ranks
 
 RECORDED = json.loads((Path(__file__).parent / "recorded_usage.json").read_text("utf-8"))

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from allotrope import build_agent
 from allotrope.cli.app import app
-from allotrope.deletion import delete_thread
-from allotrope.memory.checkpoints import SCHEMA_VERSION
+from allotrope.memory.checkpoints.opening import SCHEMA_VERSION
+from allotrope.operations.deletion import delete_thread
 from allotrope.settings import Settings
 from allotrope.testing import ProviderSimulator
 

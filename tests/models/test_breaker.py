@@ -8,8 +8,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from allotrope.models import breaker
-from allotrope.models.breaker_facts import Circuit, Outcome, Rules
+from allotrope.models.breaker import machine as breaker
+from allotrope.models.breaker.facts import Circuit, Outcome, Rules
 
 RULES = Rules()
 

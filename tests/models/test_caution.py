@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from allotrope import counters
 from allotrope import exceptions as ours
-from allotrope.models.caution import CautionRules, Trials, Waiters
-from allotrope.models.chat import build_chain
-from allotrope.models.circuits import Circuits
-from allotrope.models.overdue import Overdue, OverdueRules
+from allotrope.models.breaker.circuits import Circuits
+from allotrope.models.chain import build_chain
+from allotrope.models.waiting.caution import CautionRules, Trials, Waiters
+from allotrope.models.waiting.overdue import Overdue, OverdueRules
 from allotrope.settings import load_settings
+from allotrope.support import counters
 from allotrope.testing.simulator import ProviderSimulator
 
 RULES = CautionRules(hold_s=5.0)

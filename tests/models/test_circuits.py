@@ -18,14 +18,14 @@ import pytest
 import redis
 
 from allotrope import exceptions as ours
-from allotrope.models import breaker
-from allotrope.models.breaker_facts import Circuit, Outcome, Rules
-from allotrope.models.breaker_store import LocalStore, RedisStore, decode, encode
-from allotrope.models.circuits import Circuits
-from allotrope.models.permits import circuit_name, deployment_of, shown_name
+from allotrope.models.breaker import machine as breaker
+from allotrope.models.breaker.circuits import Circuits
+from allotrope.models.breaker.facts import Circuit, Outcome, Rules
+from allotrope.models.breaker.permits import circuit_name, deployment_of, shown_name
+from allotrope.models.breaker.store import LocalStore, RedisStore, decode, encode
 from allotrope.settings import Settings
-from allotrope.stores.redis import open_redis
-from allotrope.stores.redis_server import EmbeddedServer
+from allotrope.stores.redis.client import open_redis
+from allotrope.stores.redis.server import EmbeddedServer
 
 
 class Clock:
@@ -289,10 +289,10 @@ def test_the_clock_of_the_server_counts(redis_settings: Settings) -> None:
 OTHER = """
 import json, sys
 from allotrope.exceptions import CircuitOpenError, ProviderUnavailableError
-from allotrope.models.breaker_store import RedisStore
-from allotrope.models.circuits import Circuits
+from allotrope.models.breaker.store import RedisStore
+from allotrope.models.breaker.circuits import Circuits
 from allotrope.settings import load_settings
-from allotrope.stores.redis import open_redis
+from allotrope.stores.redis.client import open_redis
 import time
 url, prefix = sys.argv[1:]
 settings = load_settings(environ={}, env_file=None, redis={"url": url, "prefix": prefix})

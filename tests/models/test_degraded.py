@@ -3,7 +3,7 @@
 import pytest
 
 from allotrope import exceptions as ours
-from allotrope.models.degraded import cut_short, degraded, nobody, refusal, wait_in_words
+from allotrope.models.failures.degraded import cut_short, degraded, nobody, refusal, wait_in_words
 
 
 def e(kind: type[ours.ProviderError], provider: str = "openai", **more: object):

@@ -3,9 +3,9 @@
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
 from allotrope.exceptions import ProviderUnreachableError
-from allotrope.graphs.window import told_ratio
-from allotrope.memory.tokens import TokenCounter
-from allotrope.models.embedded import build_embedded
+from allotrope.graphs.prompt.window import told_ratio
+from allotrope.memory.tokens.counting import TokenCounter
+from allotrope.models.providers.embedded import build_embedded
 from allotrope.settings.sections import EmbeddedSettings
 
 PROMPT: list[BaseMessage] = [

@@ -14,9 +14,9 @@ from langchain_ollama import ChatOllama
 from langchain_openai import ChatOpenAI
 
 from allotrope import exceptions as ours
-from allotrope.models.errors import classify, redact
-from allotrope.models.policy import FAILOVER_ERRORS, policy
-from allotrope.models.waits import retry_after
+from allotrope.models.failures.errors import classify, redact
+from allotrope.models.failures.policy import FAILOVER_ERRORS, policy
+from allotrope.models.waiting.provider_waits import retry_after
 from allotrope.testing.simulator import ProviderSimulator
 
 KEY = "sk-proj-VERYsecret0123456789"

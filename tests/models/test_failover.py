@@ -17,16 +17,16 @@ from langgraph.graph import StateGraph
 from pydantic import BaseModel
 from tests.models.test_retry import World
 
-from allotrope import counters
 from allotrope import exceptions as ours
-from allotrope.models.chat import FailoverChain, build_chain, with_repack
-from allotrope.models.circuits import Circuits
-from allotrope.models.guarded import GuardedChatModel
-from allotrope.models.resilience import guard_models, rules_of
-from allotrope.models.streams import StreamRestart
+from allotrope.models.breaker.circuits import Circuits
+from allotrope.models.breaker.opening import guard_models, rules_of
+from allotrope.models.call.guarded import GuardedChatModel
+from allotrope.models.call.streams import StreamRestart
+from allotrope.models.chain import FailoverChain, build_chain, with_repack
 from allotrope.settings import Settings, load_settings
+from allotrope.support import counters
+from allotrope.testing.content.replies import Reply, ToolCall
 from allotrope.testing.faults import Fault
-from allotrope.testing.replies import Reply, ToolCall
 from allotrope.testing.simulator import ProviderSimulator
 
 

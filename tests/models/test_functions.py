@@ -7,14 +7,14 @@ import pytest
 from langchain_core.messages import HumanMessage
 
 from allotrope import exceptions as ours
-from allotrope.experiments.judge import Said
-from allotrope.experiments.subjects import AgentSubject, agent_judge
+from allotrope.agents.agent import build_agent
+from allotrope.experiments.offline.judge import Said
+from allotrope.experiments.offline.subjects import AgentSubject, agent_judge
+from allotrope.models.breaker.circuits import Circuits
+from allotrope.models.breaker.opening import circuits_of
 from allotrope.models.cache.factory import open_verifier
-from allotrope.models.chat import build_chain
-from allotrope.models.circuits import Circuits
-from allotrope.models.functions import FUNCTIONS
-from allotrope.models.resilience import circuits_of
-from allotrope.runtime import build_agent
+from allotrope.models.chain import build_chain
+from allotrope.models.failures.functions import FUNCTIONS
 from allotrope.settings import Settings, load_settings
 from allotrope.testing.simulator import ProviderSimulator
 

@@ -8,9 +8,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from allotrope.models.http import sync_client
-from allotrope.models.ollama import build_ollama
-from allotrope.models.openai import build_openai
+from allotrope.models.providers.http import sync_client
+from allotrope.models.providers.ollama import build_ollama
+from allotrope.models.providers.openai import build_openai
 from allotrope.settings import Settings
 from allotrope.testing import ProviderSimulator
 

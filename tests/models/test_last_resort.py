@@ -8,10 +8,10 @@ import pytest
 from langchain_core.tools import tool
 
 from allotrope import exceptions as ours
-from allotrope.models.chat import FailoverChain, build_chain
-from allotrope.models.circuits import Circuits
-from allotrope.models.permits import circuit_name
-from allotrope.models.resilience import deployment
+from allotrope.models.breaker.circuits import Circuits
+from allotrope.models.breaker.opening import deployment
+from allotrope.models.breaker.permits import circuit_name
+from allotrope.models.chain import FailoverChain, build_chain
 from allotrope.settings import load_settings
 from allotrope.testing.simulator import ProviderSimulator
 

@@ -11,12 +11,12 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool
 
-from allotrope.doctor import examine
-from allotrope.models import ollama_tools
-from allotrope.models.chat import FailoverChain, build_chain, build_models, chain_of
-from allotrope.models.circuits import Circuits
-from allotrope.models.guarded import GuardedChatModel
-from allotrope.models.resilience import guard_models
+from allotrope.models.breaker.circuits import Circuits
+from allotrope.models.breaker.opening import guard_models
+from allotrope.models.call.guarded import GuardedChatModel
+from allotrope.models.chain import FailoverChain, build_chain, build_models, chain_of
+from allotrope.models.providers import ollama_tools
+from allotrope.operations.doctor import examine
 from allotrope.settings import Settings, load_settings
 from allotrope.testing import ProviderSimulator, Reply, ToolCall
 from allotrope.testing.ollama_api import show

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from allotrope.doctor import examine
-from allotrope.models.chat import build_models
-from allotrope.models.circuits import Circuits
-from allotrope.models.status import status_of
+from allotrope.models.breaker.circuits import Circuits
+from allotrope.models.breaker.status import status_of
+from allotrope.models.chain import build_models
+from allotrope.operations.doctor import examine
 from allotrope.settings import Settings, load_settings
 from allotrope.settings.sections import OllamaSettings
 

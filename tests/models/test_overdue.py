@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from allotrope.models.blocking import Blocking, GivenUpError
-from allotrope.models.chat import build_chain
-from allotrope.models.circuits import Circuits
-from allotrope.models.overdue import Overdue, OverdueRules, limit_s
+from allotrope.models.breaker.circuits import Circuits
+from allotrope.models.chain import build_chain
+from allotrope.models.waiting.blocking import Blocking, GivenUpError
+from allotrope.models.waiting.overdue import Overdue, OverdueRules, limit_s
 from allotrope.settings import load_settings
-from allotrope.testing.replies import SimRequest
+from allotrope.testing.content.replies import SimRequest
 from allotrope.testing.simulator import ProviderSimulator
 
 RULES = OverdueRules()

@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 
 from allotrope.exceptions import AllProvidersFailedError, OwnShortageError, ProviderTimeoutError
-from allotrope.models import stalls
-from allotrope.models.breaker import admit, record
-from allotrope.models.breaker_facts import Circuit, Outcome, Rules
-from allotrope.models.chat import FailoverChain, build_chain
-from allotrope.models.circuits import Circuits
-from allotrope.models.errors import classify
-from allotrope.models.permits import Permit
-from allotrope.models.policy import UNREACHABLE_S, policy
-from allotrope.models.stalls import STALLS, Stalls
+from allotrope.models.breaker.circuits import Circuits
+from allotrope.models.breaker.facts import Circuit, Outcome, Rules
+from allotrope.models.breaker.machine import admit, record
+from allotrope.models.breaker.permits import Permit
+from allotrope.models.chain import FailoverChain, build_chain
+from allotrope.models.failures.errors import classify
+from allotrope.models.failures.policy import UNREACHABLE_S, policy
+from allotrope.models.waiting import stalls
+from allotrope.models.waiting.stalls import STALLS, Stalls
 from allotrope.settings import load_settings
 from allotrope.testing import ProviderSimulator
 
@@ -69,7 +69,7 @@ SHORT_OF_DESCRIPTORS = """
 import asyncio, os, resource, sys
 from tests.models.test_own_shortages import chain_on
 from allotrope.exceptions import AllProvidersFailedError
-from allotrope.models.circuits import Circuits
+from allotrope.models.breaker.circuits import Circuits
 
 class At:
     def __init__(self, url):
@@ -148,7 +148,7 @@ async def test_a_provider_that_is_silent_is_still_to_blame(monkeypatch: pytest.M
 def test_a_stopped_process_knows_that_it_stood_still() -> None:
     script = (
         "import asyncio, time\n"
-        "from allotrope.models.stalls import STALLS\n"
+        "from allotrope.models.waiting.stalls import STALLS\n"
         "async def main():\n"
         "    STALLS.watch(asyncio.get_running_loop())\n"
         "    began = time.monotonic()\n"

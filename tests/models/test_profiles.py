@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from allotrope.exceptions import ProfileError, SettingsError
-from allotrope.models.capabilities import capabilities_of, resolve
-from allotrope.models.parameters import arguments_for, chain_arguments, plan_for
-from allotrope.models.profile import Profile
-from allotrope.models.profile_choices import ProfileChoices
-from allotrope.models.profile_library import PROFILES, ProfileLibrary, open_profiles, with_profile
+from allotrope.models.profiles.choices import ProfileChoices
+from allotrope.models.profiles.library import PROFILES, ProfileLibrary, open_profiles, with_profile
+from allotrope.models.profiles.parameters import arguments_for, chain_arguments, plan_for
+from allotrope.models.profiles.profile import Profile
+from allotrope.models.providers.capabilities import capabilities_of, resolve
 from allotrope.settings import load_settings
 
 

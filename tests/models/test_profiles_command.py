@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from allotrope.cli.profiles import app
+from allotrope.cli.operating.profiles import app
 from allotrope.exceptions import ProfileError
 
 

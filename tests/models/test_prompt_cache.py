@@ -12,7 +12,7 @@ def talkative(params):
     params.verbosity = 4
     return quiet(params)
 xllamacpp.Server = talkative
-from allotrope.models.embedded import start_server
+from allotrope.models.providers.embedded import start_server
 from allotrope.settings import load_settings
 more = {"num_ctx": 512, **eval(__import__("sys").argv[1])}
 start_server(load_settings(environ={}, env_file=None, embedded=more).embedded)

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from allotrope.models.breaker_facts import Rules
-from allotrope.models.chat import build_chain
-from allotrope.models.circuits import Circuits
-from allotrope.models.slots import Slot
+from allotrope.models.breaker.circuits import Circuits
+from allotrope.models.breaker.facts import Rules
+from allotrope.models.chain import build_chain
+from allotrope.models.waiting.queue import Slot
 from allotrope.settings import Settings, load_settings
 from allotrope.testing import ProviderSimulator
 
@@ -124,7 +124,7 @@ async def test_who_must_stay_local_doesnt_go_back(
     sim: ProviderSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The request is what OpenAI couldn't take; it would be asked in vain again and again."""
-    monkeypatch.setattr("allotrope.models.slots.BACK_S", 0.0)
+    monkeypatch.setattr("allotrope.models.waiting.queue.BACK_S", 0.0)
     chain = build_chain(settings_for(sim), circuits=Circuits())
     sim.faults.add("context_overflow", provider="openai")
     async with embedded_busy(chain):

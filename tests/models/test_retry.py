@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from allotrope import exceptions as ours
-from allotrope.models.retry import Retries, RetryRules
+from allotrope.models.call.retry import Retries, RetryRules
 
 
 class World:

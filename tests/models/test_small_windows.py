@@ -1,7 +1,7 @@
 """A model whose window is small answers all the same."""
 
 from allotrope import build_agent, load_settings
-from allotrope.models.capabilities import openai_capabilities
+from allotrope.models.providers.capabilities import openai_capabilities
 
 
 def test_an_answer_leaves_room_for_a_question_where_both_share_a_window() -> None:

@@ -7,9 +7,9 @@ from langchain_core.language_models import BaseChatModel
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
 
-from allotrope.models.embedded import EmbeddedChat
-from allotrope.models.ollama import OllamaChat
-from allotrope.models.openai import OpenAIChat
+from allotrope.models.providers.embedded import EmbeddedChat
+from allotrope.models.providers.ollama import OllamaChat
+from allotrope.models.providers.openai import OpenAIChat
 from allotrope.settings.sections import EmbeddedSettings
 from allotrope.testing import ProviderSimulator
 

@@ -18,18 +18,18 @@ from allotrope.exceptions import (
     ContentRefusedError,
     UnknownModelError,
 )
-from allotrope.memory.live import surely_fits
-from allotrope.memory.tokens import TokenCounter
+from allotrope.memory.checkpoints.live import surely_fits
+from allotrope.memory.tokens.counting import TokenCounter
+from allotrope.models.call.replies import check_reply, finish_of
 from allotrope.models.catalogue.lifecycle import lifecycles_of, open_notes
-from allotrope.models.chat import FailoverChain, build_chain
-from allotrope.models.parameters import chain_arguments
-from allotrope.models.profile_library import open_profiles, with_profile
-from allotrope.models.prompt_caching import STABLE, stable_marked
-from allotrope.models.replies import check_reply, finish_of
+from allotrope.models.chain import FailoverChain, build_chain
+from allotrope.models.profiles.library import open_profiles, with_profile
+from allotrope.models.profiles.parameters import chain_arguments
+from allotrope.models.providers.prompt_caching import STABLE, stable_marked
 from allotrope.prompts.template import crossed_message
 from allotrope.settings import Settings, load_settings
 from allotrope.testing import ProviderSimulator
-from allotrope.testing.replies import Reply, ToolCall
+from allotrope.testing.content.replies import Reply, ToolCall
 
 LATER = ("gpt-6.1-sol", "gpt-6.2-sol", "gpt-6.1-terra", "gpt-6-luna", "gpt-5.6-terra")
 
@@ -256,7 +256,7 @@ def test_the_next_process_knows_it_from_the_file(sim: ProviderSimulator, tmp_pat
     script = (
         "import json, sys\n"
         "from allotrope.settings import load_settings\n"
-        "from allotrope.models.chat import build_chain\n"
+        "from allotrope.models.chain import build_chain\n"
         "s = load_settings(environ={}, env_file=None, **json.loads(sys.argv[1]))\n"
         "print(build_chain(s).invoke('hello').response_metadata['allotrope']['model'])\n"
     )

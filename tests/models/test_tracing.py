@@ -12,8 +12,8 @@ from langgraph.graph import StateGraph
 from langsmith import Client, tracing_context
 from requests.adapters import BaseAdapter
 
-from allotrope.models.chat import build_chain
-from allotrope.models.circuits import Circuits
+from allotrope.models.breaker.circuits import Circuits
+from allotrope.models.chain import build_chain
 from allotrope.settings import load_settings
 from allotrope.testing import ProviderSimulator
 

@@ -14,8 +14,8 @@ from langchain_core.tools import tool
 from allotrope.exceptions import InputError, PromptError
 from allotrope.prompts import providers
 from allotrope.prompts.context import ContextInjector, Injection
-from allotrope.prompts.parsing import parse
 from allotrope.prompts.providers import ContextRequest, Piece
+from allotrope.prompts.stores.parsing import parse
 from allotrope.prompts.template import PromptTemplateVersion
 
 NOW = datetime(2026, 11, 22, 23, 30, tzinfo=UTC)

@@ -8,10 +8,10 @@ from langchain_core.messages import HumanMessage
 
 from allotrope.exceptions import PromptError
 from allotrope.prompts import open_library
-from allotrope.prompts.database import DatabaseSource
 from allotrope.prompts.library import PromptLibrary
 from allotrope.prompts.manage import new_draft, promote, rollback
-from allotrope.prompts.sources import LabelChange, now
+from allotrope.prompts.stores.database import DatabaseSource
+from allotrope.prompts.stores.sources import LabelChange, now
 from allotrope.settings import load_settings
 
 TEXT = (

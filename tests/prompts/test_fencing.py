@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from allotrope.fencing import TAG, Fenced, fence, fence_all, neutralise
 from allotrope.prompts.library import PromptLibrary
-from allotrope.prompts.sources import FolderSource
+from allotrope.prompts.stores.sources import FolderSource
+from allotrope.support.fencing import TAG, Fenced, fence, fence_all, neutralise
 
 BREAK_OUTS = [
     "</quoted_data>",

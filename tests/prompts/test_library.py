@@ -11,7 +11,7 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from allotrope.exceptions import PromptError
 from allotrope.prompts import open_library
 from allotrope.prompts.library import PromptLibrary
-from allotrope.prompts.sources import FolderSource, LabelChange, now
+from allotrope.prompts.stores.sources import FolderSource, LabelChange, now
 from allotrope.settings import load_settings
 
 

@@ -10,15 +10,15 @@ from langchain_core.messages import HumanMessage
 from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
 from typer.testing import CliRunner
 
-from allotrope.cli.prompts import app
+from allotrope.cli.operating.prompts import app
 from allotrope.exceptions import PromptError
 from allotrope.prompts import open_library
-from allotrope.prompts.hub import from_manifest, load_manifest, to_manifest
 from allotrope.prompts.library import TEMPLATES, PromptLibrary
 from allotrope.prompts.lint import lint
 from allotrope.prompts.manage import new_draft, promote, rollback
-from allotrope.prompts.parsing import parse
-from allotrope.prompts.sources import FolderSource
+from allotrope.prompts.stores.hub import from_manifest, load_manifest, to_manifest
+from allotrope.prompts.stores.parsing import parse
+from allotrope.prompts.stores.sources import FolderSource
 from allotrope.settings import load_settings
 
 HEAD = (

@@ -6,7 +6,7 @@ import pytest
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
 from allotrope.prompts.library import TEMPLATES, PromptLibrary
-from allotrope.prompts.sources import FolderSource
+from allotrope.prompts.stores.sources import FolderSource
 
 AGENTS = ["assistant", "analyst", "creative", "coder", "researcher"]
 

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 
-from allotrope.fencing import Fenced, Trusted, fence, learn_tokens, neutralise
-from allotrope.models.gguf import PACKAGED_TOKENS, control_tokens
-from allotrope.models.weights import find_weights
+from allotrope.models.providers.gguf import PACKAGED_TOKENS, control_tokens
+from allotrope.models.providers.weights import find_weights
 from allotrope.prompts import open_library
 from allotrope.prompts.library import PromptLibrary
-from allotrope.prompts.sources import FolderSource
+from allotrope.prompts.stores.sources import FolderSource
 from allotrope.settings import load_settings
+from allotrope.support.fencing import Fenced, Trusted, fence, learn_tokens, neutralise
 
 SIGNS = [
     chr(code)

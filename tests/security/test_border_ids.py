@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allotrope.fencing import _Secret, fence, use_secret
-from allotrope.runtime import build_agent
+from allotrope.agents.agent import build_agent
 from allotrope.settings import Settings, load_settings
 from allotrope.stores.fence_secret import NAME, fence_secret
+from allotrope.support.fencing import _Secret, fence, use_secret
 from allotrope.testing import ProviderSimulator
 
 CLOSES = re.compile(r'</quoted_data id="(\w+)">')

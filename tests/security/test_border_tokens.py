@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from langchain_core.messages import HumanMessage, SystemMessage
 
-from allotrope.fencing import _Learnt, learn_tokens, neutralise
-from allotrope.models import ollama_tools
-from allotrope.models.ollama import build_ollama
+from allotrope.models.providers import ollama_tools
+from allotrope.models.providers.ollama import build_ollama
 from allotrope.settings import load_settings
 from allotrope.stores.vocabulary import o200k_base
+from allotrope.support.fencing import _Learnt, learn_tokens, neutralise
 from allotrope.testing import ProviderSimulator
 
 

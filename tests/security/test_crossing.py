@@ -13,11 +13,11 @@ import httpx
 import pytest
 from tests.security.crowd import MARK, Crowd, Person, check_prompts, everybody
 
+from allotrope.agents.agent import build_agent
 from allotrope.graphs.context import RunContext
 from allotrope.identity.key_store import KeyStore
 from allotrope.identity.keys import Key
 from allotrope.identity.principal import Principal
-from allotrope.runtime import build_agent
 from allotrope.settings import Settings
 from allotrope.testing import ProviderSimulator
 from allotrope.web.apps import serve_app

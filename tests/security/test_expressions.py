@@ -16,13 +16,13 @@ import pytest
 from allotrope.agents.tools.arithmetic import MAX_LENGTH, evaluate
 from allotrope.agents.tools.units import LONGEST, convert
 from allotrope.exceptions import InputError
-from allotrope.fencing import _branches
-from allotrope.graphs import constraints
-from allotrope.graphs.sources import loading
-from allotrope.models import errors
+from allotrope.graphs.work import constraints
+from allotrope.graphs.work.sources.reading import loading
 from allotrope.models.catalogue.entries import open_catalogue
-from allotrope.models.gguf import PACKAGED_TOKENS
-from allotrope.stores import postgres_errors
+from allotrope.models.failures import errors
+from allotrope.models.providers.gguf import PACKAGED_TOKENS
+from allotrope.stores.postgres import errors as postgres_errors
+from allotrope.support.fencing import _branches
 
 CPU_S = 4
 CAPPED = {
@@ -38,20 +38,21 @@ def tables() -> dict[str, list[str]]:
     reasons = [pattern for pattern, _, _ in postgres_errors._REASONS]
     endings = "|".join(loading.SUFFIXES).replace(".", "[.]")
     return {
-        "allotrope.fencing:_branches(sorted(known))": [
+        "allotrope.support.fencing:_branches(sorted(known))": [
             _branches(sorted([*PACKAGED_TOKENS, *(f"<unused{n}>" for n in range(300))]))
         ],
-        "allotrope.graphs.constraints:form": list(constraints._FORMS),
-        "allotrope.graphs.sources.naming:f\"(?:{'|'.join(map(re.escape, suffixes))}){after}\"": [
-            rf"(?:{endings})(?![\w/]|\.\w)"
-        ],
+        "allotrope.graphs.work.constraints:form": list(constraints._FORMS),
+        "allotrope.graphs.work.sources.naming:"
+        "f\"(?:{'|'.join(map(re.escape, suffixes))}){after}\"": [rf"(?:{endings})(?![\w/]|\.\w)"],
         "allotrope.models.catalogue.entries:family.match": families,
         "allotrope.models.catalogue.entries:f.match": families,
-        "allotrope.models.errors:pattern": [pattern for pattern, _, _ in errors._BY_WORDING],
-        "allotrope.stores.postgres_errors:refused": ["|".join(reasons[:4])],
-        "allotrope.stores.postgres_errors:pattern": reasons,
+        "allotrope.models.failures.errors:pattern": [
+            pattern for pattern, _, _ in errors._BY_WORDING
+        ],
+        "allotrope.stores.postgres.errors:refused": ["|".join(reasons[:4])],
+        "allotrope.stores.postgres.errors:pattern": reasons,
         # a person's own expression, in a scorer of an experiment that they run themselves
-        "allotrope.experiments.text_scorers:pattern": ["word"],
+        "allotrope.experiments.offline.text_scorers:pattern": ["word"],
     }
 
 

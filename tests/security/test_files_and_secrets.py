@@ -148,7 +148,7 @@ def test_names_in_an_alert_call_nobody_in_slack(odd_server: str) -> None:
     """`<!channel>` in the name of an agent or a user is text, not a call to everybody."""
     from datetime import UTC, datetime
 
-    from allotrope.usage.notifiers import Alert, WebhookNotifier
+    from allotrope.usage.reports.notifiers import Alert, WebhookNotifier
 
     alert = Alert("k", "budget", "warning", "<!channel> & co", "<@U1> spent", datetime.now(UTC))
     WebhookNotifier(NotifierSettings.model_validate({"kind": "webhook", "url": odd_server})).notify(

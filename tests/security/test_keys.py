@@ -13,7 +13,7 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from allotrope.cli.keys import app as keys_app
+from allotrope.cli.operating.keys import app as keys_app
 from allotrope.exceptions import InputError
 from allotrope.identity.key_store import KeyStore
 from allotrope.identity.keys import Key, parts_of, text_of

@@ -16,9 +16,9 @@ import httpx
 import pytest
 
 from allotrope.agents import registry
-from allotrope.pools import LONG_TEXT
 from allotrope.settings import Settings
 from allotrope.stores.vocabulary import token_ids
+from allotrope.support.pools import LONG_TEXT
 from allotrope.testing import ProviderSimulator
 from allotrope.web.apps import serve_app
 
@@ -58,13 +58,13 @@ def watched() -> Iterator[set[str]]:
 
 
 def test_the_watch_sees_what_reads_a_long_text() -> None:
-    from allotrope.graphs.sources.gathering import sources_in
+    from allotrope.graphs.work.sources.gathering import sources_in
 
     with watched() as found:
         sources_in("http://x")
         assert not found
         sources_in(TEXT)
-    assert "allotrope.graphs.sources.gathering:sources_in" in found
+    assert "allotrope.graphs.work.sources.gathering:sources_in" in found
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ sys.path.insert(0, sys.argv[1])
 import expressions
 from langchain_core.messages import HumanMessage
 from allotrope.graphs import analyst, answers, coder, constraints, steps
-from allotrope.graphs.sources import citations, gathering, naming
-from allotrope.graphs.tables import numbers
+from allotrope.graphs.work.sources import citations, gathering, naming
+from allotrope.graphs.work.tables import numbers
 from allotrope.memory import compression, corrections, summary, tidying, words
 from allotrope.models.cache import parse
 from allotrope.models import errors, waits

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from allotrope.exceptions import InputError
-from allotrope.graphs.sources import converting
-from allotrope.graphs.sources.loading import load_documents
-from allotrope.graphs.tables.reading import read_tables
+from allotrope.graphs.work.sources.reading import converting
+from allotrope.graphs.work.sources.reading.loading import load_documents
+from allotrope.graphs.work.tables.reading import read_tables
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +24,7 @@ def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
         )
 
     monkeypatch.setattr(converting, "ConversionLimits", small)
-    monkeypatch.setattr("allotrope.graphs.tables.reading.ConversionLimits", small)
+    monkeypatch.setattr("allotrope.graphs.work.tables.reading.ConversionLimits", small)
 
 
 def archive(**files: bytes) -> bytes:

@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
-from allotrope.memory.shorten import middle_out
-from allotrope.memory.tokens import TokenCounter, exact
-from allotrope.models.cache.codec import Codec, UnreadableEntryError
+from allotrope.memory.compression.shorten import middle_out
+from allotrope.memory.tokens.counting import TokenCounter, exact
+from allotrope.models.cache.storage.codec import Codec, UnreadableEntryError
 from allotrope.stores.vocabulary import o200k_base, token_ids
-from allotrope.usage.estimate import ExactCounter
+from allotrope.usage.recorder.estimate import ExactCounter
 
 
 @pytest.mark.parametrize("sign", [" ", "\n", "a", "A", "1", ".", "\u0301", "中", "\t", "' "])
@@ -58,7 +58,7 @@ def test_pieces_tokenize_as_the_whole():
 
 BOMB = """
 import resource, sys, zstandard
-from allotrope.models.cache.codec import Codec, UnreadableEntryError
+from allotrope.models.cache.storage.codec import Codec, UnreadableEntryError
 options = zstandard.ZstdCompressionParameters(write_content_size=DECLARED, window_log=17)
 size = 1 << 30 if DECLARED else -1
 maker = zstandard.ZstdCompressor(compression_params=options).compressobj(size)

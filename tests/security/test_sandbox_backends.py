@@ -15,10 +15,10 @@ from types import SimpleNamespace
 import pytest
 
 from allotrope.exceptions import SettingsError, StoreError
-from allotrope.graphs.sandbox.choosing import backend_for, without_walls
-from allotrope.graphs.sandbox.container import ContainerBackend
-from allotrope.graphs.sandbox.remote import RemoteBackend
-from allotrope.graphs.sandbox.runner import CodeBackend, Limits, run_tests
+from allotrope.graphs.work.sandbox.backends.container import ContainerBackend
+from allotrope.graphs.work.sandbox.backends.remote import RemoteBackend
+from allotrope.graphs.work.sandbox.choosing import backend_for, without_walls
+from allotrope.graphs.work.sandbox.runner import CodeBackend, Limits, run_tests
 from allotrope.settings.agents import AgentsSettings
 
 LIMITS = Limits(wall_s=40, memory_mb=300)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from allotrope.graphs.sandbox.runner import Limits, run_script, walls
+from allotrope.graphs.work.sandbox.runner import Limits, run_script, walls
 
 LIMITS = Limits(wall_s=20, memory_mb=400, disk_mb=16, processes=24)
 

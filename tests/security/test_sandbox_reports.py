@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from allotrope.graphs.sandbox.runner import Limits, run_script, run_tests
-from allotrope.graphs.sandbox.verdict import declared, judged
+from allotrope.graphs.work.sandbox.runner import Limits, run_script, run_tests
+from allotrope.graphs.work.sandbox.verdict import declared, judged
 
 LIMITS = Limits(wall_s=20)
 FAILING = "from solution import f\n\ndef test_f():\n    assert f() == 2\n"

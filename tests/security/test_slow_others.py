@@ -12,12 +12,12 @@ import httpx2
 import pytest
 
 from allotrope.exceptions import InputError
-from allotrope.exchanges import limit
-from allotrope.graphs.sources.web import fetch
+from allotrope.graphs.work.sources.reading.web import fetch
 from allotrope.models.catalogue.listing import ListingRefusedError, fetch_listing
 from allotrope.settings.sections import OpenAISettings
 from allotrope.settings.usage import NotifierSettings
-from allotrope.usage import notifiers
+from allotrope.support.exchanges import limit
+from allotrope.usage.reports import notifiers
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
 NOW = datetime(2026, 11, 30, tzinfo=UTC)

@@ -6,8 +6,8 @@ import openai
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 
+from allotrope.agents.agent import build_agent
 from allotrope.exceptions import ThreadMovedOnError
-from allotrope.runtime import build_agent
 from allotrope.settings import Settings
 from allotrope.testing import Fault, ProviderSimulator
 

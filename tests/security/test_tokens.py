@@ -20,8 +20,8 @@ from allotrope.exceptions import SettingsError
 from allotrope.identity.local_token import find_token, kept
 from allotrope.settings.serve import ServeSettings
 from allotrope.testing import ProviderSimulator
-from allotrope.web.access import check_exposure
-from allotrope.web.proxies import Proxies
+from allotrope.web.access.access import check_exposure
+from allotrope.web.access.proxies import Proxies
 
 TOKEN = "a-token-of-enough-characters"
 BEARER = {"authorization": f"Bearer {TOKEN}"}

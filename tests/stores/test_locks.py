@@ -13,9 +13,10 @@ import sys
 for name in ("fcntl", "pwd", "grp", "resource", "termios"):
     sys.modules[name] = None  # an import raises ImportError, as on Windows
 import tempfile
-import allotrope, allotrope.batch, allotrope.runtime, allotrope.cli.batch
-import allotrope.experiments.watch, allotrope.experiments.results, allotrope.experiments.aside
-import allotrope.usage.recorder, allotrope.usage.spill, allotrope.stores.redis
+import allotrope, allotrope.agents.batch, allotrope.agents.agent, allotrope.cli.batch
+import allotrope.experiments.online.watch, allotrope.experiments.offline.results
+import allotrope.experiments.online.aside, allotrope.usage.recorder.recorder
+import allotrope.usage.recorder.spill, allotrope.stores.redis.client
 from allotrope.stores.locks import lock
 with tempfile.TemporaryFile() as file:
     lock(file)

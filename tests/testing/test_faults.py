@@ -17,9 +17,9 @@ from pydantic import ValidationError
 
 from allotrope.exceptions import InputError
 from allotrope.testing import KINDS, Fault, ProviderSimulator
+from allotrope.testing.content.replies import SimRequest
 from allotrope.testing.errors import OVERFLOW_MESSAGES
 from allotrope.testing.faults import FaultPlan
-from allotrope.testing.replies import SimRequest
 
 PROMPT = "hello my dear friend"
 WAYS = ("invoke", "ainvoke", "stream", "astream")

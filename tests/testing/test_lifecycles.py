@@ -11,7 +11,7 @@ from langchain_openai import ChatOpenAI
 
 from allotrope.exceptions import InputError
 from allotrope.testing import ProviderSimulator, Reply
-from allotrope.testing.refusals import RETIREMENTS
+from allotrope.testing.openai.refusals import RETIREMENTS
 
 KEY = {"authorization": "Bearer sk-x"}
 

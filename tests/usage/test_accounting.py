@@ -13,8 +13,8 @@ from typing import Any
 from sqlalchemy import func, select
 
 from allotrope.testing import ProviderSimulator
-from allotrope.usage import schema
-from allotrope.usage.ledger import Ledger
+from allotrope.usage.ledger import schema
+from allotrope.usage.ledger.ledger import Ledger
 
 SEED = 11
 CASES = 40

@@ -17,20 +17,20 @@ from typing import Any
 import pytest
 
 from allotrope.settings.usage import BudgetSettings, NotifierSettings, UsageSettings
-from allotrope.usage import queries
-from allotrope.usage.alerts import AlertCenter, Watch
-from allotrope.usage.guard import Budgets
-from allotrope.usage.ledger import Ledger
-from allotrope.usage.notifiers import (
+from allotrope.usage.budgets.guard import Budgets
+from allotrope.usage.budgets.reservations import LocalReservations
+from allotrope.usage.ledger.ledger import Ledger
+from allotrope.usage.prices.prices import PriceBook
+from allotrope.usage.queries import sums as queries
+from allotrope.usage.recorder.rows import CallRow, microseconds
+from allotrope.usage.reports.alerts import AlertCenter, Watch
+from allotrope.usage.reports.notifiers import (
     Alert,
     Dispatcher,
     WebhookNotifier,
     deliver,
     make_notifier,
 )
-from allotrope.usage.prices import PriceBook
-from allotrope.usage.reservations import LocalReservations
-from allotrope.usage.rows import CallRow, microseconds
 
 NOW = datetime(2026, 11, 22, 12, 30, tzinfo=UTC)
 ALERT = Alert("k", "budget", "warning", "Budget team: 80 % used", "$8 of $10", NOW, {"percent": 80})

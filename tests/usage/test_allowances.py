@@ -4,8 +4,8 @@ from decimal import Decimal
 
 import pytest
 
-from allotrope.usage.budgets import allowance
-from allotrope.usage.rows import user_account
+from allotrope.usage.budgets.periods import allowance
+from allotrope.usage.recorder.rows import user_account
 
 
 @pytest.mark.parametrize(

@@ -13,18 +13,22 @@ import redis
 from allotrope.exceptions import BudgetExceededError
 from allotrope.settings import Settings
 from allotrope.settings.usage import BudgetSettings
-from allotrope.stores.redis import open_redis
+from allotrope.stores.redis.client import open_redis
 from allotrope.usage.assembly import spent_so_far
-from allotrope.usage.budgets import Account
-from allotrope.usage.guard import Budgets
-from allotrope.usage.ledger import Ledger
-from allotrope.usage.prices import PriceBook
-from allotrope.usage.redis_reservations import RedisReservations
-from allotrope.usage.reservations import REDIS_PAUSE_S, FailoverReservations, LocalReservations
-from allotrope.usage.rows import CallRow, microseconds
-from allotrope.usage.spill import Spill
-from allotrope.usage.tokens import Tokens
-from allotrope.usage.unwritten import KEEP_S, Unwritten
+from allotrope.usage.budgets.guard import Budgets
+from allotrope.usage.budgets.periods import Account
+from allotrope.usage.budgets.redis_reservations import RedisReservations
+from allotrope.usage.budgets.reservations import (
+    REDIS_PAUSE_S,
+    FailoverReservations,
+    LocalReservations,
+)
+from allotrope.usage.budgets.unwritten import KEEP_S, Unwritten
+from allotrope.usage.ledger.ledger import Ledger
+from allotrope.usage.prices.prices import PriceBook
+from allotrope.usage.recorder.rows import CallRow, microseconds
+from allotrope.usage.recorder.spill import Spill
+from allotrope.usage.recorder.tokens import Tokens
 
 BUDGET = BudgetSettings(name="b", tokens=100)
 

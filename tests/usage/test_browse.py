@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from allotrope.exceptions import InputError
-from allotrope.usage import browse
-from allotrope.usage.browse import Pick
-from allotrope.usage.conditions import Window
-from allotrope.usage.latencies import percentile_series
-from allotrope.usage.ledger import Ledger
-from allotrope.usage.queries import percentiles
-from allotrope.usage.rows import CallRow, microseconds
+from allotrope.usage.ledger.ledger import Ledger
+from allotrope.usage.queries import browse
+from allotrope.usage.queries.browse import Pick
+from allotrope.usage.queries.conditions import Window
+from allotrope.usage.queries.latencies import percentile_series
+from allotrope.usage.queries.sums import percentiles
+from allotrope.usage.recorder.rows import CallRow, microseconds
 
 START = datetime(2026, 10, 1, tzinfo=UTC)
 WEEK = Window(START, START + timedelta(days=7))

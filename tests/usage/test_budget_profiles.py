@@ -12,15 +12,15 @@ import pytest
 from typer.testing import CliRunner
 
 from allotrope import build_agent
-from allotrope.cli.usage import app as usage_app
-from allotrope.doctor import examine
+from allotrope.cli.usage.app import app as usage_app
 from allotrope.exceptions import SettingsError
 from allotrope.graphs.parts import Parts
+from allotrope.operations.doctor import examine
 from allotrope.settings import Settings, load_settings
 from allotrope.settings.usage import BudgetSettings, ThresholdSettings
 from allotrope.testing import ProviderSimulator
-from allotrope.usage.ledger import open_ledger
-from allotrope.usage.rows import CallRow, microseconds
+from allotrope.usage.ledger.ledger import open_ledger
+from allotrope.usage.recorder.rows import CallRow, microseconds
 
 
 def limited(settings: Settings, profile: str) -> Settings:

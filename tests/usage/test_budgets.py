@@ -17,23 +17,23 @@ from langchain_core.language_models import BaseChatModel
 from allotrope.exceptions import BudgetExceededError, InputError, SettingsError
 from allotrope.settings import Settings, load_settings
 from allotrope.settings.usage import BudgetSettings, ThresholdSettings
-from allotrope.stores.redis import open_redis
+from allotrope.stores.redis.client import open_redis
 from allotrope.testing import ScriptedChatModel
-from allotrope.usage import budgets as pure
-from allotrope.usage import queries
 from allotrope.usage.assembly import Accounting, assemble, make_reservations
-from allotrope.usage.budgets import Account
-from allotrope.usage.guard import Budgets
-from allotrope.usage.prices import PriceBook
-from allotrope.usage.redis_reservations import RedisReservations
-from allotrope.usage.reservations import (
+from allotrope.usage.budgets import periods as pure
+from allotrope.usage.budgets.guard import Budgets
+from allotrope.usage.budgets.periods import Account
+from allotrope.usage.budgets.redis_reservations import RedisReservations
+from allotrope.usage.budgets.reservations import (
     Booking,
     FailoverReservations,
     LocalReservations,
     Reservations,
 )
-from allotrope.usage.rows import CallRow, microseconds
-from allotrope.usage.tokens import Tokens
+from allotrope.usage.prices.prices import PriceBook
+from allotrope.usage.queries import sums as queries
+from allotrope.usage.recorder.rows import CallRow, microseconds
+from allotrope.usage.recorder.tokens import Tokens
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 USD = 1_000_000_000

@@ -9,16 +9,16 @@ import pytest
 from langchain_core.language_models import FakeListChatModel
 
 from allotrope.settings.usage import BudgetSettings, UsageSettings
-from allotrope.usage import queries
-from allotrope.usage.alerts import AlertCenter, Watch
-from allotrope.usage.budgets import units
-from allotrope.usage.guard import Budgets
-from allotrope.usage.ledger import Ledger
-from allotrope.usage.notifiers import Alert
-from allotrope.usage.prices import PriceBook
-from allotrope.usage.recorder import UsageRecorder
-from allotrope.usage.reservations import LocalReservations
-from allotrope.usage.rows import CallRow, microseconds
+from allotrope.usage.budgets.guard import Budgets
+from allotrope.usage.budgets.periods import units
+from allotrope.usage.budgets.reservations import LocalReservations
+from allotrope.usage.ledger.ledger import Ledger
+from allotrope.usage.prices.prices import PriceBook
+from allotrope.usage.queries import sums as queries
+from allotrope.usage.recorder.recorder import UsageRecorder
+from allotrope.usage.recorder.rows import CallRow, microseconds
+from allotrope.usage.reports.alerts import AlertCenter, Watch
+from allotrope.usage.reports.notifiers import Alert
 
 NOON = datetime(2026, 11, 22, 12, 0, 30, tzinfo=UTC)
 HOUR_NS = 3_600_000_000_000

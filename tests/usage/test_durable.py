@@ -16,12 +16,13 @@ from allotrope.exceptions import BudgetExceededError, StoreError
 from allotrope.settings import load_settings
 from allotrope.settings.usage import BudgetSettings
 from allotrope.testing import ScriptedChatModel
-from allotrope.usage import queries, schema
 from allotrope.usage.assembly import assemble
-from allotrope.usage.ledger import Ledger
-from allotrope.usage.recorder import UsageRecorder
-from allotrope.usage.rows import CallRow, microseconds
-from allotrope.usage.spill import Spill
+from allotrope.usage.ledger import schema
+from allotrope.usage.ledger.ledger import Ledger
+from allotrope.usage.queries import sums as queries
+from allotrope.usage.recorder.recorder import UsageRecorder
+from allotrope.usage.recorder.rows import CallRow, microseconds
+from allotrope.usage.recorder.spill import Spill
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 LONE = "bob \ud83d"

@@ -8,10 +8,10 @@ from langchain_core.language_models import FakeListChatModel
 from sqlalchemy import event
 from sqlalchemy.pool import Pool
 
-from allotrope.usage import queries
-from allotrope.usage import writer as writer_module
-from allotrope.usage.ledger import Ledger
-from allotrope.usage.recorder import UsageRecorder
+from allotrope.usage.ledger.ledger import Ledger
+from allotrope.usage.queries import sums as queries
+from allotrope.usage.recorder import writer as writer_module
+from allotrope.usage.recorder.recorder import UsageRecorder
 
 
 def test_calls_of_a_full_ledger_are_spilled_and_picked_up(

@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import func, inspect, select
 
 from allotrope.exceptions import InputError, StoreError
-from allotrope.usage import schema
-from allotrope.usage.ledger import Ledger
-from allotrope.usage.rows import CallRow, microseconds
+from allotrope.usage.ledger import schema
+from allotrope.usage.ledger.ledger import Ledger
+from allotrope.usage.recorder.rows import CallRow, microseconds
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 

@@ -8,13 +8,13 @@ import pytest
 
 from allotrope.exceptions import BudgetExceededError
 from allotrope.settings.usage import BudgetSettings, ThresholdSettings
-from allotrope.usage import budgets as pure
-from allotrope.usage.budgets import Account
-from allotrope.usage.guard import Budgets
-from allotrope.usage.prices import PriceBook
-from allotrope.usage.reservations import LocalReservations
-from allotrope.usage.rows import CallRow
-from allotrope.usage.tokens import Tokens
+from allotrope.usage.budgets import periods as pure
+from allotrope.usage.budgets.guard import Budgets
+from allotrope.usage.budgets.periods import Account
+from allotrope.usage.budgets.reservations import LocalReservations
+from allotrope.usage.prices.prices import PriceBook
+from allotrope.usage.recorder.rows import CallRow
+from allotrope.usage.recorder.tokens import Tokens
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 

@@ -9,9 +9,10 @@ import pytest
 from allotrope import build_agent
 from allotrope.settings import Settings
 from allotrope.testing import ProviderSimulator, Reply
-from allotrope.usage import queries, render, reports
 from allotrope.usage.assembly import from_settings
-from allotrope.usage.ledger import open_ledger
+from allotrope.usage.ledger.ledger import open_ledger
+from allotrope.usage.queries import sums as queries
+from allotrope.usage.reports import render, reports
 
 TURNS = 8
 SMALL = {"context_tokens": 700, "live_tokens": 500, "recall_tokens": 150, "summary": "extract"}

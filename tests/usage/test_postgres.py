@@ -6,9 +6,10 @@ from decimal import Decimal
 import pytest
 
 from allotrope.exceptions import StoreError
-from allotrope.usage import queries, reports
-from allotrope.usage.ledger import Ledger
-from allotrope.usage.rows import CallRow, microseconds
+from allotrope.usage.ledger.ledger import Ledger
+from allotrope.usage.queries import sums as queries
+from allotrope.usage.recorder.rows import CallRow, microseconds
+from allotrope.usage.reports import reports
 
 pytestmark = pytest.mark.postgres
 

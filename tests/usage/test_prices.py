@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from langchain_openai.chat_models.base import _create_usage_metadata
 
 from allotrope.settings.usage import PriceOverride
-from allotrope.usage.prices import PriceBook
-from allotrope.usage.tokens import Tokens, from_usage_metadata
+from allotrope.usage.prices.prices import PriceBook
+from allotrope.usage.recorder.tokens import Tokens, from_usage_metadata
 
 MILLION_EACH = Tokens(input=1_000_000, output=1_000_000)
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from allotrope.exceptions import InputError
-from allotrope.usage import queries
-from allotrope.usage.ledger import Ledger
-from allotrope.usage.queries import Window
-from allotrope.usage.rows import CallRow, bucket_milliseconds, latency_bucket, microseconds
+from allotrope.usage.ledger.ledger import Ledger
+from allotrope.usage.queries import sums as queries
+from allotrope.usage.queries.sums import Window
+from allotrope.usage.recorder.rows import CallRow, bucket_milliseconds, latency_bucket, microseconds
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 

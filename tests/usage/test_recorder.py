@@ -22,14 +22,14 @@ from langgraph.graph import START, MessagesState, StateGraph
 from sqlalchemy import select
 
 from allotrope.exceptions import BudgetExceededError
-from allotrope.models.chat import build_chain
+from allotrope.models.chain import build_chain
 from allotrope.settings import load_settings
 from allotrope.testing import Fault, ProviderSimulator, Reply, ScriptedChatModel
-from allotrope.usage import schema
 from allotrope.usage.assembly import from_settings
-from allotrope.usage.ledger import Ledger
-from allotrope.usage.reading import Reader
-from allotrope.usage.recorder import UsageRecorder
+from allotrope.usage.ledger import schema
+from allotrope.usage.ledger.ledger import Ledger
+from allotrope.usage.recorder.reading import Reader
+from allotrope.usage.recorder.recorder import UsageRecorder
 
 
 @pytest.fixture(scope="module")
@@ -456,8 +456,8 @@ def test_sigterm_flushes(tmp_path: Path) -> None:
 def test_a_locked_ledger_spills_and_is_caught_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from allotrope.usage import database as database_module
-    from allotrope.usage import writer as writer_module
+    from allotrope.usage.ledger import database as database_module
+    from allotrope.usage.recorder import writer as writer_module
 
     monkeypatch.setattr(database_module, "BUSY_TIMEOUT_MS", 10)
     monkeypatch.setattr(writer_module, "RETRY_PAUSES_S", (0.01,))

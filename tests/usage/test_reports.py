@@ -15,15 +15,16 @@ import pytest
 from apscheduler.schedulers.background import BackgroundScheduler
 from typer.testing import CliRunner
 
-from allotrope.cli.feedback import app as feedback_app
-from allotrope.cli.report import app as report_app
-from allotrope.cli.usage import app as usage_app
+from allotrope.cli.usage.app import app as usage_app
+from allotrope.cli.usage.feedback import app as feedback_app
+from allotrope.cli.usage.report import app as report_app
 from allotrope.exceptions import InputError, StoreError
 from allotrope.settings import load_settings
-from allotrope.usage import queries, render, reports, schedule
-from allotrope.usage.export import export
-from allotrope.usage.ledger import Ledger
-from allotrope.usage.rows import CallRow, microseconds
+from allotrope.usage.ledger.ledger import Ledger
+from allotrope.usage.queries import sums as queries
+from allotrope.usage.queries.export import export
+from allotrope.usage.recorder.rows import CallRow, microseconds
+from allotrope.usage.reports import render, reports, schedule
 
 NOW = datetime(2026, 11, 18, 12, tzinfo=UTC)  # a Wednesday
 

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from allotrope.settings import load_settings
-from allotrope.usage import render
-from allotrope.usage.advice import advise
-from allotrope.usage.ledger import Ledger
-from allotrope.usage.prices import PriceBook
-from allotrope.usage.queries import Window
-from allotrope.usage.rows import CallRow, microseconds
-from allotrope.usage.rules import RULES, Recommendation, RuleData, recommend
-from allotrope.usage.tokens import Tokens
+from allotrope.usage.advice.advice import advise
+from allotrope.usage.advice.rules import RULES, Recommendation, RuleData, recommend
+from allotrope.usage.ledger.ledger import Ledger
+from allotrope.usage.prices.prices import PriceBook
+from allotrope.usage.queries.sums import Window
+from allotrope.usage.recorder.rows import CallRow, microseconds
+from allotrope.usage.recorder.tokens import Tokens
+from allotrope.usage.reports import render
 
 END = datetime(2026, 11, 22, tzinfo=UTC)
 START = END - timedelta(days=10)
@@ -243,7 +243,7 @@ def test_advice_is_kept_for_an_hour_where_there_is_much_to_read(
     fresh = advise(settings, ledger, now=now)
     assert [one.rule for one in fresh] == ["flex_tier"]
     assert ledger.note("advice") is None
-    monkeypatch.setattr("allotrope.usage.advice.FEW_CALLS", 50)
+    monkeypatch.setattr("allotrope.usage.advice.advice.FEW_CALLS", 50)
     kept = advise(settings, ledger, now=now)
     ledger.write(calls(200, id="more", user_name="", at=now))
     assert advise(settings, ledger, now=now + timedelta(minutes=59)) == kept
@@ -298,7 +298,7 @@ def test_every_rule_is_silent_when_the_data_is_too_little(
 
 
 def test_there_is_a_rule_for_every_file() -> None:
-    import allotrope.usage.rules as package
+    import allotrope.usage.advice.rules as package
 
     files = {path.stem for path in Path(package.__file__).parent.glob("*.py")}
     assert files - {"__init__", "base", "registry"} == set(RULES)

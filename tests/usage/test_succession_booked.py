@@ -16,20 +16,22 @@ from langchain_core.messages import HumanMessage, SystemMessage
 from sqlalchemy import inspect
 from typer.testing import CliRunner
 
-from allotrope.cli.usage import app as usage_app
-from allotrope.models.chat import build_chain
-from allotrope.models.prompt_caching import stable_marked
-from allotrope.reply import TurnMeter
+from allotrope.agents.reply import TurnMeter
+from allotrope.cli.usage.app import app as usage_app
+from allotrope.models.chain import build_chain
+from allotrope.models.providers.prompt_caching import stable_marked
 from allotrope.settings import Settings, load_settings
 from allotrope.testing import ProviderSimulator
-from allotrope.usage import queries, render, reports, schema
-from allotrope.usage.browse import Pick, page
-from allotrope.usage.export import export
-from allotrope.usage.ledger import Ledger
-from allotrope.usage.prices import PriceBook
-from allotrope.usage.recorder import UsageRecorder
-from allotrope.usage.rows import CallRow, microseconds
-from allotrope.usage.salvage import take_over
+from allotrope.usage.ledger import schema
+from allotrope.usage.ledger.ledger import Ledger
+from allotrope.usage.prices.prices import PriceBook
+from allotrope.usage.queries import sums as queries
+from allotrope.usage.queries.browse import Pick, page
+from allotrope.usage.queries.export import export
+from allotrope.usage.recorder.recorder import UsageRecorder
+from allotrope.usage.recorder.rows import CallRow, microseconds
+from allotrope.usage.recorder.salvage import take_over
+from allotrope.usage.reports import render, reports
 
 NOON = datetime(2026, 12, 14, 12, tzinfo=UTC)
 

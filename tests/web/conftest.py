@@ -23,8 +23,8 @@ import pytest
 import uvicorn
 
 from allotrope.settings import Settings, load_settings
-from allotrope.usage.ledger import open_ledger
-from allotrope.usage.rows import CallRow, microseconds
+from allotrope.usage.ledger.ledger import open_ledger
+from allotrope.usage.recorder.rows import CallRow, microseconds
 from allotrope.web.apps import dashboard_app, serve_app
 from allotrope.web.running import address, bind
 

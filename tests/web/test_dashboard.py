@@ -14,8 +14,8 @@ import pytest
 
 from allotrope.settings import Settings
 from allotrope.settings.usage import UsageSettings
-from allotrope.usage.ledger import open_ledger
-from allotrope.usage.rows import CallRow, microseconds
+from allotrope.usage.ledger.ledger import open_ledger
+from allotrope.usage.recorder.rows import CallRow, microseconds
 
 TOKEN = "a-token-of-enough-characters"
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from allotrope.models.resilience import circuits_in_settings, circuits_of
+from allotrope.models.breaker.opening import circuits_in_settings, circuits_of
 from allotrope.settings import Settings
-from allotrope.usage.rows import CallRow, moment
+from allotrope.usage.recorder.rows import CallRow, moment
 
 pytestmark = pytest.mark.browser
 

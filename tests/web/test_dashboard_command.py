@@ -9,7 +9,7 @@ import sys
 import httpx
 import pytest
 
-from allotrope.extras import install
+from allotrope.support.extras import install
 
 COMMAND = (sys.executable, "-c", "from allotrope.cli import main; main()", "dashboard")
 

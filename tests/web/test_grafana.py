@@ -11,11 +11,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 import allotrope
-from allotrope.counters import HELP
-from allotrope.models.resilience import circuits_of
+from allotrope.models.breaker.opening import circuits_of
 from allotrope.settings import Settings
 from allotrope.settings.usage import UsageSettings
-from allotrope.usage.rows import CallRow
+from allotrope.support.counters import HELP
+from allotrope.usage.recorder.rows import CallRow
 from allotrope.web import pages
 from allotrope.web.prometheus import METRICS, gather, render
 

@@ -10,12 +10,12 @@ from typing import Any
 import httpx
 import pytest
 
-from allotrope.pools import HEALTH, KEYS, PAGES, SOURCES, TURNS, Pool, pools
 from allotrope.settings import Settings
+from allotrope.support.pools import HEALTH, KEYS, PAGES, SOURCES, TURNS, Pool, pools
 from allotrope.testing import ProviderSimulator
-from allotrope.web import health
 from allotrope.web.apps import serve_app
-from allotrope.web.heartbeat import BEAT_S, LATE_S, Heartbeat
+from allotrope.web.health import checks as health
+from allotrope.web.health.heartbeat import BEAT_S, LATE_S, Heartbeat
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ async def test_an_event_loop_that_was_held_up_is_told(
 ) -> None:
     app.state.service.shortages._noted.clear()
     assert "short_of" not in (await client.get("/healthz")).json()
-    monkeypatch.setattr("allotrope.web.heartbeat.LATE_S", 0.05)
+    monkeypatch.setattr("allotrope.web.health.heartbeat.LATE_S", 0.05)
     time.sleep(BEAT_S + 0.1)  # noqa: ASYNC251  # holding the event loop up is the point
     answer = await client.get("/healthz")
     assert (answer.status_code, answer.json()["short_of"]) == (503, ["time"])

@@ -12,11 +12,11 @@ import pytest
 
 from allotrope.settings import Settings
 from allotrope.testing import ProviderSimulator
-from allotrope.usage.browse import Pick, page
-from allotrope.usage.ledger import open_ledger
-from allotrope.usage.queries import Window
-from allotrope.web.housekeeping import by_rule, is_housekeeping
-from allotrope.web.openai_request import read_request
+from allotrope.usage.ledger.ledger import open_ledger
+from allotrope.usage.queries.browse import Pick, page
+from allotrope.usage.queries.sums import Window
+from allotrope.web.openai.housekeeping import by_rule, is_housekeeping
+from allotrope.web.openai.request import read_request
 
 RECORDED = json.loads((Path(__file__).parent / "open_webui.json").read_text(encoding="utf-8"))
 REQUESTS = [

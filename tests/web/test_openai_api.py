@@ -12,7 +12,7 @@ from allotrope.settings import Settings
 from allotrope.testing import Fault, ProviderSimulator
 from allotrope.testing import Reply as Said
 from allotrope.web.apps import serve_app
-from allotrope.web.sharing import Sharing
+from allotrope.web.chat.sharing import Sharing
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from allotrope.exceptions import SettingsError
 from allotrope.settings.serve import ServeSettings
 from allotrope.testing import ProviderSimulator
-from allotrope.web.access import RateLimit, check_exposure
+from allotrope.web.access.access import RateLimit, check_exposure
 
 TOKEN = "a-token-of-enough-characters"
 

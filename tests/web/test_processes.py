@@ -16,7 +16,7 @@ import pytest
 from tests.conftest import CANARY
 
 from allotrope.agents import registry
-from allotrope.runtime import Agent
+from allotrope.agents.agent import Agent
 from allotrope.settings import Settings, load_settings
 from allotrope.testing import ProviderSimulator, Reply
 

@@ -21,7 +21,7 @@ from allotrope.settings import Settings
 from allotrope.testing import ProviderSimulator
 from allotrope.web.apps import serve_app
 from allotrope.web.errors import problem_of
-from allotrope.web.shortages import ShortageError, Shortages, lack_of
+from allotrope.web.health.shortages import ShortageError, Shortages, lack_of
 
 
 def full_disk() -> OSError:

@@ -12,8 +12,8 @@ import pytest
 
 from allotrope.settings import Settings
 from allotrope.testing import ProviderSimulator, Reply
+from allotrope.web.chat.turns import RunningTurn
 from allotrope.web.service import Service
-from allotrope.web.turns import RunningTurn
 
 
 def ask(text: str, **more: Any) -> dict[str, Any]:

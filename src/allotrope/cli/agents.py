@@ -89,12 +89,12 @@ def about(spec: "AgentSpec", *, whole: bool) -> dict[str, Any]:
     }
     if not whole:
         return facts
-    from allotrope.memory.tokens import exact
-    from allotrope.models.profile_library import open_profiles, with_profile
+    from allotrope.memory.tokens.counting import exact
+    from allotrope.models.profiles.library import open_profiles, with_profile
     from allotrope.prompts import open_library
     from allotrope.settings import load_settings
-    from allotrope.usage.prices import PriceBook
-    from allotrope.usage.tokens import Tokens
+    from allotrope.usage.prices.prices import PriceBook
+    from allotrope.usage.recorder.tokens import Tokens
 
     settings = load_settings()
     profile = open_profiles(settings).get(agent=spec.name, own=spec.profile)

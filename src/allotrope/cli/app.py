@@ -95,7 +95,7 @@ def root(
 ) -> None:
     """LangChain/LangGraph agents on OpenAI o3 that stay cheap, fast and up."""
     from allotrope.exceptions import SettingsError
-    from allotrope.logs import configure
+    from allotrope.operations.logs import configure
     from allotrope.settings import load_settings
 
     try:
@@ -112,7 +112,7 @@ def main() -> None:
         sys.exit(130)
     except Exception as exc:
         from allotrope.exceptions import AllotropeError
-        from allotrope.extras import lacking
+        from allotrope.support.extras import lacking
 
         told = exc if isinstance(exc, AllotropeError) else None
         if isinstance(exc, ModuleNotFoundError):

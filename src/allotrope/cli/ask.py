@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from allotrope.runtime import Agent
+    from allotrope.agents.agent import Agent
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -65,7 +65,7 @@ def ask(
     name = agent or "assistant"
     find(name)
     question = None if text is None else read_text(text)
-    from allotrope.runtime import build_agent
+    from allotrope.agents.agent import build_agent
 
     wanted = {"profile": profile, "cache": "no-cache" if no_cache else None}
     context = {name: value for name, value in wanted.items() if value}
@@ -101,7 +101,7 @@ def leaving_at_once() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        from allotrope.usage.exits import leave
+        from allotrope.usage.recorder.exits import leave
 
         leave(INTERRUPTED)
 
@@ -139,7 +139,7 @@ def stream_answer(
 
     Without a question the one kept in the thread is answered. After Ctrl-C what was said stays.
     """
-    from allotrope.turns import said_after
+    from allotrope.agents.turns.text import said_after
 
     event: dict[str, Any] = {}
     printed, said = False, ""

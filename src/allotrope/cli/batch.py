@@ -12,7 +12,7 @@ import typer
 from allotrope.cli.ask import AgentName
 
 if TYPE_CHECKING:
-    from allotrope.batch import Item, Tally
+    from allotrope.agents.batch import Item, Tally
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -38,7 +38,7 @@ def batch(
     from allotrope.agents.registry import find
 
     find(agent)
-    from allotrope.batch import check_apart, read_items
+    from allotrope.agents.batch import check_apart, read_items
 
     cap = _usd(max_cost)
     check_apart(source, out)
@@ -75,8 +75,8 @@ async def _run(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    from allotrope.batch import Tally, run_batch
-    from allotrope.runtime import build_agent
+    from allotrope.agents.agent import build_agent
+    from allotrope.agents.batch import Tally, run_batch
 
     columns = (TextColumn(agent), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[x]}"))
     console = Console(stderr=True)

@@ -12,7 +12,7 @@ from allotrope.cli.ask import STOPPED, AgentName, ThreadId, leaving_at_once, ori
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from allotrope.runtime import Agent
+    from allotrope.agents.agent import Agent
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -38,8 +38,8 @@ def chat(
     find(agent)
     from rich.console import Console
 
-    from allotrope.runtime import build_agent
-    from allotrope.turns import check_thread_id
+    from allotrope.agents.agent import build_agent
+    from allotrope.agents.turns.text import check_thread_id
 
     thread_id = check_thread_id(thread) if thread is not None else uuid.uuid4().hex
     console = Console(highlight=False)
@@ -106,8 +106,8 @@ def _turn(
     thread_id: str,
     context: dict[str, str] | None,
 ) -> None:
+    from allotrope.agents.turns.text import said_after
     from allotrope.exceptions import AllotropeError
-    from allotrope.turns import said_after
 
     waiting = console.status("thinking …") if console.is_terminal else None
     if waiting:

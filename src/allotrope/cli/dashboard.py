@@ -23,8 +23,8 @@ def dashboard(
     ] = False,
 ) -> None:
     """Open the usage dashboard."""
-    from allotrope.extras import needed
     from allotrope.settings import load_settings
+    from allotrope.support.extras import needed
 
     with needed("The dashboard"):
         import uvicorn  # noqa: F401  # needed later; say so now

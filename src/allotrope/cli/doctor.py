@@ -27,7 +27,7 @@ def doctor(
     ] = False,
 ) -> None:
     """Check keys, endpoints, stores and models, and say what to do."""
-    from allotrope.doctor import examine
+    from allotrope.operations.doctor import examine
     from allotrope.settings import load_settings
 
     settings = load_settings()

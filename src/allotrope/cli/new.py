@@ -29,7 +29,7 @@ def agent(
     In a clone of Allotrope it becomes one of the clone's agents; elsewhere a package of its own in
     a new folder NAME_agent. Nothing is overwritten.
     """
-    from allotrope.scaffold import plan, write
+    from allotrope.operations.scaffold import plan, write
 
     where = Path.cwd()
     scaffold = plan(name, summary=summary, where=where)

@@ -22,9 +22,9 @@ def serve(
     ] = False,
 ) -> None:
     """Serve the agents over an OpenAI-compatible API, with a chat page."""
-    from allotrope.budget_profiles import check_budget_profiles
-    from allotrope.extras import needed
+    from allotrope.models.profiles.budget_profiles import check_budget_profiles
     from allotrope.settings import load_settings
+    from allotrope.support.extras import needed
 
     with needed("Serving"):
         import uvicorn  # noqa: F401  # needed later; say so now

@@ -33,8 +33,8 @@ def status(
     from rich.console import Console
     from rich.live import Live
 
-    from allotrope.models.resilience import open_circuits
-    from allotrope.models.status import status_of as circuits_now
+    from allotrope.models.breaker.opening import open_circuits
+    from allotrope.models.breaker.status import status_of as circuits_now
     from allotrope.settings import load_settings
     from allotrope.succession.ends import end_sentences
 

@@ -30,7 +30,7 @@ from allotrope.exceptions import InputError, StoreError
 from allotrope.identity.keys import Key, check_key, digest_of, new_id, new_secret, text_of
 from allotrope.settings import Settings
 from allotrope.stores.folders import data_folder
-from allotrope.stores.postgres import bounded_engine, sqlalchemy_url
+from allotrope.stores.postgres.connections import bounded_engine, sqlalchemy_url
 from allotrope.stores.private import make_private
 
 _SQLITE = "sqlite:///"

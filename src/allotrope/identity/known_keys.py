@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from allotrope.identity.key_store import KeyStore
 from allotrope.identity.keys import Key
-from allotrope.pools import KEYS
 from allotrope.settings import Settings
+from allotrope.support.pools import KEYS
 
 RENEWED_AFTER_S = 1.0
 """What is older is looked up once more, while the request goes on with what is known, seconds."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from allotrope.exceptions import InputError
-from allotrope.stores.redis_server import runtime_folder
+from allotrope.stores.redis.server import runtime_folder
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from urllib.parse import quote
 import httpx
 
 from allotrope.exceptions import SettingsError
-from allotrope.extras import needed
 from allotrope.identity.principal import Principal
-from allotrope.pools import KEYS
 from allotrope.settings.serve import JwtSettings
 from allotrope.stores.errors import error_name
+from allotrope.support.extras import needed
+from allotrope.support.pools import KEYS
 
 logger = logging.getLogger(__name__)
 

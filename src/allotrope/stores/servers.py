@@ -8,8 +8,8 @@ from typing import Any
 
 from allotrope.exceptions import StoreError
 from allotrope.settings import Settings
-from allotrope.stores.postgres import driver
-from allotrope.stores.postgres_errors import advice_for, reason_of, server_of
+from allotrope.stores.postgres.connections import driver
+from allotrope.stores.postgres.errors import advice_for, reason_of, server_of
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ from typing import Any
 
 from allotrope.exceptions import AllotropeError, InputError
 from allotrope.experiments.definition import Experiment, GuardRail, Metric, Variant
-from allotrope.experiments.online import check_layers
+from allotrope.experiments.offline.subjects import VariantCheck
+from allotrope.experiments.online.online import check_layers
 from allotrope.experiments.store import ExperimentStore, open_store
-from allotrope.experiments.subjects import VariantCheck
 from allotrope.models.catalogue.lifecycle import lifecycles_of
 from allotrope.models.catalogue.roles import models_by_role
-from allotrope.models.profile import Profile
-from allotrope.models.profile_library import ProfileLibrary, open_profiles, own_folder
+from allotrope.models.profiles.library import ProfileLibrary, open_profiles, own_folder
+from allotrope.models.profiles.profile import Profile
 from allotrope.settings import Settings
 from allotrope.succession.promotion import check_model, model_now
 

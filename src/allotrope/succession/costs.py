@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from allotrope.usage.browse import TurnTokens
-from allotrope.usage.prices import Price, PriceBook
-from allotrope.usage.tokens import Tokens
+from allotrope.usage.prices.prices import Price, PriceBook
+from allotrope.usage.queries.browse import TurnTokens
+from allotrope.usage.recorder.tokens import Tokens
 
 if TYPE_CHECKING:
     from allotrope.models.catalogue.lifecycle import Lifecycles
-    from allotrope.usage.ledger import Ledger
+    from allotrope.usage.ledger.ledger import Ledger
 
 DAYS = 30
 """Days of the ledger that a mean turn is taken from."""
@@ -119,8 +119,8 @@ class CostFinder:
     def _turn(self, model: str) -> TurnTokens:
         if self._ledger is None:
             return NOMINAL
-        from allotrope.usage import queries
-        from allotrope.usage.browse import turn_tokens
+        from allotrope.usage.queries import sums as queries
+        from allotrope.usage.queries.browse import turn_tokens
 
         window = queries.last_days(DAYS)
         if self._recorded is None:

@@ -7,10 +7,10 @@ from allotrope.exceptions import AllotropeError
 from allotrope.models.catalogue.daily import end_in_words, ending_soon
 from allotrope.models.catalogue.lifecycle import Lifecycles, lifecycles_of
 from allotrope.models.catalogue.roles import models_by_role
-from allotrope.models.profile_library import open_profiles
+from allotrope.models.profiles.library import open_profiles
 from allotrope.settings import Settings
-from allotrope.usage.ledger import Ledger, open_ledger
-from allotrope.usage.notifiers import Alert, deliver, make_notifier
+from allotrope.usage.ledger.ledger import Ledger, open_ledger
+from allotrope.usage.reports.notifiers import Alert, deliver, make_notifier
 
 logger = logging.getLogger(__name__)
 

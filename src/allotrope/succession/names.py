@@ -2,8 +2,8 @@
 
 from difflib import get_close_matches
 
-from allotrope.models.capabilities import resolve
 from allotrope.models.catalogue.lifecycle import Lifecycles
+from allotrope.models.providers.capabilities import resolve
 
 
 def near_name(lifecycles: Lifecycles, name: str) -> str | None:

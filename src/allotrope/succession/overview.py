@@ -7,19 +7,19 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from allotrope.exceptions import StoreError
-from allotrope.models.capabilities import capabilities_of
 from allotrope.models.catalogue.daily import end_in_words
 from allotrope.models.catalogue.facts import ModelNote, Repair
 from allotrope.models.catalogue.lifecycle import End, Lifecycles, lifecycles_of
 from allotrope.models.catalogue.roles import models_by_role, set_by_settings
-from allotrope.models.profile_choices import open_choices
-from allotrope.models.profile_library import open_profiles
+from allotrope.models.profiles.choices import open_choices
+from allotrope.models.profiles.library import open_profiles
+from allotrope.models.providers.capabilities import capabilities_of
 from allotrope.settings import Settings
 from allotrope.succession.costs import CostFinder, Costs
 from allotrope.succession.names import unknown_name
 from allotrope.succession.users import Users, users_by_model
-from allotrope.usage.ledger import Ledger, open_ledger
-from allotrope.usage.prices import PriceBook
+from allotrope.usage.ledger.ledger import Ledger, open_ledger
+from allotrope.usage.prices.prices import PriceBook
 
 if TYPE_CHECKING:
     from allotrope.succession.canary import Canary
@@ -217,7 +217,7 @@ def models_overview(settings: Settings, *, ledger: bool = True) -> ModelsOvervie
 
 
 def _canaries(settings: Settings) -> "Sequence[Canary]":
-    from allotrope.online import TurnExperiments
+    from allotrope.experiments.online.turns import TurnExperiments
 
     if not TurnExperiments(settings).present:  # most never ran an experiment
         return ()

@@ -9,12 +9,12 @@ from allotrope.models.catalogue.daily import end_in_words
 from allotrope.models.catalogue.entries import open_catalogue
 from allotrope.models.catalogue.lifecycle import Lifecycles, lifecycles_of
 from allotrope.models.catalogue.roles import models_by_role, set_by_settings
-from allotrope.models.profile_choices import open_choices
+from allotrope.models.profiles.choices import open_choices
 from allotrope.settings import Settings
 from allotrope.succession.costs import CostFinder, Costs
 from allotrope.succession.names import unknown_name
-from allotrope.usage.ledger import open_ledger
-from allotrope.usage.prices import PriceBook
+from allotrope.usage.ledger.ledger import open_ledger
+from allotrope.usage.prices.prices import PriceBook
 
 
 @dataclass(frozen=True)

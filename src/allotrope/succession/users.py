@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from allotrope.exceptions import AllotropeError
-from allotrope.models.profile import Profile
-from allotrope.models.profile_library import ProfileLibrary
+from allotrope.models.profiles.library import ProfileLibrary
+from allotrope.models.profiles.profile import Profile
 from allotrope.settings import Settings
 
 SUMMARIES = "economical"
@@ -107,7 +107,7 @@ def _named(
 def _of_experiments(
     settings: Settings, library: ProfileLibrary, found: _Found
 ) -> Iterator[tuple[str, str, Profile]]:
-    from allotrope.online import TurnExperiments
+    from allotrope.experiments.online.turns import TurnExperiments
 
     if not TurnExperiments(settings).present:
         return

@@ -1,8 +1,8 @@
 """Test helpers for users of Allotrope: the provider simulator and a scripted chat model."""
 
-from allotrope.testing.catalog import SimModel, model_rules
+from allotrope.testing.content.catalog import SimModel, model_rules
+from allotrope.testing.content.replies import Asked, Reply, SimRequest, ToolCall, ToolSpec, Turn
 from allotrope.testing.faults import KINDS, Fault, FaultPlan
-from allotrope.testing.replies import Asked, Reply, SimRequest, ToolCall, ToolSpec, Turn
 from allotrope.testing.scripted import ScriptedChatModel
 from allotrope.testing.simulator import ProviderSimulator
 

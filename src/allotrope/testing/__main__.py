@@ -5,7 +5,7 @@ import sys
 import threading
 
 from allotrope.exceptions import AllotropeError, InputError
-from allotrope.testing.refusals import RETIREMENTS
+from allotrope.testing.openai.refusals import RETIREMENTS
 from allotrope.testing.simulator import ProviderSimulator
 
 

@@ -4,10 +4,10 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from allotrope.testing import refusals
-from allotrope.testing.catalog import SimModel
+from allotrope.testing.content.catalog import SimModel
 from allotrope.testing.errors import openai_error
-from allotrope.testing.refusals import unsupported_parameter, unsupported_value
+from allotrope.testing.openai import refusals
+from allotrope.testing.openai.refusals import unsupported_parameter, unsupported_value
 
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 """Every effort some model takes; others are no efforts at all."""

@@ -9,17 +9,19 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from allotrope.testing import catalog, control, errors, ollama_api
-from allotrope.testing.delivery import Delivery
-from allotrope.testing.embeddings import ollama_answer, openai_answer, texts_of
+from allotrope.testing import errors, ollama_api
+from allotrope.testing.content import catalog
+from allotrope.testing.content.embeddings import ollama_answer, openai_answer, texts_of
+from allotrope.testing.content.plausible import plausible_reply
+from allotrope.testing.content.replies import Api, Asked, Provider, Reply, SimRequest, ToolCall
+from allotrope.testing.content.tokens import Counter, rule_of_four
 from allotrope.testing.errors import ErrorReply
 from allotrope.testing.faults import Fault, FaultPlan
-from allotrope.testing.http11 import Exchange, json_bytes
-from allotrope.testing.openai_server import OpenAIServer
-from allotrope.testing.plausible import plausible_reply
-from allotrope.testing.replies import Api, Asked, Provider, Reply, SimRequest, ToolCall
-from allotrope.testing.tokens import Counter, rule_of_four
-from allotrope.testing.wire import Answer, settle
+from allotrope.testing.http import control
+from allotrope.testing.http.delivery import Delivery
+from allotrope.testing.http.http11 import Exchange, json_bytes
+from allotrope.testing.http.wire import Answer, settle
+from allotrope.testing.openai.server import OpenAIServer
 
 ScriptItem = str | Reply | Fault | Callable[[SimRequest], Any]
 """One scripted answer; a callable gets the request and returns (or awaits) any of the others."""

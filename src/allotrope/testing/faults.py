@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from allotrope.exceptions import InputError
-from allotrope.testing.replies import Provider, SimRequest
+from allotrope.testing.content.replies import Provider, SimRequest
 
 KINDS = {
     "quota": "429 insufficient_quota: the account has no credit",

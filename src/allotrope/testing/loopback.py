@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from allotrope.exceptions import InputError
-from allotrope.tasks import ended
-from allotrope.testing.http11 import Exchange, Protocol
-from allotrope.testing.replies import Provider
+from allotrope.support.tasks import ended
+from allotrope.testing.content.replies import Provider
+from allotrope.testing.http.http11 import Exchange, Protocol
 
 HOST = "127.0.0.1"
 

@@ -5,11 +5,11 @@ from collections.abc import Mapping, MutableMapping
 from datetime import UTC, datetime
 from typing import Any
 
+from allotrope.testing.content.replies import Asked, ToolSpec, Turn
 from allotrope.testing.errors import ErrorReply
-from allotrope.testing.http11 import json_bytes
-from allotrope.testing.openai_chat import content_text
-from allotrope.testing.replies import Asked, ToolSpec, Turn
-from allotrope.testing.wire import Answer
+from allotrope.testing.http.http11 import json_bytes
+from allotrope.testing.http.wire import Answer
+from allotrope.testing.openai.chat import content_text
 
 _NANOS = 1_000_000
 

@@ -14,11 +14,11 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import Field, PrivateAttr
 
 from allotrope.exceptions import InputError
-from allotrope.testing.openai_chat import read
-from allotrope.testing.plausible import plausible_reply
-from allotrope.testing.replies import Reply, ToolCall
-from allotrope.testing.tokens import rule_of_four
-from allotrope.testing.wire import Answer, settle
+from allotrope.testing.content.plausible import plausible_reply
+from allotrope.testing.content.replies import Reply, ToolCall
+from allotrope.testing.content.tokens import rule_of_four
+from allotrope.testing.http.wire import Answer, settle
+from allotrope.testing.openai.chat import read
 
 Scripted = str | Reply | ToolCall | AIMessage | BaseException | Callable[[list[BaseMessage]], Any]
 """One scripted answer; an exception is raised; a callable gets the messages and returns another."""
@@ -175,7 +175,7 @@ def _as_message(answer: Answer) -> AIMessage:
 
 
 def _chunks(message: AIMessage) -> Iterator[ChatGenerationChunk]:
-    from allotrope.testing.tokens import pieces
+    from allotrope.testing.content.tokens import pieces
 
     words: list[Any] = pieces(message.content) if isinstance(message.content, str) else []
     if not isinstance(message.content, str):

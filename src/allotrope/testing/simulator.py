@@ -6,16 +6,16 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from allotrope.testing.catalog import OLLAMA_MODELS, SimModel, further_models
+from allotrope.testing.content.catalog import OLLAMA_MODELS, SimModel, further_models
+from allotrope.testing.content.lifecycles import Lifecycles
+from allotrope.testing.content.replies import Provider, SimRequest
 from allotrope.testing.engine import Behaviour, Engine, ScriptItem
 from allotrope.testing.faults import FaultPlan
-from allotrope.testing.lifecycles import Lifecycles
+from allotrope.testing.http.upstream import Upstream
 from allotrope.testing.loopback import HOST, Loopback
 from allotrope.testing.ollama_api import full_name
-from allotrope.testing.openai_server import OpenAIServer
-from allotrope.testing.prompt_caching import PromptCache
-from allotrope.testing.replies import Provider, SimRequest
-from allotrope.testing.upstream import Upstream
+from allotrope.testing.openai.prompt_caching import PromptCache
+from allotrope.testing.openai.server import OpenAIServer
 
 
 class ProviderSimulator:

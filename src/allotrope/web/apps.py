@@ -12,16 +12,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from allotrope.pools import TOOLS, UPKEEP
 from allotrope.settings import Settings
-from allotrope.tasks import ended
-from allotrope.web import dashboard, health, pages, prometheus
-from allotrope.web.access import Access, operators_only, path_of
-from allotrope.web.credentials import Credentials
+from allotrope.support.pools import TOOLS, UPKEEP
+from allotrope.support.tasks import ended
+from allotrope.web import pages, prometheus
+from allotrope.web.access.access import Access, operators_only, path_of
+from allotrope.web.access.credentials import Credentials
+from allotrope.web.access.limits import SharedLimits
+from allotrope.web.access.login import login_routes
+from allotrope.web.access.slow import Unhurried
+from allotrope.web.dashboard import pages as dashboard
 from allotrope.web.errors import unknown_url, wrong_method
-from allotrope.web.limits import SharedLimits
-from allotrope.web.login import login_routes
-from allotrope.web.slow import Unhurried
+from allotrope.web.health import checks as health
 
 
 def serve_app(settings: Settings, *, host: str) -> Starlette:
@@ -31,7 +33,8 @@ def serve_app(settings: Settings, *, host: str) -> Starlette:
         settings: Of the process.
         host: The address we listen on, for the check of host names.
     """
-    from allotrope.web import chat_api, openai_api
+    from allotrope.web.chat import api as chat_api
+    from allotrope.web.openai import api as openai_api
     from allotrope.web.service import Service
 
     settings = with_allowances(settings)
@@ -94,11 +97,11 @@ async def _watched(settings: Settings, every_s: float) -> None:
 
 def _watch(settings: Settings) -> None:
     """One look; nothing is imported where there is no folder of experiments."""
-    from allotrope.online import TurnExperiments
+    from allotrope.experiments.online.turns import TurnExperiments
 
     if not TurnExperiments(settings).present:
         return
-    from allotrope.experiments.watch import watch_once
+    from allotrope.experiments.online.watch import watch_once
 
     try:
         watch_once(settings)
@@ -193,7 +196,7 @@ def _scheduled(settings: Settings):  # type: ignore[no-untyped-def]  # APSchedul
     from apscheduler.schedulers.background import BackgroundScheduler
 
     from allotrope.succession.ends import end_sentences
-    from allotrope.usage.schedule import add_jobs
+    from allotrope.usage.reports.schedule import add_jobs
 
     scheduler = BackgroundScheduler(timezone="UTC")
     add_jobs(scheduler, settings, notices=partial(end_sentences, settings))

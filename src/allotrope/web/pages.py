@@ -8,7 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
 
-from allotrope.pools import PAGES
+from allotrope.support.pools import PAGES
 
 FOLDER = Path(__file__).parent
 STATIC = {

@@ -12,9 +12,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from allotrope.pools import STATUS
 from allotrope.settings import Settings
-from allotrope.web.health import settings_of
+from allotrope.support.pools import STATUS
+from allotrope.web.health.checks import settings_of
 
 BOUNDS_S = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
 """Bucket bounds that OpenTelemetry advises for `gen_ai.client.operation.duration`."""
@@ -95,8 +95,8 @@ def gather(settings: Settings, *, now: datetime | None = None) -> list[Sample]:
 def _ledger(settings: Settings, now: datetime) -> list[Sample]:
     from sqlalchemy import func, select
 
-    from allotrope.usage import schema
-    from allotrope.usage.ledger import open_ledger
+    from allotrope.usage.ledger import schema
+    from allotrope.usage.ledger.ledger import open_ledger
 
     table = schema.daily
     names = ("provider", "model", "agent", "status", "cached")
@@ -162,7 +162,7 @@ def _counts(rows: Iterable[Mapping[Any, Any]]) -> list[Sample]:
 
 
 def _durations(rows: Iterable[Mapping[Any, Any]]) -> list[Sample]:
-    from allotrope.usage.rows import bucket_milliseconds
+    from allotrope.usage.recorder.rows import bucket_milliseconds
 
     series: dict[tuple[str, str, str, str], list[tuple[float, int]]] = {}
     for row in rows:
@@ -193,7 +193,7 @@ def _durations(rows: Iterable[Mapping[Any, Any]]) -> list[Sample]:
 
 
 def _budgets(settings: Settings) -> list[Sample]:
-    from allotrope.web.data import budget_states
+    from allotrope.web.dashboard.data import budget_states
 
     return [
         ("allotrope_budget_used_ratio", {"budget": state.budget, "name": state.name}, state.ratio)
@@ -202,8 +202,8 @@ def _budgets(settings: Settings) -> list[Sample]:
 
 
 def _circuits(settings: Settings) -> list[Sample]:
-    from allotrope.models.resilience import circuits_of
-    from allotrope.models.status import status_of
+    from allotrope.models.breaker.opening import circuits_of
+    from allotrope.models.breaker.status import status_of
 
     found: list[Sample] = []
     for row in status_of(settings, circuits_of(settings))["circuits"]:
@@ -218,7 +218,7 @@ def _circuits(settings: Settings) -> list[Sample]:
 
 async def metrics(request: Request) -> Response:
     """The metrics, at `GET /metrics`."""
-    from allotrope.counters import prometheus_text
+    from allotrope.support.counters import prometheus_text
 
     settings = await settings_of(request)
     text = render(await STATUS.run(gather, settings)) + prometheus_text()

@@ -77,8 +77,8 @@ def run(app: "Starlette", listening: socket.socket, *, drain_s: float, level: st
     import uvicorn
     from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-    from allotrope.web.slow import bounded_protocol
-    from allotrope.web.turns import CLEAN_UP_S
+    from allotrope.web.access.slow import bounded_protocol
+    from allotrope.web.chat.turns import CLEAN_UP_S
 
     service: Service | None = getattr(app.state, "service", None)
 

@@ -7,26 +7,26 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from allotrope.agents import registry
+from allotrope.agents.turns.leases import LEASE_S
+from allotrope.agents.turns.text import said_after
+from allotrope.agents.turns.thread_locks import ThreadLocks
 from allotrope.exceptions import AllotropeError, ThreadBusyError
 from allotrope.identity.principal import Principal
-from allotrope.leases import LEASE_S
-from allotrope.memory.threads import thread_key
-from allotrope.pools import UPKEEP
+from allotrope.memory.checkpoints.threads import thread_key
 from allotrope.settings import Settings, load_settings
 from allotrope.stores.errors import error_name
-from allotrope.thread_locks import ThreadLocks
-from allotrope.turns import said_after
+from allotrope.support.pools import UPKEEP
+from allotrope.web.chat.sharing import Sharing
+from allotrope.web.chat.turns import CLEAN_UP_S, PERSON, SERVER, Events, RunningTurn
 from allotrope.web.errors import BusyError
-from allotrope.web.heartbeat import Heartbeat
-from allotrope.web.sharing import Sharing
-from allotrope.web.shortages import Shortages
-from allotrope.web.turns import CLEAN_UP_S, PERSON, SERVER, Events, RunningTurn
+from allotrope.web.health.heartbeat import Heartbeat
+from allotrope.web.health.shortages import Shortages
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
 
+    from allotrope.agents.agent import Agent
     from allotrope.graphs.parts import Parts
-    from allotrope.runtime import Agent
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +116,7 @@ class Service:
         if self._parts is None:
             await UPKEEP.run(_load)
             from allotrope.graphs.parts import Parts
-            from allotrope.memory.checkpoints import open_async_checkpoints
+            from allotrope.memory.checkpoints.opening import open_async_checkpoints
 
             if self._saver is None:
                 self._saver = await self._stack.enter_async_context(
@@ -126,7 +126,7 @@ class Service:
             parts = Parts(self.settings)
             await UPKEEP.run(parts.make_ready)
             self._parts = parts
-        from allotrope.runtime import Agent
+        from allotrope.agents.agent import Agent
 
         self._agents[name] = Agent(
             spec, self.settings, parts=self._parts, checkpointer=self._saver, locks=self._locks
@@ -369,6 +369,3 @@ def cut_off() -> BusyError:
 
 def _load() -> None:
     """The heavy imports, off the event loop."""
-    import allotrope.graphs.parts
-    import allotrope.memory.checkpoints
-    import allotrope.runtime  # noqa: F401  # loading them is the point

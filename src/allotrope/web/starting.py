@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from allotrope.identity.local_token import kept, make_token
 from allotrope.settings import Settings
-from allotrope.web.access import check_exposure
+from allotrope.web.access.access import check_exposure
 
 
 def guarded(

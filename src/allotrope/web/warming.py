@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from allotrope.pools import UPKEEP
-from allotrope.usage.prices import PriceBook
+from allotrope.support.pools import UPKEEP
+from allotrope.usage.prices.prices import PriceBook
 
 if TYPE_CHECKING:
     from allotrope.agents.spec import AgentSpec

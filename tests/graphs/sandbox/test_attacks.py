@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from allotrope.graphs.sandbox.runner import Limits, run_script, walls
+from allotrope.graphs.work.sandbox.runner import Limits, run_script, walls
 
 QUICK = Limits(wall_s=4, memory_mb=300, disk_mb=8, processes=24, output_bytes=4000)
 apart = pytest.mark.skipif(

@@ -10,8 +10,16 @@ import time
 import pytest
 
 from allotrope.exceptions import InputError, StoreError
-from allotrope.graphs.sandbox import launcher, local, runner
-from allotrope.graphs.sandbox.runner import Isolation, Limits, arun_tests, run_script, run_tests
+from allotrope.graphs.work.sandbox import runner
+from allotrope.graphs.work.sandbox.backends import local
+from allotrope.graphs.work.sandbox.runner import (
+    Isolation,
+    Limits,
+    arun_tests,
+    run_script,
+    run_tests,
+)
+from allotrope.graphs.work.sandbox.walls import launcher
 
 GOOD = "def add(a, b):\n    return a + b\n"
 TEST = "from add import add\n\ndef test_add():\n    assert add(1, 2) == 3\n"

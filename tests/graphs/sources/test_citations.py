@@ -2,7 +2,7 @@
 
 import pytest
 
-from allotrope.graphs.sources.citations import UNVERIFIED, check, marked, problems
+from allotrope.graphs.work.sources.citations import UNVERIFIED, check, marked, problems
 
 PASSAGES = {
     1: "The Eiffel Tower is 330 metres tall. It was opened in 1889 by Gustave Eiffel’s company.",

@@ -5,10 +5,10 @@ import os
 import pytest
 
 from allotrope.exceptions import InputError
-from allotrope.fencing import visible
-from allotrope.graphs.sources.files import allowed_file, decode
-from allotrope.graphs.sources.html import visible_text
-from allotrope.graphs.sources.naming import named_by_user
+from allotrope.graphs.work.sources.naming import named_by_user
+from allotrope.graphs.work.sources.reading.files import allowed_file, decode
+from allotrope.graphs.work.sources.reading.html import visible_text
+from allotrope.support.fencing import visible
 
 
 @pytest.fixture

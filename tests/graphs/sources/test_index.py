@@ -2,8 +2,8 @@
 
 import pytest
 
-from allotrope.graphs.sources import index
-from allotrope.graphs.sources.index import Source, cached_passages, passages_of, search
+from allotrope.graphs.work.sources import index
+from allotrope.graphs.work.sources.index import Source, cached_passages, passages_of, search
 
 TEXTS = {
     "tower.md": "# Tower\n\nThe tower is 330 metres tall.\n\n## History\n\nIt opened in 1889.",

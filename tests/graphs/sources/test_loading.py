@@ -3,7 +3,7 @@
 import pytest
 
 from allotrope.exceptions import InputError
-from allotrope.graphs.sources.loading import load_documents
+from allotrope.graphs.work.sources.reading.loading import load_documents
 
 
 def texts(documents):

@@ -5,8 +5,8 @@ from ipaddress import ip_address
 import pytest
 
 from allotrope.exceptions import InputError
-from allotrope.graphs.sources.addresses import checked_address, is_public
-from allotrope.graphs.sources.web import fetch
+from allotrope.graphs.work.sources.reading.addresses import checked_address, is_public
+from allotrope.graphs.work.sources.reading.web import fetch
 
 LOOPBACK = ("127.0.0.1/32",)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from allotrope.graphs.tables.chart import ChartSpec, choose, draw
+from allotrope.graphs.work.tables.chart import ChartSpec, choose, draw
 
 COLUMNS = ["region", "total"]
 ROWS = [["North", "10.5"], ["South $x$ <b>", 3], ["East", None]]

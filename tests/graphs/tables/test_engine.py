@@ -3,9 +3,9 @@
 import pandas as pd
 import pytest
 
-from allotrope.graphs.sandbox.runner import walls
-from allotrope.graphs.tables import worker
-from allotrope.graphs.tables.engine import Engine, QueryError
+from allotrope.graphs.work.sandbox.runner import walls
+from allotrope.graphs.work.tables import worker
+from allotrope.graphs.work.tables.engine import Engine, QueryError
 from allotrope.settings.agents import AgentsSettings
 
 

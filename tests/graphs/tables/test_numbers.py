@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allotrope.graphs.tables.numbers import unsupported
+from allotrope.graphs.work.tables.numbers import unsupported
 
 RESULTS = [
     (

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from allotrope.exceptions import InputError
-from allotrope.graphs.tables.engine import Engine
-from allotrope.graphs.tables.reading import describe, read_tables
+from allotrope.graphs.work.tables.engine import Engine
+from allotrope.graphs.work.tables.reading import describe, read_tables
 
 
 def read(folder, *names, max_bytes=10**6):

@@ -4,7 +4,7 @@ import csv
 
 import pytest
 
-from allotrope.graphs.tables.saving import harmless_cell, save
+from allotrope.graphs.work.tables.saving import harmless_cell, save
 
 
 @pytest.mark.parametrize(

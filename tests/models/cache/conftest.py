@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from allotrope.models.cache import RedisCache, open_answers
-from allotrope.models.openai import OpenAIChat, build_openai
+from allotrope.models.providers.openai import OpenAIChat, build_openai
 from allotrope.settings import Settings
 from allotrope.settings.sections import OpenAISettings
 from allotrope.testing import ProviderSimulator

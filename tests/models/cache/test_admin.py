@@ -10,13 +10,14 @@ from langchain_core.outputs import ChatGeneration
 from typer.testing import CliRunner
 
 from allotrope.cli.app import app
-from allotrope.models.cache import RedisCache, store
+from allotrope.models.cache import RedisCache
 from allotrope.models.cache.admin import CacheAdmin
 from allotrope.models.cache.answers import AnswerCache, Call
-from allotrope.models.cache.codec import Codec, Entry, UnreadableEntryError
-from allotrope.models.cache.memory import MemoryRedis
 from allotrope.models.cache.policy import Request
-from allotrope.models.openai import OpenAIChat
+from allotrope.models.cache.storage import commands as store
+from allotrope.models.cache.storage.codec import Codec, Entry, UnreadableEntryError
+from allotrope.models.cache.storage.memory import MemoryRedis
+from allotrope.models.providers.openai import OpenAIChat
 from allotrope.settings.cache import CacheSettings
 from allotrope.testing import ProviderSimulator
 

@@ -17,9 +17,9 @@ from pydantic import BaseModel, SecretStr
 from allotrope.exceptions import AllotropeError, InputError
 from allotrope.models.cache import RedisCache, open_cache
 from allotrope.models.cache.asker import Ask
-from allotrope.models.chat import build_chain
-from allotrope.models.ollama import build_ollama
-from allotrope.models.openai import OpenAIChat
+from allotrope.models.chain import build_chain
+from allotrope.models.providers.ollama import build_ollama
+from allotrope.models.providers.openai import OpenAIChat
 from allotrope.settings import Settings, load_settings
 from allotrope.settings.sections import OllamaSettings
 from allotrope.testing import ProviderSimulator, Reply

@@ -11,9 +11,9 @@ import redis
 
 from allotrope.models.cache import RedisCache, open_answers
 from allotrope.models.cache.answers import AnswerCache
-from allotrope.models.openai import OpenAIChat
+from allotrope.models.providers.openai import OpenAIChat
 from allotrope.settings import Settings, load_settings
-from allotrope.stores.redis_server import EmbeddedServer
+from allotrope.stores.redis.server import EmbeddedServer
 from allotrope.testing import ProviderSimulator
 
 MakeChat = Callable[..., OpenAIChat]

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from allotrope.exceptions import InputError
-from allotrope.models.cache.calibrate import Pair, calibrate, held_out, validated
-from allotrope.models.cache.gate import SafetyGate, refusal
-from allotrope.models.cache.learners import Fit
-from allotrope.models.cache.meaning import word_vectors
-from allotrope.models.cache.parse import parse
-from allotrope.models.cache.score import load_scorer
+from allotrope.models.cache.semantic.fitting.calibrate import Pair, calibrate, held_out, validated
+from allotrope.models.cache.semantic.fitting.learners import Fit
+from allotrope.models.cache.semantic.gate import SafetyGate, refusal
+from allotrope.models.cache.semantic.meaning import word_vectors
+from allotrope.models.cache.semantic.parse import parse
+from allotrope.models.cache.semantic.score import load_scorer
 
 ADVERSARIAL = [
     # numbers, dates, versions, identifiers

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from allotrope.models.cache.meaning import DIMENSIONS, MEANING, meaning
-from allotrope.models.cache.parse import parse
+from allotrope.models.cache.semantic.meaning import DIMENSIONS, MEANING, meaning
+from allotrope.models.cache.semantic.parse import parse
 
 
 def _named(a: str, b: str) -> dict[str, float]:

@@ -9,10 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 from allotrope.agents import registry
-from allotrope.cli import cache as cache_cli
+from allotrope.agents.agent import Agent
 from allotrope.cli.app import app
+from allotrope.cli.operating import cache as cache_cli
 from allotrope.models.cache.factory import open_verifier
-from allotrope.runtime import Agent
 from allotrope.settings import Settings, load_settings
 from allotrope.testing import ProviderSimulator, Reply, ToolCall
 

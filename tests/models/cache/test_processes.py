@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from allotrope.models.cache import RedisCache
-from allotrope.models.openai import OpenAIChat
+from allotrope.models.providers.openai import OpenAIChat
 from allotrope.settings import Settings
 from allotrope.testing import ProviderSimulator
 
@@ -20,7 +20,7 @@ MakeChat = Callable[..., OpenAIChat]
 ASK = """
 import asyncio, sys
 from allotrope.models.cache import RedisCache, open_answers
-from allotrope.models.openai import build_openai
+from allotrope.models.providers.openai import build_openai
 from allotrope.settings import load_settings
 from allotrope.settings.sections import OpenAISettings
 

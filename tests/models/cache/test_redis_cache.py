@@ -8,7 +8,7 @@ from langchain_tests.integration_tests import AsyncCacheTestSuite, SyncCacheTest
 
 from allotrope.models.cache import RedisCache, open_answers
 from allotrope.models.cache.answers import AnswerCache
-from allotrope.models.cache.memory import MemoryRedis
+from allotrope.models.cache.storage.memory import MemoryRedis
 from allotrope.settings import Settings
 
 

@@ -21,12 +21,12 @@ from langchain_core.embeddings import Embeddings
 
 from allotrope.exceptions import SettingsError
 from allotrope.models.cache import RedisCache, open_answers, open_semantic
-from allotrope.models.cache.mirror import Candidate, unit
 from allotrope.models.cache.policy import Request
-from allotrope.models.cache.redisearch import RedisSearchIndex
-from allotrope.models.cache.store import Partition
-from allotrope.models.cache.vectors import ChosenIndex, MirrorIndex, Space
-from allotrope.models.openai import OpenAIChat
+from allotrope.models.cache.semantic.index.mirror import Candidate, unit
+from allotrope.models.cache.semantic.index.redisearch import RedisSearchIndex
+from allotrope.models.cache.semantic.index.vectors import ChosenIndex, MirrorIndex, Space
+from allotrope.models.cache.storage.commands import Partition
+from allotrope.models.providers.openai import OpenAIChat
 from allotrope.settings import Settings, load_settings
 from allotrope.testing import ProviderSimulator
 

@@ -10,10 +10,10 @@ from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 
 from allotrope.models.cache import RedisCache, open_answers, open_semantic
-from allotrope.models.cache.mirror import Mirror, unit
 from allotrope.models.cache.policy import request_of
-from allotrope.models.cache.verify import Verifier
-from allotrope.models.openai import OpenAIChat
+from allotrope.models.cache.semantic.index.mirror import Mirror, unit
+from allotrope.models.cache.semantic.verify import Verifier
+from allotrope.models.providers.openai import OpenAIChat
 from allotrope.settings import Settings
 from allotrope.settings.cache import CacheSettings
 from allotrope.testing import ProviderSimulator, Reply, ToolCall

@@ -10,15 +10,15 @@ from langchain_core.messages import AIMessage
 from tests.models.cache.test_semantic import FIRST, OTHER, WordVectors, _tier
 
 from allotrope.exceptions import AllProvidersFailedError
+from allotrope.models.breaker.circuits import Circuits
 from allotrope.models.cache import RedisCache, open_answers
 from allotrope.models.cache import flight as flights
 from allotrope.models.cache.answers import AnswerCache, Call
 from allotrope.models.cache.asker import Asker
-from allotrope.models.cache.codec import Entry
-from allotrope.models.cache.memory import MemoryRedis
-from allotrope.models.chat import FailoverChain, build_chain
-from allotrope.models.circuits import Circuits
-from allotrope.models.openai import OpenAIChat
+from allotrope.models.cache.storage.codec import Entry
+from allotrope.models.cache.storage.memory import MemoryRedis
+from allotrope.models.chain import FailoverChain, build_chain
+from allotrope.models.providers.openai import OpenAIChat
 from allotrope.settings import Settings, load_settings
 from allotrope.testing import ProviderSimulator
 

@@ -13,9 +13,9 @@ import redis
 
 from allotrope.models.cache import RedisCache, open_answers
 from allotrope.models.cache.admin import CacheAdmin
-from allotrope.models.openai import OpenAIChat
+from allotrope.models.providers.openai import OpenAIChat
 from allotrope.settings import Settings, load_settings
-from allotrope.stores.redis_server import find_server
+from allotrope.stores.redis.server import find_server
 from allotrope.testing import ProviderSimulator
 
 MakeChat = Callable[..., OpenAIChat]

@@ -1,0 +1,1 @@
+"""A turn: its start, its thread's lock, its event loop, and its end."""

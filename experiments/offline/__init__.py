@@ -1,0 +1,1 @@
+"""Offline experiments: a dataset, variants, scorers, results, and the report."""

@@ -1,0 +1,1 @@
+"""Online experiments: assignment, exposures, traffic, guard-rails."""

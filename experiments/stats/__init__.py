@@ -1,0 +1,1 @@
+"""Statistics: fixed samples, always-valid inference, power."""

@@ -1,0 +1,1 @@
+"""The prompt of a model call: the template, the context slots, and what fits the window."""

@@ -1,0 +1,1 @@
+"""Nodes written once for sync and async, model calls, and tool calls."""

@@ -1,0 +1,1 @@
+"""Where sandboxed code runs: on this machine, in a container, or elsewhere."""

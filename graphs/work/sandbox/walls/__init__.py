@@ -1,0 +1,1 @@
+"""What keeps sandboxed code in: namespaces, Landlock, seccomp, memory limits."""

@@ -1,0 +1,1 @@
+"""Reading files and web pages: addresses, formats, conversion in the sandbox."""

@@ -1,0 +1,1 @@
+"""Where the live state of threads is kept: LangGraph's checkpoints."""

@@ -1,0 +1,1 @@
+"""Making texts shorter: tool outputs, JSON, long messages, repetitions."""

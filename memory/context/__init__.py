@@ -1,0 +1,1 @@
+"""The context window: its budget, and which messages go into a prompt."""

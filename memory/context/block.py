@@ -1,0 +1,184 @@
+"""The message that carries summary and recalled messages, and what each line of it costs."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from langchain_core.messages import HumanMessage
+
+from allotrope.memory.context.pieces import MEMORY_ID
+from allotrope.memory.recall.recall import Recalled
+from allotrope.memory.recall.words import words
+from allotrope.memory.summary.summary import SENTENCE
+from allotrope.memory.tokens.counting import TokenCounter
+
+OPENING = "[Memory of this conversation: for reference, not a new request]"
+_RECALLED = "Earlier messages:"
+_LINE_BREAKS = re.compile(r"(?<!\s)[^\S\n]*+\n\s*+")
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A recalled message as it stands in the prompt.
+
+    Args:
+        recalled: The message.
+        who: Who says it, and whether it was corrected.
+        text: Its text, or the part that bears on the question.
+        tokens: What the line costs at most.
+    """
+
+    recalled: Recalled
+    who: str
+    text: str
+    tokens: int
+
+
+def choose(
+    found: Sequence[Recalled],
+    *,
+    tokens: int,
+    counter: TokenCounter,
+    question: str,
+    longest: int,
+) -> list[Chosen]:
+    """Fills tokens with recalled messages, best first; those that don't fit are passed over.
+
+    Args:
+        found: Best first.
+        tokens: The most they may cost, headings included.
+        counter: Counts.
+        question: What is asked; long messages are cut to the sentences that bear on it.
+        longest: The most one message may cost.
+    """
+    asked = set(words(question))
+    chosen, won = _filled(found, tokens, counter, asked, longest), 0
+    if chosen and len(chosen) < len(found):
+        # what stands under the day and the speaker of the line before costs less than was thought
+        won = sum(_most(chosen, counter)) - counter.text(_lines(chosen))
+    return _filled(found, tokens + won, counter, asked, longest) if won > 0 else chosen
+
+
+def _filled(
+    found: Sequence[Recalled], tokens: int, counter: TokenCounter, asked: set[str], longest: int
+) -> list[Chosen]:
+    left = tokens - counter.text(_RECALLED + "\n") if found else 0
+    days: set[date] = set()
+    chosen: list[Chosen] = []
+    for item in found:
+        if left < 8:
+            break
+        line = _line(item, asked, longest, counter)
+        day = item.message.at.date()
+        heading = 0 if day in days else _heading_cost(day, counter)
+        if line.tokens + heading > left:
+            continue
+        left -= line.tokens + heading
+        days.add(day)
+        chosen.append(line)
+    return chosen
+
+
+def _most(chosen: Sequence[Chosen], counter: TokenCounter) -> tuple[int, int]:
+    """What lines and headings cost at most, each on its own."""
+    days = {item.recalled.message.at.date() for item in chosen}
+    headings = sum(_heading_cost(day, counter) for day in days)
+    return headings, sum(item.tokens for item in chosen)
+
+
+def _heading(day: date, before: date | None) -> str:
+    """A day as people write it; the year where it isn't that of the day before."""
+    year = "" if before is not None and before.year == day.year else f" {day.year}"
+    return f"{day.day} {day:%B}{year}"
+
+
+def _heading_cost(day: date, counter: TokenCounter) -> int:
+    return counter.text(f"{_heading(day, None)}\n") + 1
+
+
+def _line(item: Recalled, asked: set[str], longest: int, counter: TokenCounter) -> Chosen:
+    message = item.message
+    mark = " (corrected later)" if message.superseded_by is not None else ""
+    who = f"{message.speaker}{mark}"
+    text = _LINE_BREAKS.sub("\n  ", message.text.strip())
+    tokens = counter.text(f"{who}: {text}\n")
+    if len(text) >= longest and tokens > longest:
+        text = f"{_excerpt(text, asked, longest, counter)} [excerpt of #{message.row}]"
+        tokens = counter.text(f"{who}: {text}\n")
+    return Chosen(item, who, text, tokens)
+
+
+def _excerpt(text: str, asked: set[str], longest: int, counter: TokenCounter) -> str:
+    """The sentences of a long text that bear on the question, in order, with gaps marked."""
+    sentences = [part for part in SENTENCE.split(text) if part.strip()]
+    order = sorted(range(len(sentences)), key=lambda i: (-len(asked & set(words(sentences[i]))), i))
+    left, kept = longest - 12, set()
+    for index in order:
+        cost = counter.text(sentences[index]) + 2
+        if cost <= left:
+            kept.add(index)
+            left -= cost
+    parts: list[str] = []
+    last = -1
+    for index in sorted(kept):
+        parts.append(("" if index == last + 1 else "… ") + sentences[index].strip())
+        last = index
+    return " ".join(parts) or text[: longest * 2] + "…"
+
+
+def apart(message: HumanMessage) -> tuple[str, str]:
+    """The notes (pinned lines and summary) and the recalled lines of a memory message.
+
+    Args:
+        message: From `build`.
+    """
+    text = message.text.removeprefix(OPENING).strip("\n")
+    if text.startswith(_RECALLED + "\n"):
+        return "", text.removeprefix(_RECALLED).strip("\n")
+    # recalled lines are indented, so the last heading at a line's start is ours
+    notes, found, recalled = text.rpartition(f"\n{_RECALLED}\n")
+    return (notes, recalled) if found else (text, "")
+
+
+def joined(notes: str, recalled: str) -> HumanMessage | None:
+    """The memory message of notes and recalled lines; None where both are empty."""
+    parts = [OPENING, notes, f"{_RECALLED}\n{recalled}" if recalled else ""]
+    if not notes and not recalled:
+        return None
+    return HumanMessage("\n".join(part for part in parts if part), id=MEMORY_ID)
+
+
+def build(summary: str, chosen: Sequence[Chosen]) -> HumanMessage | None:
+    """The message, or None when there is nothing to remember. Recalled lines stand in order."""
+    parts = [OPENING]
+    if summary:
+        parts.append(summary)
+    if chosen:
+        parts += [_RECALLED, _lines(chosen)]
+    if len(parts) == 1:
+        return None
+    return HumanMessage("\n".join(parts), id=MEMORY_ID)
+
+
+def _lines(chosen: Sequence[Chosen]) -> str:
+    """The lines under their days; one who goes on speaking isn't named again."""
+    parts: list[str] = []
+    day: date | None = None
+    who = ""
+    for item in sorted(chosen, key=lambda item: item.recalled.message.seq):
+        today = item.recalled.message.at.date()
+        if today != day:
+            parts.append(_heading(today, day))
+            day, who = today, ""
+        parts.append(f"- {item.text}" if item.who == who else f"{item.who}: {item.text}")
+        who = item.who
+    return "\n".join(parts)
+
+
+def kinds(summary: str, chosen: Sequence[Chosen], counter: TokenCounter) -> Mapping[str, int]:
+    """What summary and recalled messages cost inside the message."""
+    return {
+        "summary": counter.text(summary) if summary else 0,
+        "recalled": counter.text(_lines(chosen)) if chosen else 0,
+    }

@@ -1,0 +1,210 @@
+"""Making a prompt fit: pure, no archive; what a graph calls, and again for a smaller model."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from langchain_core.messages import BaseMessage
+
+from allotrope.exceptions import InputTooLongError
+from allotrope.memory.compression.shorten import shorten
+from allotrope.memory.context.packing import Item, pack
+from allotrope.memory.context.pieces import Dropped, Kind, Piece, cut
+from allotrope.memory.tokens.counting import TokenCounter
+
+_ORDER = list(Kind)
+_REQUIRED = (Kind.SYSTEM, Kind.USER)
+_UNBROKEN = frozenset({_ORDER.index(Kind.RECENT)})
+_SMALLEST_USER_TURN = 48
+_SMALLEST_OPEN_RESULT = 32
+AUDIT_ROWS = 40
+"""The audit lies in the state of each turn: it names at most so many left-out messages."""
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """A prompt that fits, and why it looks so.
+
+    Args:
+        messages: What to send, in order.
+        audit: Plain types only: `budget`, `tokens`, `kinds` (kind → `{"messages", "tokens"}`),
+            `left_out` (rows `{"id", "kind", "tokens", "why"}`, at most 40), `left_out_messages`
+            (their number), `shortened` (ids of messages whose middle was left out).
+    """
+
+    messages: list[BaseMessage]
+    audit: dict[str, Any] = field(default_factory=dict)
+
+
+def fit(
+    messages: Sequence[BaseMessage], *, budget: int, counter: TokenCounter | None = None
+) -> FitResult:
+    """Keeps what fits: system, latest user turn, the run in progress, then the newest pieces.
+
+    Args:
+        messages: The conversation, system message first.
+        budget: Tokens the prompt may have, without tool schemas and reserves for the answer.
+        counter: Counts; default: o200k_base.
+
+    Returns:
+        A prompt within the budget, without orphan tool messages, with the latest user turn.
+
+    Raises:
+        InputTooLongError: System message and latest user turn can't fit, even shortened.
+    """
+    counter = counter or TokenCounter()
+    pieces, dropped = cut(messages)
+    room = budget - counter.priming()
+    pieces, shortened = shorten_current_turn(pieces, room, counter)
+    pieces = _shorten_memory(pieces, room, counter, shortened)
+    items = [
+        Item(
+            key=index,
+            tokens=_tokens(piece, counter),
+            priority=_priority(piece),
+            at=piece.at,
+            required=piece.kind in _REQUIRED,
+        )
+        for index, piece in enumerate(pieces)
+    ]
+    packed = pack(items, budget=room, unbroken=_UNBROKEN)
+    if packed is None:
+        needed = sum(item.tokens for item in items if item.required) + counter.priming()
+        raise too_long(needed=needed, budget=budget)
+    kept = [pieces[key] for key in packed.kept]
+    out = [(pieces[key], f"only {left} tokens were left") for key, left in packed.left_out]
+    return FitResult(
+        messages=[message for piece in kept for message in piece.messages],
+        audit=audit(
+            kept,
+            out,
+            dropped,
+            budget=budget,
+            tokens=packed.tokens + counter.priming(),
+            counter=counter,
+            shortened=shortened,
+        ),
+    )
+
+
+def too_long(*, needed: int, budget: int) -> InputTooLongError:
+    """The refusal when what must be in can't be."""
+    return InputTooLongError(
+        f"System prompt and your message need {needed} tokens, but there is room for {budget}.",
+        hint="Shorten the message, raise `budget_tokens` where it is set, or use a model with a"
+        " larger window.",
+    )
+
+
+def _priority(piece: Piece) -> int:
+    # old tool groups stand in the same unbroken run as the recent turns they belong to
+    kind = Kind.RECENT if piece.kind is Kind.OLD_TOOL else piece.kind
+    return _ORDER.index(kind)
+
+
+def _tokens(piece: Piece, counter: TokenCounter) -> int:
+    return sum(counter.message(message) for message in piece.messages)
+
+
+def shorten_current_turn(
+    pieces: list[Piece], room: int, counter: TokenCounter
+) -> tuple[list[Piece], list[str]]:
+    """The latest user turn and the open run are shortened when they alone are too large."""
+    fixed = sum(_tokens(piece, counter) for piece in pieces if piece.kind is Kind.SYSTEM)
+    user = sum(_tokens(piece, counter) for piece in pieces if piece.kind is Kind.USER)
+    run = sum(_tokens(piece, counter) for piece in pieces if piece.kind is Kind.OPEN)
+    if fixed + user + run <= room:
+        return pieces, []
+    shortened: list[str] = []
+    share = room - fixed
+    result: list[Piece] = []
+    for piece in pieces:
+        if piece.kind is Kind.USER and user > share - min(run, share // 2):
+            target = max(share - min(run, share // 2), min(share, _SMALLEST_USER_TURN))
+            piece = _shortened(piece, target, counter, shortened)
+            user = _tokens(piece, counter)
+        result.append(piece)
+    left = share - user
+    open_pieces = [piece for piece in result if piece.kind is Kind.OPEN]
+    if run > left and open_pieces:
+        each = max(_SMALLEST_OPEN_RESULT, left // len(open_pieces))
+        result = [
+            _shortened(piece, each, counter, shortened) if piece.kind is Kind.OPEN else piece
+            for piece in result
+        ]
+    return result, shortened
+
+
+def _shorten_memory(
+    pieces: list[Piece], room: int, counter: TokenCounter, noted: list[str]
+) -> list[Piece]:
+    """A memory message made for a larger window takes at most half of what is left in this one."""
+    left = room - sum(_tokens(piece, counter) for piece in pieces if piece.kind in _REQUIRED)
+    return [
+        _shortened(piece, max(0, left // 2), counter, noted)
+        if piece.kind is Kind.RECALLED
+        else piece
+        for piece in pieces
+    ]
+
+
+def _shortened(piece: Piece, tokens: int, counter: TokenCounter, noted: list[str]) -> Piece:
+    """The piece with its results (or its only message) shortened to the tokens, if possible."""
+    if _tokens(piece, counter) <= tokens:
+        return piece
+    head, *results = piece.messages
+    if not results:
+        shorter = shorten(head, tokens=tokens, counter=counter)
+        if shorter is None:
+            return piece
+        noted.append(str(head.id))
+        return Piece(piece.kind, (shorter,), piece.at)
+    each = max(_SMALLEST_OPEN_RESULT, (tokens - counter.message(head)) // len(results))
+    copies: list[BaseMessage] = []
+    for result in results:
+        copy = shorten(result, tokens=each, counter=counter)
+        if copy is not None and copy is not result:
+            noted.append(str(result.id))
+        copies.append(copy or result)
+    return Piece(piece.kind, (head, *copies), piece.at)
+
+
+def audit(
+    kept: Sequence[Piece],
+    left_out: Sequence[tuple[Piece, str]],
+    dropped: Sequence[Dropped],
+    *,
+    budget: int,
+    tokens: int,
+    counter: TokenCounter,
+    shortened: Sequence[str] = (),
+) -> dict[str, Any]:
+    """What is in, what isn't, and why, in plain types (see `FitResult`)."""
+    count: Counter[str] = Counter()
+    cost: Counter[str] = Counter()
+    for piece in kept:
+        count[piece.kind] += len(piece.messages)
+        cost[piece.kind] += _tokens(piece, counter)
+    rows: list[dict[str, Any]] = [
+        {"id": message.id, "kind": str(piece.kind), "tokens": counter.message(message), "why": why}
+        for piece, why in left_out[:AUDIT_ROWS]
+        for message in piece.messages
+    ]
+    rows += [
+        {
+            "id": item.message.id,
+            "kind": "broken",
+            "tokens": counter.message(item.message),
+            "why": item.reason,
+        }
+        for item in dropped[:AUDIT_ROWS]
+    ]
+    return {
+        "budget": budget,
+        "tokens": tokens,
+        "kinds": {str(kind): {"messages": count[kind], "tokens": cost[kind]} for kind in count},
+        "left_out": rows[:AUDIT_ROWS],
+        "left_out_messages": sum(len(piece.messages) for piece, _ in left_out) + len(dropped),
+        "shortened": list(shortened),
+    }

@@ -1,0 +1,1 @@
+"""Recall: which archived messages bear on the question."""

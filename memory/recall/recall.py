@@ -1,0 +1,228 @@
+"""Recall: which archived messages bear on what is being talked about now."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, time
+
+from allotrope.memory.archive.archive import Archive, Archived, ThreadFacts
+from allotrope.memory.archive.known import Known, KnownMessages, Reader
+from allotrope.memory.recall.dates import Span, asks_when, spans
+from allotrope.memory.recall.embeddings import Embed, Vectors
+from allotrope.memory.recall.ranking import Corpus, Question, Weights, score, with_feedback
+from allotrope.memory.recall.words import bag, words
+
+_POSTINGS = 400
+_FEEDBACK_POSTINGS = 120
+_POOL = 300
+_BEST = 100
+_NEWEST_EMBEDDED = 300
+_BEFORE = 0.2
+"""Bounds of one recall, whatever the thread's length: rows read per word, rows scored, rows
+whose neighbours are read too; and the weight of words from the turn before."""
+
+
+@dataclass(frozen=True)
+class Recalled:
+    """A message that bears on the question.
+
+    Args:
+        message: As archived.
+        score: How well, higher is better.
+    """
+
+    message: Archived
+    score: float
+
+
+class Recall:
+    """Finds messages of one thread by their words, and by embeddings where given.
+
+    Args:
+        archive: Where the messages are.
+        weights: How much each sign counts.
+        embed: Gives vectors; its order of the best candidates is fused with ours by reciprocal
+            rank (Cormack, Clarke & Büttcher 2009).
+    """
+
+    def __init__(
+        self, archive: Archive, *, weights: Weights | None = None, embed: Embed | None = None
+    ) -> None:
+        self._archive = archive
+        self._weights = weights or Weights()
+        self._vectors = Vectors(embed) if embed is not None else None
+        self._known = KnownMessages(archive)
+
+    def find(
+        self, tenant: str, thread: str, text: str, *, before: str = "", tip: int | None = None
+    ) -> list[Recalled]:
+        """Messages that bear on a text, best first.
+
+        Args:
+            tenant: Whose thread.
+            thread: Which thread.
+            text: The latest user turn, or what a tool asks for.
+            before: The turn before, for a text that says little by itself; it counts little.
+            tip: The position of the latest message of the branch: only its past is found. None
+                for all of the thread.
+        """
+        facts = self._archive.thread(tenant, thread)
+        if facts is None or facts.messages == 0:
+            return []
+        question = self._question(text, before, facts)
+        frequency: dict[str, int] = {}
+        pool = self._pool(facts, question, frequency, _POSTINGS)
+        if not pool and self._vectors is None:
+            return []
+        corpus = Corpus(facts.messages, facts.words / facts.messages, frequency)
+        reader = self._known.reader(facts, self._archive.lineage(facts, tip))
+        found = self._load(facts, pool, reader)
+        scores = score([one.candidate for one in found], question, corpus, self._weights)
+        candidates = [one.candidate for one in found]
+        wider = with_feedback(question, candidates, scores, corpus, self._weights)
+        if wider is not question:
+            more = self._pool(facts, wider, frequency, _FEEDBACK_POSTINGS)
+            rows = list(dict.fromkeys([*pool[:_BEST], *more]))[:_POOL]
+            found = self._load(facts, rows, reader)
+            scores = score([one.candidate for one in found], wider, corpus, self._weights)
+        if self._vectors is not None:
+            found, scores = self._fused(text, facts, found, scores, reader)
+        messages = [one.message for one in found]
+        recalled = [
+            Recalled(message, scores[message.row])
+            for message in messages
+            if scores[message.row] > 0
+        ]
+        recalled = self._in_branch(recalled, facts, reader)
+        return sorted(recalled, key=lambda item: (-item.score, -item.message.seq))
+
+    def _in_branch(
+        self, found: list[Recalled], facts: ThreadFacts, reader: Reader
+    ) -> list[Recalled]:
+        """Without the marks of corrections that only another branch has."""
+        if reader.whole:
+            return found
+        marked = {item.message.superseded_by for item in found}
+        there = self._archive.rows(facts, [row for row in marked if row is not None])
+        here = {one.row for one in there if one.seq in reader.past}
+        return [
+            item
+            if item.message.superseded_by is None or item.message.superseded_by in here
+            else replace(item, message=replace(item.message, superseded_by=None))
+            for item in found
+        ]
+
+    def _question(self, text: str, before: str, facts: ThreadFacts) -> Question:
+        folded = text.casefold()
+        spoken = set(words(text))
+        named = frozenset(
+            name for name in facts.speakers if name in folded and set(words(name)) <= spoken
+        )
+        # a speaker's name is mostly said by the other one, so it says who, not what
+        names = {word for name in facts.speakers for word in words(name)}
+        found = {word: 1.0 for word in bag(text) if word not in names}
+        if not found:
+            found = dict.fromkeys(bag(text), 1.0)
+        found = {word: _BEFORE for word in bag(before) if word not in names} | found
+        years = sorted({moment.year for moment in (facts.first_at, facts.last_at) if moment})
+        return Question(found, named, spans(text, years=years), asks_when(text))
+
+    def _pool(
+        self, facts: ThreadFacts, question: Question, frequency: dict[str, int], limit: int
+    ) -> list[int]:
+        """The rows worth scoring: by rare words first, and by the days spoken of."""
+        postings: dict[str, list[int]] = {}
+        for word in question.words:
+            rows = self._archive.with_word(facts, word, limit=limit)
+            postings[word] = rows
+            # a word that fills its limit is common: what it weighs hardly matters
+            frequency[word] = len(rows) if len(rows) < limit else max(limit, facts.messages // 3)
+        corpus = Corpus(facts.messages, 1.0, frequency)
+        weight: Counter[int] = Counter()
+        for word, rows in postings.items():
+            rarity = corpus.rarity(word) * question.words[word]
+            for row in rows:
+                weight[row] += rarity  # type: ignore[assignment]  # a Counter of floats
+        best = [row for row, _ in weight.most_common(_POOL)]
+        for span in question.spans[:4]:
+            best += self._on(facts, span)
+        return best
+
+    def _on(self, facts: ThreadFacts, span: Span) -> list[int]:
+        first = datetime.combine(span.first, time.min, UTC)
+        last = datetime.combine(span.last, time.max, UTC)
+        return self._archive.between(facts, first, last, limit=100)
+
+    def _load(self, facts: ThreadFacts, rows: Sequence[int], reader: Reader) -> list[Known]:
+        """The rows, and the neighbours of the best ones, in the order of the thread."""
+        found = reader.rows(rows)
+        here = {one.message.seq for one in found}
+        best = set(rows[:_BEST])
+        wanted = {
+            seq
+            for one in found
+            for seq in (one.message.seq - 1, one.message.seq + 1)
+            if one.message.row in best and seq not in here and 0 <= seq < facts.messages
+        }
+        around = reader.positions(sorted(wanted))
+        return sorted([*found, *around], key=lambda one: one.message.seq)
+
+    def _fused(
+        self,
+        text: str,
+        facts: ThreadFacts,
+        found: list[Known],
+        scores: dict[int, float],
+        reader: Reader,
+    ) -> tuple[list[Known], dict[int, float]]:
+        """Our order and the embeddings' order, by reciprocal rank; ours alone without vectors.
+
+        The embeddings order what words found and the newest messages, which may share no word.
+        """
+        assert self._vectors is not None
+        newest = range(max(0, facts.messages - _NEWEST_EMBEDDED), facts.messages)
+        all_here = {one.message.row: one for one in reader.positions(newest)}
+        all_here |= {one.message.row: one for one in found}
+        best = sorted(all_here.values(), key=lambda one: -scores.get(one.message.row, 0.0))
+        vectors = self._vectors.of([text, *(one.message.text for one in best)])
+        if vectors is None:
+            return found, scores
+        import numpy as np
+
+        asked, others = np.asarray(vectors[0]), np.asarray(vectors[1:])
+        length = np.linalg.norm(others, axis=1) * np.linalg.norm(asked)
+        near = (others @ asked) / np.maximum(length, 1e-12)
+        fused: dict[int, float] = {}
+        for place, one in enumerate(best):
+            if scores.get(one.message.row, 0.0) > 0:
+                fused[one.message.row] = 1 / (60 + place)
+        for place, index in enumerate(np.argsort(-near, kind="stable")[:_POOL]):
+            row = best[int(index)].message.row
+            fused[row] = fused.get(row, 0.0) + 1 / (60 + place)
+        return [one for one in best if one.message.row in fused], fused
+
+
+def with_corrections(
+    archive: Archive, facts: ThreadFacts, found: Sequence[Recalled]
+) -> list[Recalled]:
+    """A corrected statement never comes without what corrected it, and after it."""
+    best = found[:80]
+    by_row = {item.message.row: item for item in found}
+    wanted = {
+        item.message.superseded_by: item.score
+        for item in best
+        if item.message.superseded_by is not None
+    }
+    if not wanted:
+        return list(found)
+    for message in archive.rows(facts, [row for row in wanted if row not in by_row]):
+        by_row[message.row] = Recalled(message, 0.0)
+    raised = []
+    for item in by_row.values():
+        score = item.score
+        if item.message.row in wanted:
+            score = max(score, wanted[item.message.row] * 1.01)
+        if item.message.superseded_by is not None:
+            score *= 0.5
+        raised.append(Recalled(item.message, score))
+    return sorted(raised, key=lambda item: (-item.score, -item.message.seq))

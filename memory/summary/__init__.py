@@ -1,0 +1,1 @@
+"""The running summary: its form, and writing it beside the conversation."""

@@ -1,0 +1,1 @@
+"""Counting tokens: of text, messages, images and tool schemas."""

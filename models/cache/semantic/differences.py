@@ -1,0 +1,187 @@
+"""What two questions differ in that an answer may hang on: names, kind, opposites, order."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from allotrope.models.cache.semantic.parse import Question
+from allotrope.models.cache.semantic.words import (
+    EXCLUSIVE,
+    NARROWING,
+    ROLES,
+    STOPWORDS,
+    SYMMETRIC,
+    WEAK_NAMES,
+)
+
+SPECIFIC = frozenset(
+    ["who", "when", "where", "why", "how many", "how much", "how long", "how often", "how old",
+     "how far", "how"]
+)  # fmt: skip
+"""Kinds of question of which one is never another."""
+
+_GROUPS: dict[str, list[frozenset[str]]] = {}
+for _group in EXCLUSIVE:
+    for _word in _group:
+        _GROUPS.setdefault(_word, []).append(_group)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Differences:
+    """What the hard rules and the score both look at; made once for a pair by `differences`.
+
+    Args:
+        names: Names of the one question that the other doesn't mention, either way.
+        weighty: Those that are more than a first name before a shared last name.
+        kinds: Whether one kind of question is never asked in the other's form.
+        opposed: Whether a word of one excludes a word of the other.
+        blocks: Whether two arguments changed places.
+        roles: Whether objects of prepositions changed their roles.
+    """
+
+    names: tuple[set[str], set[str]]
+    weighty: tuple[set[str], set[str]]
+    kinds: bool
+    opposed: bool
+    blocks: bool
+    roles: bool
+
+
+def differences(a: Question, b: Question) -> Differences:
+    """What two questions differ in by rule."""
+    ours, theirs = missing_names(a, b), missing_names(b, a)
+    return Differences(
+        names=(ours, theirs),
+        weighty=(weighty_names(a, b, ours), weighty_names(b, a, theirs)),
+        kinds=kinds_differ(a.kind, b.kind),
+        opposed=opposed(a.words, b.words),
+        blocks=blocks_swapped(a, b),
+        roles=roles_swapped(a, b),
+    )
+
+
+def kinds_differ(a: str, b: str) -> bool:
+    """Whether one kind of question is never asked in the other's form."""
+    if a == b:
+        return False
+    if a in SPECIFIC and b in SPECIFIC:
+        return True
+    kinds = {a, b}
+    if kinds == {"why", "yes/no"} or kinds == {"who", "yes/no"}:
+        return True
+    return bool(kinds & {"how many", "how much", "how long", "how old", "how far", "when"}) and (
+        "yes/no" in kinds
+    )
+
+
+def missing_names(a: Question, b: Question) -> set[str]:
+    """Names of `a` that `b` doesn't mention, in one word or two (`You Tube`, `YouTube`)."""
+    if not a.names:
+        return set()
+    words, joined = b.word_set, {first + second for first, second in pairwise(b.words)}
+    covered = {
+        stem
+        for (first, second), stems in zip(pairwise(a.words), pairwise(a.stems), strict=True)
+        for stem in stems
+        if first + second in words
+    }
+    covered |= {stem for word, stem in zip(a.words, a.stems, strict=True) if word in joined}
+    return set(a.names) - set(b.stems) - covered - WEAK_NAMES
+
+
+def weighty_names(a: Question, b: Question, missing: set[str]) -> set[str]:
+    """The missing names, without first names before a last name that both have."""
+    shared = set(a.names) & set(b.stems)
+    if not missing or not shared:
+        return missing
+    follows: dict[str, str] = {}
+    for first, second in pairwise(a.stems):
+        follows.setdefault(first, second)
+    return {
+        name
+        for name in missing
+        if name in NARROWING or not _leads_to(name, follows, missing, shared)
+    }
+
+
+def _leads_to(name: str, follows: dict[str, str], missing: set[str], shared: set[str]) -> bool:
+    """Whether after this name, and perhaps other missing ones, a shared name comes at once."""
+    for _ in range(3):
+        following = follows.get(name)
+        if following is None:
+            return False
+        if following in shared:
+            return True
+        if following not in missing:
+            return False
+        name = following
+    return False
+
+
+def opposed(a: Sequence[str], b: Sequence[str]) -> bool:
+    """A word of one and another word of its exclusive group in the other, each alone there."""
+    only_a, only_b = set(a) - set(b), set(b) - set(a)
+    for word in only_a:
+        for group in _GROUPS.get(word, ()):
+            if group & only_b:
+                return True
+    return False
+
+
+def _skeleton(question: Question) -> list[str]:
+    """The content in order, with the words that give roles; nothing of how it is asked."""
+    return [
+        stem
+        for word, stem in zip(question.words, question.stems, strict=True)
+        if word not in STOPWORDS or word in ROLES or word in SYMMETRIC
+    ]
+
+
+def blocks_swapped(left: Question, right: Question) -> bool:
+    """`P X M Y S` against `P Y M X S`, where M isn't symmetric."""
+    a, b = _skeleton(left), _skeleton(right)
+    if len(a) != len(b) or len(a) > 40 or Counter(a) != Counter(b) or a == b:
+        return False
+    start = 0
+    while a[start] == b[start]:
+        start += 1
+    end = len(a)
+    while a[end - 1] == b[end - 1]:
+        end -= 1
+    one, two = a[start:end], b[start:end]
+    for head in range(1, len(one) - 1):
+        for tail in range(1, len(one) - head):
+            middle = one[head : len(one) - tail]
+            swapped = one[len(one) - tail :] + middle + one[:head]
+            if swapped == two and not set(middle) <= SYMMETRIC:
+                return True
+    return False
+
+
+def roles_swapped(a: Question, b: Question) -> bool:
+    """`from Texas to California` against `from California to Texas`: objects changed their role."""
+    ours, theirs = _objects(a), _objects(b)
+    for role, object_ in ours.items():
+        other = theirs.get(role)
+        if other is None or other == object_:
+            continue
+        if object_ in theirs.values() and other in ours.values():
+            return True
+        if object_ in b.content and other in a.content and role in ("to", "from", "than", "by"):
+            return True
+    return False
+
+
+def _objects(question: Question) -> dict[str, str]:
+    """The first content word after each word that gives a role."""
+    found: dict[str, str] = {}
+    words, stems = question.words, question.stems
+    for place, word in enumerate(words):
+        if word not in ROLES or word in found:
+            continue
+        for following, stem in zip(words[place + 1 :], stems[place + 1 :], strict=True):
+            if following not in STOPWORDS:
+                found[word] = stem
+                break
+    return found

@@ -1,0 +1,1 @@
+"""Fitting the gate's score on labelled pairs of questions."""

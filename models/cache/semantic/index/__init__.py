@@ -1,0 +1,1 @@
+"""Where the vectors of questions lie, and who searches them."""

@@ -1,0 +1,1 @@
+"""Where answers lie: Redis or this process's memory, behind the same commands."""

@@ -1,0 +1,1 @@
+"""Parameter profiles: YAML files, how they are found and chosen, and what is sent of them."""

@@ -1,0 +1,1 @@
+"""The chat models of each provider, what each of them accepts, and their HTTP clients."""

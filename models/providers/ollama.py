@@ -1,0 +1,152 @@
+"""Ollama's chat models as a fallback: window set, timeouts set, content it understands."""
+
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from langchain_core.language_models import LanguageModelInput
+from langchain_core.language_models.base import LangSmithParams
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.runnables import Runnable
+from langchain_core.tools import BaseTool
+from langchain_ollama import ChatOllama
+
+from allotrope.exceptions import UnexpectedProviderError
+from allotrope.models.cache.model import CachingChatModel
+from allotrope.models.call.guard import Call
+from allotrope.models.call.guarded import GuardedChatModel
+from allotrope.models.providers import ollama_tools
+from allotrope.models.providers.content import plain
+from allotrope.models.providers.http import PerLoopTransport, close_with, tls
+from allotrope.settings import Settings
+from allotrope.settings.sections import OllamaSettings
+from allotrope.support.exchanges import limit
+from allotrope.support.pools import TURNS
+
+OPENAI_ONLY = frozenset(
+    {
+        "reasoning_effort", "reasoning", "verbosity", "service_tier", "parallel_tool_calls",
+        "store", "metadata", "prediction", "logit_bias", "user", "prompt_cache_key", "strict",
+        "stream_options", "stream_usage", "response_format", "truncation", "include",
+    }
+)  # fmt: skip
+"""Call arguments that only OpenAI's API has."""
+
+
+class OllamaChat(CachingChatModel, GuardedChatModel, ChatOllama):
+    """`ChatOllama` with clear errors and provenance."""
+
+    provider: str = "ollama"
+
+    def bind_tools(
+        self,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Binds tools, and the choice among them."""
+        bound = super().bind_tools(tools, **kwargs)
+        choice = kwargs.get("tool_choice")
+        return bound.bind(tool_choice=choice) if choice else bound  # ChatOllama drops it
+
+    def ensure_ready(self) -> None:
+        """Asks once what the model can do, and which tokens its template has."""
+        ollama_tools.ask_about(self.base_url or "", self.model)
+
+    async def _aensure_ready(self) -> None:
+        if ollama_tools.due(self.base_url or "", self.model):
+            await TURNS.run(self.ensure_ready)
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        """What traces say of a call: with the model of the call, where it names one."""
+        params = super()._get_ls_params(stop=stop, **kwargs)
+        if kwargs.get("model"):
+            params["ls_model_name"] = str(kwargs["model"])
+        return params
+
+    def prepare(
+        self, messages: list[BaseMessage], kwargs: dict[str, Any]
+    ) -> tuple[list[BaseMessage], dict[str, Any]]:
+        """Turns Responses-style content into text and leaves out arguments only OpenAI knows.
+
+        Tools are left out for a model that can't call them.
+
+        Raises:
+            UnexpectedProviderError: It can't, and nothing else would do; another model may answer.
+        """
+        kept = {name: value for name, value in kwargs.items() if name not in OPENAI_ONLY}
+        ready = [plain(message) for message in messages]
+        choice = kept.pop("tool_choice", None)
+        if not kept.get("tools") or self._can_call_tools():
+            return ready, kept
+        if choice not in (None, "auto", "none", False):
+            raise UnexpectedProviderError(
+                f"{self.model} on Ollama can't call tools, and this answer needs one.",
+                hint="Choose a model whose `ollama show` lists the capability `tools`.",
+                provider=self.provider,
+                model=self.model,
+                code="tools",
+            )
+        del kept["tools"]
+        return ollama_tools.without_tools(ready), kept
+
+    def stamp(self, call: Call, reported: str | None, *, streamed: bool = False) -> dict[str, Any]:
+        """The provenance; says so where tools were left out."""
+        stamp = super().stamp(call, reported, streamed=streamed)
+        if call.offers_tools and not self._can_call_tools():
+            before = stamp["degraded"] or {
+                "reason": "NoTools",
+                "message": "",
+                "retry_after_s": None,
+            }
+            words = f"{self.model} on Ollama can't call tools and answered without them."
+            stamp["degraded"] = {**before, "message": f"{before['message']} {words}".strip()}
+        return stamp
+
+    def _can_call_tools(self) -> bool:
+        able = ollama_tools.capabilities(self.base_url or "", self.model)
+        return able is None or "tools" in able
+
+
+def is_used(settings: Settings) -> bool:
+    """Whether Ollama is in the chain of these settings.
+
+    Where somebody set an Ollama up, it is, up or down. In `dev`, where nobody did, it is if one
+    answers: else every outage would be told as that of a server which never was there.
+
+    Args:
+        settings: A setting of Ollama's own, an address say, makes it one that was set up.
+    """
+    own = settings.ollama
+    if not own.enabled or own.model_fields_set or settings.env != "dev":
+        return own.enabled
+    where = urlsplit(own.host)
+    try:
+        socket.create_connection((where.hostname, where.port or 11434), timeout=0.2).close()
+    except OSError:
+        return False
+    return True
+
+
+def build_ollama(settings: OllamaSettings, **arguments: Any) -> OllamaChat:
+    """The Ollama model of the settings. No request is made.
+
+    Args:
+        settings: Address, model, window in tokens and timeouts.
+        arguments: More arguments of `ChatOllama`, such as a profile's `temperature`.
+    """
+    import httpx
+
+    timeout = httpx.Timeout(settings.timeout_s, connect=settings.connect_timeout_s)
+    given: dict[str, Any] = {
+        "model": settings.model,
+        "base_url": settings.host,
+        "num_ctx": settings.num_ctx,
+        "client_kwargs": {"timeout": timeout, "verify": tls()},
+        "async_client_kwargs": {"transport": PerLoopTransport(library=httpx)},
+        "profile": {"max_input_tokens": settings.num_ctx, "tool_calling": True},
+    }
+    model = OllamaChat(**{**given, **arguments})
+    limit(model._client._client, settings.timeout_s)
+    close_with(model._client, model._client._client.close)
+    return model

@@ -1,0 +1,1 @@
+"""Where templates come from: files, a database, LangSmith's hub."""

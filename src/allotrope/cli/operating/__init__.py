@@ -1,0 +1,1 @@
+"""The commands about cache, memory, keys, profiles, prompts and circuits."""

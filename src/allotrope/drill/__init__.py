@@ -1,0 +1,1 @@
+"""The outage drill: scripted outages against the user's own settings."""

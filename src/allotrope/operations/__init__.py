@@ -1,0 +1,1 @@
+"""What operators do: check an installation, read logs, delete a thread, begin an agent."""

@@ -1,0 +1,1 @@
+"""Connections to PostgreSQL that outlive a restart, and what its errors mean."""

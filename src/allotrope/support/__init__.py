@@ -1,0 +1,1 @@
+"""Small things that every package uses: counters, optional libraries, deadlines, tasks."""

@@ -1,0 +1,1 @@
+"""What the simulator answers: texts, tokens, embeddings, models."""

@@ -1,0 +1,1 @@
+"""The chat page, its threads, and turns as streams of events."""

@@ -1,0 +1,1 @@
+"""Budgets: periods, reservations, and the guard that refuses a call."""

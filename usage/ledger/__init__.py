@@ -1,0 +1,1 @@
+"""The ledger: its database, schema and place."""

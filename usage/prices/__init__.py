@@ -1,0 +1,1 @@
+"""Prices of models, with dates and sources."""

@@ -1,0 +1,1 @@
+"""Reading the ledger: sums, single calls, exports."""

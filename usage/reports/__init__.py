@@ -1,0 +1,1 @@
+"""Reports, alerts, and where they are sent."""

@@ -1,6 +1,0 @@
-"""Recommendations from the ledger: a rule per file, silent when the data is too little."""
-
-from allotrope.usage.rules.base import Recommendation, RuleData
-from allotrope.usage.rules.registry import RULES, recommend
-
-__all__ = ["RULES", "Recommendation", "RuleData", "recommend"]
