@@ -9,6 +9,8 @@ with build_agent("assistant") as agent:
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from allotrope.support.moved import find_moved_modules
+
 if TYPE_CHECKING:
     from allotrope.agents.agent import Agent, build_agent
     from allotrope.agents.reply import Reply
@@ -42,3 +44,6 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'allotrope' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
+
+
+find_moved_modules()

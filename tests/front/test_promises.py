@@ -208,6 +208,7 @@ PROMISES: dict[str, dict[str, str]] = {
         "Prompts below 1,024 tokens are never cached": ("testing/test_prompt_caching.py::"),
         "checks for every fault that the": ("testing/test_faults.py::"),
     },
+    "docs/ARCHITECTURE.md": {},
     "docs/turn.md": {
         "(they are never deleted)": (
             "memory/test_manager.py::test_the_state_stays_small_and_nothing_is_lost"
