@@ -15,7 +15,7 @@ from allotrope.exceptions import AllotropeError, InputError
 from allotrope.support.tasks import ended
 
 
-class Item(BaseModel):
+class BatchLine(BaseModel):
     """One line of the input.
 
     Attributes:
@@ -54,7 +54,7 @@ class Tally:
     cost_usd: Decimal = field(default_factory=Decimal)
 
 
-def read_items(path: Path) -> Iterator[Item]:
+def read_items(path: Path) -> Iterator[BatchLine]:
     """The items of a JSONL file: objects with `text`, or plain strings; empty lines are skipped.
 
     Raises:
@@ -91,12 +91,12 @@ def check_apart(source: Path, out: Path) -> None:
         raise InputError(f"{out} is the input too.", hint="Name another file for the answers.")
 
 
-def _item(path: Path, number: int, line: str) -> Item:
+def _item(path: Path, number: int, line: str) -> BatchLine:
     try:
         given = json.loads(line)
         if isinstance(given, str):
             given = {"text": given}
-        item = Item.model_validate(given)
+        item = BatchLine.model_validate(given)
     except ValidationError as exc:
         first = exc.errors(include_url=False)[0]
         name = ".".join(map(str, first["loc"])) or "line"
@@ -123,7 +123,7 @@ def answered_ids(path: Path) -> set[str]:
 
 async def run_batch(
     agent: Agent,
-    items: list[Item],
+    items: list[BatchLine],
     out: Path,
     *,
     at_once: int = 8,
@@ -146,7 +146,7 @@ async def run_batch(
     done = answered_ids(out)
     tally = Tally(total=len(items), skipped=sum(item.id in done for item in items))
     waiting = [item for item in items if item.id not in done]
-    queue: asyncio.Queue[list[Item]] = asyncio.Queue()
+    queue: asyncio.Queue[list[BatchLine]] = asyncio.Queue()
     for conversation in _conversations(waiting):
         queue.put_nowait(conversation)
     _end_cut_line(out)
@@ -171,19 +171,19 @@ async def run_batch(
     return tally
 
 
-def _conversations(items: list[Item]) -> list[list[Item]]:
+def _conversations(items: list[BatchLine]) -> list[list[BatchLine]]:
     """The items of each thread, in their order; one without a thread is a conversation of its own.
 
     A thread has one turn at a time: asked at once, the later ones would only wait.
     """
-    found: dict[str, list[Item]] = {}
+    found: dict[str, list[BatchLine]] = {}
     for item in items:
         key = f"own/{item.id}" if item.thread is None else f"thread/{item.thread}"
         found.setdefault(key, []).append(item)
     return list(found.values())
 
 
-async def _answer(agent: Agent, item: Item, tally: Tally) -> dict[str, Any]:
+async def _answer(agent: Agent, item: BatchLine, tally: Tally) -> dict[str, Any]:
     try:
         reply = await agent.aask(item.text, thread_id=item.thread, context=item.context)
     except Exception as exc:  # noqa: BLE001  # one item's error, whatever it is, ends that item only

@@ -23,7 +23,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration
 
 from allotrope.models.cache import AnswerCache, RedisCache, open_answers, open_semantic
-from allotrope.models.cache.answers import Call
+from allotrope.models.cache.answers import CacheCall
 from allotrope.models.cache.policy import Request
 from allotrope.models.cache.semantic.fitting.calibrate import (
     Pair,
@@ -34,7 +34,7 @@ from allotrope.models.cache.semantic.fitting.calibrate import (
 )
 from allotrope.models.cache.semantic.gate import SafetyGate
 from allotrope.models.cache.semantic.index.mirror import Mirror, unit
-from allotrope.models.cache.semantic.score import Scorer, load_scorer
+from allotrope.models.cache.semantic.score import TreeScorer, load_scorer
 from allotrope.models.providers.openai import OpenAIChat, build_openai
 from allotrope.settings import load_settings
 from allotrope.settings.sections import OpenAISettings
@@ -135,9 +135,9 @@ def _url(answers: AnswerCache) -> str:
     return f"unix://{kwargs['path']}"
 
 
-def _call(answers: AnswerCache, number: int) -> Call:
+def _call(answers: AnswerCache, number: int) -> CacheCall:
     request = Request(tenant="bench")
-    return Call(
+    return CacheCall(
         part=answers.partition(request),
         digest=f"{number:032x}",
         request=request,
@@ -236,8 +236,8 @@ def semantic_latency(
     request = Request(tenant="bench", agent="semantic")
     part = answers.partition(request)
 
-    def call(text: str, number: int) -> Call:
-        return Call(
+    def call(text: str, number: int) -> CacheCall:
+        return CacheCall(
             part=part, digest=f"{number:032x}", request=request, ttl_s=3600, model="gpt-4o",
             question=text, space="bench",
         )  # fmt: skip
@@ -289,7 +289,7 @@ def shipped_scores(pairs: list[Pair]) -> Any:
 
 
 def stream_of_questions(
-    pairs: list[Pair], vectors: dict[str, Any], folds: list[tuple[Any, Scorer]], scores: Any
+    pairs: list[Pair], vectors: dict[str, Any], folds: list[tuple[Any, TreeScorer]], scores: Any
 ) -> list[list[object]]:
     """Insert and ask a stream of questions; a hit is false when people judged the pair to differ.
 

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import httpx
 from _form import arguments, show, write_json
 
-from allotrope.models.providers.embedded import EmbeddedServer, start_server
+from allotrope.models.providers.embedded import LlamaServer, start_server
 from allotrope.settings import load_settings
 
 ANSWER = 2
@@ -78,8 +78,8 @@ def serve(pipe: Connection, cache_mb: int) -> None:
         pipe.send((time.process_time() - begin, _resident_mb()))
 
 
-def _post(server: EmbeddedServer, body: dict[str, Any]) -> None:
-    """A request that may take long: `EmbeddedServer.post` waits for half a minute."""
+def _post(server: LlamaServer, body: dict[str, Any]) -> None:
+    """A request that may take long: `LlamaServer.post` waits for half a minute."""
     headers = {"Authorization": f"Bearer {server.key}"}
     url = f"{server.url}/v1/chat/completions"
     httpx.post(url, json=body, headers=headers, timeout=None).raise_for_status()

@@ -25,13 +25,13 @@ BUILT_IN_METRICS: dict[str, tuple[float | None, float | None, str]] = {
 """Metrics every outcome carries: range and the good direction. `feedback` is online only."""
 
 
-class Part(BaseModel):
+class FrozenPart(BaseModel):
     """A frozen part of the file; unknown fields are refused so that a typo is seen."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Variant(Part):
+class Variant(FrozenPart):
     """One way of answering.
 
     Args:
@@ -49,7 +49,7 @@ class Variant(Part):
     parameters: dict[str, Any] = Field(default_factory=dict)
 
 
-class Metric(Part):
+class Metric(FrozenPart):
     """What is measured.
 
     Args:
@@ -94,7 +94,7 @@ class Metric(Part):
         return 1 if goal == "increase" else -1
 
 
-class GuardRail(Part):
+class GuardRail(FrozenPart):
     """A limit whose breach stops a variant (never the control).
 
     Args:
@@ -117,7 +117,7 @@ class GuardRail(Part):
         return self
 
 
-class StopRule(Part):
+class StopRule(FrozenPart):
     """When an experiment ends.
 
     Args:
@@ -152,7 +152,7 @@ class StopRule(Part):
         return self
 
 
-class Dataset(Part):
+class Dataset(FrozenPart):
     """What an offline experiment runs over.
 
     Args:
@@ -166,7 +166,7 @@ class Dataset(Part):
     repeats: int = Field(default=1, ge=1, le=100)
 
 
-class Experiment(Part):
+class Experiment(FrozenPart):
     """A whole experiment file.
 
     Args:

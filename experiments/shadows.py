@@ -13,7 +13,7 @@ from allotrope.models.cache.semantic.differences import differences
 from allotrope.models.cache.semantic.fitting.calibrate import Pair
 from allotrope.models.cache.semantic.gate import refusal
 from allotrope.models.cache.semantic.parse import parse
-from allotrope.models.cache.semantic.score import Scorer, load_scorer
+from allotrope.models.cache.semantic.score import TreeScorer, load_scorer
 from allotrope.settings import Settings
 from allotrope.usage.advice.advice import THRESHOLDS_NOTE
 from allotrope.usage.ledger.ledger import Ledger
@@ -48,7 +48,7 @@ def record_pairs(
     return count
 
 
-def _score(scorer: Scorer, pair: Pair) -> float | None:
+def _score(scorer: TreeScorer, pair: Pair) -> float | None:
     a, b = parse(pair.a), parse(pair.b)
     if a.words == b.words:
         return 1.0

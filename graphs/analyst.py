@@ -29,7 +29,7 @@ from allotrope.graphs.steps.steps import (
 from allotrope.graphs.work.answers import json_object, listed, origin, sql_of, table
 from allotrope.graphs.work.sources.naming import files_named
 from allotrope.graphs.work.tables import chart as charts
-from allotrope.graphs.work.tables.engine import Engine, QueryError
+from allotrope.graphs.work.tables.engine import QueryEngine, QueryError
 from allotrope.graphs.work.tables.numbers import unsupported
 from allotrope.graphs.work.tables.reading import SUFFIXES, describe, read_tables
 from allotrope.graphs.work.tables.saving import save
@@ -126,7 +126,7 @@ def intake(state: AnalystState, settings: Settings) -> Step:
             max_bytes=limits.max_file_mb * 1_000_000,
             folder=data_folder(settings) / "tables",
         )
-        engine = Engine({table.name: table.parquet for table in tables}, limits)
+        engine = QueryEngine({table.name: table.parquet for table in tables}, limits)
         facts = [
             {
                 "name": table.name,
@@ -279,8 +279,10 @@ def _report(state: AnalystState) -> str:
     return "\n\n".join(parts)
 
 
-def _engine(state: AnalystState, settings: Settings) -> Engine:
-    return Engine({one["name"]: Path(one["parquet"]) for one in state["tables"]}, settings.agents)
+def _engine(state: AnalystState, settings: Settings) -> QueryEngine:
+    return QueryEngine(
+        {one["name"]: Path(one["parquet"]) for one in state["tables"]}, settings.agents
+    )
 
 
 def _shown(results: list[dict[str, Any]]) -> str:

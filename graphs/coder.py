@@ -32,7 +32,7 @@ from allotrope.graphs.steps.steps import (
 )
 from allotrope.graphs.work.answers import code_blocks, origin
 from allotrope.graphs.work.sandbox.choosing import backend_for, without_walls
-from allotrope.graphs.work.sandbox.runner import Limits, Outcome, check_files, run_tests
+from allotrope.graphs.work.sandbox.runner import Limits, RunOutcome, check_files, run_tests
 from allotrope.settings import Settings
 from allotrope.settings.agents import AgentsSettings
 from allotrope.support.fencing import Untrusted, Value
@@ -181,7 +181,7 @@ def run(state: CoderState, settings: Settings) -> Step:
     try:
         check_files(files)
         stop = threading.Event()
-        outcome: Outcome = yield Work(
+        outcome: RunOutcome = yield Work(
             lambda: run_tests(files, limits=limits, cancel=stop, backend=backend), stop
         )
     except AllotropeError as exc:

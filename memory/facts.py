@@ -13,7 +13,7 @@ from langchain_core.messages import BaseMessage
 from allotrope.exceptions import InputError, StoreError
 from allotrope.memory.archive.archive import message_text
 from allotrope.memory.recall.corrections import is_correction, replaces
-from allotrope.memory.summary.summary import Line, Summary, extract
+from allotrope.memory.summary.summary import Summary, SummaryLine, extract
 from allotrope.stores.sqlite import SqliteFile, copy_readable
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class LongTermFacts:
         latest = next((m for m in reversed(messages) if m.type == "human"), None)
         if latest is None:
             return
-        for line in extract(Summary(), [Line("user", message_text(latest))]).facts:
+        for line in extract(Summary(), [SummaryLine("user", message_text(latest))]).facts:
             source = (thread, str(latest.id)) if thread and latest.id else None
             self.remember(line, tenant=tenant, user=user, source=source)
 

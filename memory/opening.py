@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from allotrope.memory.archive.archive import Archive
-from allotrope.memory.archive.dialects import Database
+from allotrope.memory.archive.dialects import ArchiveDatabase
 from allotrope.memory.archive.postgres import PostgresDatabase
 from allotrope.memory.archive.sqlite import SqliteDatabase
 from allotrope.memory.facts import LongTermFacts
@@ -20,7 +20,7 @@ from allotrope.stores.folders import data_folder
 def open_archive(settings: Settings) -> Archive:
     """The archive of the settings: PostgreSQL by URL, else SQLite in the data folder."""
     url = settings.memory.archive_url
-    database: Database
+    database: ArchiveDatabase
     if url is not None:
         database = PostgresDatabase(url.get_secret_value())
     elif settings.checkpoint_url is not None:

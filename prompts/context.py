@@ -16,10 +16,10 @@ from typing import Any
 
 from allotrope.exceptions import InputError, PromptError
 from allotrope.prompts.providers import (
+    ContextPiece,
     ContextProvider,
     ContextRequest,
     Given,
-    Piece,
     Today,
     Tools,
     builtin_providers,
@@ -32,7 +32,7 @@ from allotrope.stores.errors import error_name
 from allotrope.support.fencing import Fenced, fence
 from allotrope.support.pools import TURNS, pool_for
 
-Found = Mapping[str, "Sequence[Piece] | Exception"]
+Found = Mapping[str, "Sequence[ContextPiece] | Exception"]
 """What providers gave, by slot; the error where one failed."""
 
 
@@ -187,7 +187,7 @@ class ContextInjector:
             uses.append(use)
         return Injection(values=values, uses=tuple(uses))
 
-    def _ask(self, slot: str, request: ContextRequest) -> Sequence[Piece] | Exception:
+    def _ask(self, slot: str, request: ContextRequest) -> Sequence[ContextPiece] | Exception:
         provider = self.provider(slot)
         try:
             if hasattr(provider, "provide"):
@@ -199,12 +199,12 @@ class ContextInjector:
         except Exception as exc:  # noqa: BLE001 - a failing provider must not fail the turn
             return _failed(slot, exc)
 
-    async def _aask(self, slot: str, request: ContextRequest) -> Sequence[Piece] | Exception:
+    async def _aask(self, slot: str, request: ContextRequest) -> Sequence[ContextPiece] | Exception:
         provider = self.provider(slot)
         try:
             waiting = getattr(provider, "aprovide", None)
             if waiting is not None:
-                pieces: Sequence[Piece] = await waiting(request)
+                pieces: Sequence[ContextPiece] = await waiting(request)
                 return pieces
             if isinstance(provider, Today | Tools | Given):
                 return provider.provide(request)
@@ -215,14 +215,14 @@ class ContextInjector:
             return _failed(slot, exc)
 
 
-def _awaited(pieces: Coroutine[Any, Any, Sequence[Piece]]) -> Sequence[Piece]:
+def _awaited(pieces: Coroutine[Any, Any, Sequence[ContextPiece]]) -> Sequence[ContextPiece]:
     """What a provider that waits gives, for a caller that blocks; also inside a running loop."""
     with ThreadPoolExecutor(max_workers=1) as pool:
         return pool.submit(asyncio.run, pieces).result()
 
 
 def _fitted(
-    name: str, slot: Slot, pieces: Sequence[Piece], limit: int, count: Callable[[str], int]
+    name: str, slot: Slot, pieces: Sequence[ContextPiece], limit: int, count: Callable[[str], int]
 ) -> tuple[Fenced, SlotUse]:
     """Whole pieces while they fit; the first one is cut when it alone is too long."""
     kept: list[str] = []
@@ -250,7 +250,9 @@ def _fitted(
     return whole, use
 
 
-def _cut(name: str, slot: Slot, piece: Piece, limit: int, count: Callable[[str], int]) -> str:
+def _cut(
+    name: str, slot: Slot, piece: ContextPiece, limit: int, count: Callable[[str], int]
+) -> str:
     """The longest beginning that fits, found by bisection; empty when nothing does."""
     low, high = 0, min(len(piece.text), limit * 16)
     while low < high:
@@ -263,7 +265,7 @@ def _cut(name: str, slot: Slot, piece: Piece, limit: int, count: Callable[[str],
     return _dressed(name, slot, piece, piece.text[:low] + " […]") if low else ""
 
 
-def _dressed(name: str, slot: Slot, piece: Piece, text: str) -> str:
+def _dressed(name: str, slot: Slot, piece: ContextPiece, text: str) -> str:
     if slot.trusted:
         return text.strip()
     return fence(text, name=name, source=piece.source)

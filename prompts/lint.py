@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from allotrope.prompts import mustache
-from allotrope.prompts.schema import Part
+from allotrope.prompts.schema import TemplateMessage
 from allotrope.prompts.template import PromptTemplateVersion
 
 _STEPS = re.compile(
@@ -19,7 +19,7 @@ LONG = 24_000
 
 
 @dataclass(frozen=True)
-class Finding:
+class LintFinding:
     """Something that lint found.
 
     Args:
@@ -35,7 +35,7 @@ class Finding:
     line: int | None = None
 
 
-def lint(version: PromptTemplateVersion) -> list[Finding]:
+def lint(version: PromptTemplateVersion) -> list[LintFinding]:
     """Checks a template.
 
     Args:
@@ -53,7 +53,7 @@ def lint(version: PromptTemplateVersion) -> list[Finding]:
     return sorted(findings, key=lambda f: (f.level != "error", f.line or 0))
 
 
-def _names(version: PromptTemplateVersion) -> Iterable[Finding]:
+def _names(version: PromptTemplateVersion) -> Iterable[LintFinding]:
     declared = {**version.meta.variables, **version.meta.context}
     used: set[str] = set()
     for part in version.parts:
@@ -66,14 +66,14 @@ def _names(version: PromptTemplateVersion) -> Iterable[Finding]:
                 used.add(use.root)
                 yield from _fields(version, use, line)
             elif not _inner(version, use):
-                yield Finding(
+                yield LintFinding(
                     "undeclared", "error",
                     f"{use.root!r} is used and not declared; add it to variables or context", line,
                 )  # fmt: skip
     for name in declared:
         if name not in used:
             where = "variables" if name in version.meta.variables else "context"
-            yield Finding("unused", "error", f"{name!r} is declared in {where} and never used")
+            yield LintFinding("unused", "error", f"{name!r} is declared in {where} and never used")
 
 
 def _inner(version: PromptTemplateVersion, use: mustache.Use) -> bool:
@@ -89,19 +89,19 @@ def _inner(version: PromptTemplateVersion, use: mustache.Use) -> bool:
 
 def _fields(
     version: PromptTemplateVersion, use: mustache.Use, line: int | None
-) -> Iterable[Finding]:
+) -> Iterable[LintFinding]:
     variable = version.meta.variables.get(use.root)
     if variable is None or "." not in use.name:
         return
     field = use.name.split(".")[1]
     if field not in variable.fields:
-        yield Finding(
+        yield LintFinding(
             "undeclared", "error",
             f"{use.name!r}: {use.root!r} declares no field {field!r}", line,
         )  # fmt: skip
 
 
-def _order(version: PromptTemplateVersion) -> Iterable[Finding]:
+def _order(version: PromptTemplateVersion) -> Iterable[LintFinding]:
     """Stable text first: what changes from turn to turn must come after what doesn't."""
     changing = {
         name
@@ -117,28 +117,28 @@ def _order(version: PromptTemplateVersion) -> Iterable[Finding]:
         if part.role == "system" and index == 0 and conversation:
             for use in names:
                 if use.root in version.meta.context:
-                    yield Finding(
+                    yield LintFinding(
                         "volatile-first", "error",
                         f"{use.root!r} changes between turns and stands before the conversation, "
                         "so the provider can reuse nothing after it; move it behind the "
                         "placeholder", _line(version, part, use.name),
                     )  # fmt: skip
         if part.role == "system" and volatile_seen and not conversation:
-            yield Finding(
+            yield LintFinding(
                 "volatile-first", "warning",
                 f"fixed system text stands after {volatile_seen[0]!r}", part.line - 1,
             )  # fmt: skip
         if names and volatile_seen is None:
             volatile_seen = (names[0].root, None)
     if version.parts and version.parts[0].role != "system" and len(version.parts) > 1:
-        yield Finding("no-system", "warning", "the first message is not a system message")
+        yield LintFinding("no-system", "warning", "the first message is not a system message")
 
 
-def _words(version: PromptTemplateVersion) -> Iterable[Finding]:
+def _words(version: PromptTemplateVersion) -> Iterable[LintFinding]:
     for part in version.parts:
         match = _STEPS.search(part.text)
         if match:
-            yield Finding(
+            yield LintFinding(
                 "step-by-step", "error",
                 f"{match.group()!r}: reasoning models do this by themselves, and being told to "
                 "makes them slower; set the profile's reasoning_effort instead",
@@ -146,30 +146,32 @@ def _words(version: PromptTemplateVersion) -> Iterable[Finding]:
             )  # fmt: skip
     size = sum(len(part.text) for part in version.parts)
     if size > LONG:
-        yield Finding("long", "warning", f"the fixed text has {size:,} characters")
+        yield LintFinding("long", "warning", f"the fixed text has {size:,} characters")
     if version.version > 1 and not version.meta.changelog:
-        yield Finding("changelog", "error", "a version after the first needs a changelog")
+        yield LintFinding("changelog", "error", "a version after the first needs a changelog")
     untrusted = [n for n, v in version.meta.variables.items() if v.untrusted]
     untrusted += [n for n, s in version.meta.context.items() if not s.trusted]
     told = any("quoted_data" in part.text for part in version.parts)
     if untrusted and not told:
-        yield Finding(
+        yield LintFinding(
             "fence", "error",
             f"{untrusted[0]!r} is put in as data, and no message says what <quoted_data> means; "
             "add {{> data@1}}",
         )  # fmt: skip
 
 
-def _output(version: PromptTemplateVersion) -> Iterable[Finding]:
+def _output(version: PromptTemplateVersion) -> Iterable[LintFinding]:
     if version.meta.output is None:
         return
     if not any(_JSON.search(part.text) for part in version.parts):
-        yield Finding("output", "error", "`output` is a JSON schema, but no message asks for JSON")
+        yield LintFinding(
+            "output", "error", "`output` is a JSON schema, but no message asks for JSON"
+        )
     if version.meta.output.get("type") != "object":
-        yield Finding("output", "error", "`output` must be a JSON schema of type object")
+        yield LintFinding("output", "error", "`output` must be a JSON schema of type object")
 
 
-def _line(version: PromptTemplateVersion, part: Part, needle: str) -> int | None:
+def _line(version: PromptTemplateVersion, part: TemplateMessage, needle: str) -> int | None:
     """The line of the file where a text stands; None when it came from a partial."""
     lines = version.text.split("\n")
     for number in range(part.line, len(lines) + 1):

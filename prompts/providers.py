@@ -19,7 +19,7 @@ GROUP = "allotrope.context_providers"
 
 
 @dataclass(frozen=True)
-class Piece:
+class ContextPiece:
     """A piece of context.
 
     Args:
@@ -59,7 +59,7 @@ class ContextRequest:
 class ContextProvider(Protocol):
     """Gives the pieces for a slot; one that has to wait has `async aprovide` instead, or too."""
 
-    def provide(self, request: ContextRequest) -> Sequence[Piece]:
+    def provide(self, request: ContextRequest) -> Sequence[ContextPiece]:
         """The pieces, most important first; none where there is nothing to say."""
 
 
@@ -70,7 +70,7 @@ class Today:
     provider's prompt cache nor ours could help. For the time there is a tool.
     """
 
-    def provide(self, request: ContextRequest) -> Sequence[Piece]:
+    def provide(self, request: ContextRequest) -> Sequence[ContextPiece]:
         """One piece, such as `Sunday, 22 November 2026 (time zone Europe/Berlin)`."""
         zone = request.time_zone or "UTC"
         try:
@@ -83,7 +83,7 @@ class Today:
         months = ("January", "February", "March", "April", "May", "June", "July", "August",
                   "September", "October", "November", "December")  # fmt: skip
         day = f"{days[local.weekday()]}, {local.day} {months[local.month - 1]} {local.year}"
-        return [Piece(f"{day} (time zone {zone})")]
+        return [ContextPiece(f"{day} (time zone {zone})")]
 
 
 class Tools:
@@ -92,13 +92,13 @@ class Tools:
     For templates that describe tools in words; models that call tools get them from `bind_tools`.
     """
 
-    def provide(self, request: ContextRequest) -> Sequence[Piece]:
+    def provide(self, request: ContextRequest) -> Sequence[ContextPiece]:
         """One piece per tool: its name and the first sentence of its description."""
         pieces = []
         for tool in request.given.get("tools") or ():
             about = " ".join(str(getattr(tool, "description", "") or "").split())
             first = about.split(". ", 1)[0].rstrip(".")
-            pieces.append(Piece(f"- {getattr(tool, 'name', tool)}: {first}", str(tool)))
+            pieces.append(ContextPiece(f"- {getattr(tool, 'name', tool)}: {first}", str(tool)))
         return pieces
 
 
@@ -112,33 +112,33 @@ class Given:
     def __init__(self, name: str) -> None:
         self._name = name
 
-    def provide(self, request: ContextRequest) -> Sequence[Piece]:
+    def provide(self, request: ContextRequest) -> Sequence[ContextPiece]:
         """The pieces."""
         value = request.given.get(self._name)
         if not value:
             return []
         if isinstance(value, Mapping):
             lines = [f"{key}: {item}" for key, item in value.items() if item not in (None, "")]
-            return [Piece("\n".join(lines))] if lines else []
+            return [ContextPiece("\n".join(lines))] if lines else []
         if isinstance(value, str):
-            return [Piece(value)]
+            return [ContextPiece(value)]
         return [_piece(item) for item in value]
 
 
-def _piece(item: Any) -> Piece:
+def _piece(item: Any) -> ContextPiece:
     """A piece from what documents and archives have: pieces, mappings with text and
     source, LangChain documents, pairs, texts."""
-    if isinstance(item, Piece):
+    if isinstance(item, ContextPiece):
         return item
     if isinstance(item, Mapping):
         text = next((item[key] for key in ("text", "content") if item.get(key)), "")
-        return Piece(str(text), str(item["source"]) if item.get("source") else None)
+        return ContextPiece(str(text), str(item["source"]) if item.get("source") else None)
     if isinstance(item, tuple) and len(item) == 2:
-        return Piece(str(item[1]), str(item[0]))
+        return ContextPiece(str(item[1]), str(item[0]))
     text = getattr(item, "page_content", None)
     if text is not None:
-        return Piece(str(text), (getattr(item, "metadata", None) or {}).get("source"))
-    return Piece(str(item))
+        return ContextPiece(str(text), (getattr(item, "metadata", None) or {}).get("source"))
+    return ContextPiece(str(item))
 
 
 def builtin_providers() -> dict[str, ContextProvider]:

@@ -101,7 +101,7 @@ class FrontMatter(Strict):
 
 
 @dataclass(frozen=True)
-class Part:
+class TemplateMessage:
     """One message of a template.
 
     Args:

@@ -10,7 +10,7 @@ from langchain_core.prompts import ChatPromptTemplate
 
 from allotrope.exceptions import PromptError
 from allotrope.prompts import mustache
-from allotrope.prompts.schema import NESTED, FrontMatter, Part
+from allotrope.prompts.schema import NESTED, FrontMatter, TemplateMessage
 from allotrope.support.fencing import (
     Fenced,
     Trusted,
@@ -44,7 +44,7 @@ class PromptTemplateVersion:
     """
 
     meta: FrontMatter
-    parts: tuple[Part, ...]
+    parts: tuple[TemplateMessage, ...]
     text: str = field(repr=False)
     origin: str
     hash: str
@@ -174,7 +174,7 @@ class PromptTemplateVersion:
         return frozenset(plain - own_value - in_items)
 
     @cached_property
-    def _compiled(self) -> tuple[tuple[Part, mustache.Tokens], ...]:
+    def _compiled(self) -> tuple[tuple[TemplateMessage, mustache.Tokens], ...]:
         return tuple(
             (part, mustache.gated(mustache.compile_text(part.text), self._gates))
             for part in self.parts

@@ -29,7 +29,7 @@ _HINT = "Use numbers, + - * / // % **, parentheses and functions such as sqrt(2)
 
 
 @dataclass(frozen=True)
-class Result:
+class Calculation:
     """What an expression comes to.
 
     Args:
@@ -43,7 +43,7 @@ class Result:
     text: str
 
 
-def evaluate(expression: str) -> Result:
+def evaluate(expression: str) -> Calculation:
     """Works out an arithmetic expression exactly.
 
     Understands `+ - * / // % **`, `^` as power, `×`, `÷`, `−`, thousands separators, `15% of 80`,
@@ -177,7 +177,7 @@ class _Run:
         self._exact = True
         self._context = Context(prec=_PRECISION, Emax=MAX_DIGITS, Emin=-MAX_DIGITS)
 
-    def result(self) -> Result:
+    def result(self) -> Calculation:
         from simpleeval import InvalidExpression, SimpleEval
 
         engine = SimpleEval(operators=self._operators(), functions=self._functions(), names={})
@@ -190,7 +190,7 @@ class _Run:
                 value = engine.eval(self._text, previously_parsed=self._parsed())
                 if not isinstance(value, Fraction):
                     raise InputError(f"{self._text!r} is no arithmetic.", hint=_HINT)
-                return Result(_check(value), self._exact, _text(value))
+                return Calculation(_check(value), self._exact, _text(value))
         except InputError:
             raise
         except ZeroDivisionError as exc:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from allotrope.exceptions import InputError
 from allotrope.graphs.work.sources.naming import named_by_user
 from allotrope.graphs.work.sources.reading.files import allowed_file, decode
-from allotrope.graphs.work.sources.reading.web import Page, fetch
+from allotrope.graphs.work.sources.reading.web import WebPage, fetch
 from allotrope.settings import Settings, load_settings
 from allotrope.support.fencing import fence, visible
 
@@ -62,7 +62,7 @@ def read_source(target: str, *, settings: Settings, start: int = 0) -> str:
     return result
 
 
-def page_text(page: Page) -> str:
+def page_text(page: WebPage) -> str:
     """The readable text of a fetched page."""
     if page.media_type == "application/pdf":
         return _pdf_text(page.body, page.url)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class _Opened:
+class _LoopGraph:
     """What one loop has."""
 
     opening: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -48,7 +48,7 @@ class LoopGraphs:
         self._build = build
         self._given = given
         self._lock = threading.Lock()
-        self._opened: WeakKeyDictionary[asyncio.AbstractEventLoop, _Opened] = WeakKeyDictionary()
+        self._opened: WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopGraph] = WeakKeyDictionary()
 
     async def get(self) -> "Graph":
         """The graph of the running loop."""
@@ -56,7 +56,7 @@ class LoopGraphs:
         with self._lock:
             opened = self._opened.get(loop)
             if opened is None:
-                opened = self._opened[loop] = _Opened()
+                opened = self._opened[loop] = _LoopGraph()
         if opened.graph is None:
             async with opened.opening:
                 if opened.graph is None:

@@ -20,7 +20,7 @@ COLUMNS = ("variant", "model", "n", "quality", "95 %", "failed", "USD", "USD per
 
 
 @dataclass(frozen=True)
-class Entry:
+class QualityEntry:
     """One line of the history.
 
     Args:
@@ -138,7 +138,7 @@ def as_experiment(
     )  # fmt: skip
 
 
-def entries(experiment: Experiment, analysis: Analysis, run: Run) -> list[Entry]:
+def entries(experiment: Experiment, analysis: Analysis, run: Run) -> list[QualityEntry]:
     """What goes to the history.
 
     Args:
@@ -155,7 +155,7 @@ def entries(experiment: Experiment, analysis: Analysis, run: Run) -> list[Entry]
         costs = [r.outcome.cost_usd for r in results if r.outcome.cost_usd is not None]
         models = {str(r.outcome.provenance.get("model", "?")) for r in results}
         rows.append(
-            Entry(
+            QualityEntry(
                 run.header.get("at", ""), experiment.dataset.path.name, experiment.agent,
                 variant.name, sorted(models), quality.n, quality.mean, quality.low, quality.high,
                 f"{sum(costs):.6f}", None if each is None else f"{each:.6f}",
@@ -166,7 +166,7 @@ def entries(experiment: Experiment, analysis: Analysis, run: Run) -> list[Entry]
     return rows
 
 
-def append_history(path: Path, new: Sequence[Entry]) -> list[Entry]:
+def append_history(path: Path, new: Sequence[QualityEntry]) -> list[QualityEntry]:
     """Adds lines to the history and gives the earlier ones.
 
     Args:
@@ -177,7 +177,7 @@ def append_history(path: Path, new: Sequence[Entry]) -> list[Entry]:
     if path.exists():
         for line in path.read_text(encoding="utf-8").splitlines():
             try:
-                old.append(Entry(**json.loads(line)))
+                old.append(QualityEntry(**json.loads(line)))
             except (ValueError, TypeError):
                 continue  # a line of another version, or half a line; the rest still helps
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -187,7 +187,9 @@ def append_history(path: Path, new: Sequence[Entry]) -> list[Entry]:
     return old
 
 
-def markdown(title: str, new: Sequence[Entry], old: Sequence[Entry], said: Sequence[str]) -> str:
+def markdown(
+    title: str, new: Sequence[QualityEntry], old: Sequence[QualityEntry], said: Sequence[str]
+) -> str:
     """The report of a run.
 
     Args:
@@ -197,7 +199,7 @@ def markdown(title: str, new: Sequence[Entry], old: Sequence[Entry], said: Seque
         said: Sentences below the table.
     """
 
-    def table(entries: Sequence[Entry]) -> list[str]:
+    def table(entries: Sequence[QualityEntry]) -> list[str]:
         rows = [COLUMNS, ("---",) * len(COLUMNS), *(entry.cells() for entry in entries)]
         return [f"| {' | '.join(row)} |" for row in rows]
 

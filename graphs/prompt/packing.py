@@ -12,7 +12,7 @@ from allotrope.graphs.prompt.window import budget_of, first_ratio, told_ratio
 from allotrope.memory.context.fit import fit
 from allotrope.memory.context.pieces import latest_user_at
 from allotrope.memory.tokens.counting import Calibration, TokenCounter
-from allotrope.prompts.providers import Piece
+from allotrope.prompts.providers import ContextPiece
 from allotrope.support.fencing import Untrusted, Value
 
 if TYPE_CHECKING:
@@ -129,7 +129,9 @@ def pack_prompt(
         messages, audit = pack.messages, dict(pack.audit)
     messages, remembered = lift_memory(messages, template)
     if remembered:
-        lifted = {name: [Piece(text)] for name, text in remembered.items() if name not in given}
+        lifted = {
+            name: [ContextPiece(text)] for name, text in remembered.items() if name not in given
+        }
         injection = parts.injector.pack(
             template, lifted, budget_tokens=audit["budget"], count=counter.text
         )

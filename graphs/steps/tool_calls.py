@@ -44,7 +44,7 @@ def tool_node(tools: "Sequence[BaseTool]", *, name: str) -> ToolNode:
         if call["name"] not in offered:
             known = f"Available: {', '.join(offered)}." if offered else "No tools are available."
             return _answer(call, f"{call['name']} isn't available here. {known}")
-        if str(call["id"]) in _Turn.of(request.state["messages"]).repeated:
+        if str(call["id"]) in _CallsOfTurn.of(request.state["messages"]).repeated:
             get_stream_writer()({"type": "tool", "name": call["name"], "status": "repeated"})
             return _answer(call, _REPEATED)
         return None
@@ -66,7 +66,7 @@ def goes_round(messages: Sequence[BaseMessage]) -> bool:
     Args:
         messages: The live ones.
     """
-    return len(_Turn.of(messages).repeated) >= REPEATS
+    return len(_CallsOfTurn.of(messages).repeated) >= REPEATS
 
 
 def last_answer(reply: AIMessage) -> AIMessage:
@@ -114,7 +114,7 @@ def unanswered_calls(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
 
 
 @dataclass
-class _Turn:
+class _CallsOfTurn:
     """The calls since the user's last message.
 
     Attributes:
@@ -124,7 +124,7 @@ class _Turn:
     repeated: set[str] = field(default_factory=set)
 
     @classmethod
-    def of(cls, messages: Sequence[BaseMessage]) -> "_Turn":
+    def of(cls, messages: Sequence[BaseMessage]) -> "_CallsOfTurn":
         failed = {
             one.tool_call_id: one.status == "error"
             for one in messages

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage, message_to_dict
 
-from allotrope.memory.archive.dialects import Database, Row, scoped
+from allotrope.memory.archive.dialects import ArchiveDatabase, Row, scoped
 from allotrope.memory.archive.lineage import Lineage, lineage
 from allotrope.memory.recall.words import words
 
@@ -76,7 +76,7 @@ class Archive:
         database: Where they are kept; opened on first use.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: ArchiveDatabase) -> None:
         self.database = database
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ T = TypeVar("T")
 Row = tuple[Any, ...]
 
 
-class Database(Protocol):
+class ArchiveDatabase(Protocol):
     """A connection that several threads may use, one transaction at a time."""
 
     def open(self) -> None:
@@ -69,7 +69,7 @@ def scoped(thread_key: int, word: str) -> str:
     return f"t{thread_key}x{word.replace('.', 'p')}"
 
 
-def check_version(database: Database, where: str) -> None:
+def check_version(database: ArchiveDatabase, where: str) -> None:
     """Marks new tables with our version.
 
     Raises:

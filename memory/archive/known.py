@@ -35,9 +35,9 @@ class KnownMessages:
         self._kept: OrderedDict[int, Known] = OrderedDict()
         self._lock = Lock()
 
-    def reader(self, thread: ThreadFacts, past: Lineage) -> "Reader":
+    def reader(self, thread: ThreadFacts, past: Lineage) -> "ArchiveReader":
         """Reads messages of one branch of a thread during one recall."""
-        return Reader(self, thread, past)
+        return ArchiveReader(self, thread, past)
 
     def read(
         self, thread: ThreadFacts, column: Literal["row", "seq"], values: Sequence[int]
@@ -68,7 +68,7 @@ class KnownMessages:
         return found
 
 
-class Reader:
+class ArchiveReader:
     """What one recall reads of one thread; nothing is asked for twice.
 
     Args:

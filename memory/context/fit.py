@@ -9,7 +9,7 @@ from langchain_core.messages import BaseMessage
 
 from allotrope.exceptions import InputTooLongError
 from allotrope.memory.compression.shorten import shorten
-from allotrope.memory.context.packing import Item, pack
+from allotrope.memory.context.packing import PackItem, pack
 from allotrope.memory.context.pieces import Dropped, Kind, Piece, cut
 from allotrope.memory.tokens.counting import TokenCounter
 
@@ -59,7 +59,7 @@ def fit(
     pieces, shortened = shorten_current_turn(pieces, room, counter)
     pieces = _shorten_memory(pieces, room, counter, shortened)
     items = [
-        Item(
+        PackItem(
             key=index,
             tokens=_tokens(piece, counter),
             priority=_priority(piece),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Item:
+class PackItem:
     """Something that wants room.
 
     Args:
@@ -41,7 +41,7 @@ class Packed:
 
 
 def pack(
-    items: Sequence[Item], *, budget: int, unbroken: frozenset[int] = frozenset()
+    items: Sequence[PackItem], *, budget: int, unbroken: frozenset[int] = frozenset()
 ) -> Packed | None:
     """Fills the budget greedily.
 
@@ -54,7 +54,7 @@ def pack(
     Returns:
         The packing, or None when the required items alone are too large.
     """
-    kept: list[Item] = [item for item in items if item.required]
+    kept: list[PackItem] = [item for item in items if item.required]
     left = budget - sum(item.tokens for item in kept)
     if left < 0:
         return None

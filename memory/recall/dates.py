@@ -23,7 +23,7 @@ _TOLD_LATER_DAYS = 12
 
 
 @dataclass(frozen=True)
-class Span:
+class DaySpan:
     """Days within which a message that tells of the date was probably written."""
 
     first: date
@@ -40,7 +40,7 @@ def speaks_of_time(text: str) -> bool:
     return bool(_TIME_WORDS.search(text.casefold()))
 
 
-def spans(text: str, *, years: Sequence[int]) -> list[Span]:
+def spans(text: str, *, years: Sequence[int]) -> list[DaySpan]:
     """When messages were probably written that tell of the dates in a text.
 
     Args:
@@ -48,7 +48,7 @@ def spans(text: str, *, years: Sequence[int]) -> list[Span]:
         years: Years that the conversation touches, used when the text names none.
     """
     text = text.casefold().replace(",", "")
-    found: list[Span] = []
+    found: list[DaySpan] = []
     for match in _ISO.finditer(text):
         found += _span(int(match[1]), int(match[2]), int(match[3]))
     text = _ISO.sub(" ", text)
@@ -76,10 +76,10 @@ def _means_month(text: str, match: re.Match[str]) -> bool:
     return bool(before and before[0] in prepositions) or bool(after and _YEAR.match(after[0]))
 
 
-def _span(year: int, month: int, day: int | None) -> list[Span]:
+def _span(year: int, month: int, day: int | None) -> list[DaySpan]:
     try:
         first = date(year, month, day or 1)
     except ValueError:  # 31 February
         return []
     length = _TOLD_LATER_DAYS if day else 31 + 9
-    return [Span(first, first + timedelta(days=length))]
+    return [DaySpan(first, first + timedelta(days=length))]

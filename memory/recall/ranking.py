@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, TypeAlias
 
-from allotrope.memory.recall.dates import Span
+from allotrope.memory.recall.dates import DaySpan
 
 if TYPE_CHECKING:  # NumPy takes 0.2 s to import, and most turns recall nothing
     import numpy as np
@@ -69,7 +69,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Question:
+class RecallQuery:
     """What is looked for.
 
     Args:
@@ -81,7 +81,7 @@ class Question:
 
     words: Mapping[str, float]
     speakers: frozenset[str] = frozenset()
-    spans: Sequence[Span] = ()
+    spans: Sequence[DaySpan] = ()
     asks_when: bool = False
 
 
@@ -106,7 +106,7 @@ class Corpus:
 
 
 def score(
-    candidates: Sequence[Candidate], question: Question, corpus: Corpus, weights: Weights
+    candidates: Sequence[Candidate], question: RecallQuery, corpus: Corpus, weights: Weights
 ) -> dict[int, float]:
     """How well each candidate bears on the question, by row; higher is better, 0 is not at all.
 
@@ -140,7 +140,7 @@ def score(
     return {candidate.row: float(value[i]) for i, candidate in enumerate(candidates)}
 
 
-def _counts(candidates: Sequence[Candidate], question: Question) -> Floats:
+def _counts(candidates: Sequence[Candidate], question: RecallQuery) -> Floats:
     """How often each word of the question (rows) occurs in each candidate (columns)."""
     import numpy as np
 
@@ -201,7 +201,7 @@ def _sessions(
 
 
 def _signs(
-    candidates: Sequence[Candidate], question: Question, value: Floats, weights: Weights
+    candidates: Sequence[Candidate], question: RecallQuery, value: Floats, weights: Weights
 ) -> Floats:
     """Speaker, date and time words on top of the words."""
     import numpy as np
@@ -226,12 +226,12 @@ def _signs(
 
 
 def with_feedback(
-    question: Question,
+    question: RecallQuery,
     candidates: Sequence[Candidate],
     scores: Mapping[int, float],
     corpus: Corpus,
     weights: Weights,
-) -> Question:
+) -> RecallQuery:
     """The question with words of its best answers added, at a lower weight (RM3)."""
     top = sorted(candidates, key=lambda candidate: -scores[candidate.row])
     top = top[: weights.feedback_messages]
@@ -251,4 +251,4 @@ def with_feedback(
     words = dict(question.words) | {
         word: weights.feedback * value / largest for word, value in added
     }
-    return Question(words, question.speakers, question.spans, question.asks_when)
+    return RecallQuery(words, question.speakers, question.spans, question.asks_when)

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time
 
 from allotrope.memory.archive.archive import Archive, Archived, ThreadFacts
-from allotrope.memory.archive.known import Known, KnownMessages, Reader
-from allotrope.memory.recall.dates import Span, asks_when, spans
+from allotrope.memory.archive.known import ArchiveReader, Known, KnownMessages
+from allotrope.memory.recall.dates import DaySpan, asks_when, spans
 from allotrope.memory.recall.embeddings import Embed, Vectors
-from allotrope.memory.recall.ranking import Corpus, Question, Weights, score, with_feedback
+from allotrope.memory.recall.ranking import Corpus, RecallQuery, Weights, score, with_feedback
 from allotrope.memory.recall.words import bag, words
 
 _POSTINGS = 400
@@ -97,7 +97,7 @@ class Recall:
         return sorted(recalled, key=lambda item: (-item.score, -item.message.seq))
 
     def _in_branch(
-        self, found: list[Recalled], facts: ThreadFacts, reader: Reader
+        self, found: list[Recalled], facts: ThreadFacts, reader: ArchiveReader
     ) -> list[Recalled]:
         """Without the marks of corrections that only another branch has."""
         if reader.whole:
@@ -112,7 +112,7 @@ class Recall:
             for item in found
         ]
 
-    def _question(self, text: str, before: str, facts: ThreadFacts) -> Question:
+    def _question(self, text: str, before: str, facts: ThreadFacts) -> RecallQuery:
         folded = text.casefold()
         spoken = set(words(text))
         named = frozenset(
@@ -125,10 +125,10 @@ class Recall:
             found = dict.fromkeys(bag(text), 1.0)
         found = {word: _BEFORE for word in bag(before) if word not in names} | found
         years = sorted({moment.year for moment in (facts.first_at, facts.last_at) if moment})
-        return Question(found, named, spans(text, years=years), asks_when(text))
+        return RecallQuery(found, named, spans(text, years=years), asks_when(text))
 
     def _pool(
-        self, facts: ThreadFacts, question: Question, frequency: dict[str, int], limit: int
+        self, facts: ThreadFacts, question: RecallQuery, frequency: dict[str, int], limit: int
     ) -> list[int]:
         """The rows worth scoring: by rare words first, and by the days spoken of."""
         postings: dict[str, list[int]] = {}
@@ -148,12 +148,12 @@ class Recall:
             best += self._on(facts, span)
         return best
 
-    def _on(self, facts: ThreadFacts, span: Span) -> list[int]:
+    def _on(self, facts: ThreadFacts, span: DaySpan) -> list[int]:
         first = datetime.combine(span.first, time.min, UTC)
         last = datetime.combine(span.last, time.max, UTC)
         return self._archive.between(facts, first, last, limit=100)
 
-    def _load(self, facts: ThreadFacts, rows: Sequence[int], reader: Reader) -> list[Known]:
+    def _load(self, facts: ThreadFacts, rows: Sequence[int], reader: ArchiveReader) -> list[Known]:
         """The rows, and the neighbours of the best ones, in the order of the thread."""
         found = reader.rows(rows)
         here = {one.message.seq for one in found}
@@ -173,7 +173,7 @@ class Recall:
         facts: ThreadFacts,
         found: list[Known],
         scores: dict[int, float],
-        reader: Reader,
+        reader: ArchiveReader,
     ) -> tuple[list[Known], dict[int, float]]:
         """Our order and the embeddings' order, by reciprocal rank; ours alone without vectors.
 

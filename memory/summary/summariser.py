@@ -12,8 +12,8 @@ from allotrope.exceptions import StoreError
 from allotrope.memory.archive.archive import Archive, ThreadFacts
 from allotrope.memory.archive.lineage import Lineage
 from allotrope.memory.summary.summary import (
-    Line,
     Summary,
+    SummaryLine,
     bounded,
     extract,
     outline,
@@ -201,9 +201,9 @@ class Summariser:
             previous = replace(summary, upto=upto)
             self._archive.save_summary(facts, previous.to_dict(), past)
 
-    def _chunk(self, facts: ThreadFacts, positions: Sequence[int]) -> tuple[list[Line], int]:
+    def _chunk(self, facts: ThreadFacts, positions: Sequence[int]) -> tuple[list[SummaryLine], int]:
         """The next messages, as many as a chunk holds; a very long message is cut."""
-        lines: list[Line] = []
+        lines: list[SummaryLine] = []
         used, upto = 0, -1
         for message in self._archive.at_positions(facts, positions[:200]):
             text = message.text
@@ -213,11 +213,11 @@ class Summariser:
                 text, cost = f"{text[:half]} […] {text[-half:]}", _CHUNK_TOKENS
             if lines and used + cost > _CHUNK_TOKENS:
                 break
-            lines.append(Line(message.speaker, text, message.role))
+            lines.append(SummaryLine(message.speaker, text, message.role))
             used, upto = used + cost, message.seq
         return lines, upto
 
-    def _next(self, previous: Summary, chunk: list[Line]) -> Summary:
+    def _next(self, previous: Summary, chunk: list[SummaryLine]) -> Summary:
         if self._call is None or self._clock() < self._rests_until:
             return extract(previous, chunk)
         since = self._clock()

@@ -88,7 +88,7 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class Line:
+class SummaryLine:
     """A message as the summary reads it."""
 
     speaker: str
@@ -116,7 +116,7 @@ def render(summary: Summary, *, tokens: int, counter: TokenCounter) -> str:
     )
 
 
-def transcript(messages: Sequence[Line]) -> str:
+def transcript(messages: Sequence[SummaryLine]) -> str:
     """The messages as a summariser reads them."""
     return "\n".join(f"{line.speaker}: {line.text}" for line in messages)
 
@@ -164,7 +164,7 @@ def details(text: str) -> set[str]:
     }
 
 
-def verified(answer: Summary, *, previous: Summary, messages: Sequence[Line]) -> Summary:
+def verified(answer: Summary, *, previous: Summary, messages: Sequence[SummaryLine]) -> Summary:
     """The answer without what its source doesn't say, and with what it left out.
 
     A point with a number or name that stands neither in the messages nor in the previous summary is
@@ -198,7 +198,7 @@ def verified(answer: Summary, *, previous: Summary, messages: Sequence[Line]) ->
     return replace(kept, facts=(*back, *kept.facts, *added))
 
 
-def extract(previous: Summary, messages: Sequence[Line]) -> Summary:
+def extract(previous: Summary, messages: Sequence[SummaryLine]) -> Summary:
     """The deterministic summary: users' statements of fact and decision, corrections applied."""
     facts, decisions = list(previous.facts), list(previous.decisions)
     questions = list(previous.questions)

@@ -17,12 +17,12 @@ from typing import Literal
 
 from allotrope.exceptions import CircuitOpenError
 from allotrope.models.breaker import machine as breaker
-from allotrope.models.breaker.facts import Circuit, Outcome, Rules, Ticket
+from allotrope.models.breaker.facts import CallOutcome, Circuit, Rules, Ticket
 from allotrope.models.breaker.permits import LOCAL, Permit, circuit_name
 from allotrope.models.breaker.state import CircuitState, Gathered
 from allotrope.models.breaker.store import BreakerStore
 from allotrope.models.failures.errors import PROVIDER_NAMES
-from allotrope.models.waiting.caution import CautionRules, Trial, Trials
+from allotrope.models.waiting.caution import CautionRules, TrialCall, Trials
 from allotrope.models.waiting.overdue import Overdue
 from allotrope.support.pools import TURNS
 
@@ -195,12 +195,12 @@ class Circuits(CircuitState):
         )
         return permit.trial is not None
 
-    def tried(self, trial: Trial) -> None:
+    def tried(self, trial: TrialCall) -> None:
         """A call under way ended, after the circuits heard how."""
         self.trials.end(trial)
         self.waiters.wake()
 
-    def report(self, name: str, ticket: Ticket, outcome: Outcome) -> None:
+    def report(self, name: str, ticket: Ticket, outcome: CallOutcome) -> None:
         """Tells a circuit how a call went."""
         outcome = replace(outcome, owner=ticket.owner, generation=ticket.generation)
         if ticket.owner is None and outcome.kind == "nothing":

@@ -110,7 +110,7 @@ class Ticket:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class CallOutcome:
     """How a call went.
 
     Attributes:

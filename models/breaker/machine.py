@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from allotrope.models.breaker.facts import (
     KEPT_ERRORS,
     Bucket,
+    CallOutcome,
     Circuit,
-    Outcome,
     Rules,
     Seen,
     Ticket,
@@ -83,7 +83,7 @@ def admit_last(
 
 
 def record(
-    circuit: Circuit, outcome: Outcome, *, rules: Rules, now: float, chance: float = 0.0
+    circuit: Circuit, outcome: CallOutcome, *, rules: Rules, now: float, chance: float = 0.0
 ) -> Circuit:
     """The circuit after a call.
 
@@ -118,11 +118,11 @@ def record_many(
     if circuit.state != "closed" or generation != circuit.generation or ok + slow == 0:
         return circuit
     after = replace(circuit, consecutive=0, buckets=_count(circuit, rules, now, ok=ok, slow=slow))
-    return _judged(after, Outcome(kind="slow" if slow else "success"), rules=rules, now=now)
+    return _judged(after, CallOutcome(kind="slow" if slow else "success"), rules=rules, now=now)
 
 
 def _while_closed(
-    circuit: Circuit, outcome: Outcome, *, rules: Rules, now: float, chance: float
+    circuit: Circuit, outcome: CallOutcome, *, rules: Rules, now: float, chance: float
 ) -> Circuit:
     if outcome.kind == "nothing":
         return circuit
@@ -142,7 +142,7 @@ def _while_closed(
 
 
 def _judged(
-    circuit: Circuit, outcome: Outcome, *, rules: Rules, now: float, chance: float = 0.0
+    circuit: Circuit, outcome: CallOutcome, *, rules: Rules, now: float, chance: float = 0.0
 ) -> Circuit:
     if outcome.kind == "success":
         return circuit
@@ -165,7 +165,7 @@ def circuit_reason(rule: str, error: str | None) -> str:
 
 
 def _after_probe(
-    circuit: Circuit, outcome: Outcome, *, rules: Rules, now: float, chance: float
+    circuit: Circuit, outcome: CallOutcome, *, rules: Rules, now: float, chance: float
 ) -> Circuit:
     free = replace(circuit, probe_owner=None, probe_until=0.0)
     if outcome.kind == "nothing":
@@ -192,7 +192,7 @@ def _after_probe(
 
 def _opened(
     circuit: Circuit,
-    outcome: Outcome,
+    outcome: CallOutcome,
     *,
     rules: Rules,
     now: float,
@@ -222,7 +222,7 @@ def _opened(
     )
 
 
-def _remember(circuit: Circuit, outcome: Outcome, now: float) -> Circuit:
+def _remember(circuit: Circuit, outcome: CallOutcome, now: float) -> Circuit:
     if outcome.kind != "failure" or outcome.error is None:
         return circuit
     seen = Seen(at=round(now, 3), error=outcome.error, code=outcome.code)
@@ -264,7 +264,7 @@ def trip(circuit: Circuit, *, reason: str, rules: Rules, now: float, chance: flo
     """Opens a closed circuit for what no single call's end says; others stay as they are."""
     if circuit.state != "closed":
         return circuit
-    said = Outcome(kind="slow", error=reason)
+    said = CallOutcome(kind="slow", error=reason)
     return _opened(circuit, said, rules=rules, now=now, chance=chance)
 
 

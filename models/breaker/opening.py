@@ -9,7 +9,7 @@ from allotrope.models.breaker.circuits import Circuits
 from allotrope.models.breaker.facts import Circuit, Rules
 from allotrope.models.breaker.permits import LOCAL, circuit_name, deployment_of, shown_name
 from allotrope.models.breaker.store import BreakerStore, RedisStore
-from allotrope.models.call.guard import Guard, Limits
+from allotrope.models.call.guard import CallLimits, Guard
 from allotrope.models.call.guarded import GuardedChatModel
 from allotrope.models.call.retry import Retries, RetryRules
 from allotrope.models.waiting.caution import CautionRules
@@ -139,16 +139,16 @@ def caution_of(settings: ResilienceSettings) -> CautionRules | None:
     return CautionRules(hold_s=settings.hold_s) if settings.hold_s else None
 
 
-def limits_of(settings: Settings, provider: str) -> Limits:
+def limits_of(settings: Settings, provider: str) -> CallLimits:
     """The timeouts of a provider."""
     if provider == "openai":
-        return Limits(
+        return CallLimits(
             first_token_s=settings.openai.first_token_timeout_s,
             idle_s=settings.openai.idle_timeout_s,
             total_s=settings.openai.timeout_s,
         )
     section = settings.ollama if provider == "ollama" else settings.embedded
-    return Limits(total_s=section.timeout_s)
+    return CallLimits(total_s=section.timeout_s)
 
 
 def deployment(settings: Settings, provider: str) -> str:

@@ -6,9 +6,9 @@ import threading
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from allotrope.models.breaker.facts import Outcome, Ticket
+from allotrope.models.breaker.facts import CallOutcome, Ticket
 from allotrope.models.failures.policy import policy
-from allotrope.models.waiting.caution import Trial
+from allotrope.models.waiting.caution import TrialCall
 from allotrope.models.waiting.queue import Place
 from allotrope.support.pools import TURNS
 
@@ -47,10 +47,10 @@ class Reporting(Protocol):
     def sharing(self) -> str:
         """`redis` when telling it something may take a round trip."""
 
-    def report(self, name: str, ticket: Ticket, outcome: Outcome) -> None:
+    def report(self, name: str, ticket: Ticket, outcome: CallOutcome) -> None:
         """Tells a circuit how a call went."""
 
-    def tried(self, trial: Trial) -> None:
+    def tried(self, trial: TrialCall) -> None:
         """A call under way ended, after the circuits heard how."""
 
 
@@ -66,7 +66,7 @@ class Permit:
     model: str
     tickets: dict[str, Ticket]
     done: bool = field(default=False)
-    trial: Trial | None = None
+    trial: TrialCall | None = None
     spoken: bool = field(default=False)
     place: Place | None = None
 
@@ -100,7 +100,7 @@ class Permit:
         slow = limit is not None and first_token_s is not None and first_token_s > limit
         self._report(
             {
-                name: Outcome(kind="slow" if slow and "/" in name else "success")
+                name: CallOutcome(kind="slow" if slow and "/" in name else "success")
                 for name in self.tickets
             }
         )
@@ -112,7 +112,7 @@ class Permit:
         for name in self.tickets:
             own = ("/" in name) == (handling.scope == "model")
             if own and handling.counts == "failure":
-                outcomes[name] = Outcome(
+                outcomes[name] = CallOutcome(
                     kind="failure",
                     opens_for_s=handling.opens_for_s,
                     at_most_s=handling.at_most_s,
@@ -121,7 +121,7 @@ class Permit:
                     code=getattr(error, "code", None),
                 )
             elif handling.reached and "/" not in name:
-                outcomes[name] = Outcome(kind="success")
+                outcomes[name] = CallOutcome(kind="success")
         self._report(outcomes)
 
     def give_back(self) -> None:
@@ -152,20 +152,20 @@ class Permit:
     def _closes(self) -> None:
         for name, ticket in self.tickets.items():
             if ticket.owner:
-                self.circuits.report(name, ticket, Outcome(kind="success"))
+                self.circuits.report(name, ticket, CallOutcome(kind="success"))
 
     def _quiet(self) -> bool:
         """Whether ending it well needs no round trip: no lease is held."""
         return self.circuits.sharing != "redis" or not self.is_probe
 
-    def _report(self, outcomes: dict[str, Outcome]) -> None:
+    def _report(self, outcomes: dict[str, CallOutcome]) -> None:
         """Ends it, once: tells each circuit its outcome, by default that there was none."""
         ended, self.done = self.done, True
         if ended:
             return
         try:
             for name, ticket in self.tickets.items():
-                self.circuits.report(name, ticket, outcomes.get(name, Outcome(kind="nothing")))
+                self.circuits.report(name, ticket, outcomes.get(name, CallOutcome(kind="nothing")))
         finally:
             if self.place is not None:
                 self.place.leave()

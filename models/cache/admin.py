@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from allotrope.exceptions import StoreError
 from allotrope.models.cache.answers import AnswerCache
 from allotrope.models.cache.storage import commands as store
-from allotrope.models.cache.storage.codec import Entry, UnreadableEntryError
+from allotrope.models.cache.storage.codec import StoredAnswer, UnreadableEntryError
 from allotrope.models.cache.storage.commands import Partition, Steps
 from allotrope.stores.errors import error_name
 
@@ -123,7 +123,7 @@ class CacheAdmin:
                     tags=tuple(info.get("t", ()) or ()),
                 )
 
-    def entry(self, key: str) -> Entry | None:
+    def entry(self, key: str) -> StoredAnswer | None:
         """The entry whose key starts like this, or None."""
         for part in self.partitions():
             for name in self._run(_meta(part)):

@@ -15,7 +15,12 @@ from allotrope.models.cache import policy
 from allotrope.models.cache.policy import Request
 from allotrope.models.cache.storage import commands as store
 from allotrope.models.cache.storage.breaker import StoreBreaker
-from allotrope.models.cache.storage.codec import Codec, Entry, UnreadableEntryError, saved_tokens
+from allotrope.models.cache.storage.codec import (
+    Codec,
+    StoredAnswer,
+    UnreadableEntryError,
+    saved_tokens,
+)
 from allotrope.models.cache.storage.commands import Partition, Steps
 from allotrope.models.cache.storage.memory import MemoryRedis
 from allotrope.settings.cache import CacheSettings
@@ -29,7 +34,7 @@ CONCURRENT_COMMANDS = 32
 
 
 @dataclass(frozen=True, kw_only=True)
-class Call:
+class CacheCall:
     """One request, written down for the cache.
 
     Args:
@@ -62,7 +67,7 @@ class Hit:
         digest: The exact key it is kept under.
     """
 
-    entry: Entry
+    entry: StoredAnswer
     tier: str
     digest: str
 
@@ -159,21 +164,21 @@ class AnswerCache:
         """Where the answers to this request lie."""
         return Partition(self.prefix, request.tenant, request.agent)
 
-    def get(self, call: Call) -> Hit | None:
+    def get(self, call: CacheCall) -> Hit | None:
         """The exact answer to a call, counted; None when there is none that may be used."""
         data = self.execute(store.get(call.part, call.digest, now=self.clock()))
         hit, steps = self._judged(call, data)
         self.execute(steps)
         return hit
 
-    async def aget(self, call: Call) -> Hit | None:
+    async def aget(self, call: CacheCall) -> Hit | None:
         """The same as `get`, asynchronously."""
         data = await self.aexecute(store.get(call.part, call.digest, now=self.clock()))
         hit, steps = self._judged(call, data)
         await self.aexecute(steps)
         return hit
 
-    def _judged(self, call: Call, data: bytes | None) -> tuple[Hit | None, Steps[Any]]:
+    def _judged(self, call: CacheCall, data: bytes | None) -> tuple[Hit | None, Steps[Any]]:
         """What was found, and the steps that book it."""
         if data is None:
             return None, store.count(call.part, {"misses": 1})
@@ -187,7 +192,7 @@ class AnswerCache:
         hit = Hit(entry=entry, tier="exact", digest=call.digest)
         return hit, self.booked(call, hit)
 
-    def booked(self, call: Call, hit: Hit) -> Steps[None]:
+    def booked(self, call: CacheCall, hit: Hit) -> Steps[None]:
         """The steps that count a hit and what it saved, and note which entry served the run."""
         entry = hit.entry
         model = entry.model or "?"
@@ -202,8 +207,8 @@ class AnswerCache:
         )
 
     def entry_of(
-        self, call: Call, generations: Sequence[Generation], *, seconds: float = 0.0
-    ) -> Entry | None:
+        self, call: CacheCall, generations: Sequence[Generation], *, seconds: float = 0.0
+    ) -> StoredAnswer | None:
         """The entry for an answer; None when it must not be kept.
 
         Args:
@@ -213,7 +218,7 @@ class AnswerCache:
         """
         if not call.request.write or call.ttl_s <= 0 or policy.unfit(generations) is not None:
             return None
-        return Entry(
+        return StoredAnswer(
             generations=tuple(generations),
             saved=saved_tokens(generations),
             model=call.model,
@@ -224,17 +229,17 @@ class AnswerCache:
             tags=(*call.request.tags, f"model={call.model}"),
         )
 
-    def put(self, call: Call, entry: Entry) -> bool:
+    def put(self, call: CacheCall, entry: StoredAnswer) -> bool:
         """Keeps an answer; returns whether it was kept."""
         steps = self._put(call, entry)
         return steps is not None and self.execute(steps) is not None
 
-    async def aput(self, call: Call, entry: Entry) -> bool:
+    async def aput(self, call: CacheCall, entry: StoredAnswer) -> bool:
         """The same as `put`, asynchronously."""
         steps = self._put(call, entry)
         return steps is not None and await self.aexecute(steps) is not None
 
-    def _put(self, call: Call, entry: Entry) -> Steps[int] | None:
+    def _put(self, call: CacheCall, entry: StoredAnswer) -> Steps[int] | None:
         try:
             value = self.codec.dump(entry)
         except (TypeError, ValueError):

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from langchain_core.outputs import Generation
 
-from allotrope.models.cache.answers import AnswerCache, Call, Hit
+from allotrope.models.cache.answers import AnswerCache, CacheCall, Hit
 from allotrope.models.cache.flight import Flight, Flights, Landed, Pauses
-from allotrope.models.cache.storage.codec import Entry, UnreadableEntryError
+from allotrope.models.cache.storage.codec import StoredAnswer, UnreadableEntryError
 
 if TYPE_CHECKING:
     from allotrope.models.cache.semantic.tier import SemanticTier
@@ -20,7 +20,7 @@ LOOK_S = 0.25
 """Longest pause of a waiter between two looks at whether the leader's reader pauses, seconds."""
 
 
-class Ask:
+class LeadingCall:
     """A call that has to be made: this process leads it. `keep` or `drop` must follow.
 
     Args:
@@ -29,13 +29,13 @@ class Ask:
         flight: The flight to land; None where nobody may wait for this call.
     """
 
-    def __init__(self, asker: "Asker", call: Call, flight: Flight | None) -> None:
+    def __init__(self, asker: "Asker", call: CacheCall, flight: Flight | None) -> None:
         self._asker = asker
         self._call = call
         self._flight = flight
         self._started = time.perf_counter()
 
-    def _entry(self, generations: Sequence[Generation]) -> Entry | None:
+    def _entry(self, generations: Sequence[Generation]) -> StoredAnswer | None:
         seconds = time.perf_counter() - self._started
         return self._asker.answers.entry_of(self._call, generations, seconds=seconds)
 
@@ -77,7 +77,7 @@ class Ask:
         """While the reader of a stream has a chunk: others don't wait for one that pauses."""
         return nullcontext() if self._flight is None else self._flight.reader_has_it()
 
-    def _landed(self, entry: Entry | None) -> Landed:
+    def _landed(self, entry: StoredAnswer | None) -> Landed:
         if entry is None:
             return Landed()
         return Landed(hit=Hit(entry=entry, tier="exact", digest=self._call.digest))
@@ -108,16 +108,16 @@ class Asker:
         self.semantic = semantic
         self.flights = Flights(answers)
 
-    def ask(self, call: Call) -> Hit | Ask:
+    def ask(self, call: CacheCall) -> Hit | LeadingCall:
         """The answer from the cache, or the call to make.
 
         Raises:
             Exception: What the call of somebody who asked the same at this moment raised.
         """
         if not call.request.read:
-            return Ask(self, call, None)
+            return LeadingCall(self, call, None)
         if not self._together(call):
-            return self._found(call) or Ask(self, call, None)
+            return self._found(call) or LeadingCall(self, call, None)
         deadline = time.monotonic() + self.answers.settings.wait_s
         while True:
             flight, leads = self.flights.board(call)
@@ -125,20 +125,20 @@ class Asker:
                 return self._lead(call, flight, deadline)
             landed = self._awaited(flight, deadline)
             if landed is None:
-                return Ask(self, call, None)
+                return LeadingCall(self, call, None)
             hit = self._shared(call, landed)
             if hit is not None:
                 self.answers.execute(self.answers.booked(call, hit))
                 return hit
             if not landed.again:
-                return Ask(self, call, None)
+                return LeadingCall(self, call, None)
 
-    async def aask(self, call: Call) -> Hit | Ask:
+    async def aask(self, call: CacheCall) -> Hit | LeadingCall:
         """The same as `ask`, asynchronously."""
         if not call.request.read:
-            return Ask(self, call, None)
+            return LeadingCall(self, call, None)
         if not self._together(call):
-            return await self._afound(call) or Ask(self, call, None)
+            return await self._afound(call) or LeadingCall(self, call, None)
         deadline = time.monotonic() + self.answers.settings.wait_s
         while True:
             flight, leads = self.flights.board(call)
@@ -146,15 +146,15 @@ class Asker:
                 return await self._alead(call, flight, deadline)
             landed = await self._aawaited(flight, deadline)
             if landed is None:
-                return Ask(self, call, None)
+                return LeadingCall(self, call, None)
             hit = self._shared(call, landed)
             if hit is not None:
                 await self.answers.aexecute(self.answers.booked(call, hit))
                 return hit
             if not landed.again:
-                return Ask(self, call, None)
+                return LeadingCall(self, call, None)
 
-    def _together(self, call: Call) -> bool:
+    def _together(self, call: CacheCall) -> bool:
         """Whether identical questions may share this call's answer."""
         return self.answers.settings.single_flight and call.request.write and call.ttl_s > 0
 
@@ -194,7 +194,7 @@ class Asker:
             self.flights.keeper.remove(lease[0])
             await self.answers.aexecute(self.flights.release(*lease))
 
-    def _shared(self, call: Call, landed: Landed) -> Hit | None:
+    def _shared(self, call: CacheCall, landed: Landed) -> Hit | None:
         """What the leader got, where this call may have it."""
         if landed.error is not None:
             raise landed.error
@@ -205,41 +205,41 @@ class Asker:
             return None
         return hit
 
-    def _found(self, call: Call) -> Hit | None:
+    def _found(self, call: CacheCall) -> Hit | None:
         hit = self.answers.get(call)
         if hit is None and self.semantic is not None:
             hit = self.semantic.find(call)
         return hit
 
-    async def _afound(self, call: Call) -> Hit | None:
+    async def _afound(self, call: CacheCall) -> Hit | None:
         hit = await self.answers.aget(call)
         if hit is None and self.semantic is not None:
             hit = await self.semantic.afind(call)
         return hit
 
-    def _lead(self, call: Call, flight: Flight, deadline: float) -> Hit | Ask:
+    def _lead(self, call: CacheCall, flight: Flight, deadline: float) -> Hit | LeadingCall:
         try:
             hit = self._found(call) or self._lease(call, flight, deadline)
         except BaseException as exc:
             flight.land(_ended(exc))
             raise
         if hit is None:
-            return Ask(self, call, flight)
+            return LeadingCall(self, call, flight)
         flight.land(Landed(hit=hit, space=call.space))
         return hit
 
-    async def _alead(self, call: Call, flight: Flight, deadline: float) -> Hit | Ask:
+    async def _alead(self, call: CacheCall, flight: Flight, deadline: float) -> Hit | LeadingCall:
         try:
             hit = await self._afound(call) or await self._alease(call, flight, deadline)
         except BaseException as exc:
             flight.land(_ended(exc))
             raise
         if hit is None:
-            return Ask(self, call, flight)
+            return LeadingCall(self, call, flight)
         flight.land(Landed(hit=hit, space=call.space))
         return hit
 
-    def _lease(self, call: Call, flight: Flight, deadline: float) -> Hit | None:
+    def _lease(self, call: CacheCall, flight: Flight, deadline: float) -> Hit | None:
         """Takes the lease between processes, or waits for the answer of who has it."""
         if not self.answers.shared:
             return None
@@ -263,7 +263,7 @@ class Asker:
             flights.keeper.add(key, token, flight)
         return None
 
-    async def _alease(self, call: Call, flight: Flight, deadline: float) -> Hit | None:
+    async def _alease(self, call: CacheCall, flight: Flight, deadline: float) -> Hit | None:
         if not self.answers.shared:
             return None
         flights, key, token = self.flights, self.flights.lease_key(call), self.flights.new_token()
@@ -286,7 +286,7 @@ class Asker:
             flights.keeper.add(key, token, flight)
         return None
 
-    def _read(self, value: bytes | None) -> Entry | None:
+    def _read(self, value: bytes | None) -> StoredAnswer | None:
         if value is None:
             return None
         try:

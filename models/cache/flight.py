@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from allotrope.models.cache.answers import AnswerCache, Call, Hit
+from allotrope.models.cache.answers import AnswerCache, CacheCall, Hit
 from allotrope.models.cache.storage import commands as store
 from allotrope.models.cache.storage.commands import Partition, Steps
 
@@ -94,7 +94,7 @@ class Flights:
         self._answers = answers
         self.keeper = LeaseKeeper(answers)
 
-    def board(self, call: Call) -> tuple[Flight, bool]:
+    def board(self, call: CacheCall) -> tuple[Flight, bool]:
         """The flight of those who ask this, and whether the caller leads it."""
         name = (call.part.id, call.digest)
         with self.lock:
@@ -104,7 +104,7 @@ class Flights:
             flight = self.table[name] = Flight(self, name)
         return flight, True
 
-    def lease_key(self, call: Call) -> str:
+    def lease_key(self, call: CacheCall) -> str:
         """The key of the lease between processes."""
         return call.part.key("f", call.digest)
 
@@ -120,7 +120,9 @@ class Flights:
             raise reply
         return reply is not None
 
-    def look(self, part: Partition, call: Call, key: str, token: str) -> Steps[tuple[Any, bool]]:
+    def look(
+        self, part: Partition, call: CacheCall, key: str, token: str
+    ) -> Steps[tuple[Any, bool]]:
         """The steps of a waiter: is the answer there, and if the lease is free, take it."""
         lease_ms = int(self._answers.settings.lease_s * 1000)
         value, taken = yield [

@@ -27,8 +27,8 @@ from pydantic import Field
 
 from allotrope.exceptions import ProviderError
 from allotrope.models.cache import policy
-from allotrope.models.cache.answers import Call, Hit
-from allotrope.models.cache.asker import Ask, Asker
+from allotrope.models.cache.answers import CacheCall, Hit
+from allotrope.models.cache.asker import Asker, LeadingCall
 from allotrope.models.cache.keys import UncacheableError, canonical_request, digest
 from allotrope.models.cache.redis_cache import RedisCache, fresh
 from allotrope.models.failures.degraded import degraded
@@ -215,18 +215,18 @@ class CachingChatModel(BaseChatModel):
             async for chunk in chunks:
                 yield chunk
 
-    def _ask(self, call: Call | None) -> Hit | Ask | None:
+    def _ask(self, call: CacheCall | None) -> Hit | LeadingCall | None:
         """What the cache says to a call; what the call waited for failed for this run, too."""
         try:
-            return None if call is None else cast("Hit | Ask", self.asker.ask(call))
+            return None if call is None else cast("Hit | LeadingCall", self.asker.ask(call))
         except ProviderError as exc:
             trail_of_run().append(exc)
             raise
 
-    async def _aask(self, call: Call | None) -> Hit | Ask | None:
+    async def _aask(self, call: CacheCall | None) -> Hit | LeadingCall | None:
         """The same as `_ask`, asynchronously."""
         try:
-            return None if call is None else cast("Hit | Ask", await self.asker.aask(call))
+            return None if call is None else cast("Hit | LeadingCall", await self.asker.aask(call))
         except ProviderError as exc:
             trail_of_run().append(exc)
             raise
@@ -237,7 +237,7 @@ class CachingChatModel(BaseChatModel):
         stop: list[str] | None,
         kwargs: dict[str, Any],
         run_manager: AsyncCallbackManagerForLLMRun | None,
-    ) -> Call | None:
+    ) -> CacheCall | None:
         """The same as `_call`; a long prompt is written down in a thread."""
         if self.asker is None:
             return None
@@ -250,7 +250,7 @@ class CachingChatModel(BaseChatModel):
         stop: list[str] | None,
         kwargs: dict[str, Any],
         run_manager: CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun | None,
-    ) -> Call | None:
+    ) -> CacheCall | None:
         """The call as the cache knows it; None when the cache has no say in it."""
         asker: Asker | None = self.asker
         if asker is None:
@@ -288,7 +288,7 @@ class CachingChatModel(BaseChatModel):
             question = messages[-1].content
             frame = [*form["messages"][:-1], {**form["messages"][-1], "content": None}]
             space = digest({**form, "messages": frame, "prompt": request.prompt})
-        return Call(
+        return CacheCall(
             part=answers.partition(request),
             digest=key,
             request=request,

@@ -22,7 +22,7 @@ from langchain_core.outputs import ChatGeneration, Generation
 from langchain_core.runnables.config import ensure_config
 
 from allotrope.models.cache import policy
-from allotrope.models.cache.answers import AnswerCache, Call, Hit
+from allotrope.models.cache.answers import AnswerCache, CacheCall, Hit
 from allotrope.models.cache.asker import Asker
 from allotrope.models.cache.keys import IRRELEVANT_FIELDS, canonical_messages, digest
 from allotrope.models.cache.storage import commands as store
@@ -139,7 +139,7 @@ class RedisCache(BaseCache):
         """Closes the connections of the process; a call opens them anew."""
         self.answers.close()
 
-    def _call(self, prompt: str, llm_string: str) -> Call | None:
+    def _call(self, prompt: str, llm_string: str) -> CacheCall | None:
         """LangChain's two strings in canonical form; None when they don't say everything."""
         if OBJECT.search(llm_string):
             return None  # a class by name only: another schema would get this answer
@@ -164,7 +164,7 @@ class RedisCache(BaseCache):
         }
         volatile = messages is not None and policy.time_dependent(messages)
         named = re.search(r'"model(?:_name)?": "([^"]+)"', llm_string)
-        return Call(
+        return CacheCall(
             part=self.answers.partition(request),
             digest=digest(form),
             request=request,

@@ -36,9 +36,9 @@ from allotrope.models.waiting import queue as slots
 from allotrope.models.waiting.admission import Admission
 from allotrope.models.waiting.blocking import GivenUpError
 from allotrope.models.waiting.caution import CautionRules
-from allotrope.models.waiting.first_token import REASON, Watch, Watched
+from allotrope.models.waiting.first_token import REASON, FirstTokenWatch, Watched
 from allotrope.models.waiting.overdue import OverdueRules
-from allotrope.models.waiting.queue import MOST_RETURNS, Leaves, Slot
+from allotrope.models.waiting.queue import MOST_RETURNS, CallQueue, Leaves
 from allotrope.models.waiting.stalls import STALLS
 from allotrope.support.counters import count
 from allotrope.support.pools import pool_for
@@ -65,7 +65,7 @@ TIGHTER = 0.8
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
+class CallLimits:
     """How long a call may take; None waits for ever.
 
     Attributes:
@@ -96,7 +96,7 @@ class Guard:
 
     circuits: Circuits = field(default_factory=lambda: Circuits(enabled=False))
     retries: Retries = field(default_factory=lambda: Retries(rules=RetryRules(attempts=1)))
-    limits: Limits = Limits()
+    limits: CallLimits = CallLimits()
     deployment: str = ""
     deadline_s: float = 10.0
     keep_partial: bool = False
@@ -118,7 +118,7 @@ class Guarded(Protocol):
     def judged(self, error: ProviderError, cause: BaseException) -> ProviderError:
         """What a classified error means for this model."""
 
-    def slot(self) -> Slot | None:
+    def slot(self) -> CallQueue | None:
         """The queue before it, where it answers one request at a time."""
 
 
@@ -164,7 +164,7 @@ class Call:
         self._spoken = False
         self._permit: Permit | None = None
         self._slot = model.slot()
-        self.watch = Watch(self._watched(streamed))
+        self.watch = FirstTokenWatch(self._watched(streamed))
         self._admission = Admission(
             circuits=guard.circuits,
             provider=model.provider,
@@ -262,7 +262,7 @@ class Call:
             self._permit.spoke()
 
     def block(self, work: Callable[[Callable[[], bool]], T], *, drop: Callable[[T], object]) -> T:
-        """Does the blocking part of an attempt (`Watch.block`).
+        """Does the blocking part of an attempt (`FirstTokenWatch.block`).
 
         Raises:
             ProviderTimeoutError: It was given up.

@@ -32,7 +32,7 @@ from allotrope.models.call.guard import DEADLINE, REPACK, Call, Guard
 from allotrope.models.call.replies import check_reply
 from allotrope.models.call.streams import STAMP, CleanStream
 from allotrope.models.providers.content import asent, plain, sent
-from allotrope.models.waiting.queue import Slot
+from allotrope.models.waiting.queue import CallQueue
 from allotrope.support.pools import TURNS
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class GuardedChatModel(BaseChatModel):
         name = getattr(self, "model_name", None) or getattr(self, "model", None)
         return str(name or "unknown")
 
-    def slot(self) -> Slot | None:
+    def slot(self) -> CallQueue | None:
         """The queue before this model, where it answers one request at a time; None here."""
         return None
 

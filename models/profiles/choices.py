@@ -26,7 +26,7 @@ _ANEW = (
 )
 
 
-class Change(BaseModel):
+class ProfileChange(BaseModel):
     """One choice.
 
     Attributes:
@@ -53,7 +53,7 @@ class _Document(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     agents: Mapping[str, str] = {}
     roles: Mapping[str, str] = {}
-    history: tuple[Change, ...] = ()
+    history: tuple[ProfileChange, ...] = ()
 
 
 class ProfileChoices:
@@ -75,7 +75,7 @@ class ProfileChoices:
         """
         return self._read().agents
 
-    def choose(self, agent: str, profile: str | None, *, by: str, why: str = "") -> Change:
+    def choose(self, agent: str, profile: str | None, *, by: str, why: str = "") -> ProfileChange:
         """Makes a profile an agent's own, in one step.
 
         Args:
@@ -89,7 +89,7 @@ class ProfileChoices:
         """
         document = self._read()
         agents = dict(document.agents)
-        change = Change(
+        change = ProfileChange(
             at=_now(), agent=agent, profile=profile, was=agents.pop(agent, None), by=by, why=why
         )
         if profile is not None:
@@ -105,7 +105,7 @@ class ProfileChoices:
         """
         return self._read().roles
 
-    def promote(self, role: str, model: str | None, *, by: str, why: str = "") -> Change:
+    def promote(self, role: str, model: str | None, *, by: str, why: str = "") -> ProfileChange:
         """Gives a role another model, in one step.
 
         Args:
@@ -119,7 +119,7 @@ class ProfileChoices:
         """
         document = self._read()
         roles = dict(document.roles)
-        change = Change(
+        change = ProfileChange(
             at=_now(), role=role, profile=model, was=roles.pop(role, None), by=by, why=why
         )
         if model is not None:
@@ -127,7 +127,7 @@ class ProfileChoices:
         self._keep(document, {"roles": roles}, change)
         return change
 
-    def last_promotion(self, role: str) -> Change | None:
+    def last_promotion(self, role: str) -> ProfileChange | None:
         """The latest choice for a role; None where there was none.
 
         Raises:
@@ -136,7 +136,9 @@ class ProfileChoices:
         found = [change for change in self._read().history if change.role == role]
         return found[-1] if found else None
 
-    def _keep(self, document: _Document, changed: Mapping[str, object], change: Change) -> None:
+    def _keep(
+        self, document: _Document, changed: Mapping[str, object], change: ProfileChange
+    ) -> None:
         history = (*document.history, change)
         self._write(document.model_copy(update={**changed, "history": history}))
 

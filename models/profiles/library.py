@@ -39,7 +39,7 @@ _ENVIRONMENTS = ("dev", "staging", "prod")
 
 
 @dataclass(frozen=True)
-class _File:
+class _ProfileFile:
     """One profile's file.
 
     Attributes:
@@ -57,7 +57,7 @@ class _File:
 
 @dataclass(frozen=True)
 class _Loaded:
-    files: Mapping[str, _File] = field(default_factory=dict)
+    files: Mapping[str, _ProfileFile] = field(default_factory=dict)
     profiles: Mapping[tuple[str, str | None], Profile] = field(default_factory=dict)
     problems: Mapping[str, str] = field(default_factory=dict)
     seen: Mapping[Path, Signature] = field(default_factory=dict)
@@ -163,7 +163,7 @@ class ProfileLibrary:
                 seen |= _stamp(self._choices.path)
             if self._loaded is not None and seen == before.seen:
                 return False
-            files: dict[str, _File] = {}
+            files: dict[str, _ProfileFile] = {}
             problems: dict[str, str] = {}
             for name, (path, signature) in found.items():
                 old = before.files.get(name)
@@ -244,7 +244,7 @@ class ProfileLibrary:
 
     def _resolve(
         self,
-        files: Mapping[str, _File],
+        files: Mapping[str, _ProfileFile],
         problems: dict[str, str],
         before: _Loaded,
         seen: Mapping[Path, Signature],
@@ -268,7 +268,9 @@ class ProfileLibrary:
                 )
         return _Loaded(files=files, profiles=profiles, problems=problems, seen=seen)
 
-    def _with_model(self, profile: Profile, file: _File, promoted: Mapping[str, str]) -> Profile:
+    def _with_model(
+        self, profile: Profile, file: _ProfileFile, promoted: Mapping[str, str]
+    ) -> Profile:
         """The profile with the model of its role, where that isn't the settings' own."""
         if profile.model is not None:
             return profile
@@ -282,7 +284,11 @@ class ProfileLibrary:
         return profile if model is None else profile.model_copy(update={"model": model})
 
     def _fields(
-        self, name: str, files: Mapping[str, _File], agent: str | None, chain: tuple[str, ...]
+        self,
+        name: str,
+        files: Mapping[str, _ProfileFile],
+        agent: str | None,
+        chain: tuple[str, ...],
     ) -> dict[str, Any]:
         if name in chain:
             told = " → ".join((*chain, name))
@@ -324,7 +330,7 @@ def merge(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _agents_of(name: str, files: Mapping[str, _File]) -> set[str]:
+def _agents_of(name: str, files: Mapping[str, _ProfileFile]) -> set[str]:
     """The agents that a profile or one of its parents has fields for."""
     agents: set[str] = set()
     seen: set[str] = set()
@@ -336,7 +342,7 @@ def _agents_of(name: str, files: Mapping[str, _File]) -> set[str]:
     return agents
 
 
-def _read(name: str, path: Path, signature: Signature) -> _File:
+def _read(name: str, path: Path, signature: Signature) -> _ProfileFile:
     if signature[1] > MAX_BYTES:
         raise ProfileError(
             f"{path}: the file has {signature[1]:,} bytes, a profile has at most {MAX_BYTES:,}."
@@ -374,10 +380,10 @@ def _read(name: str, path: Path, signature: Signature) -> _File:
             f"{path}, line {lines['env']}: env: {unknown[0]!r} is no environment; "
             f"there are {', '.join(_ENVIRONMENTS)}."
         )
-    return _File(path=path, signature=signature, data=data, lines=lines)
+    return _ProfileFile(path=path, signature=signature, data=data, lines=lines)
 
 
-def _validated(name: str, data: Mapping[str, Any], file: _File) -> Profile:
+def _validated(name: str, data: Mapping[str, Any], file: _ProfileFile) -> Profile:
     try:
         return Profile.model_validate({**data, "name": name})
     except ValidationError as exc:

@@ -27,12 +27,12 @@ from allotrope.models.cache.model import CachingChatModel
 from allotrope.models.call.guarded import GuardedChatModel
 from allotrope.models.providers.http import async_client
 from allotrope.models.providers.weights import find_weights, model_name
-from allotrope.models.waiting.queue import Slot
+from allotrope.models.waiting.queue import CallQueue
 from allotrope.settings.sections import EmbeddedSettings
 
 
 @dataclass(frozen=True)
-class EmbeddedServer:
+class LlamaServer:
     """A running llama.cpp server.
 
     Attributes:
@@ -64,12 +64,12 @@ class EmbeddedServer:
         return len(self.post("/tokenize", body)["tokens"])
 
 
-_servers: dict[tuple[Path, int, int | None, int], EmbeddedServer] = {}
+_servers: dict[tuple[Path, int, int | None, int], LlamaServer] = {}
 _starting = threading.Lock()
-_slots: dict[tuple[Path, int, int | None, int], Slot] = {}
+_slots: dict[tuple[Path, int, int | None, int], CallQueue] = {}
 
 
-def start_server(settings: EmbeddedSettings) -> EmbeddedServer:
+def start_server(settings: EmbeddedSettings) -> LlamaServer:
     """The server of these settings, started when it isn't yet; takes about a second the first time.
 
     Raises:
@@ -89,7 +89,7 @@ def _name(path: Path, settings: EmbeddedSettings) -> tuple[Path, int, int | None
     return path.resolve(), settings.num_ctx, settings.threads, settings.prompt_cache_mb
 
 
-def _launch(path: Path, settings: EmbeddedSettings) -> EmbeddedServer:
+def _launch(path: Path, settings: EmbeddedSettings) -> LlamaServer:
     try:
         import xllamacpp
     except ImportError as exc:
@@ -124,7 +124,7 @@ def _launch(path: Path, settings: EmbeddedSettings) -> EmbeddedServer:
             provider="embedded",
             model=model_name(path),
         ) from exc
-    return EmbeddedServer(url=handle.listening_address, key=key, handle=handle)
+    return LlamaServer(url=handle.listening_address, key=key, handle=handle)
 
 
 class EmbeddedChat(CachingChatModel, GuardedChatModel, ChatOpenAI):
@@ -133,7 +133,7 @@ class EmbeddedChat(CachingChatModel, GuardedChatModel, ChatOpenAI):
     provider: str = "embedded"
     embedded: EmbeddedSettings = Field(exclude=True)
     _started: bool = PrivateAttr(default=False)
-    _slot: Slot | None = PrivateAttr(default=None)
+    _slot: CallQueue | None = PrivateAttr(default=None)
 
     def ensure_ready(self) -> None:
         """Starts the server and points the clients at it; about a second the first time.
@@ -157,11 +157,11 @@ class EmbeddedChat(CachingChatModel, GuardedChatModel, ChatOpenAI):
         self.async_client, self.root_async_client = live.async_client, live.root_async_client
         self._started = True
 
-    def slot(self) -> Slot:
+    def slot(self) -> CallQueue:
         """The queue of its server, which has one slot."""
         if self._slot is None:
             name = _name(find_weights(self.embedded), self.embedded)
-            self._slot = _slots.setdefault(name, Slot())
+            self._slot = _slots.setdefault(name, CallQueue())
         return self._slot
 
     def count_prompt(self, messages: Sequence[BaseMessage]) -> int:

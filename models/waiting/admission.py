@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from allotrope.models.breaker.circuits import Circuits
 from allotrope.models.breaker.permits import Permit
 from allotrope.models.waiting.caution import CautionRules
-from allotrope.models.waiting.first_token import Watch
+from allotrope.models.waiting.first_token import FirstTokenWatch
 from allotrope.support.counters import count
 from allotrope.support.pools import TURNS
 
@@ -36,7 +36,7 @@ class Admission:
     lease_s: float
     last: bool
     caution: CautionRules | None
-    watch: Watch
+    watch: FirstTokenWatch
     clock: Callable[[], float]
 
     def leave(self) -> Permit:

@@ -26,7 +26,7 @@ class CautionRules:
 
 
 @dataclass(eq=False)
-class Trial:
+class TrialCall:
     """A call under way whose end is evidence for the circuits it needed.
 
     Attributes:
@@ -50,12 +50,12 @@ class Trial:
 class Trials:
     """The calls of this process that are under way, by circuit."""
 
-    _by_circuit: dict[str, set[Trial]] = field(default_factory=dict)
+    _by_circuit: dict[str, set[TrialCall]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def begin(
         self, circuits: tuple[str, ...], *, doubts: Callable[[], Mapping[str, int]], most: int
-    ) -> Trial | None:
+    ) -> TrialCall | None:
         """A call wants to go out.
 
         Args:
@@ -69,7 +69,7 @@ class Trials:
         """
         with self._lock:
             found = doubts()
-            trial = Trial(circuits, doubted=bool(found))
+            trial = TrialCall(circuits, doubted=bool(found))
             for name, failures in found.items():
                 others = sum(other.open for other in self._by_circuit.get(name, ()))
                 if failures + others >= most:
@@ -78,7 +78,7 @@ class Trials:
                 self._by_circuit.setdefault(name, set()).add(trial)
         return trial
 
-    def end(self, trial: Trial) -> None:
+    def end(self, trial: TrialCall) -> None:
         """It ended, however."""
         with self._lock:
             for name in trial.circuits:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from allotrope.models.breaker.circuits import Circuits
 from allotrope.models.waiting.blocking import Blocking
-from allotrope.models.waiting.overdue import Flight, Overdue, OverdueRules
+from allotrope.models.waiting.overdue import Overdue, OverdueRules, WaitingCall
 from allotrope.models.waiting.stalls import STALLS
 from allotrope.support.pools import TURNS
 
@@ -43,7 +43,7 @@ class Watched:
     rules: OverdueRules
 
 
-class Watch:
+class FirstTokenWatch:
     """Watches one call; `begin` and `end` frame each attempt.
 
     Args:
@@ -53,7 +53,7 @@ class Watch:
     def __init__(self, watched: Watched | None) -> None:
         self.gave_up = False
         self._watched = watched
-        self._flight: Flight | None = None
+        self._flight: WaitingCall | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timeout: asyncio.Timeout | None = None
         self._timer: asyncio.TimerHandle | None = None

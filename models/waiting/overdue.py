@@ -36,7 +36,7 @@ class OverdueRules:
 
 
 @dataclass(eq=False)
-class Flight:
+class WaitingCall:
     """A call under way that has no token yet.
 
     Attributes:
@@ -59,7 +59,7 @@ class _Kind:
     `youngest` is when the youngest call began that got a token.
     """
 
-    flights: dict[Flight, None] = field(default_factory=dict)
+    flights: dict[WaitingCall, None] = field(default_factory=dict)
     tokens: deque[float] = field(default_factory=deque)
     gaps: deque[float] = field(default_factory=deque)
     last_token: float = float("-inf")
@@ -120,14 +120,14 @@ class Overdue:
 
     def begin(
         self, kind: str, timeout_s: float, *, abandon: Callable[[float], None] | None = None
-    ) -> Flight:
+    ) -> WaitingCall:
         """A call went out."""
-        flight = Flight(kind, self._clock(), timeout_s, abandon)
+        flight = WaitingCall(kind, self._clock(), timeout_s, abandon)
         with self._lock:
             self._kinds.setdefault(kind, _Kind()).flights[flight] = None
         return flight
 
-    def spoke(self, flight: Flight, rules: OverdueRules) -> None:
+    def spoke(self, flight: WaitingCall, rules: OverdueRules) -> None:
         """Its first token came."""
         now = self._clock()
         with self._lock:
@@ -143,7 +143,7 @@ class Overdue:
                     while len(seen) > rules.memory:
                         seen.popleft()
 
-    def end(self, flight: Flight) -> None:
+    def end(self, flight: WaitingCall) -> None:
         """It ended, however; without a token nothing is learnt of what is usual."""
         with self._lock:
             self._kinds[flight.kind].flights.pop(flight, None)

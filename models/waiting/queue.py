@@ -26,7 +26,7 @@ Leaves = Callable[[bool], bool]
 """Whether to leave the queue now, told whether one is the newest in it."""
 
 
-class Slot:
+class CallQueue:
     """One request at a time."""
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class Place:
         slot: Whose queue.
     """
 
-    def __init__(self, slot: Slot) -> None:
+    def __init__(self, slot: CallQueue) -> None:
         self._slot = slot
 
     def turn(self, leaves: Leaves, most_s: float | None) -> bool:

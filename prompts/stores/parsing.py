@@ -27,7 +27,7 @@ import yaml
 from pydantic import ValidationError
 
 from allotrope.prompts import mustache
-from allotrope.prompts.schema import END, FrontMatter, Part, Role, TemplateError
+from allotrope.prompts.schema import END, FrontMatter, Role, TemplateError, TemplateMessage
 from allotrope.prompts.template import PromptTemplateVersion
 
 _HEAD = re.compile(r"^===[ \t]+(system|human|ai|placeholder)(?:[ \t]+([a-z][a-z0-9_]*))?[ \t]*$")
@@ -68,7 +68,7 @@ def parse(
             mustache.uses(whole)
         except mustache.MustacheError as exc:
             raise TemplateError(str(exc), origin=origin, line=line + exc.line - 1) from exc
-        parts.append(Part(role=role, name=name, text=whole, line=line))
+        parts.append(TemplateMessage(role=role, name=name, text=whole, line=line))
     digest = hashlib.sha256(text.encode())
     for ref in sorted(used):
         digest.update(f"\0{ref}\0{used[ref]}".encode())

@@ -11,7 +11,7 @@ from allotrope.cli.app import app
 from allotrope.drill.advice import advice
 from allotrope.drill.outages import SCENARIOS, scenario
 from allotrope.drill.picture import strip, write_html, write_png
-from allotrope.drill.result import Asked, Change, Drill, Turn
+from allotrope.drill.result import CircuitChange, Drill, DrillTurn, ProviderRequest
 from allotrope.drill.run import drill
 from allotrope.drill.stage import Crowd, Stage, compressed, play
 from allotrope.drill.system import DrillRedis, drill_settings
@@ -20,7 +20,7 @@ from allotrope.settings import Settings, load_settings
 from allotrope.stores.redis.server import find_server
 
 
-def turn(number: int, at: float, by: str | None, *, wait: float = 0.5, **more: object) -> Turn:
+def turn(number: int, at: float, by: str | None, *, wait: float = 0.5, **more: object) -> DrillTurn:
     fields = {
         "thread": "user0",
         "text": f"question {number} end",
@@ -30,11 +30,13 @@ def turn(number: int, at: float, by: str | None, *, wait: float = 0.5, **more: o
         "answered_by": by,
         "error": None if by else "AllProvidersFailedError",
     }
-    return Turn(**{**fields, **more})  # type: ignore[arg-type]  # a test's shorthand
+    return DrillTurn(**{**fields, **more})  # type: ignore[arg-type]  # a test's shorthand
 
 
-def asked(number: int, at: float, provider: str = "openai", fault: str | None = None) -> Asked:
-    return Asked(at_s=at, provider=provider, text=f"question {number} end", fault=fault)
+def asked(
+    number: int, at: float, provider: str = "openai", fault: str | None = None
+) -> ProviderRequest:
+    return ProviderRequest(at_s=at, provider=provider, text=f"question {number} end", fault=fault)
 
 
 def made_up() -> Drill:
@@ -68,9 +70,11 @@ def made_up() -> Drill:
         requests=requests,
         threads={"user0": thread},
         changes=(
-            Change(at_s=12.1, circuit="openai/o3", state="open", reason="ProviderUnavailableError"),
-            Change(at_s=40.5, circuit="openai/o3", state="half_open"),
-            Change(at_s=41.0, circuit="openai/o3", state="closed"),
+            CircuitChange(
+                at_s=12.1, circuit="openai/o3", state="open", reason="ProviderUnavailableError"
+            ),
+            CircuitChange(at_s=40.5, circuit="openai/o3", state="half_open"),
+            CircuitChange(at_s=41.0, circuit="openai/o3", state="closed"),
         ),
     )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from allotrope.agents import registry
-from allotrope.agents.batch import Item, Tally, run_batch
+from allotrope.agents.batch import BatchLine, Tally, run_batch
 from allotrope.agents.reply import Reply
 from allotrope.testing import ProviderSimulator
 from allotrope.testing import Reply as Said
@@ -112,7 +112,7 @@ async def test_as_many_at_once_as_said_and_an_unforeseen_error_ends_one_item(
     tmp_path: Path,
 ) -> None:
     agent, out, told = Busy(), tmp_path / "out", []
-    items = [Item(id=str(n), text=str(n)) for n in range(20)]
+    items = [BatchLine(id=str(n), text=str(n)) for n in range(20)]
     tally = await run_batch(
         agent, items, out, at_once=4, told=lambda tally: told.append(tally.answered + tally.failed)
     )
@@ -133,7 +133,7 @@ async def test_where_the_output_cant_be_written_nobody_is_asked_any_more(tmp_pat
         if tally.answered == 1:
             raise OSError(28, "No space left on device")
 
-    items = [Item(id=str(n), text=str(n)) for n in range(20)]
+    items = [BatchLine(id=str(n), text=str(n)) for n in range(20)]
     with pytest.raises(OSError, match="No space left"):
         await run_batch(Busy(), items, tmp_path / "out", at_once=4, told=full)
     assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -113,3 +113,18 @@ def test_a_name_that_moved_into_a_package_is_found() -> None:
     assert Ask is New
     with pytest.raises(ImportError):
         from allotrope.memory.tokens import nobody  # noqa: F401
+
+
+def test_a_class_name_occurs_once() -> None:
+    """But for what `allotrope.testing` offers under the names that tests have used so far."""
+    names: dict[str, list[str]] = {}
+    for folder in folders():
+        for path in folder.glob("*.py"):
+            for name in re.findall(r"^class (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE):
+                names.setdefault(name, []).append(str(path.relative_to(PACKAGE)))
+    twice = {
+        name: places
+        for name, places in names.items()
+        if len([one for one in places if not one.startswith("testing/")]) > 1
+    }
+    assert not twice

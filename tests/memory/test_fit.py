@@ -8,7 +8,7 @@ from tests.memory.strategies import conversations
 
 from allotrope.exceptions import InputTooLongError
 from allotrope.memory.context.fit import fit
-from allotrope.memory.context.packing import Item, pack
+from allotrope.memory.context.packing import PackItem, pack
 from allotrope.memory.context.pieces import latest_user_at
 from allotrope.memory.tokens.counting import TokenCounter
 
@@ -107,20 +107,20 @@ def test_fitting_again_for_a_smaller_model_is_stable() -> None:
 
 def test_packing_takes_priority_then_value_then_recency() -> None:
     items = [
-        Item(key=0, tokens=5, priority=2, value=1, at=0),
-        Item(key=1, tokens=5, priority=2, value=9, at=1),
-        Item(key=2, tokens=5, priority=1, at=2),
-        Item(key=3, tokens=5, priority=2, value=1, at=3),
+        PackItem(key=0, tokens=5, priority=2, value=1, at=0),
+        PackItem(key=1, tokens=5, priority=2, value=9, at=1),
+        PackItem(key=2, tokens=5, priority=1, at=2),
+        PackItem(key=3, tokens=5, priority=2, value=1, at=3),
     ]
     packed = pack(items, budget=15)
     assert packed is not None
     assert packed.kept == (1, 2, 3)
     assert packed.left_out == ((0, 0),)
-    assert pack([Item(key=0, tokens=9, priority=0, required=True)], budget=8) is None
+    assert pack([PackItem(key=0, tokens=9, priority=0, required=True)], budget=8) is None
 
 
 def test_packing_leaves_no_gap_in_an_unbroken_priority() -> None:
-    items = [Item(key=i, tokens=t, priority=0, at=i) for i, t in enumerate([1, 9, 1])]
+    items = [PackItem(key=i, tokens=t, priority=0, at=i) for i, t in enumerate([1, 9, 1])]
     gapless = pack(items, budget=5, unbroken=frozenset({0}))
     assert gapless is not None
     assert gapless.kept == (2,)

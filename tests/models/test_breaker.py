@@ -9,18 +9,18 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from allotrope.models.breaker import machine as breaker
-from allotrope.models.breaker.facts import Circuit, Outcome, Rules
+from allotrope.models.breaker.facts import CallOutcome, Circuit, Rules
 
 RULES = Rules()
 
 
 def fail(circuit: Circuit, now: float, **more: Any) -> Circuit:
-    outcome = Outcome(kind="failure", error="X", generation=circuit.generation, **more)
+    outcome = CallOutcome(kind="failure", error="X", generation=circuit.generation, **more)
     return breaker.record(circuit, outcome, rules=RULES, now=now)
 
 
 def succeed(circuit: Circuit, now: float, **more: Any) -> Circuit:
-    outcome = Outcome(kind="success", generation=circuit.generation, **more)
+    outcome = CallOutcome(kind="success", generation=circuit.generation, **more)
     return breaker.record(circuit, outcome, rules=RULES, now=now)
 
 
@@ -70,7 +70,7 @@ def test_what_left_the_window_does_not_count() -> None:
 def test_slow_answers_open_too() -> None:
     circuit = Circuit(name="c")
     for _ in range(RULES.minimum_calls):
-        circuit = breaker.record(circuit, Outcome(kind="slow"), rules=RULES, now=5)
+        circuit = breaker.record(circuit, CallOutcome(kind="slow"), rules=RULES, now=5)
     assert (circuit.state, circuit.reason) == ("open", "slow_rate")
 
 
@@ -108,7 +108,7 @@ def test_a_probe_that_fails_after_a_short_wait_climbs_the_ladder() -> None:
 
 
 def test_jitter_only_lengthens() -> None:
-    outcome = Outcome(kind="failure", error="X", opens_for_s=100.0)
+    outcome = CallOutcome(kind="failure", error="X", opens_for_s=100.0)
     for chance in (0.0, 0.5, 0.999):
         circuit = breaker.record(Circuit(name="c"), outcome, rules=RULES, now=0, chance=chance)
         assert circuit.opened_until == pytest.approx(100 * (1 + 0.1 * chance))
@@ -126,7 +126,7 @@ def test_one_probe_at_a_time_and_a_lost_one_is_replaced() -> None:
 
 def test_a_cancelled_probe_gives_its_lease_back() -> None:
     circuit = probe(opened(), 1030)
-    freed = breaker.record(circuit, Outcome(kind="nothing", owner="me"), rules=RULES, now=1031)
+    freed = breaker.record(circuit, CallOutcome(kind="nothing", owner="me"), rules=RULES, now=1031)
     assert freed.state == "half_open"
     assert probe(freed, 1031, owner="other").probe_owner == "other"
 
@@ -134,10 +134,14 @@ def test_a_cancelled_probe_gives_its_lease_back() -> None:
 def test_successes_to_close() -> None:
     rules = replace(RULES, successes_to_close=2)
     circuit = probe(opened(), 1030)
-    circuit = breaker.record(circuit, Outcome(kind="success", owner="me"), rules=rules, now=1031)
+    circuit = breaker.record(
+        circuit, CallOutcome(kind="success", owner="me"), rules=rules, now=1031
+    )
     assert circuit.state == "half_open"
     circuit = probe(circuit, 1032)
-    circuit = breaker.record(circuit, Outcome(kind="success", owner="me"), rules=rules, now=1033)
+    circuit = breaker.record(
+        circuit, CallOutcome(kind="success", owner="me"), rules=rules, now=1033
+    )
     assert circuit.state == "closed"
 
 
@@ -150,7 +154,7 @@ def test_a_late_word_about_no_credit_lengthens_the_break() -> None:
 def test_a_late_failure_from_before_the_recovery_does_not_count() -> None:
     old = opened()
     closed = succeed(probe(old, 1030), 1031, owner="me")
-    outcome = Outcome(kind="failure", error="X", generation=old.generation, opens_for_s=9.0)
+    outcome = CallOutcome(kind="failure", error="X", generation=old.generation, opens_for_s=9.0)
     assert breaker.record(closed, outcome, rules=RULES, now=1032) == closed
 
 
@@ -267,7 +271,7 @@ class AnyHistory(RuleBasedStateMachine):
     ) -> None:
         ticket = self.running.pop(which % len(self.running))
         before = self.circuit
-        outcome = Outcome(
+        outcome = CallOutcome(
             kind=kind,
             owner=ticket.owner,
             generation=ticket.generation,

@@ -20,7 +20,7 @@ import redis
 from allotrope import exceptions as ours
 from allotrope.models.breaker import machine as breaker
 from allotrope.models.breaker.circuits import Circuits
-from allotrope.models.breaker.facts import Circuit, Outcome, Rules
+from allotrope.models.breaker.facts import CallOutcome, Circuit, Rules
 from allotrope.models.breaker.permits import circuit_name, deployment_of, shown_name
 from allotrope.models.breaker.store import LocalStore, RedisStore, decode, encode
 from allotrope.settings import Settings
@@ -231,7 +231,7 @@ def test_both_stores_keep_the_same_circuit_through_any_history(
         kind: Any = random_.choice(["success", "slow", "failure", "failure", "nothing"])
         after = breaker.record(
             after,
-            Outcome(kind=kind, owner=ticket.owner, generation=after.generation, error="É"),
+            CallOutcome(kind=kind, owner=ticket.owner, generation=after.generation, error="É"),
             rules=rules,
             now=clock.now,
             chance=random_.random(),

@@ -13,7 +13,7 @@ import pytest
 
 from allotrope.exceptions import AllProvidersFailedError, OwnShortageError, ProviderTimeoutError
 from allotrope.models.breaker.circuits import Circuits
-from allotrope.models.breaker.facts import Circuit, Outcome, Rules
+from allotrope.models.breaker.facts import CallOutcome, Circuit, Rules
 from allotrope.models.breaker.machine import admit, record
 from allotrope.models.breaker.permits import Permit
 from allotrope.models.chain import FailoverChain, build_chain
@@ -185,7 +185,7 @@ def test_short_outages_of_the_connection_one_after_another_hold_nobody_for_minut
     for _ in range(5):
         for _ in range(rules.consecutive):
             error = classify(ConnectionRefusedError(), provider="openai", model="o3")
-            failure = Outcome(
+            failure = CallOutcome(
                 kind="failure", generation=circuit.generation, at_most_s=policy(error).at_most_s
             )
             circuit = record(circuit, failure, rules=rules, now=now, chance=1.0)
@@ -193,7 +193,7 @@ def test_short_outages_of_the_connection_one_after_another_hold_nobody_for_minut
         assert circuit.opened_until - now <= UNREACHABLE_S * (1 + rules.jitter)
         now = circuit.opened_until
         circuit, ticket = admit(circuit, now=now, owner="probe", lease_s=60)
-        success = Outcome(kind="success", owner="probe", generation=ticket.generation)
+        success = CallOutcome(kind="success", owner="probe", generation=ticket.generation)
         circuit = record(circuit, success, rules=rules, now=now)
         assert circuit.state == "closed"
         now += 20

@@ -12,7 +12,7 @@ import pytest
 from allotrope.models.breaker.circuits import Circuits
 from allotrope.models.breaker.facts import Rules
 from allotrope.models.chain import build_chain
-from allotrope.models.waiting.queue import Slot
+from allotrope.models.waiting.queue import CallQueue
 from allotrope.settings import Settings, load_settings
 from allotrope.testing import ProviderSimulator
 
@@ -135,7 +135,7 @@ async def test_who_must_stay_local_doesnt_go_back(
 
 
 async def test_a_place_is_first_come_first_served() -> None:
-    slot = Slot()
+    slot = CallQueue()
     served: list[int] = []
     first = slot.join()
 
@@ -157,7 +157,7 @@ async def test_a_place_is_first_come_first_served() -> None:
 
 
 def test_a_thread_in_the_queue_is_woken_and_gives_up() -> None:
-    slot = Slot()
+    slot = CallQueue()
     first, second = slot.join(), slot.join()
     assert first.turn(lambda newest: False, 60.0)
     threading.Timer(0.05, first.leave).start()

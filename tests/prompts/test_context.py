@@ -14,7 +14,7 @@ from langchain_core.tools import tool
 from allotrope.exceptions import InputError, PromptError
 from allotrope.prompts import providers
 from allotrope.prompts.context import ContextInjector, Injection
-from allotrope.prompts.providers import ContextRequest, Piece
+from allotrope.prompts.providers import ContextPiece, ContextRequest
 from allotrope.prompts.stores.parsing import parse
 from allotrope.prompts.template import PromptTemplateVersion
 
@@ -55,7 +55,11 @@ async def both(injector: ContextInjector, *args: Any, **kwargs: Any) -> Injectio
 
 
 async def test_the_day_in_the_users_time_zone_and_whole_pieces_in_order() -> None:
-    documents = [("a.txt", "one two three"), Document("four", metadata={"source": "b"}), Piece("5")]
+    documents = [
+        ("a.txt", "one two three"),
+        Document("four", metadata={"source": "b"}),
+        ContextPiece("5"),
+    ]
     filled = await both(
         ContextInjector(count=words), version(), request(documents=documents), budget_tokens=100
     )
@@ -112,19 +116,19 @@ async def test_tools_and_user_profile() -> None:
 
 
 class Weather:
-    def provide(self, request: ContextRequest) -> Sequence[Piece]:
-        return [Piece("Rain", "station 7")]
+    def provide(self, request: ContextRequest) -> Sequence[ContextPiece]:
+        return [ContextPiece("Rain", "station 7")]
 
 
 class Broken:
-    def provide(self, request: ContextRequest) -> Sequence[Piece]:
+    def provide(self, request: ContextRequest) -> Sequence[ContextPiece]:
         raise RuntimeError("no signal")
 
 
 class Slow:
-    async def aprovide(self, request: ContextRequest) -> Sequence[Piece]:
+    async def aprovide(self, request: ContextRequest) -> Sequence[ContextPiece]:
         await asyncio.sleep(0.001)
-        return [Piece("late")]
+        return [ContextPiece("late")]
 
 
 def installed(monkeypatch: pytest.MonkeyPatch, **classes: str) -> None:

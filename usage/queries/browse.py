@@ -90,7 +90,7 @@ class Pick:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class CallPage:
     """A page of calls, the latest first.
 
     Attributes:
@@ -105,7 +105,7 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class CallSums:
     """What calls add up to.
 
     Attributes:
@@ -121,7 +121,9 @@ class Summary:
     saved_cost: Decimal
 
 
-def page(ledger: Ledger, pick: Pick, *, limit: int = 50, before: str = "", after: str = "") -> Page:
+def page(
+    ledger: Ledger, pick: Pick, *, limit: int = 50, before: str = "", after: str = ""
+) -> CallPage:
     """One page.
 
     Args:
@@ -152,14 +154,14 @@ def page(ledger: Ledger, pick: Pick, *, limit: int = 50, before: str = "", after
     first = f"{rows[0]['at']}.{rows[0]['id']}" if rows else None
     last = f"{rows[-1]['at']}.{rows[-1]['id']}" if rows else None
     shown = [{**row, "at": moment(row["at"])} for row in rows]
-    return Page(shown, first if newer else None, last if older else None)
+    return CallPage(shown, first if newer else None, last if older else None)
 
 
-def summary(ledger: Ledger, pick: Pick) -> Summary:
+def summary(ledger: Ledger, pick: Pick) -> CallSums:
     """What the calls add up to: from the roll-ups where they know it, else of the latest calls."""
     if pick.in_rollups:
         whole = queries.totals(ledger, pick.window, pick.where)
-        return Summary(
+        return CallSums(
             whole.calls, False, whole.input_tokens, whole.output_tokens, whole.cost,
             whole.saved_cost,
         )  # fmt: skip
@@ -168,7 +170,7 @@ def summary(ledger: Ledger, pick: Pick) -> Summary:
         latest = _latest(connection, pick, LOOKED_AT)
         query = select(func.count(), *sums).where(*pick.conditions(), *latest)
         calls, input_tokens, output_tokens, cost, saved = connection.execute(query).one()
-    return Summary(
+    return CallSums(
         calls=int(calls),
         partial=bool(latest),
         input_tokens=int(input_tokens or 0),

@@ -6,7 +6,7 @@ from html import escape
 
 from allotrope.usage.advice.rules.base import Recommendation
 from allotrope.usage.queries.sums import Totals
-from allotrope.usage.reports.reports import Part, Report, money
+from allotrope.usage.reports.reports import Report, ReportLine, money
 
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:56rem;margin:2rem auto;padding:0 1rem;
@@ -158,7 +158,7 @@ def _tables(report: Report) -> list[Table]:
     return tables
 
 
-def _row(part: Part) -> tuple[str, ...]:
+def _row(part: ReportLine) -> tuple[str, ...]:
     t: Totals = part.totals
     return (
         part.name,

@@ -18,7 +18,7 @@ PERIODS = {"daily": "day", "weekly": "week", "monthly": "month"}
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ReportLine:
     """One line of a table: a name and its sums."""
 
     name: str
@@ -45,10 +45,10 @@ class Report:
     until: datetime
     now: Totals
     before: Totals
-    agents: Sequence[Part]
-    models: Sequence[Part]
-    tenants: Sequence[Part]
-    days: Sequence[Part]
+    agents: Sequence[ReportLine]
+    models: Sequence[ReportLine]
+    tenants: Sequence[ReportLine]
+    days: Sequence[ReportLine]
     threads: Sequence[ScopeSum]
     latency: dict[float, float]
     recommendations: Sequence[Any] = ()
@@ -175,7 +175,7 @@ def build(
         models=_parts(parts["model"]),
         tenants=_parts(parts["tenant"]),
         days=[
-            Part(point.at.strftime(form), point.totals)
+            ReportLine(point.at.strftime(form), point.totals)
             for point in queries.series(ledger, window, bucket=bucket)
         ],
         threads=[t for t in queries.top(ledger, "thread", window, limit=5) if t.name],
@@ -186,8 +186,8 @@ def build(
     )
 
 
-def _parts(found: Sequence[tuple[str, Totals]], most: int = 12) -> list[Part]:
-    return [Part(name or "–", sums) for name, sums in found[:most]]
+def _parts(found: Sequence[tuple[str, Totals]], most: int = 12) -> list[ReportLine]:
+    return [ReportLine(name or "–", sums) for name, sums in found[:most]]
 
 
 def money(usd: Decimal) -> str:

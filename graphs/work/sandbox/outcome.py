@@ -74,7 +74,7 @@ class Isolation:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunOutcome:
     """What a run came to.
 
     Args:

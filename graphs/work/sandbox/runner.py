@@ -15,7 +15,7 @@ from allotrope.graphs.work.sandbox.outcome import (
     WALLS,
     Isolation,
     Limits,
-    Outcome,
+    RunOutcome,
     Wall,
     check_files,
 )
@@ -28,7 +28,7 @@ __all__ = [
     "Isolation",
     "Limits",
     "LocalBackend",
-    "Outcome",
+    "RunOutcome",
     "Wall",
     "arun_tests",
     "check_files",
@@ -48,7 +48,7 @@ class CodeBackend(Protocol):
     def isolation(self) -> Isolation:
         """Which walls stand there; found out without running foreign code."""
 
-    def run(self, task: Task, *, cancel: threading.Event | None = None) -> Outcome:
+    def run(self, task: Task, *, cancel: threading.Event | None = None) -> RunOutcome:
         """Runs a task to its end.
 
         Raises:
@@ -74,7 +74,7 @@ class LocalBackend:
         """Which walls stand; found out once by running nothing in a sandbox."""
         return walls(self._walls)
 
-    def run(self, task: Task, *, cancel: threading.Event | None = None) -> Outcome:
+    def run(self, task: Task, *, cancel: threading.Event | None = None) -> RunOutcome:
         """Runs a task; see `CodeBackend`."""
         own = replace(task, packages=task.packages or self._packages)
         return run_task(own, walls=self._walls, cancel=cancel)
@@ -87,7 +87,7 @@ def run_tests(
     walls: Sequence[Wall] = WALLS,
     cancel: threading.Event | None = None,
     backend: CodeBackend | None = None,
-) -> Outcome:
+) -> RunOutcome:
     """Runs the tests among some files, with pytest where it is installed, else with unittest.
 
     Args:
@@ -118,7 +118,7 @@ def run_script(
     walls: Sequence[Wall] = WALLS,
     packages: Sequence[str] = CODE_PACKAGES,
     cancel: threading.Event | None = None,
-) -> Outcome:
+) -> RunOutcome:
     """Runs one of some files as a program; arguments as `run_tests`.
 
     Args:
@@ -146,7 +146,7 @@ def run_program(
     handles: Sequence[int] = (),
     walls: Sequence[Wall] = (*WALLS, "none"),
     cancel: threading.Event | None = None,
-) -> Outcome:
+) -> RunOutcome:
     """Runs a program of our own on foreign input, in the same walls.
 
     Where a machine has no walls it runs with limits and the list of system calls alone: that is
@@ -174,7 +174,7 @@ def run_program(
     return run_task(task, walls=walls, cancel=cancel)
 
 
-async def arun_tests(files: Mapping[str, str], *, limits: Limits | None = None) -> Outcome:
+async def arun_tests(files: Mapping[str, str], *, limits: Limits | None = None) -> RunOutcome:
     """`run_tests` without blocking the event loop; cancelling the task ends the run."""
     cancel = threading.Event()
     try:

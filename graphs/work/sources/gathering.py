@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from allotrope.exceptions import AllotropeError, InputError
-from allotrope.graphs.work.sources.index import Source
+from allotrope.graphs.work.sources.index import SourceDocument
 from allotrope.graphs.work.sources.naming import files_named
 from allotrope.graphs.work.sources.reading.files import allowed_file, inside
 from allotrope.graphs.work.sources.reading.loading import SUFFIXES
@@ -29,7 +29,7 @@ def sources_in(text: str) -> list[str]:
     return list(dict.fromkeys([*urls, *paths]))
 
 
-def read_sources(names: list[str], settings: Settings) -> tuple[list[Source], list[str]]:
+def read_sources(names: list[str], settings: Settings) -> tuple[list[SourceDocument], list[str]]:
     """Reads what the user named; blocks.
 
     Args:
@@ -41,7 +41,7 @@ def read_sources(names: list[str], settings: Settings) -> tuple[list[Source], li
     """
     limits = settings.agents
     most = limits.max_file_mb * 1_000_000
-    found: list[Source] = []
+    found: list[SourceDocument] = []
     problems: list[str] = []
     for name in names:
         try:
@@ -52,7 +52,7 @@ def read_sources(names: list[str], settings: Settings) -> tuple[list[Source], li
                     timeout_s=limits.download_timeout_s,
                     private_hosts=limits.private_hosts,
                 )
-                found.append(Source(page.url, page.body, _kind(page.media_type)))
+                found.append(SourceDocument(page.url, page.body, _kind(page.media_type)))
                 continue
             path = inside(name, roots=limits.file_roots)
             files = _files_below(path) if path.is_dir() else [path]
@@ -61,7 +61,7 @@ def read_sources(names: list[str], settings: Settings) -> tuple[list[Source], li
             for file in files:
                 good = allowed_file(file, roots=limits.file_roots, max_bytes=most)
                 label = name if file == path else str(Path(name) / file.relative_to(path))
-                found.append(Source(label, good.read_bytes(), file.name))
+                found.append(SourceDocument(label, good.read_bytes(), file.name))
         except AllotropeError as exc:
             problems.append(str(exc))
     return found, problems

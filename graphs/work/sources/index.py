@@ -39,7 +39,7 @@ Embed = Callable[[Sequence[str]], Sequence[Sequence[float]]]
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceDocument:
     """Something to read.
 
     Args:
@@ -111,7 +111,9 @@ def _ranker(passages: tuple[Passage, ...]) -> tuple[list[frozenset[str]], Any]:
     return [frozenset(bag) for bag in bags], BM25Plus(bags)
 
 
-def passages_of(sources: Sequence[Source], *, chars: int) -> tuple[list[Passage], list[str]]:
+def passages_of(
+    sources: Sequence[SourceDocument], *, chars: int
+) -> tuple[list[Passage], list[str]]:
     """Cuts sources into passages at paragraphs, sentences or words.
 
     Args:
@@ -167,7 +169,7 @@ def _joined(documents: "list[Document]", chars: int) -> "list[Document]":
 
 
 def cached_passages(
-    sources: Sequence[Source], *, chars: int, folder: Path
+    sources: Sequence[SourceDocument], *, chars: int, folder: Path
 ) -> tuple[list[Passage], list[str]]:
     """As `passages_of`, kept in a folder by the hash of the content.
 

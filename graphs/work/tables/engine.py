@@ -23,7 +23,7 @@ class QueryError(InputError):
 
 
 @dataclass(frozen=True)
-class Result:
+class QueryResult:
     """What a query gave.
 
     Args:
@@ -44,7 +44,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Engine:
+class QueryEngine:
     """Runs queries over tables.
 
     Args:
@@ -57,7 +57,7 @@ class Engine:
     settings: AgentsSettings = field(default_factory=AgentsSettings)
     walls: Sequence[Wall] = (*WALLS, "none")
 
-    def query(self, sql: str, *, cancel: threading.Event | None = None) -> Result:
+    def query(self, sql: str, *, cancel: threading.Event | None = None) -> QueryResult:
         """Runs one SELECT.
 
         Args:
@@ -70,7 +70,7 @@ class Engine:
         if not sql.strip() or len(sql) > MAX_SQL_CHARS:
             raise QueryError("There is no query, or it is too long.")
         answer = self._run(sql, cancel)
-        return Result(sql, answer["columns"], answer["rows"], answer["more"])
+        return QueryResult(sql, answer["columns"], answer["rows"], answer["more"])
 
     def profile(self) -> dict[str, Any]:
         """Rows, columns and samples of each table.

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from allotrope.models.cache.semantic.parse import Question
+from allotrope.models.cache.semantic.parse import ParsedQuestion
 from allotrope.models.cache.semantic.words import (
     EXCLUSIVE,
     NARROWING,
@@ -48,7 +48,7 @@ class Differences:
     roles: bool
 
 
-def differences(a: Question, b: Question) -> Differences:
+def differences(a: ParsedQuestion, b: ParsedQuestion) -> Differences:
     """What two questions differ in by rule."""
     ours, theirs = missing_names(a, b), missing_names(b, a)
     return Differences(
@@ -75,7 +75,7 @@ def kinds_differ(a: str, b: str) -> bool:
     )
 
 
-def missing_names(a: Question, b: Question) -> set[str]:
+def missing_names(a: ParsedQuestion, b: ParsedQuestion) -> set[str]:
     """Names of `a` that `b` doesn't mention, in one word or two (`You Tube`, `YouTube`)."""
     if not a.names:
         return set()
@@ -90,7 +90,7 @@ def missing_names(a: Question, b: Question) -> set[str]:
     return set(a.names) - set(b.stems) - covered - WEAK_NAMES
 
 
-def weighty_names(a: Question, b: Question, missing: set[str]) -> set[str]:
+def weighty_names(a: ParsedQuestion, b: ParsedQuestion, missing: set[str]) -> set[str]:
     """The missing names, without first names before a last name that both have."""
     shared = set(a.names) & set(b.stems)
     if not missing or not shared:
@@ -129,7 +129,7 @@ def opposed(a: Sequence[str], b: Sequence[str]) -> bool:
     return False
 
 
-def _skeleton(question: Question) -> list[str]:
+def _skeleton(question: ParsedQuestion) -> list[str]:
     """The content in order, with the words that give roles; nothing of how it is asked."""
     return [
         stem
@@ -138,7 +138,7 @@ def _skeleton(question: Question) -> list[str]:
     ]
 
 
-def blocks_swapped(left: Question, right: Question) -> bool:
+def blocks_swapped(left: ParsedQuestion, right: ParsedQuestion) -> bool:
     """`P X M Y S` against `P Y M X S`, where M isn't symmetric."""
     a, b = _skeleton(left), _skeleton(right)
     if len(a) != len(b) or len(a) > 40 or Counter(a) != Counter(b) or a == b:
@@ -159,7 +159,7 @@ def blocks_swapped(left: Question, right: Question) -> bool:
     return False
 
 
-def roles_swapped(a: Question, b: Question) -> bool:
+def roles_swapped(a: ParsedQuestion, b: ParsedQuestion) -> bool:
     """`from Texas to California` against `from California to Texas`: objects changed their role."""
     ours, theirs = _objects(a), _objects(b)
     for role, object_ in ours.items():
@@ -173,7 +173,7 @@ def roles_swapped(a: Question, b: Question) -> bool:
     return False
 
 
-def _objects(question: Question) -> dict[str, str]:
+def _objects(question: ParsedQuestion) -> dict[str, str]:
     """The first content word after each word that gives a role."""
     found: dict[str, str] = {}
     words, stems = question.words, question.stems

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from allotrope.models.cache.semantic.differences import Differences, differences
 from allotrope.models.cache.semantic.meaning import MEANING, meaning
-from allotrope.models.cache.semantic.parse import KINDS, Question
+from allotrope.models.cache.semantic.parse import KINDS, ParsedQuestion
 from allotrope.models.cache.semantic.phrasing import PHRASING, alike, phrasing
 
 Words = Mapping[str, float]
@@ -55,7 +55,11 @@ class Learned:
 
 
 def features(
-    a: Question, b: Question, cosine: float, learned: Learned, found: Differences | None = None
+    a: ParsedQuestion,
+    b: ParsedQuestion,
+    cosine: float,
+    learned: Learned,
+    found: Differences | None = None,
 ) -> npt.NDArray[np.float64]:
     """The features of a pair, the same whichever comes first; see `FEATURES`.
 
@@ -186,11 +190,11 @@ def _inversions(shared: list[str], other: list[str]) -> float:
     return turned / count if count else 0.0
 
 
-def _last_extra(question: Question, extra: frozenset[str]) -> int:
+def _last_extra(question: ParsedQuestion, extra: frozenset[str]) -> int:
     return int(bool(question.content) and question.content[-1] in extra)
 
 
-def _first(question: Question, extra: frozenset[str]) -> float:
+def _first(question: ParsedQuestion, extra: frozenset[str]) -> float:
     """How early the first differing word stands, 1 at the start, 0 when there is none."""
     for index, stem in enumerate(question.content):
         if stem in extra:
@@ -198,7 +202,7 @@ def _first(question: Question, extra: frozenset[str]) -> float:
     return 0.0
 
 
-def _by_rarity(a: Question, b: Question, rarity: Words) -> list[float]:
+def _by_rarity(a: ParsedQuestion, b: ParsedQuestion, rarity: Words) -> list[float]:
     """How much of what is rare both say, and how rare the words are that only one says."""
     usual = rarity.get("", 1.0)
     ours, theirs = a.content_set, b.content_set
@@ -219,7 +223,7 @@ def _by_rarity(a: Question, b: Question, rarity: Words) -> list[float]:
     ]  # fmt: skip
 
 
-def _by_distance(a: Question, b: Question, cosine: float, rarity: Words) -> list[float]:
+def _by_distance(a: ParsedQuestion, b: ParsedQuestion, cosine: float, rarity: Words) -> list[float]:
     usual = rarity.get("", 1.0)
     ours, theirs = a.content_set, b.content_set
     both = sum(rarity.get(stem, usual) for stem in ours & theirs)
@@ -233,7 +237,7 @@ def _by_distance(a: Question, b: Question, cosine: float, rarity: Words) -> list
     ]
 
 
-def _by_letters(a: Question, b: Question) -> list[float]:
+def _by_letters(a: ParsedQuestion, b: ParsedQuestion) -> list[float]:
     shares = []
     for ours, theirs in zip(a.pieces, b.pieces, strict=True):
         both = sum(min(times, theirs[run]) for run, times in ours.items() if run in theirs)
@@ -241,7 +245,7 @@ def _by_letters(a: Question, b: Question) -> list[float]:
     return shares
 
 
-def _by_rule(a: Question, b: Question, found: Differences) -> list[float]:
+def _by_rule(a: ParsedQuestion, b: ParsedQuestion, found: Differences) -> list[float]:
     """What the hard rules look at, in numbers."""
     names = sorted(map(len, found.names))
     weighty = sorted(map(len, found.weighty))

@@ -5,8 +5,8 @@ whatever the score says. Then the calibrated score must reach its threshold.
 """
 
 from allotrope.models.cache.semantic.differences import Differences, differences
-from allotrope.models.cache.semantic.parse import Question, parse
-from allotrope.models.cache.semantic.score import Scorer
+from allotrope.models.cache.semantic.parse import ParsedQuestion, parse
+from allotrope.models.cache.semantic.score import TreeScorer
 
 FEW, MANY = 1, 2
 """Content words that else differ, on the one side and the other, in nearly the same question."""
@@ -20,7 +20,7 @@ class SafetyGate:
         precision: `strict`, `balanced` or `wide`: which of its thresholds counts.
     """
 
-    def __init__(self, scorer: Scorer, *, precision: str = "strict") -> None:
+    def __init__(self, scorer: TreeScorer, *, precision: str = "strict") -> None:
         self._scorer = scorer
         self._threshold = scorer.thresholds[precision]
 
@@ -41,7 +41,7 @@ class SafetyGate:
         return self._scorer.score(a, b, cosine, found) >= self._threshold
 
 
-def refusal(a: Question, b: Question, found: Differences | None = None) -> str | None:
+def refusal(a: ParsedQuestion, b: ParsedQuestion, found: Differences | None = None) -> str | None:
     """Why two questions can't have the same answer, by rule; None when no rule speaks against it.
 
     Other numbers, opposites and changed places always speak against it. A number or a name of one
@@ -75,7 +75,7 @@ def refusal(a: Question, b: Question, found: Differences | None = None) -> str |
     return None
 
 
-def _near(a: Question, b: Question) -> bool:
+def _near(a: ParsedQuestion, b: ParsedQuestion) -> bool:
     """Whether hardly a word differs but the numbers and names."""
     ours, theirs = a.content_set, b.content_set
     named = a.names | b.names | a.numbers | b.numbers

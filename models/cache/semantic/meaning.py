@@ -13,7 +13,7 @@ from math import sqrt
 import numpy as np
 import numpy.typing as npt
 
-from allotrope.models.cache.semantic.parse import Question
+from allotrope.models.cache.semantic.parse import ParsedQuestion
 from allotrope.models.cache.semantic.phrasing import alike
 from allotrope.models.cache.semantic.words import STOPWORDS
 
@@ -40,7 +40,7 @@ _UNKNOWN = np.zeros(DIMENSIONS)
 
 
 def meaning(
-    a: Question, b: Question, cosine: float, rarity: Mapping[str, float]
+    a: ParsedQuestion, b: ParsedQuestion, cosine: float, rarity: Mapping[str, float]
 ) -> tuple[list[float], Vector]:
     """The features named in `MEANING`, and what the questions differ in, as a direction.
 
@@ -95,7 +95,7 @@ def meaning(
     return found, np.concatenate([only_a + only_b, np.abs(only_a - only_b)])
 
 
-def _content(question: Question) -> dict[str, str]:
+def _content(question: ParsedQuestion) -> dict[str, str]:
     """The words that are no stopwords, each with its stem; all words where there are no others."""
     pairs = dict(zip(question.words, question.stems, strict=True))
     return {word: stem for word, stem in pairs.items() if word not in STOPWORDS} or pairs

@@ -72,7 +72,7 @@ def _pieces(text: str, size: int) -> Pieces:
 
 
 @dataclass(frozen=True, eq=False)
-class Question:
+class ParsedQuestion:
     """A question taken apart.
 
     Args:
@@ -125,7 +125,7 @@ class Question:
 
 
 @lru_cache(maxsize=20_000)
-def parse(text: str) -> Question:
+def parse(text: str) -> ParsedQuestion:
     """Takes a question apart."""
     plain = text.replace("\u2019", "'").replace("\u2018", "'")
     words: list[str] = []
@@ -158,7 +158,7 @@ def parse(text: str) -> Question:
     content = tuple(s for word, s in zip(words, stems, strict=True) if word not in STOPWORDS)
     squeezed = " " + " ".join(words) + " "
     grams = frozenset(squeezed[i : i + 3] for i in range(len(squeezed) - 2))
-    return Question(
+    return ParsedQuestion(
         text=text,
         words=tuple(words),
         stems=stems,

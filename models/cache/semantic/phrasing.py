@@ -10,7 +10,7 @@ from difflib import SequenceMatcher
 from functools import lru_cache
 from typing import NamedTuple
 
-from allotrope.models.cache.semantic.parse import Question, stem
+from allotrope.models.cache.semantic.parse import ParsedQuestion, stem
 from allotrope.models.cache.semantic.words import (
     FILLING,
     MODES,
@@ -152,7 +152,10 @@ PHRASING = (
 
 
 def phrasing(
-    a: Question, b: Question, rarity: Mapping[str, float], matched: "SequenceMatcher[str]"
+    a: ParsedQuestion,
+    b: ParsedQuestion,
+    rarity: Mapping[str, float],
+    matched: "SequenceMatcher[str]",
 ) -> list[float]:
     """The features named in `PHRASING`, the same whichever question comes first.
 
@@ -201,7 +204,7 @@ def phrasing(
     ]  # fmt: skip
 
 
-def _other_forms(a: Question, b: Question) -> int:
+def _other_forms(a: ParsedQuestion, b: ParsedQuestion) -> int:
     """How many words are in both with another ending."""
     forms = dict(zip(b.stems, b.words, strict=True))
     return sum(forms.get(stem, word) != word for word, stem in zip(a.words, a.stems, strict=True))

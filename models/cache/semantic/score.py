@@ -17,7 +17,7 @@ from allotrope.exceptions import InputError
 from allotrope.models.cache.semantic.differences import Differences
 from allotrope.models.cache.semantic.features import FEATURES, LINEAR, Learned, features
 from allotrope.models.cache.semantic.meaning import word_vectors
-from allotrope.models.cache.semantic.parse import Question
+from allotrope.models.cache.semantic.parse import ParsedQuestion
 
 FORMAT = "allotrope-gate-4"
 
@@ -31,7 +31,7 @@ _FRAME, _EMPTY, _CORE = (FEATURES.index(n) for n in ("frame_same", "core_empty",
 
 
 @dataclass(frozen=True)
-class Scorer:
+class TreeScorer:
     """Boosted trees over `FEATURES`; every tree is complete, so all are walked at once.
 
     Args:
@@ -55,7 +55,7 @@ class Scorer:
     measured: dict[str, Any]
 
     def score(
-        self, a: Question, b: Question, cosine: float, found: Differences | None = None
+        self, a: ParsedQuestion, b: ParsedQuestion, cosine: float, found: Differences | None = None
     ) -> float:
         """The probability that both ask the same, 0 to 1."""
         row = features(a, b, cosine, self.learned, found)
@@ -115,7 +115,7 @@ def standardised(
     return result
 
 
-def load_scorer(path: Path | None = None) -> Scorer:
+def load_scorer(path: Path | None = None) -> TreeScorer:
     """The shipped scorer, or one that `allotrope cache calibrate` wrote.
 
     Args:
@@ -134,7 +134,7 @@ def load_scorer(path: Path | None = None) -> Scorer:
         body = json.loads(text)
         if body["format"] != FORMAT or body["features"] != list(FEATURES):
             raise ValueError(f"its format is {body['format']!r}")
-        return Scorer(
+        return TreeScorer(
             base=float(body["base"]),
             split=np.array(body["split"], dtype=np.int64),
             cut=np.array(body["cut"], dtype=np.float64),

@@ -13,13 +13,13 @@ from typing import Any, Protocol
 
 from langchain_core.embeddings import Embeddings
 
-from allotrope.models.cache.answers import AnswerCache, Call, Hit
-from allotrope.models.cache.semantic.index.mirror import Candidate, Vector, unit
+from allotrope.models.cache.answers import AnswerCache, CacheCall, Hit
+from allotrope.models.cache.semantic.index.mirror import Neighbour, Vector, unit
 from allotrope.models.cache.semantic.index.vectors import MirrorIndex, Space, VectorIndex
 from allotrope.models.cache.semantic.verify import Verifier
 from allotrope.models.cache.storage import commands as store
 from allotrope.models.cache.storage.breaker import StoreBreaker
-from allotrope.models.cache.storage.codec import Entry, UnreadableEntryError
+from allotrope.models.cache.storage.codec import StoredAnswer, UnreadableEntryError
 from allotrope.models.cache.storage.commands import Steps
 
 logger = logging.getLogger("allotrope.cache")
@@ -78,7 +78,7 @@ class SemanticTier:
         self._breaker = StoreBreaker(failures=1, open_s=answers.settings.breaker_open_s)
         self._index = index or MirrorIndex(answers.codec, limit=self._settings.max_entries)
 
-    def find(self, call: Call) -> Hit | None:
+    def find(self, call: CacheCall) -> Hit | None:
         """The answer to a question that asks the same, or None."""
         if not self._applies(call):
             return None
@@ -92,7 +92,7 @@ class SemanticTier:
                     return served.hit
         return None
 
-    async def afind(self, call: Call) -> Hit | None:
+    async def afind(self, call: CacheCall) -> Hit | None:
         """The same as `find`, asynchronously."""
         if not self._applies(call):
             return None
@@ -106,27 +106,27 @@ class SemanticTier:
                     return served.hit
         return None
 
-    def add(self, call: Call, entry: Entry) -> None:
+    def add(self, call: CacheCall, entry: StoredAnswer) -> None:
         """Makes a kept answer findable by meaning."""
         vector = self._embedded(call) if self._fits(call, entry) else None
         if vector is not None:
             self._answers.execute(self._append(call, vector))
 
-    async def aadd(self, call: Call, entry: Entry) -> None:
+    async def aadd(self, call: CacheCall, entry: StoredAnswer) -> None:
         """The same as `add`, asynchronously."""
         vector = await self._aembedded(call) if self._fits(call, entry) else None
         if vector is not None:
             await self._answers.aexecute(self._append(call, vector))
 
-    def _applies(self, call: Call) -> bool:
+    def _applies(self, call: CacheCall) -> bool:
         return 0 < len(call.question) <= MAX_QUESTION and call.ttl_s > 0 and self._breaker.allows()
 
-    def _fits(self, call: Call, entry: Entry) -> bool:
+    def _fits(self, call: CacheCall, entry: StoredAnswer) -> bool:
         """Only texts are given to other questions: a tool call's arguments are its own."""
         message = getattr(entry.generations[0], "message", None)
         return self._applies(call) and not getattr(message, "tool_calls", None)
 
-    def _embedded(self, call: Call) -> Vector | None:
+    def _embedded(self, call: CacheCall) -> Vector | None:
         known: Vector | None = call.scratch.get("vector")
         if known is not None:
             return known
@@ -138,7 +138,7 @@ class SemanticTier:
         call.scratch["vector"] = vector
         return vector
 
-    async def _aembedded(self, call: Call) -> Vector | None:
+    async def _aembedded(self, call: CacheCall) -> Vector | None:
         known: Vector | None = call.scratch.get("vector")
         if known is not None:
             return known
@@ -150,16 +150,16 @@ class SemanticTier:
         call.scratch["vector"] = vector
         return vector
 
-    def _space(self, call: Call, vector: Vector) -> Space:
+    def _space(self, call: CacheCall, vector: Vector) -> Space:
         return Space(call.part, f"{call.space}{self._name}", len(vector))
 
-    def _search(self, call: Call, vector: Vector) -> Steps[Iterator[Candidate] | None]:
+    def _search(self, call: CacheCall, vector: Vector) -> Steps[Iterator[Neighbour] | None]:
         candidates = yield from self._index.search(
             self._space(call, vector), vector, self._settings.candidates
         )
         return None if candidates is None else self._admitted(call, candidates)
 
-    def _admitted(self, call: Call, candidates: Sequence[Candidate]) -> Iterator[Candidate]:
+    def _admitted(self, call: CacheCall, candidates: Sequence[Neighbour]) -> Iterator[Neighbour]:
         """The candidates that may answer, nearest first; the gate looks at one when it is asked."""
         for candidate in candidates:
             if candidate.cosine < LEAST_COSINE:
@@ -167,7 +167,7 @@ class SemanticTier:
             if self._gate.admits(call.question, candidate.question, candidate.cosine):
                 yield candidate
 
-    def _serve(self, call: Call, candidate: Candidate) -> Steps[Served | None]:
+    def _serve(self, call: CacheCall, candidate: Neighbour) -> Steps[Served | None]:
         """The answer of a candidate; None when it is gone or too old and the next may have it."""
         now = self._answers.clock()
         (data,) = yield [("GET", call.part.key("e", candidate.digest))]
@@ -185,14 +185,14 @@ class SemanticTier:
         yield from self._answers.booked(call, hit)
         return Served(hit)
 
-    def _lifetime(self, call: Call) -> float:
+    def _lifetime(self, call: CacheCall) -> float:
         """Seconds a semantic hit may be old: by agent, else profile, else in general."""
         semantic, request = self._settings, call.request
         return semantic.ttl_by_agent.get(
             request.agent, semantic.ttl_by_profile.get(request.profile, semantic.ttl_s)
         )
 
-    def _entry(self, data: Any, candidate: Candidate) -> Entry | None:
+    def _entry(self, data: Any, candidate: Neighbour) -> StoredAnswer | None:
         if not isinstance(data, bytes):
             return None
         try:
@@ -201,7 +201,7 @@ class SemanticTier:
             return None
         return entry if entry.question == candidate.question else None
 
-    def _append(self, call: Call, vector: Vector) -> Steps[None]:
+    def _append(self, call: CacheCall, vector: Vector) -> Steps[None]:
         yield from self._index.add(
             self._space(call, vector), call.digest, call.question, vector, call.ttl_s
         )

@@ -24,7 +24,7 @@ class UnreadableEntryError(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class StoredAnswer:
     """A stored answer.
 
     Args:
@@ -73,7 +73,7 @@ class Codec:
                     "print(Fernet.generate_key().decode())'`.",
                 ) from exc
 
-    def dump(self, entry: Entry) -> bytes:
+    def dump(self, entry: StoredAnswer) -> bytes:
         """An entry as bytes.
 
         Raises:
@@ -96,7 +96,7 @@ class Codec:
             ).encode("utf-8", "surrogatepass")
         )
 
-    def load(self, data: bytes) -> Entry:
+    def load(self, data: bytes) -> StoredAnswer:
         """The entry in the bytes.
 
         Raises:
@@ -107,7 +107,7 @@ class Codec:
             generations = tuple(_generation_in(item) for item in body["g"])
             if not generations:
                 raise UnreadableEntryError("no generations")
-            return Entry(
+            return StoredAnswer(
                 generations=generations,
                 saved={str(k): int(v) for k, v in body["s"].items()},
                 model=str(body["m"]),

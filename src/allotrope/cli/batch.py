@@ -12,7 +12,7 @@ import typer
 from allotrope.cli.ask import AgentName
 
 if TYPE_CHECKING:
-    from allotrope.agents.batch import Item, Tally
+    from allotrope.agents.batch import BatchLine, Tally
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -70,7 +70,7 @@ def _usd(text: str | None) -> Decimal | None:
 
 
 async def _run(
-    agent: str, items: "list[Item]", out: Path, *, at_once: int, cap: Decimal | None
+    agent: str, items: "list[BatchLine]", out: Path, *, at_once: int, cap: Decimal | None
 ) -> "Tally":
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn

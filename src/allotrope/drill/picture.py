@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from allotrope.drill.result import Drill, Turn
+from allotrope.drill.result import Drill, DrillTurn
 from allotrope.support.extras import needed
 
 COLOURS = {
@@ -63,8 +63,8 @@ def strip(drill: Drill, *, seconds: float) -> str:
     return "".join(marks)
 
 
-def _series(drill: Drill) -> dict[str, list[Turn]]:
-    series: dict[str, list[Turn]] = {name: [] for name in COLOURS}
+def _series(drill: Drill) -> dict[str, list[DrillTurn]]:
+    series: dict[str, list[DrillTurn]] = {name: [] for name in COLOURS}
     for turn in drill.turns:
         if not turn.bad:
             series[turn.answered_by or "nobody"].append(turn)

@@ -10,7 +10,7 @@ from allotrope.drill.outages import BAD_REQUEST, Scenario
 
 
 @dataclass(frozen=True, kw_only=True)
-class Turn:
+class DrillTurn:
     """One turn of one user; times in seconds of the run.
 
     Args:
@@ -54,7 +54,7 @@ class Turn:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class ProviderRequest:
     """One request a provider got: when, for which turn, and whether it met a fault."""
 
     at_s: float
@@ -64,7 +64,7 @@ class Asked:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Change:
+class CircuitChange:
     """A circuit that opened, let a probe through, or closed.
 
     Args:
@@ -143,12 +143,12 @@ class Drill:
 
     scenario: Scenario
     system: str
-    turns: tuple[Turn, ...]
-    requests: tuple[Asked, ...]
+    turns: tuple[DrillTurn, ...]
+    requests: tuple[ProviderRequest, ...]
     threads: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
-    changes: tuple[Change, ...] = ()
+    changes: tuple[CircuitChange, ...] = ()
 
-    def joined(self, other: "Drill", *, requests: tuple[Asked, ...]) -> "Drill":
+    def joined(self, other: "Drill", *, requests: tuple[ProviderRequest, ...]) -> "Drill":
         """This run and that of another process as one.
 
         Args:
@@ -260,7 +260,7 @@ class Drill:
         return lost, duplicated
 
 
-def _replies(messages: Sequence[tuple[str, str]], turn: Turn) -> int:
+def _replies(messages: Sequence[tuple[str, str]], turn: DrillTurn) -> int:
     """How many answers to a turn a thread holds."""
     if turn.answered_by != "embedded":  # the simulated ones repeat the question
         return sum(role == "ai" and text.endswith(turn.text) for role, text in messages)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from allotrope.drill.outages import Scenario
-from allotrope.drill.result import Change, Drill
+from allotrope.drill.result import CircuitChange, Drill
 from allotrope.drill.stage import Crowd, Stage, play
 from allotrope.drill.system import DrillRedis, OurSystem, drill_settings, warm
 from allotrope.drill.worker import Worker
@@ -42,7 +42,7 @@ async def drill(settings: Settings, scenario: Scenario, stage: Stage, *, crowd: 
                 worker = Worker(own, scenario, crowd=there, speed=stage.speed)
                 workers.append(stack.enter_context(worker))
         system = OurSystem(own)
-        changes: list[Change] = []
+        changes: list[CircuitChange] = []
         try:
             await warm(system)
             zero = stage.set_up(scenario, model=_answering(own))
@@ -67,12 +67,12 @@ def _answering(settings: Settings) -> str:
     return lifecycles_of(settings).serving(settings.openai.model)
 
 
-def _noting(changes: list[Change], now: Callable[[], float]) -> Callable[[Any, Any], None]:
+def _noting(changes: list[CircuitChange], now: Callable[[], float]) -> Callable[[Any, Any], None]:
     from allotrope.models.breaker.permits import shown_name
 
     def note(before: Any, after: Any) -> None:
         changes.append(
-            Change(
+            CircuitChange(
                 at_s=round(now(), 2),
                 circuit=shown_name(after.name),
                 state=after.state,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from allotrope.drill.outages import BAD_REQUEST, Scenario
-from allotrope.drill.result import Asked, Drill, Turn
+from allotrope.drill.result import Drill, DrillTurn, ProviderRequest
 from allotrope.settings import Settings
 from allotrope.support.tasks import ended
 from allotrope.testing.content.replies import SimRequest
@@ -120,10 +120,10 @@ class Stage:
             self.simulator.retire_at(scenario.starts_s, model)
         return self.clock() - self.simulator.elapsed_s
 
-    def requests(self) -> tuple[Asked, ...]:
+    def requests(self) -> tuple[ProviderRequest, ...]:
         """The chat requests so far."""
         return tuple(
-            Asked(
+            ProviderRequest(
                 at_s=r.at,
                 provider=r.provider,
                 text=r.text,
@@ -202,7 +202,7 @@ async def play(
     """
     crowd = crowd or Crowd()
     begin = stage.clock() if zero is None else zero
-    turns: list[Turn] = []
+    turns: list[DrillTurn] = []
 
     def now() -> float:
         return stage.clock() - begin
@@ -242,7 +242,7 @@ async def play(
     )
 
 
-async def _one_turn(system: System, thread: str, text: str, now: Callable[[], float]) -> Turn:
+async def _one_turn(system: System, thread: str, text: str, now: Callable[[], float]) -> DrillTurn:
     started = now()
     first: float | None = None
     shown = answer = provider = model = ""
@@ -268,7 +268,7 @@ async def _one_turn(system: System, thread: str, text: str, now: Callable[[], fl
     else:
         provider = answer.partition(" ")[0]
         answered = provider in ("openai", "ollama") and answer.endswith(text)
-    return Turn(
+    return DrillTurn(
         thread=thread,
         text=text,
         started_s=started,

@@ -16,7 +16,7 @@ PACKAGES = ("langchain-core", "langchain-openai", "langgraph", "openai", "ollama
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckedPart:
     """One checked part.
 
     Attributes:
@@ -36,14 +36,14 @@ class Finding:
         return asdict(self)
 
 
-def examine(settings: Settings, *, timeout_s: float = 3.0) -> Iterator[Finding]:
+def examine(settings: Settings, *, timeout_s: float = 3.0) -> Iterator[CheckedPart]:
     """Checks everything, one finding at a time, so that a slow endpoint doesn't hide the others.
 
     Args:
         settings: What to check.
         timeout_s: Seconds an endpoint may take.
     """
-    checks: tuple[Callable[[], Finding], ...] = (
+    checks: tuple[Callable[[], CheckedPart], ...] = (
         lambda: _environment(settings),
         lambda: _key(settings),
         lambda: _openai(settings, timeout_s),
@@ -59,12 +59,12 @@ def examine(settings: Settings, *, timeout_s: float = 3.0) -> Iterator[Finding]:
     for finding in (*_models(settings), *_postgres(settings, timeout_s)):
         yield _without_secrets(finding)
     if not any_model(settings):
-        yield Finding(
+        yield CheckedPart(
             "chain", "error", "no model can answer", "Set OPENAI_API_KEY, or enable a local model."
         )
 
 
-def _without_secrets(finding: Finding) -> Finding:
+def _without_secrets(finding: CheckedPart) -> CheckedPart:
     """Addresses may hold passwords and keys."""
     from allotrope.models.failures.errors import redact
 
@@ -79,30 +79,30 @@ def any_model(settings: Settings) -> bool:
     return openai or settings.embedded.enabled or is_used(settings)
 
 
-def _environment(settings: Settings) -> Finding:
+def _environment(settings: Settings) -> CheckedPart:
     strict = ", strict" if settings.strict else ""
-    return Finding("environment", "ok", f"{settings.env}{strict}", "")
+    return CheckedPart("environment", "ok", f"{settings.env}{strict}", "")
 
 
-def _key(settings: Settings) -> Finding:
+def _key(settings: Settings) -> CheckedPart:
     if not settings.openai.enabled:
-        return Finding("OpenAI key", "off", "OpenAI is switched off")
+        return CheckedPart("OpenAI key", "off", "OpenAI is switched off")
     key = settings.openai.api_key
     if key is None:
-        return Finding(
+        return CheckedPart(
             "OpenAI key", "warning", "none", "Set OPENAI_API_KEY to be answered by OpenAI."
         )
     secret = key.get_secret_value()
     if secret != secret.strip() or not secret.isprintable():
-        return Finding("OpenAI key", "error", "set, with stray white space", "Set it again.")
-    return Finding("OpenAI key", "ok", f"set, {len(secret)} characters")
+        return CheckedPart("OpenAI key", "error", "set, with stray white space", "Set it again.")
+    return CheckedPart("OpenAI key", "ok", f"set, {len(secret)} characters")
 
 
-def _openai(settings: Settings, timeout_s: float) -> Finding:
+def _openai(settings: Settings, timeout_s: float) -> CheckedPart:
     section = settings.openai
     where = section.base_url or "api.openai.com"
     if not section.enabled or section.api_key is None:
-        return Finding("OpenAI endpoint", "off", f"{where} isn't asked without a key")
+        return CheckedPart("OpenAI endpoint", "off", f"{where} isn't asked without a key")
     import openai
 
     from allotrope.models.failures.errors import classify
@@ -118,7 +118,9 @@ def _openai(settings: Settings, timeout_s: float) -> Finding:
         models = {model.id for model in client.models.list()}
     except Exception as exc:  # noqa: BLE001 - whatever an endpoint does is what we report
         error = classify(exc, provider="openai", model=section.model)
-        return Finding("OpenAI endpoint", "error", f"{where}: {error.message}", error.hint or "")
+        return CheckedPart(
+            "OpenAI endpoint", "error", f"{where}: {error.message}", error.hint or ""
+        )
     finally:
         client.close()
     from allotrope.models.breaker.status import serving_now
@@ -126,18 +128,18 @@ def _openai(settings: Settings, timeout_s: float) -> Finding:
     try:
         _, serving = serving_now(settings)
     except AllotropeError:  # the models' own finding says it
-        return Finding("OpenAI endpoint", "ok", f"{where} answers")
+        return CheckedPart("OpenAI endpoint", "ok", f"{where} answers")
     if serving not in models:
-        return Finding(
+        return CheckedPart(
             "OpenAI endpoint",
             "warning",
             f"{where} answers, but lists no model {serving}",
             "Set ALLOTROPE_OPENAI__MODEL to one your key may use.",
         )
-    return Finding("OpenAI endpoint", "ok", f"{where} answers and has {serving}")
+    return CheckedPart("OpenAI endpoint", "ok", f"{where} answers and has {serving}")
 
 
-def _models(settings: Settings) -> Iterator[Finding]:
+def _models(settings: Settings) -> Iterator[CheckedPart]:
     """A finding for each model in use, one for what was learnt of it, and one for each note."""
     if not settings.openai.enabled or settings.openai.api_key is None:
         return
@@ -147,7 +149,7 @@ def _models(settings: Settings) -> Iterator[Finding]:
     try:
         found = models_overview(settings, ledger=False)
     except AllotropeError as exc:
-        yield Finding("models", "error", exc.message, exc.hint or "")
+        yield CheckedPart("models", "error", exc.message, exc.hint or "")
         return
     for model in found.models:
         if not model.roles and model.ended is None and model.days_left is None:
@@ -157,20 +159,20 @@ def _models(settings: Settings) -> Iterator[Finding]:
         if model.sentence:
             look = "`allotrope models` shows what changes."
             state: State = "warning" if near or model.ended else "ok"
-            yield Finding(part, state, model.sentence, look if near else "")
+            yield CheckedPart(part, state, model.sentence, look if near else "")
         else:
-            yield Finding(part, "ok", f"{model.name}; no end is known")
+            yield CheckedPart(part, "ok", f"{model.name}; no end is known")
         for at, name, sentence in model.learnt:
             advice = f"`allotrope models forget {name}` forgets it."
-            yield Finding("learnt", "ok", f"{sentence} ({at:%Y-%m-%d})", advice)
+            yield CheckedPart("learnt", "ok", f"{sentence} ({at:%Y-%m-%d})", advice)
     for note in found.notes:
-        yield Finding("models", "warning", note)
+        yield CheckedPart("models", "warning", note)
 
 
-def _ollama(settings: Settings, timeout_s: float) -> Finding:
+def _ollama(settings: Settings, timeout_s: float) -> CheckedPart:
     section = settings.ollama
     if not section.enabled:
-        return Finding("Ollama", "off", "switched off")
+        return CheckedPart("Ollama", "off", "switched off")
     import ollama
 
     from allotrope.models.providers.ollama import is_used
@@ -180,7 +182,7 @@ def _ollama(settings: Settings, timeout_s: float) -> Finding:
         names = [model.model or "" for model in client.list().models]
         if not any(_same_model(section.model, name) for name in names):
             has = ", ".join(sorted(names)) or "no model"
-            return Finding(
+            return CheckedPart(
                 "Ollama",
                 "warning",
                 f"{section.host} has {has}, not {section.model}",
@@ -191,8 +193,10 @@ def _ollama(settings: Settings, timeout_s: float) -> Finding:
         told = "doesn't answer" if isinstance(exc, ConnectionError) else f"failed: {exc}"
         if not is_used(settings):
             advice = "To have it take over in an outage, start it, or set OLLAMA_HOST."
-            return Finding("Ollama", "off", f"none at {section.host}, and none is set up", advice)
-        return Finding(
+            return CheckedPart(
+                "Ollama", "off", f"none at {section.host}, and none is set up", advice
+            )
+        return CheckedPart(
             "Ollama",
             "warning",
             f"{section.host} {told}",
@@ -200,22 +204,24 @@ def _ollama(settings: Settings, timeout_s: float) -> Finding:
         )
     told, window = f"{section.host} has {section.model}", _window(shown.modelinfo)
     if shown.capabilities is not None and "tools" not in shown.capabilities:
-        return Finding(
+        return CheckedPart(
             "Ollama",
             "warning",
             f"{told}, which can't call tools: agents get its answers without them",
             "Choose a model whose `ollama show` lists the capability `tools`, such as llama3.1.",
         )
     if window is None:
-        return Finding("Ollama", "ok", told)
+        return CheckedPart("Ollama", "ok", told)
     if section.num_ctx > window:
-        return Finding(
+        return CheckedPart(
             "Ollama",
             "warning",
             f"{told} with {window} tokens of context, less than the {section.num_ctx} asked for",
             f"Set ALLOTROPE_OLLAMA__NUM_CTX={window}.",
         )
-    return Finding("Ollama", "ok", f"{told}; {section.num_ctx} of {window} tokens of context used")
+    return CheckedPart(
+        "Ollama", "ok", f"{told}; {section.num_ctx} of {window} tokens of context used"
+    )
 
 
 def _same_model(wanted: str, name: str) -> bool:
@@ -229,9 +235,9 @@ def _window(info: Any) -> int | None:
     return None
 
 
-def _embedded(settings: Settings) -> Finding:
+def _embedded(settings: Settings) -> CheckedPart:
     if not settings.embedded.enabled:
-        return Finding("embedded model", "off", "switched off")
+        return CheckedPart("embedded model", "off", "switched off")
     from importlib.util import find_spec
 
     from allotrope.models.providers.weights import find_weights, model_name
@@ -239,70 +245,72 @@ def _embedded(settings: Settings) -> Finding:
     try:
         path = find_weights(settings.embedded)
     except AllotropeError as exc:
-        return Finding("embedded model", "warning", exc.message, exc.hint or "")
+        return CheckedPart("embedded model", "warning", exc.message, exc.hint or "")
     if find_spec("xllamacpp") is None:
-        return Finding("embedded model", "warning", "xllamacpp is missing", "pip install xllamacpp")
+        return CheckedPart(
+            "embedded model", "warning", "xllamacpp is missing", "pip install xllamacpp"
+        )
     size = path.stat().st_size / 1e6
-    return Finding("embedded model", "ok", f"{model_name(path)}, {size:.0f} MB")
+    return CheckedPart("embedded model", "ok", f"{model_name(path)}, {size:.0f} MB")
 
 
-def _redis(settings: Settings) -> Finding:
+def _redis(settings: Settings) -> CheckedPart:
     from allotrope.stores.redis.client import describe
 
     try:
         report = describe(settings)
     except AllotropeError as exc:
-        return Finding("Redis", "error", exc.message, exc.hint or "")
+        return CheckedPart("Redis", "error", exc.message, exc.hint or "")
     told = f"{report.kind}, {report.address}" + (f", {report.version}" if report.version else "")
     if report.problem:
-        return Finding(
+        return CheckedPart(
             "Redis",
             "error" if settings.strict else "warning",
             f"{told}: {report.problem}",
             "Turns go on without cache; check REDIS_URL.",
         )
-    return Finding("Redis", "ok", told)
+    return CheckedPart("Redis", "ok", told)
 
 
-def _postgres(settings: Settings, timeout_s: float) -> Iterator[Finding]:
+def _postgres(settings: Settings, timeout_s: float) -> Iterator[CheckedPart]:
     from allotrope.stores.servers import look, postgres_servers
 
     for server in postgres_servers(settings):
         part = f"PostgreSQL ({', '.join(server.stores)})"
         found = look(server, timeout_s=timeout_s)
         if found.reason is None:
-            yield Finding(part, "ok", f"{found.where}, {found.version}")
+            yield CheckedPart(part, "ok", f"{found.where}, {found.version}")
         else:
-            yield Finding(part, "error", f"{found.where}: {found.reason}", found.advice)
+            yield CheckedPart(part, "error", f"{found.where}: {found.reason}", found.advice)
 
 
-def _folder(settings: Settings) -> Finding:
+def _folder(settings: Settings) -> CheckedPart:
     from allotrope.stores.folders import data_folder
 
     try:
-        return Finding("data folder", "ok", str(data_folder(settings)))
+        return CheckedPart("data folder", "ok", str(data_folder(settings)))
     except AllotropeError as exc:
-        return Finding("data folder", "error", exc.message, exc.hint or "")
+        return CheckedPart("data folder", "error", exc.message, exc.hint or "")
 
 
-def _budgets(settings: Settings) -> Finding:
+def _budgets(settings: Settings) -> CheckedPart:
     from allotrope.models.profiles.budget_profiles import check_budget_profiles
 
     count = len(settings.usage.budgets)
     if not count:
-        return Finding("budgets", "off", "none are set")
+        return CheckedPart("budgets", "off", "none are set")
     try:
         check_budget_profiles(settings)
     except AllotropeError as exc:
-        return Finding("budgets", "error", str(exc), exc.hint or "")
-    return Finding("budgets", "ok", f"{count} are set")
+        return CheckedPart("budgets", "error", str(exc), exc.hint or "")
+    return CheckedPart("budgets", "ok", f"{count} are set")
 
 
-def _versions() -> Finding:
+def _versions() -> CheckedPart:
     found = [f"Python {platform.python_version()}"]
     for name in ("allotrope", *PACKAGES):
         try:
             found.append(f"{name} {version(name)}")
         except PackageNotFoundError:
             found.append(f"{name} missing")
-    return Finding("versions", "ok", ", ".join(found))
+    return CheckedPart("versions", "ok", ", ".join(found))

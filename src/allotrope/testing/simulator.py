@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from allotrope.testing.content.catalog import OLLAMA_MODELS, SimModel, further_models
-from allotrope.testing.content.lifecycles import Lifecycles
+from allotrope.testing.content.lifecycles import SimulatedLifecycles
 from allotrope.testing.content.replies import Provider, SimRequest
 from allotrope.testing.engine import Behaviour, Engine, ScriptItem
 from allotrope.testing.faults import FaultPlan
@@ -89,7 +89,7 @@ class ProviderSimulator:
         if upstream is not None:
             behaviour.answer = Upstream(upstream, model=upstream_model).reply
         self.faults = FaultPlan(seed=seed)
-        self._lifecycles = Lifecycles(
+        self._lifecycles = SimulatedLifecycles(
             shutdown_dates=shutdown_dates,
             now=now,
             date_header=date_header,

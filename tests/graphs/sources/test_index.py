@@ -3,7 +3,7 @@
 import pytest
 
 from allotrope.graphs.work.sources import index
-from allotrope.graphs.work.sources.index import Source, cached_passages, passages_of, search
+from allotrope.graphs.work.sources.index import SourceDocument, cached_passages, passages_of, search
 
 TEXTS = {
     "tower.md": "# Tower\n\nThe tower is 330 metres tall.\n\n## History\n\nIt opened in 1889.",
@@ -14,12 +14,17 @@ TEXTS = {
 
 @pytest.fixture
 def sources(papers):
-    files = [Source(name, text.encode()) for name, text in TEXTS.items()]
-    return [*files, Source("r.pdf", papers.pdf("Page one is about bees.", "Page two: honey."))]
+    files = [SourceDocument(name, text.encode()) for name, text in TEXTS.items()]
+    return [
+        *files,
+        SourceDocument("r.pdf", papers.pdf("Page one is about bees.", "Page two: honey.")),
+    ]
 
 
 def test_passages_have_their_place(sources):
-    passages, problems = passages_of([*sources, Source("bad.pdf", b"%PDF-broken")], chars=400)
+    passages, problems = passages_of(
+        [*sources, SourceDocument("bad.pdf", b"%PDF-broken")], chars=400
+    )
     places = {(one.source, one.place) for one in passages}
     assert {("r.pdf", "page 1"), ("r.pdf", "page 2"), ("rows.csv", "row 1")} <= places
     assert all(len(one.text) <= 400 for one in passages)
@@ -31,7 +36,7 @@ def test_the_index_is_kept_by_content(sources, tmp_path, monkeypatch):
     monkeypatch.setattr(index, "passages_of", lambda *a, **k: pytest.fail("read again"))
     assert cached_passages(sources, chars=400, folder=tmp_path) == first
     monkeypatch.undo()
-    changed = [Source("tower.md", b"The tower is 331 metres tall."), *sources[1:]]
+    changed = [SourceDocument("tower.md", b"The tower is 331 metres tall."), *sources[1:]]
     assert cached_passages(changed, chars=400, folder=tmp_path)[0] != first[0]
     assert len(list(tmp_path.iterdir())) == 2
     for path in tmp_path.iterdir():

@@ -5,7 +5,7 @@ import pytest
 
 from allotrope.graphs.work.sandbox.runner import walls
 from allotrope.graphs.work.tables import worker
-from allotrope.graphs.work.tables.engine import Engine, QueryError
+from allotrope.graphs.work.tables.engine import QueryEngine, QueryError
 from allotrope.settings.agents import AgentsSettings
 
 
@@ -125,7 +125,7 @@ apart = pytest.mark.skipif(not walls().complete, reason="no namespaces on this m
 
 @pytest.mark.parametrize("wall", ["namespaces", "landlock", "none"])
 def test_in_its_own_process(parquet, wall):
-    engine = Engine({"t": parquet}, walls=[wall])
+    engine = QueryEngine({"t": parquet}, walls=[wall])
     assert engine.query("SELECT sum(i) AS total FROM t").as_dict() == {
         "sql": "SELECT sum(i) AS total FROM t",
         "columns": ["total"],
@@ -151,4 +151,4 @@ def test_in_its_own_process(parquet, wall):
 def test_greedy_queries_end(parquet, sql, words):
     limits = AgentsSettings(sql_timeout_s=1.5, sql_memory_mb=200)
     with pytest.raises(QueryError, match=words):
-        Engine({"t": parquet}, limits).query(sql)
+        QueryEngine({"t": parquet}, limits).query(sql)

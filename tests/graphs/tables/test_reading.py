@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from allotrope.exceptions import InputError
-from allotrope.graphs.work.tables.engine import Engine
+from allotrope.graphs.work.tables.engine import QueryEngine
 from allotrope.graphs.work.tables.reading import describe, read_tables
 
 
@@ -115,7 +115,7 @@ def test_nothing_to_read(tmp_path):
 def test_the_description_for_the_prompt(tmp_path):
     (tmp_path / "sales.csv").write_text("region,amount\nNorth,10\nSouth,\n" + "North,5\n" * 10)
     tables = read(tmp_path, "sales.csv")
-    engine = Engine({table.name: table.parquet for table in tables})
+    engine = QueryEngine({table.name: table.parquet for table in tables})
     text = describe(tables, engine.profile())
     assert text.startswith(
         'Table "sales" from sales.csv: 12 rows\n  "region" VARCHAR, North to South'

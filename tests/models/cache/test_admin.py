@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 from allotrope.cli.app import app
 from allotrope.models.cache import RedisCache
 from allotrope.models.cache.admin import CacheAdmin
-from allotrope.models.cache.answers import AnswerCache, Call
+from allotrope.models.cache.answers import AnswerCache, CacheCall
 from allotrope.models.cache.policy import Request
 from allotrope.models.cache.storage import commands as store
-from allotrope.models.cache.storage.codec import Codec, Entry, UnreadableEntryError
+from allotrope.models.cache.storage.codec import Codec, StoredAnswer, UnreadableEntryError
 from allotrope.models.cache.storage.memory import MemoryRedis
 from allotrope.models.providers.openai import OpenAIChat
 from allotrope.settings.cache import CacheSettings
@@ -24,9 +24,9 @@ from allotrope.testing import ProviderSimulator
 MakeChat = Callable[..., OpenAIChat]
 
 
-def _call(answers: AnswerCache, digest: str, **request: str) -> Call:
+def _call(answers: AnswerCache, digest: str, **request: str) -> CacheCall:
     asked = Request(**request)  # type: ignore[arg-type]  # names and texts
-    return Call(
+    return CacheCall(
         part=answers.partition(asked), digest=digest, request=asked, ttl_s=100, model="gpt-4o"
     )
 
@@ -107,7 +107,7 @@ def test_a_wrong_answer_is_taken_out_and_counted(
 
 
 def test_stored_values_are_compressed_encrypted_and_strict() -> None:
-    entry = Entry(generations=(ChatGeneration(message=AIMessage("secret " * 500)),))
+    entry = StoredAnswer(generations=(ChatGeneration(message=AIMessage("secret " * 500)),))
     plain, small = Codec(compress_over=10**9).dump(entry), Codec().dump(entry)
     assert len(small) < len(plain) / 5
     key = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="

@@ -16,7 +16,7 @@ from pydantic import BaseModel, SecretStr
 
 from allotrope.exceptions import AllotropeError, InputError
 from allotrope.models.cache import RedisCache, open_cache
-from allotrope.models.cache.asker import Ask
+from allotrope.models.cache.asker import LeadingCall
 from allotrope.models.chain import build_chain
 from allotrope.models.providers.ollama import build_ollama
 from allotrope.models.providers.openai import OpenAIChat
@@ -376,7 +376,7 @@ async def test_the_leader_of_another_process_is_waited_for_and_replaced(
     call = theirs._call([HumanMessage("q")], None, {}, None)
     assert call is not None
     led = await other.asker.aask(call)
-    assert isinstance(led, Ask)
+    assert isinstance(led, LeadingCall)
     waiter = asyncio.create_task(mine.ainvoke("q"))
     await asyncio.sleep(0.1)
     assert _asked(simulator) == 0, "it waits"

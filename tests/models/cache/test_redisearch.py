@@ -22,7 +22,7 @@ from langchain_core.embeddings import Embeddings
 from allotrope.exceptions import SettingsError
 from allotrope.models.cache import RedisCache, open_answers, open_semantic
 from allotrope.models.cache.policy import Request
-from allotrope.models.cache.semantic.index.mirror import Candidate, unit
+from allotrope.models.cache.semantic.index.mirror import Neighbour, unit
 from allotrope.models.cache.semantic.index.redisearch import RedisSearchIndex
 from allotrope.models.cache.semantic.index.vectors import ChosenIndex, MirrorIndex, Space
 from allotrope.models.cache.storage.commands import Partition
@@ -198,7 +198,7 @@ FOUND = [
 def test_both_forms_of_a_reply_are_read(reply: Any) -> None:
     assert VECTOR is not None
     found, commands = drive(RedisSearchIndex("p:").search(SPACE, VECTOR, 3), [reply])
-    assert found == [Candidate("d1", "How?", 0.75)]
+    assert found == [Neighbour("d1", "How?", 0.75)]
     (command,) = commands[0]
     assert command[:2] == ("FT.SEARCH", "p:cache:s:4")
     assert "=>[KNN 3 @vector $vector AS vector_distance]" in command[2]

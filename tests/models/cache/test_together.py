@@ -13,9 +13,9 @@ from allotrope.exceptions import AllProvidersFailedError
 from allotrope.models.breaker.circuits import Circuits
 from allotrope.models.cache import RedisCache, open_answers
 from allotrope.models.cache import flight as flights
-from allotrope.models.cache.answers import AnswerCache, Call
+from allotrope.models.cache.answers import AnswerCache, CacheCall
 from allotrope.models.cache.asker import Asker
-from allotrope.models.cache.storage.codec import Entry
+from allotrope.models.cache.storage.codec import StoredAnswer
 from allotrope.models.cache.storage.memory import MemoryRedis
 from allotrope.models.chain import FailoverChain, build_chain
 from allotrope.models.providers.openai import OpenAIChat
@@ -174,7 +174,7 @@ class GatedCache(AnswerCache):
         super().__init__(MemoryRedis())
         self.keeping, self.go_on = asyncio.Event(), asyncio.Event()
 
-    async def aput(self, call: Call, entry: Entry) -> None:
+    async def aput(self, call: CacheCall, entry: StoredAnswer) -> None:
         self.keeping.set()
         await self.go_on.wait()
         await super().aput(call, entry)

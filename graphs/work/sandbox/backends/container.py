@@ -12,7 +12,7 @@ from allotrope.exceptions import StoreError
 from allotrope.graphs.work.sandbox.backends.elsewhere import job_for, killed_by, prelude
 from allotrope.graphs.work.sandbox.backends.local import Task, believed
 from allotrope.graphs.work.sandbox.backends.watching import Output, end, watch
-from allotrope.graphs.work.sandbox.outcome import Isolation, Limits, Outcome
+from allotrope.graphs.work.sandbox.outcome import Isolation, Limits, RunOutcome
 
 START_S = 30.0
 """Seconds that a container may take to start, besides the run's own."""
@@ -70,7 +70,7 @@ class ContainerBackend:
             *(self._image, "python3", "-I", "-B", "-c", prelude()),
         ]
 
-    def run(self, task: Task, *, cancel: threading.Event | None = None) -> Outcome:
+    def run(self, task: Task, *, cancel: threading.Event | None = None) -> RunOutcome:
         """Runs a task; see `CodeBackend`.
 
         Raises:

@@ -14,7 +14,7 @@ from typing import Any
 
 from allotrope.exceptions import StoreError
 from allotrope.graphs.work.sandbox.backends.watching import Output, end, lines, watch
-from allotrope.graphs.work.sandbox.outcome import Isolation, Limits, Outcome, Wall
+from allotrope.graphs.work.sandbox.outcome import Isolation, Limits, RunOutcome, Wall
 from allotrope.graphs.work.sandbox.packages import interpreter, readable
 from allotrope.graphs.work.sandbox.verdict import judged, signed
 from allotrope.graphs.work.sandbox.walls import launcher
@@ -63,7 +63,7 @@ class Task:
 
 def run_task(
     task: Task, *, walls: Sequence[Wall], cancel: threading.Event | None = None
-) -> Outcome:
+) -> RunOutcome:
     """Runs a task within the first of some walls that can be built.
 
     A wall that breaks while it is built is followed by the next of them, never by one that wasn't
@@ -93,7 +93,7 @@ class _BrokenWallError(Exception):
         self.wall = wall
 
 
-def _once(task: Task, walls: Sequence[Wall], cancel: threading.Event | None) -> Outcome:
+def _once(task: Task, walls: Sequence[Wall], cancel: threading.Event | None) -> RunOutcome:
     limits, key = task.limits, secrets.token_bytes(32)
     folder = tempfile.mkdtemp(prefix="allotrope-run-")
     reader, writer = os.pipe()
@@ -199,7 +199,7 @@ def believed(
     isolation: Isolation,
     duration_s: float,
     killed: Any = None,
-) -> Outcome:
+) -> RunOutcome:
     """The outcome of a run, here or elsewhere.
 
     Args:
@@ -218,7 +218,7 @@ def believed(
     if task.tests:
         verdict, counts = judged(code, signed(report, key), task.files)
         status = status or verdict
-    return Outcome(
+    return RunOutcome(
         status=status or ("ok" if code == 0 else "failed"),
         exit_code=None if ended else code,
         output=output.text(),

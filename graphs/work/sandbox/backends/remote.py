@@ -14,7 +14,7 @@ from allotrope.exceptions import StoreError
 from allotrope.graphs.work.sandbox.backends.elsewhere import job_for, killed_by, prelude
 from allotrope.graphs.work.sandbox.backends.local import Task, believed
 from allotrope.graphs.work.sandbox.backends.watching import Output
-from allotrope.graphs.work.sandbox.outcome import Isolation, Outcome
+from allotrope.graphs.work.sandbox.outcome import Isolation, RunOutcome
 
 
 class Executes(Protocol):
@@ -41,7 +41,7 @@ class RemoteBackend:
         """Another machine: nothing of this one is there."""
         return Isolation(network=True, files=True, processes=True, by="remote")
 
-    def run(self, task: Task, *, cancel: threading.Event | None = None) -> Outcome:
+    def run(self, task: Task, *, cancel: threading.Event | None = None) -> RunOutcome:
         """Runs a task; see `CodeBackend`. A run that has begun there ends by its own time limit.
 
         Raises:

@@ -31,7 +31,7 @@ _TYPES = (
 
 
 @dataclass(frozen=True)
-class Page:
+class WebPage:
     """What came back.
 
     Args:
@@ -54,7 +54,7 @@ def fetch(
     timeout_s: float = 20.0,
     private_hosts: Sequence[str] = (),
     resolver: Resolver = resolve,
-) -> Page:
+) -> WebPage:
     """Gets a page of text, JSON, XML, PDF or DOCX.
 
     Args:
@@ -78,7 +78,7 @@ def fetch(
         host, port = str(parts.hostname), parts.port or (443 if parts.scheme == "https" else 80)
         address = checked_address(host, port, private_hosts=private_hosts, resolver=resolver)
         page = _get(parts, address, port, max_bytes=max_bytes, deadline=deadline)
-        if isinstance(page, Page):
+        if isinstance(page, WebPage):
             return page
         here = urljoin(here, page)
     raise InputError(f"{url[:200]} redirects more than {MAX_HOPS} times.")
@@ -103,7 +103,7 @@ def _parts(url: str) -> SplitResult:
 
 def _get(
     parts: SplitResult, address: str, port: int, *, max_bytes: int, deadline: float
-) -> Page | str:
+) -> WebPage | str:
     """One hop: the page, or the address it redirects to."""
     import httpx
 
@@ -140,7 +140,7 @@ def _get(
                     hint="Text, HTML, JSON, XML, CSV, PDF and DOCX are.",
                 )
             body = _body(response, url, max_bytes=max_bytes, deadline=deadline)
-            return Page(url, media_type, response.charset_encoding, body)
+            return WebPage(url, media_type, response.charset_encoding, body)
     except httpx.TimeoutException as exc:
         raise InputError(f"{url[:200]} took too long.") from exc
     except zlib.error as exc:

@@ -12,7 +12,7 @@ from allotrope.models.cache.semantic.fitting.learners import Fit, Labels, Rows, 
 from allotrope.models.cache.semantic.gate import refusal
 from allotrope.models.cache.semantic.meaning import meaning
 from allotrope.models.cache.semantic.parse import parse
-from allotrope.models.cache.semantic.score import Scorer, standardised
+from allotrope.models.cache.semantic.score import TreeScorer, standardised
 
 Places = npt.NDArray[np.intp]
 
@@ -82,14 +82,14 @@ def table(pairs: Sequence[Pair], learned: Learned) -> Rows:
     return np.array([features(parse(p.a), parse(p.b), p.cosine, learned) for p in pairs])
 
 
-def fit(pairs: Sequence[Pair], how: Fit | None = None) -> Scorer:
+def fit(pairs: Sequence[Pair], how: Fit | None = None) -> TreeScorer:
     """A scorer fitted on all pairs; its thresholds are not set yet."""
     how = how or Fit()
     labels = np.array([float(pair.same) for pair in pairs])
     learned, rows = _encoded(pairs, labels, how)
     grown = [boost(rows, labels, how, how.seed + number) for number in range(how.forests)]
     base, split, cut, leaf = zip(*grown, strict=True)
-    return Scorer(
+    return TreeScorer(
         base[0], np.concatenate(split), np.concatenate(cut), np.concatenate(leaf) / how.forests,
         _linear(rows, labels, how), learned, {"strict": 1.0}, {},
     )  # fmt: skip
@@ -119,7 +119,7 @@ def _apart(pairs: Sequence[Pair], rarity: Mapping[str, float]) -> Rows:
 
 
 def _linear(rows: Rows, labels: Labels, how: Fit) -> Rows:
-    """The linear part; see `Scorer.linear`."""
+    """The linear part; see `TreeScorer.linear`."""
     mean, scale = rows[:, :LINEAR].mean(0), rows[:, :LINEAR].std(0)
     scale[scale < 1e-9] = 1.0
     slope = logistic(standardised(rows, mean, scale), labels, how.ridge)
@@ -128,7 +128,7 @@ def _linear(rows: Rows, labels: Labels, how: Fit) -> Rows:
 
 def held_out(
     pairs: Sequence[Pair], how: Fit | None = None, *, folds: int = 5
-) -> Iterator[tuple[Places, Scorer]]:
+) -> Iterator[tuple[Places, TreeScorer]]:
     """The places of each fold's pairs, and a scorer fitted on all others.
 
     Pairs that share a question stay in one fold.
@@ -145,7 +145,7 @@ def held_out(
         yield np.flatnonzero(fold == number), fit(rest, how)
 
 
-def validated(pairs: Sequence[Pair], folds: Iterable[tuple[Places, Scorer]]) -> Labels:
+def validated(pairs: Sequence[Pair], folds: Iterable[tuple[Places, TreeScorer]]) -> Labels:
     """Scores of all pairs by scorers that never saw them; what the hard rules refuse gets -1.
 
     Args:
@@ -197,7 +197,7 @@ def thresholds(scores: Labels, labels: Labels) -> dict[str, float]:
     return result
 
 
-def calibrate(pairs: Sequence[Pair], how: Fit | None = None, *, folds: int = 5) -> Scorer:
+def calibrate(pairs: Sequence[Pair], how: Fit | None = None, *, folds: int = 5) -> TreeScorer:
     """A scorer with thresholds from cross-validation.
 
     Args:

@@ -10,7 +10,7 @@ Vector = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Neighbour:
     """A neighbour of a question.
 
     Args:
@@ -73,7 +73,7 @@ class Mirror:
         self._rows = [self._rows[place] for place in kept]
         self._at = {row[0]: place for place, row in enumerate(self._rows) if row is not None}
 
-    def search(self, vector: Vector, count: int) -> Sequence[Candidate]:
+    def search(self, vector: Vector, count: int) -> Sequence[Neighbour]:
         """The nearest questions, nearest first.
 
         Args:
@@ -94,7 +94,7 @@ class Mirror:
         for place in nearest:
             row = self._rows[place]
             if row is not None:
-                found.append(Candidate(row[0], row[1], float(cosines[place])))
+                found.append(Neighbour(row[0], row[1], float(cosines[place])))
         return found
 
 

@@ -12,7 +12,7 @@ from redisvl.query import VectorQuery
 from redisvl.query.filter import Tag
 from redisvl.schema import IndexSchema
 
-from allotrope.models.cache.semantic.index.mirror import Candidate, Vector
+from allotrope.models.cache.semantic.index.mirror import Neighbour, Vector
 from allotrope.models.cache.semantic.index.vectors import Space
 from allotrope.models.cache.storage.commands import Steps
 
@@ -30,7 +30,7 @@ class RedisSearchIndex:
     def __init__(self, prefix: str) -> None:
         self._prefix = f"{prefix}cache:s"
 
-    def search(self, space: Space, vector: Vector, count: int) -> Steps[Sequence[Candidate] | None]:
+    def search(self, space: Space, vector: Vector, count: int) -> Steps[Sequence[Neighbour] | None]:
         """Asks for the nearest of the space."""
         query = VectorQuery(
             _packed(vector),
@@ -52,7 +52,7 @@ class RedisSearchIndex:
         for fields in _documents(reply):
             try:
                 found.append(
-                    Candidate(
+                    Neighbour(
                         digest=fields[b"digest"].decode(),
                         question=fields[b"question"].decode(),
                         cosine=1 - float(fields[b"vector_distance"]),

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from allotrope.models.cache.semantic.index.mirror import Candidate, Mirror, Vector, unit
+from allotrope.models.cache.semantic.index.mirror import Mirror, Neighbour, Vector, unit
 from allotrope.models.cache.storage import commands as store
 from allotrope.models.cache.storage.codec import Codec, UnreadableEntryError
 from allotrope.models.cache.storage.commands import Partition, Steps
@@ -47,7 +47,7 @@ class Space:
 class VectorIndex(Protocol):
     """Keeps the vectors of questions and finds the nearest; steps on the store, like all of it."""
 
-    def search(self, space: Space, vector: Vector, count: int) -> Steps[Sequence[Candidate] | None]:
+    def search(self, space: Space, vector: Vector, count: int) -> Steps[Sequence[Neighbour] | None]:
         """The nearest questions, nearest first; None when they can't be looked at."""
         ...
 
@@ -76,7 +76,7 @@ class MirrorIndex:
         self._lock = threading.Lock()
         self._mirrors: OrderedDict[str, Mirror] = OrderedDict()
 
-    def search(self, space: Space, vector: Vector, count: int) -> Steps[Sequence[Candidate] | None]:
+    def search(self, space: Space, vector: Vector, count: int) -> Steps[Sequence[Neighbour] | None]:
         """Catches up with the log, then searches the mirror."""
         key, mirror = space.key, self._mirror(space.key)
         while True:
@@ -152,7 +152,7 @@ class ChosenIndex:
         self._in_redis = in_redis
         self._chosen: VectorIndex | None = None
 
-    def search(self, space: Space, vector: Vector, count: int) -> Steps[Sequence[Candidate] | None]:
+    def search(self, space: Space, vector: Vector, count: int) -> Steps[Sequence[Neighbour] | None]:
         """As the chosen index does."""
         index = yield from self._index()
         found = yield from index.search(space, vector, count)

@@ -206,7 +206,7 @@ class PerLoop:
 
     def __init__(self, factory: Callable[[], redis.asyncio.Redis | None]) -> None:
         self._factory = factory
-        self._clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Kept | None] = (
+        self._clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _KeptClient | None] = (
             weakref.WeakKeyDictionary()
         )
 
@@ -215,7 +215,7 @@ class PerLoop:
         loop = asyncio.get_running_loop()
         if loop not in self._clients:
             client = self._factory()
-            self._clients[loop] = None if client is None else _Kept(client, _closing(client))
+            self._clients[loop] = None if client is None else _KeptClient(client, _closing(client))
         kept = self._clients[loop]
         return None if kept is None else kept.client
 
@@ -227,7 +227,7 @@ class PerLoop:
 
 
 @dataclass(frozen=True)
-class _Kept:
+class _KeptClient:
     """A client, and what closes it."""
 
     client: redis.asyncio.Redis

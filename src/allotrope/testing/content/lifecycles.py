@@ -19,7 +19,7 @@ class _Retirement:
     at_s: float
 
 
-class Lifecycles:
+class SimulatedLifecycles:
     """The lifecycles of a provider's models. Nothing dies unless it is told to.
 
     Args:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from allotrope.exceptions import InputError
-from allotrope.testing.content.lifecycles import Lifecycles
+from allotrope.testing.content.lifecycles import SimulatedLifecycles
 from allotrope.testing.content.replies import SimRequest
 from allotrope.testing.http.http11 import Exchange, json_bytes
 
@@ -14,7 +14,10 @@ PREFIX = "/simulator/"
 
 
 def answer(
-    exchange: Exchange, lifecycles: Lifecycles, requests: Sequence[SimRequest], elapsed_s: float
+    exchange: Exchange,
+    lifecycles: SimulatedLifecycles,
+    requests: Sequence[SimRequest],
+    elapsed_s: float,
 ) -> None:
     """Answers `POST retire`, `POST revive` and `GET requests` under `PREFIX`.
 

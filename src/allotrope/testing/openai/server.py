@@ -8,7 +8,7 @@ from typing import Any
 from allotrope.testing import checks, errors
 from allotrope.testing.content import catalog
 from allotrope.testing.content.catalog import SimModel
-from allotrope.testing.content.lifecycles import Lifecycles
+from allotrope.testing.content.lifecycles import SimulatedLifecycles
 from allotrope.testing.content.replies import Reply, SimRequest, Turn
 from allotrope.testing.content.tokens import Counter
 from allotrope.testing.http.wire import Answer, settle
@@ -35,7 +35,7 @@ class OpenAIServer:
         *,
         keys: Collection[str] | None,
         models: Mapping[str, SimModel],
-        lifecycles: Lifecycles,
+        lifecycles: SimulatedLifecycles,
         cache: PromptCache | None = None,
     ) -> None:
         self.lifecycles = lifecycles

@@ -28,7 +28,7 @@ MOST_THREADS = 100
 TITLE_CHARACTERS = 60
 
 
-class Asked(BaseModel):
+class TurnRequest(BaseModel):
     """What the page sends for a turn; without text, the question that waits is answered."""
 
     model_config = ConfigDict(extra="forbid")
@@ -61,7 +61,7 @@ async def turn(request: Request) -> Response:
     who = principal_of(request)
     try:
         try:
-            asked = await read_json(request, check=Asked.model_validate)
+            asked = await read_json(request, check=TurnRequest.model_validate)
         except ValidationError as exc:
             raise RequestError("The body needs agent, text and thread_id.") from exc
         await TURNS.run(registry.find, asked.agent)
@@ -93,7 +93,7 @@ async def stop(request: Request) -> Response:
 
 
 async def _events(
-    service: Service, who: Principal, asked: Asked, thread: str
+    service: Service, who: Principal, asked: TurnRequest, thread: str
 ) -> AsyncIterator[str]:
     yield _line({"type": "thread", "thread_id": who.name(thread)})
     stream = service.events(asked.agent, asked.text, thread=thread, context=who.context())

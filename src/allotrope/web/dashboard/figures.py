@@ -22,7 +22,7 @@ Part = tuple[str, Sequence[float | None], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
-class Line:
+class ChartLine:
     """One series of a chart.
 
     Attributes:
@@ -60,7 +60,7 @@ class Chart:
     kind: str
     unit: str
     axis: Sequence[str]
-    lines: Sequence[Line]
+    lines: Sequence[ChartLine]
     head: Sequence[str]
     rows: Sequence[Sequence[Cell]] = field(default_factory=tuple)
 
@@ -153,11 +153,11 @@ def over_time(
             continue
         values = [cells.get((name, slot.start), 0) for slot in slots]
         links = [view.rows({view.by: name}, window=slot) for slot in slots]
-        lines.append(Line(name or NO_NAME, [float(v) for v in values], links, number))
+        lines.append(ChartLine(name or NO_NAME, [float(v) for v in values], links, number))
     if rest:
         values = [sum(cells.get((name, slot.start), 0) for name in rest) for slot in slots]
         links = [view.rows(window=slot) for slot in slots]
-        lines.append(Line(OTHERS, [float(v) for v in values], links, MOST_SERIES))
+        lines.append(ChartLine(OTHERS, [float(v) for v in values], links, MOST_SERIES))
     rows: list[list[Cell]] = []
     for number, slot in enumerate(slots):
         if any(line.values[number] for line in lines):
@@ -207,7 +207,7 @@ def side_by_side(
         parts: Name, values, and what picks the calls behind them (`only`, `status` …).
     """
     lines = [
-        Line(name, values, [view.rows(window=slot, **behind) for slot in slots], number)
+        ChartLine(name, values, [view.rows(window=slot, **behind) for slot in slots], number)
         for number, (name, values, behind) in enumerate(parts)
         if any(values)
     ]
@@ -241,7 +241,7 @@ def across(
     return Chart(
         id=id, title=title, summary=summary, kind="across", unit=unit,
         axis=[name for name, _, _ in bars],
-        lines=[Line(title, [v for _, v, _ in bars], [link for _, _, link in bars], color)],
+        lines=[ChartLine(title, [v for _, v, _ in bars], [link for _, _, link in bars], color)],
         head=head,
         rows=[[(name, None), (said(value, unit), link)] for name, value, link in bars],
     )  # fmt: skip

@@ -37,7 +37,7 @@ class Arm:
 
 
 @dataclass(frozen=True)
-class Trial:
+class ExperimentRow:
     """One experiment; `arms` is empty where its files can't be read, and `last` says why."""
 
     name: str
@@ -51,7 +51,7 @@ class Trial:
     promoted: str = ""
 
 
-def trials(settings: Settings, *, now: datetime | None = None) -> list[Trial]:
+def trials(settings: Settings, *, now: datetime | None = None) -> list[ExperimentRow]:
     """Every experiment, the running ones first; blocking."""
     from allotrope.experiments.store import open_store
 
@@ -68,7 +68,7 @@ def trials(settings: Settings, *, now: datetime | None = None) -> list[Trial]:
             try:
                 experiment, state = store.load(name), store.state(name)
             except InputError as exc:
-                found.append(Trial(name, "", "", "", "unreadable", str(exc), ""))
+                found.append(ExperimentRow(name, "", "", "", "unreadable", str(exc), ""))
                 continue
             units = _units(ledger, state.key(name))
             arms = [
@@ -84,7 +84,7 @@ def trials(settings: Settings, *, now: datetime | None = None) -> list[Trial]:
             ]
             last = state.history[-1] if state.history else {"what": "", "at": ""}
             found.append(
-                Trial(
+                ExperimentRow(
                     name, experiment.kind, experiment.agent, experiment.unit, state.status,
                     last["what"], last["at"][:16].replace("T", " "), arms, promoted.get(name, ""),
                 )

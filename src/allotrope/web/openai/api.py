@@ -112,7 +112,7 @@ def _too_deep() -> RequestError:
     return RequestError(f"The body is nested in more than {DEEPEST} levels.")
 
 
-class Turn:
+class ApiTurn:
     """One request on its way through an agent.
 
     Args:
@@ -240,13 +240,19 @@ async def completions(request: Request) -> Response:
     try:
         asked = await read_json(request, check=read_request)
         check_agent(service, who, asked.model)
-        turn: Turn | Housekeeping
+        turn: ApiTurn | Housekeeping
         if await beside_loop(asked.length, is_housekeeping, asked):
             turn = Housekeeping(service, asked, who)
         else:
             address = request.client.host if request.client else ""
             turn = await beside_loop(
-                asked.length, Turn, service, asked, request.headers, principal=who, address=address
+                asked.length,
+                ApiTurn,
+                service,
+                asked,
+                request.headers,
+                principal=who,
+                address=address,
             )
         headers = _ignored(asked.ignored)
         if asked.stream:
@@ -285,7 +291,7 @@ def refused(exc: Exception) -> Response:
     return problem_of(exc).response()
 
 
-async def _streamed(turn: Turn | Housekeeping, headers: dict[str, str]) -> Response:
+async def _streamed(turn: ApiTurn | Housekeeping, headers: dict[str, str]) -> Response:
     """A stream; what fails before the first word still gets its HTTP status."""
     events = turn.events()
     early: list[dict[str, Any]] = []
@@ -305,7 +311,7 @@ async def _streamed(turn: Turn | Housekeeping, headers: dict[str, str]) -> Respo
 
 
 async def _sse(
-    turn: Turn | Housekeeping, early: list[dict[str, Any]], rest: Events
+    turn: ApiTurn | Housekeeping, early: list[dict[str, Any]], rest: Events
 ) -> AsyncIterator[str]:
     chunks = Chunks(f"chatcmpl-{uuid.uuid4()}", turn.request.model)
     said = ""

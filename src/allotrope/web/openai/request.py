@@ -45,7 +45,7 @@ class Options(BaseModel):
         return self.model_dump(exclude_none=True, exclude={"thread_id"})
 
 
-class Part(BaseModel):
+class ContentPart(BaseModel):
     """A part of a message's content."""
 
     type: str
@@ -62,7 +62,7 @@ class Message(BaseModel):
     """A message of the conversation."""
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: str | list[Part] | None = None
+    content: str | list[ContentPart] | None = None
 
     @property
     def text(self) -> str:
