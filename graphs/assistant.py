@@ -25,7 +25,7 @@ DEFAULT_TOOLS = (
     "allotrope.agents.tools:units_tool",
     "allotrope.agents.tools:reading_tool",
 )
-"""Makers of the assistant's tools, by name: a graph doesn't import the agents' room."""
+"""Makers of the assistant's tools, by name: a graph doesn't import `agents`."""
 
 
 def build_graph(

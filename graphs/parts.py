@@ -393,7 +393,7 @@ MOVED = {"allotrope.usage.recorder:from_settings": "allotrope.usage.assembly:fro
 
 
 def named(name: str) -> Any:
-    """The object a name points to: how a room gets a part of a higher one without importing it.
+    """The object a name points to: how a package gets a part of a higher one without importing it.
 
     Args:
         name: `package.module:attribute`.

@@ -1,4 +1,4 @@
-"""How the house makes a LangChain tool: described arguments, and mistakes as a sentence."""
+"""How we make a LangChain tool: described arguments, and mistakes as a sentence."""
 
 import inspect
 from collections.abc import Callable, Mapping

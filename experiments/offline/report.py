@@ -47,7 +47,7 @@ def markdown(experiment: Experiment, analysis: Analysis, run: Run) -> str:
     lines += [f"**{analysis.verdict}**", ""]
     lines += [f"- {fact}" for fact in _facts(experiment, analysis, run)]
     if analysis.warnings:
-        lines += ["", "## Mind", "", *(f"- {warning}" for warning in analysis.warnings)]
+        lines += ["", "## Caveats", "", *(f"- {warning}" for warning in analysis.warnings)]
     lines += [
         "",
         "## Variants",

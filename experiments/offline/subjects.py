@@ -60,7 +60,7 @@ class AgentSubject:
     Args:
         agent: The agent type.
         settings: Where models and stores are.
-        build: `allotrope.agents.agent.build_agent`; handed in, as rooms don't import the front.
+        build: `allotrope.agents.agent.build_agent`; handed in, so that a test can give another.
         experiment: The experiment's name, for the ledger's variant column.
         cache: The run's cache policy; by default nothing is read from or kept in the cache.
         settings_of: Settings of a variant's own, where variants differ in more than a profile holds

@@ -1,4 +1,4 @@
-"""The sections of the settings that the foundation needs; larger rooms have their own file."""
+"""The sections of the settings that the foundation needs; larger packages have their own file."""
 
 from collections.abc import Mapping
 from datetime import date

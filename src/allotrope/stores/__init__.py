@@ -1,1 +1,1 @@
-"""Where things are kept: the data folder and the Redis connection that the rooms share."""
+"""Where things are kept: the data folder and the Redis connection that all packages share."""

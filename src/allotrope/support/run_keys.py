@@ -1,4 +1,4 @@
-"""Names of what a run carries, for rooms that don't know each other."""
+"""Names of what a run carries, for packages that don't know each other."""
 
 TRAIL = "__allotrope_trail"
 """The list that collects the failures of a chain's run: models fill it, budgets add to it."""

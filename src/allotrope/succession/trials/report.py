@@ -55,7 +55,7 @@ def markdown(settings: Settings, plan: TrialPlan, analysis: Analysis, run: Run) 
     for title, listed in (
         ("What failed", list(_failures(plan, run))),
         ("What the profile means to each model", list(_translated(settings, plan))),
-        ("Mind", [*_mind(plan), *_warnings(plan, analysis)]),
+        ("Caveats", [*_mind(plan), *_warnings(plan, analysis)]),
     ):
         if listed:
             lines += ["", f"## {title}", "", *(f"- {one}" for one in listed)]
