@@ -34,7 +34,21 @@ COMMANDS: dict[str, str] = {
     "trust": "Let this folder's .env set what sends keys or runs code.",
     "usage": "Look into the ledger and export it.",
 }
-"""Command to help. Its module is `allotrope.cli.<name>` and has a typer app called `app`."""
+"""Command to help. Its module has a typer app called `app`; see `_module`."""
+
+_FOLDERS = {
+    "experiments": ("bench", "drill", "experiment"),
+    "operating": ("breaker", "cache", "context", "keys", "memory", "profiles", "prompts"),
+    "usage": ("feedback", "report"),
+}
+
+
+def _module(name: str) -> str:
+    """The module of a command; `models` and `usage` are folders of their own."""
+    if name in ("models", "usage"):
+        return f"allotrope.cli.{name}.app"
+    folders = [folder for folder, names in _FOLDERS.items() if name in names]
+    return ".".join(("allotrope.cli", *folders, name))
 
 
 EXIT_CODES = (
@@ -50,7 +64,7 @@ class LazyGroup(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         """The names of all commands that are there."""
-        return [name for name in COMMANDS if find_spec(f"allotrope.cli.{name}")]
+        return [name for name in COMMANDS if find_spec(_module(name))]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """A light stand-in with name and help, enough for the list of commands."""
@@ -63,7 +77,7 @@ class LazyGroup(TyperGroup):
         name, command, rest = super().resolve_command(ctx, args)
         if command is None or name is None:
             return name, command, rest
-        loaded = typer.main.get_command(importlib.import_module(f"allotrope.cli.{name}").app)
+        loaded = typer.main.get_command(importlib.import_module(_module(name)).app)
         loaded.name = name
         return name, loaded, rest
 
