@@ -169,7 +169,7 @@ def text_of_module(package: str, file: str) -> str:
     """The text of a module of ours, to be sent into the sandbox.
 
     Args:
-        package: For example `allotrope.graphs.work.sources`.
+        package: For example `allotrope.graphs.work.sources.reading`.
         file: The module's file name.
     """
     return package_files(package).joinpath(file).read_text(encoding="utf-8")
@@ -203,10 +203,10 @@ def documents_of(raw: bytes, kind: str, *, name: str) -> list[dict[str, Any]]:
     with converted(
         raw,
         {"kind": kind},
-        program=text_of_module("allotrope.graphs.work.sources", "converter.py"),
+        program=text_of_module("allotrope.graphs.work.sources.reading", "converter.py"),
         name=name,
         packages=(library, "cryptography") if library else (),
-        modules={"visible.py": text_of_module("allotrope.graphs.work.sources", "html.py")},
+        modules={"visible.py": text_of_module("allotrope.graphs.work.sources.reading", "html.py")},
     ) as (_, result):
         found: list[dict[str, Any]] = json.load(result)
     return found
