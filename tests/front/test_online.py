@@ -233,7 +233,11 @@ def test_without_experiments_nothing_of_them_is_loaded(settings: Settings) -> No
         "live = TurnExperiments(load_settings(data_dir=pathlib.Path(sys.argv[1])))\n"
         "c = RunContext()\n"
         "same = live.join('assistant', c, pinned=frozenset(), thread='t', run_id='r') is c\n"
-        "print(same, any(m.startswith('allotrope.experiments') for m in sys.modules))\n"
+        "own = ('allotrope.experiments', 'allotrope.experiments.online', "
+        "'allotrope.experiments.online.turns')\n"
+        "found = [m for m in sys.modules if m.startswith('allotrope.experiments')]\n"
+        "more = set(found) - set(own)\n"
+        "print(same, bool(more))\n"
     )
     ran = subprocess.run(
         [sys.executable, "-c", code, str(settings.data_dir)],
