@@ -29,6 +29,7 @@ from allotrope.models.providers.http import async_client
 from allotrope.models.providers.weights import find_weights, model_name
 from allotrope.models.waiting.queue import CallQueue
 from allotrope.settings.sections import EmbeddedSettings
+from allotrope.support.fencing import crossed_message
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,8 @@ class EmbeddedChat(CachingChatModel, GuardedChatModel, ChatOpenAI):
             AllotropeError: The server can't be started.
             OSError: It doesn't answer.
         """
-        return start_server(self.embedded).count_prompt(messages)
+        crossed = [crossed_message(message, tags=False) for message in messages]  # as they are sent
+        return start_server(self.embedded).count_prompt(crossed)
 
     def bind_tools(
         self,
