@@ -15,15 +15,20 @@ import json, sys
 sys.path.insert(0, sys.argv[1])
 import expressions
 from langchain_core.messages import HumanMessage
-from allotrope.graphs import analyst, answers, coder, constraints, steps
+from allotrope.graphs import analyst, coder
+from allotrope.graphs.steps import steps
+from allotrope.graphs.work import answers, constraints
 from allotrope.graphs.work.sources import citations, gathering, naming
 from allotrope.graphs.work.tables import numbers
-from allotrope.memory import compression, corrections, summary, tidying, words
-from allotrope.models.cache import parse
-from allotrope.models import errors, waits
-from allotrope import fencing
+from allotrope.memory.compression import compression, tidying
+from allotrope.memory.recall import corrections, words
+from allotrope.memory.summary import summary
+from allotrope.models.cache.semantic import parse
+from allotrope.models.failures import errors
+from allotrope.models.waiting import provider_waits as waits
+from allotrope.support import fencing
 from allotrope.prompts import mustache
-from allotrope.web import housekeeping
+from allotrope.web.openai import housekeeping
 
 
 def ignoring(function, *errors):
