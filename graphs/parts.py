@@ -3,7 +3,6 @@
 import importlib
 import logging
 import threading
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -388,10 +387,6 @@ class Parts:
         )
 
 
-MOVED = {"allotrope.usage.recorder:from_settings": "allotrope.usage.assembly:from_settings"}
-"""Names that settings may still give, and where the object is now."""
-
-
 def named(name: str) -> Any:
     """The object a name points to: how a package gets a part of a higher one without importing it.
 
@@ -401,9 +396,6 @@ def named(name: str) -> Any:
     Raises:
         SettingsError: It can't be imported.
     """
-    if (new := MOVED.get(name)) is not None:
-        warnings.warn(f"{name} is {new} now.", DeprecationWarning, stacklevel=2)
-        name = new
     module, _, attribute = name.partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)

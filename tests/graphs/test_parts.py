@@ -119,5 +119,5 @@ def test_summaries_are_booked_to_the_runs_tenant(
 
 
 def test_a_factory_that_has_moved_is_found_under_its_old_name() -> None:
-    with pytest.warns(DeprecationWarning, match="allotrope.usage.assembly:from_settings now"):
+    with pytest.warns(DeprecationWarning, match="allotrope.usage.assembly.from_settings now"):
         assert named("allotrope.usage.recorder:from_settings") is from_settings

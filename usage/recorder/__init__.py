@@ -2,4 +2,8 @@
 
 from allotrope.support.moved import names_in
 
-__getattr__ = names_in(__name__, "allotrope.usage.recorder.recorder")
+__getattr__ = names_in(
+    __name__,
+    "allotrope.usage.recorder.recorder",
+    from_settings="allotrope.usage.assembly",
+)

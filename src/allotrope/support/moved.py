@@ -68,22 +68,21 @@ def find_moved_modules() -> None:
         sys.meta_path.append(MovedModules())
 
 
-def names_in(package: str, module: str) -> Callable[[str], Any]:
+def names_in(package: str, module: str, **elsewhere: str) -> Callable[[str], Any]:
     """A `__getattr__` for a package that was a module of the same name.
 
     Args:
         package: The package's name.
         module: Where its names are now.
+        elsewhere: Names that are in another module, with that module.
     """
 
     def look(name: str) -> Any:
-        if name.startswith("__"):
+        new = elsewhere.get(name, module)
+        known = {} if name.startswith("__") else vars(importlib.import_module(new))
+        if name not in known:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        try:
-            found = getattr(importlib.import_module(module), name)
-        except AttributeError:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}") from None
-        warnings.warn(f"{package}.{name} is {module}.{name} now.", DeprecationWarning, stacklevel=2)
-        return found
+        warnings.warn(f"{package}.{name} is {new}.{name} now.", DeprecationWarning, stacklevel=2)
+        return known[name]
 
     return look
