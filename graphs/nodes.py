@@ -27,6 +27,7 @@ from allotrope.graphs.steps.tool_calls import goes_round, last_answer, unanswere
 from allotrope.graphs.work.answers import origin
 from allotrope.graphs.work.documents import documents_of
 from allotrope.memory.checkpoints.threads import thread_id
+from allotrope.models.providers.content import text_length
 from allotrope.support.pools import TURNS, beside_loop, pool_for
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class AgentNodes:
             context = run_context(parts)
             profile = parts.profile_of(context, agent=self.agent, own=self.profile)
             opens = parts.bound(profile) is None  # its chain is made now, which blocks
-            long = text_length(state)
+            long = state_length(state)
             overflows = thread_of(config) is not None and await beside_loop(
                 long, parts.memory.overflows, state["messages"]
             )
@@ -110,7 +111,7 @@ class AgentNodes:
                 template, context, parts=parts, agent=self.agent, thread=thread_of(config),
                 messages=state["messages"], tools=allowed(self.tools, context),
             )  # fmt: skip
-            long = text_length(state)
+            long = state_length(state)
             ask = await pool_for(long).run(
                 self._ask, state, config, parts, context, template, found
             )
@@ -232,11 +233,10 @@ class AgentNodes:
         )
 
 
-def text_length(state: Mapping[str, Any]) -> int:
+def state_length(state: Mapping[str, Any]) -> int:
     """Characters of all texts of a graph's state."""
-    texts = [value for value in state.values() if isinstance(value, str)]
-    texts += [message.text for message in state.get("messages") or ()]
-    return sum(map(len, texts))
+    own = sum(len(value) for value in state.values() if isinstance(value, str))
+    return own + text_length(state.get("messages") or ())
 
 
 def asked_again(messages: Sequence[BaseMessage]) -> BaseMessage | None:

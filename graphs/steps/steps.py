@@ -20,7 +20,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_stream_writer
 
 from allotrope.graphs.context import RunContext
-from allotrope.graphs.nodes import run_context, text_length, thread_of
+from allotrope.graphs.nodes import run_context, state_length, thread_of
 from allotrope.graphs.parts import LazyParts, Parts
 from allotrope.graphs.prompt.injection import gathered
 from allotrope.graphs.prompt.step_prompt import pack_step
@@ -137,7 +137,7 @@ class StepNodes:
             context = run_context(parts)
             if not parts.ready:
                 await TURNS.run(parts.make_ready)
-            long = text_length(state)
+            long = state_length(state)
             steps = await beside_loop(long, body, state, parts.settings)
             if not isinstance(steps, Generator):
                 return steps

@@ -33,6 +33,7 @@ from allotrope.models.cache.keys import UncacheableError, canonical_request, dig
 from allotrope.models.cache.redis_cache import RedisCache, fresh
 from allotrope.models.failures.degraded import degraded
 from allotrope.models.failures.trail import takes_over, trail_of_run
+from allotrope.models.providers.content import text_length
 from allotrope.support.pools import beside_loop
 from allotrope.support.run_keys import STREAMS
 
@@ -241,7 +242,7 @@ class CachingChatModel(BaseChatModel):
         """The same as `_call`; a long prompt is written down in a thread."""
         if self.asker is None:
             return None
-        long = sum(len(message.text) for message in messages)
+        long = text_length(messages)
         return await beside_loop(long, self._call, messages, stop, kwargs, run_manager)
 
     def _call(

@@ -32,6 +32,7 @@ from allotrope.models.failures.degraded import degraded
 from allotrope.models.failures.errors import PROVIDER_NAMES, classify, describe, own_shortage
 from allotrope.models.failures.policy import policy
 from allotrope.models.failures.trail import takes_over, trail_of_run
+from allotrope.models.providers.content import text_length
 from allotrope.models.waiting import queue as slots
 from allotrope.models.waiting.admission import Admission
 from allotrope.models.waiting.blocking import GivenUpError
@@ -285,8 +286,7 @@ class Call:
         """The same; packing counts tokens and may summarise, so a thread does it."""
         if self._repack is None or not (self.trail or self._overflowed):
             return self.request()
-        long = sum(len(message.text) for message in self._messages)
-        return await pool_for(long).run(self.request)
+        return await pool_for(text_length(self._messages)).run(self.request)
 
     def failed(self, exc: BaseException, permit: Permit | None) -> BaseException:
         """What to raise for a failed attempt; tells the breaker.

@@ -1,12 +1,12 @@
 """Messages that every provider reads: without what only one model can use."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from langchain_core.messages import AIMessage, BaseMessage
 
 from allotrope.support.fencing import crossed_message
-from allotrope.support.pools import LONG_TEXT, LONG_TEXTS
+from allotrope.support.pools import beside_loop
 
 Request: TypeAlias = tuple[list[BaseMessage], dict[str, Any]]
 Prepare: TypeAlias = Callable[[list[BaseMessage], dict[str, Any]], Request]
@@ -67,6 +67,9 @@ async def asent(
     prepare: Prepare, messages: list[BaseMessage], kwargs: Mapping[str, Any]
 ) -> Request:
     """As `sent`; long prompts are read off the event loop."""
-    if sum(len(message.text) for message in messages) < LONG_TEXT:
-        return sent(prepare, messages, kwargs)
-    return await LONG_TEXTS.run(sent, prepare, messages, kwargs)
+    return await beside_loop(text_length(messages), sent, prepare, messages, kwargs)
+
+
+def text_length(messages: Sequence[BaseMessage]) -> int:
+    """Characters of all texts of messages, which say where they are read: see `beside_loop`."""
+    return sum(len(message.text) for message in messages)
