@@ -7,8 +7,6 @@ learn at the same moment are both kept.
 import contextlib
 import json
 import logging
-import os
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from pydantic import ValidationError
 from allotrope.exceptions import StoreError
 from allotrope.models.catalogue.facts import Listing, ModelNote, NotesDocument
 from allotrope.stores.locks import lock
+from allotrope.stores.private import write_whole
 
 logger = logging.getLogger(__name__)
 
@@ -132,10 +131,7 @@ class NotesFile:
             document = NotesDocument(
                 listing=listing or found.listing, models=_that_say_something(models)
             )
-            handle, draft = tempfile.mkstemp(dir=self._path.parent, prefix=".", suffix=".tmp")
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(document.model_dump_json(indent=1))
-            os.replace(draft, self._path)
+            write_whole(self._path, document.model_dump_json(indent=1))
 
 
 def joined(low: NotesDocument, high: NotesDocument) -> NotesDocument:

@@ -5,8 +5,6 @@ process follows it as it follows profiles.
 """
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +15,7 @@ from allotrope.exceptions import ProfileError
 from allotrope.settings import Settings
 from allotrope.stores import damage
 from allotrope.stores.folders import data_folder
+from allotrope.stores.private import write_whole
 
 FILE = "profile-choices.json"
 
@@ -165,10 +164,7 @@ class ProfileChoices:
     def _write(self, document: _Document) -> None:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            handle, draft = tempfile.mkstemp(dir=self.path.parent, prefix=".", suffix=".tmp")
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(document.model_dump(mode="json"), file, indent=2)
-            os.replace(draft, self.path)
+            write_whole(self.path, json.dumps(document.model_dump(mode="json"), indent=2))
         except OSError as exc:
             raise ProfileError(f"{self.path} can't be written: {exc.strerror}.") from exc
 

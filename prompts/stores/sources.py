@@ -5,7 +5,6 @@ A folder holds `NAME@VERSION.md` files, `labels.yaml` (which version is live, wi
 """
 
 import os
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from pydantic import Field, ValidationError
 from allotrope.exceptions import PromptError
 from allotrope.prompts.mustache import MAX_CHARS
 from allotrope.prompts.schema import Strict
+from allotrope.stores.private import write_whole
 
 Signature = tuple[int, int, int]
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -317,17 +317,7 @@ def _write(path: Path, text: str) -> None:
     """Writes beside and renames."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).chmod(0o644)
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        write_whole(path, text, mode=0o644, sync=True)
     except OSError as exc:
         raise PromptError(f"{path} can't be written: {exc.strerror}.") from exc
 

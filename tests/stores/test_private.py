@@ -7,7 +7,9 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from allotrope.stores.private import make_private
+import pytest
+
+from allotrope.stores.private import make_private, write_whole
 
 LOCK = """
 import sqlite3, sys
@@ -44,3 +46,21 @@ def test_a_database_in_use_keeps_its_locks(tmp_path: Path) -> None:
         assert other_process(path) == "database is locked"
         make_private(path)
         assert other_process(path) == "database is locked"
+
+
+def test_a_file_is_written_whole_or_stays_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "list.json"
+    write_whole(path, "old")
+    with pytest.raises(UnicodeEncodeError):
+        write_whole(path, "new \ud800")
+    assert path.read_text() == "old"
+    assert [one.name for one in tmp_path.iterdir()] == ["list.json"]
+    write_whole(path, b"new", mode=0o644)
+    assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"new", 0o644)
+
+
+def test_a_private_file_has_its_content_once_it_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    make_private(path, b"first")
+    make_private(path, b"second")
+    assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"first", 0o600)

@@ -1,14 +1,12 @@
 """The secret of this installation that ids of quoted texts are made with."""
 
-import os
 import secrets
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 
 from allotrope.exceptions import StoreError
 from allotrope.settings import Settings
 from allotrope.stores.folders import data_folder
+from allotrope.stores.private import make_private, write_whole
 
 NAME = "fence.key"
 _BYTES = 32
@@ -42,17 +40,10 @@ def _read(path: Path) -> bytes:
 
 
 def _made(path: Path) -> bytes:
-    """Makes the file whole and private before it has its name; another process's may be first."""
-    handle, fresh = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(secrets.token_bytes(_BYTES))
-        with suppress(FileExistsError):
-            os.link(fresh, path)
-        if found := _read(path):
-            return found
-        os.replace(fresh, path)  # what was there is no secret
-        return path.read_bytes()
-    finally:
-        with suppress(FileNotFoundError):
-            os.unlink(fresh)
+    """Makes the file; another process may have been first."""
+    fresh = secrets.token_bytes(_BYTES)
+    make_private(path, fresh)
+    if found := _read(path):
+        return found
+    write_whole(path, fresh)  # what was there is no secret
+    return path.read_bytes()

@@ -1,8 +1,6 @@
 """A canary: a share of the conversations gets another model, by an online experiment per agent."""
 
 import math
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ from allotrope.models.catalogue.roles import models_by_role
 from allotrope.models.profiles.library import ProfileLibrary, open_profiles, own_folder
 from allotrope.models.profiles.profile import Profile
 from allotrope.settings import Settings
+from allotrope.stores.private import write_whole
 from allotrope.succession.promotion import check_model, model_now
 
 CANARY = "canary"
@@ -283,10 +282,7 @@ def _start(
 def _write(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, draft = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(draft, path)
+        write_whole(path, text)
     except OSError as exc:
         raise InputError(
             f"{path} can't be written: {exc.strerror}.",
