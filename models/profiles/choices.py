@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -86,15 +87,7 @@ class ProfileChoices:
         Raises:
             ProfileError: The file can't be read or written.
         """
-        document = self._read()
-        agents = dict(document.agents)
-        change = ProfileChange(
-            at=_now(), agent=agent, profile=profile, was=agents.pop(agent, None), by=by, why=why
-        )
-        if profile is not None:
-            agents[agent] = profile
-        self._keep(document, {"agents": agents}, change)
-        return change
+        return self._change("agents", agent, profile, by=by, why=why)
 
     def roles(self) -> Mapping[str, str]:
         """The chosen model by role.
@@ -116,15 +109,7 @@ class ProfileChoices:
         Raises:
             ProfileError: The file can't be read or written.
         """
-        document = self._read()
-        roles = dict(document.roles)
-        change = ProfileChange(
-            at=_now(), role=role, profile=model, was=roles.pop(role, None), by=by, why=why
-        )
-        if model is not None:
-            roles[role] = model
-        self._keep(document, {"roles": roles}, change)
-        return change
+        return self._change("roles", role, model, by=by, why=why)
 
     def last_promotion(self, role: str) -> ProfileChange | None:
         """The latest choice for a role; None where there was none.
@@ -135,11 +120,26 @@ class ProfileChoices:
         found = [change for change in self._read().history if change.role == role]
         return found[-1] if found else None
 
-    def _keep(
-        self, document: _Document, changed: Mapping[str, object], change: ProfileChange
-    ) -> None:
+    def _change(
+        self, table: Literal["agents", "roles"], name: str, chosen: str | None, *, by: str, why: str
+    ) -> ProfileChange:
+        """Writes a choice into its table and into the history."""
+        document = self._read()
+        held = dict(document.agents if table == "agents" else document.roles)
+        change = ProfileChange(
+            at=_now(),
+            agent=name if table == "agents" else "",
+            role=name if table == "roles" else "",
+            profile=chosen,
+            was=held.pop(name, None),
+            by=by,
+            why=why,
+        )
+        if chosen is not None:
+            held[name] = chosen
         history = (*document.history, change)
-        self._write(document.model_copy(update={**changed, "history": history}))
+        self._write(document.model_copy(update={table: held, "history": history}))
+        return change
 
     def _read(self) -> _Document:
         known = self._known if self.path.exists() else None
