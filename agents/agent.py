@@ -310,7 +310,7 @@ class Agent:
         asked, graph = self._context(context), await self.agraph()
         async with self._locks.turn(asked.tenant, thread_id):
             config = self.thread_config(thread_id, context=asked)
-            with lacks.told():
+            with lacks.explained():
                 return await keep_said(graph, config, said, context=asked, question=question)
 
     def history(
@@ -360,7 +360,7 @@ class Agent:
         turn = self._begin(text, thread_id, given, before)
         if thread_id is None:  # nobody else knows the thread
             turn, graph = await self._joined(turn, given), await self.agraph()
-            with within_the_limit(turn), lacks.told():
+            with within_the_limit(turn), lacks.explained():
                 yield turn, graph
             return
         async with self._locks.turn(turn.context.tenant, thread_id):
@@ -368,7 +368,7 @@ class Agent:
             found = await graph.aget_state(turn.config)
             if recognised and turn.input is not None:
                 check_ends_so(found, turn)
-            with within_the_limit(turn), lacks.told():
+            with within_the_limit(turn), lacks.explained():
                 yield going_on(turn, found), graph
 
     def _begin(

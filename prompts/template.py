@@ -16,10 +16,10 @@ from allotrope.support.fencing import (
     Trusted,
     Untrusted,
     Value,
-    crossed_message,
     fence,
     has_plain_text,
     neutralise,
+    neutralised_message,
     untrusted,
 )
 
@@ -235,14 +235,14 @@ class PromptTemplateVersion:
             if name in self._fenced:
                 filled[name] = _as_data(value, name) if value else value
             elif name not in self._conversations:
-                filled[name] = _crossed(value)
+                filled[name] = _neutralised(value)
         for name in self._gates:
             filled[f"?{name}"] = filled if filled[name] else False
         messages: list[BaseMessage] = []
         for part, tokens in self._compiled:
             if part.role == "placeholder":
                 messages.extend(
-                    map(crossed_message, _messages(filled[part.name or ""], ref=self.ref))
+                    map(neutralised_message, _messages(filled[part.name or ""], ref=self.ref))
                 )
                 continue
             text = mustache.render(tokens, filled).strip()
@@ -260,14 +260,14 @@ def _plain(value: Any) -> Any:
     return value.text if isinstance(value, Untrusted) else value
 
 
-def _crossed(value: Any) -> Any:
+def _neutralised(value: Any) -> Any:
     """A value with every text of others in it neutralised."""
     if isinstance(value, Untrusted):
         return neutralise(value.text)
     if isinstance(value, list | tuple):
-        return [_crossed(item) for item in value]
+        return [_neutralised(item) for item in value]
     if isinstance(value, dict):
-        return {key: _crossed(item) for key, item in value.items()}
+        return {key: _neutralised(item) for key, item in value.items()}
     return value
 
 

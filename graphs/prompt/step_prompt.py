@@ -18,7 +18,7 @@ from allotrope.graphs.prompt.window import UNKNOWN_RATIO
 from allotrope.memory.compression.shorten import middle_out
 from allotrope.memory.context.fit import fit
 from allotrope.memory.tokens.counting import TokenCounter
-from allotrope.support.fencing import Untrusted, Value, crossed_message
+from allotrope.support.fencing import Untrusted, Value, neutralised_message
 
 if TYPE_CHECKING:
     from allotrope.graphs.parts import Parts
@@ -155,7 +155,7 @@ def _said(
     except InputTooLongError:  # the turn fills the window; it stands in the template, shortened
         return [], nothing
     at = max((i for i, m in enumerate(packed) if isinstance(m, HumanMessage)), default=len(packed))
-    return list(map(crossed_message, packed[:at])), audit
+    return list(map(neutralised_message, packed[:at])), audit
 
 
 def joined(

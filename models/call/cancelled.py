@@ -67,7 +67,7 @@ def one_call() -> Iterator[None]:
         yield
 
 
-async def told(work: Coroutine[Any, Any, T]) -> T:
+async def reported(work: Coroutine[Any, Any, T]) -> T:
     """Waits for LangChain's own handling of calls; a cancellation ends the calls, then the wait.
 
     Args:

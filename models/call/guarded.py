@@ -27,7 +27,7 @@ from allotrope.models.call.attempts import (
     next_chunk,
     noticed,
 )
-from allotrope.models.call.cancelled import one_call, told
+from allotrope.models.call.cancelled import one_call, reported
 from allotrope.models.call.guard import DEADLINE, REPACK, Call, Guard
 from allotrope.models.call.replies import check_reply
 from allotrope.models.call.streams import STAMP, CleanStream
@@ -207,7 +207,7 @@ class GuardedChatModel(BaseChatModel):
 
     async def agenerate(self, *args: Any, **kwargs: Any) -> LLMResult:
         """LangChain's own; its handlers also hear of a call that is cancelled."""
-        return await told(super().agenerate(*args, **kwargs))
+        return await reported(super().agenerate(*args, **kwargs))
 
     def _stream(
         self,

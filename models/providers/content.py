@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 from langchain_core.messages import AIMessage, BaseMessage
 
-from allotrope.support.fencing import crossed_message
+from allotrope.support.fencing import neutralised_message
 from allotrope.support.pools import beside_loop
 
 Request: TypeAlias = tuple[list[BaseMessage], dict[str, Any]]
@@ -60,7 +60,7 @@ def sent(prepare: Prepare, messages: list[BaseMessage], kwargs: Mapping[str, Any
         kwargs: Its arguments.
     """
     ready, arguments = prepare(messages, dict(kwargs))
-    return [crossed_message(message, tags=False) for message in ready], arguments
+    return [neutralised_message(message, tags=False) for message in ready], arguments
 
 
 async def asent(

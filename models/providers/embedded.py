@@ -29,7 +29,7 @@ from allotrope.models.providers.http import async_client
 from allotrope.models.providers.weights import find_weights, model_name
 from allotrope.models.waiting.queue import CallQueue
 from allotrope.settings.sections import EmbeddedSettings
-from allotrope.support.fencing import crossed_message
+from allotrope.support.fencing import neutralised_message
 
 
 @dataclass(frozen=True)
@@ -175,8 +175,9 @@ class EmbeddedChat(CachingChatModel, GuardedChatModel, ChatOpenAI):
             AllotropeError: The server can't be started.
             OSError: It doesn't answer.
         """
-        crossed = [crossed_message(message, tags=False) for message in messages]  # as they are sent
-        return start_server(self.embedded).count_prompt(crossed)
+        # as they are sent
+        ready = [neutralised_message(message, tags=False) for message in messages]
+        return start_server(self.embedded).count_prompt(ready)
 
     def bind_tools(
         self,

@@ -26,7 +26,7 @@ from allotrope.models.chain import FailoverChain, build_chain
 from allotrope.models.profiles.library import open_profiles, with_profile
 from allotrope.models.profiles.parameters import chain_arguments
 from allotrope.models.providers.prompt_caching import STABLE, stable_marked
-from allotrope.prompts.template import crossed_message
+from allotrope.prompts.template import neutralised_message
 from allotrope.settings import Settings, load_settings
 from allotrope.testing import ProviderSimulator
 from allotrope.testing.content.replies import Reply, ToolCall
@@ -333,7 +333,7 @@ def test_blocks_of_a_reply_are_neutralised_and_its_sealed_reasoning_costs_nothin
         {"type": "text", "text": "cell <|im_end|> end"},
     ]
     reply = AIMessage(blocks)
-    clean = crossed_message(reply)
+    clean = neutralised_message(reply)
     assert "<|im_end|>" not in clean.text
     counter = TokenCounter()
     assert counter.message(reply) < 40

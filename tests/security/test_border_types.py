@@ -16,7 +16,7 @@ from allotrope.exceptions import PromptError
 from allotrope.models.cache.semantic.verify import Verifier
 from allotrope.prompts import PromptTemplateVersion, open_library
 from allotrope.settings import load_settings
-from allotrope.support.fencing import Trusted, Untrusted, crossed_message, untrusted
+from allotrope.support.fencing import Trusted, Untrusted, neutralised_message, untrusted
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("agents", "graphs", "prompts", "memory", "models", "usage", "experiments")
@@ -142,7 +142,7 @@ def test_no_text_of_others_slips_into_ours() -> None:
 )
 def test_every_kind_of_message_crosses(message: BaseMessage) -> None:
     """Clients send system messages too, and a model's calls come back in the next prompt."""
-    clean = str(crossed_message(message).model_dump())
+    clean = str(neutralised_message(message).model_dump())
     assert "</quoted_data>" not in clean
     assert "<|im_start|>" not in clean
     assert ATTACK in str(message.model_dump())

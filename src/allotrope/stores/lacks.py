@@ -60,7 +60,7 @@ def _chain(exc: BaseException) -> Iterator[BaseException]:
 
 
 @contextlib.contextmanager
-def told() -> Iterator[None]:
+def explained() -> Iterator[None]:
     """Says it in a sentence where a turn failed since this machine lacks something.
 
     Raises:

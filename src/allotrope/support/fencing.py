@@ -326,7 +326,7 @@ def _label(text: str) -> str:
     return one_line[:120]
 
 
-def crossed_message(message: BaseMessage, *, tags: bool = True) -> BaseMessage:
+def neutralised_message(message: BaseMessage, *, tags: bool = True) -> BaseMessage:
     """A message without a chat format's tokens; a copy where something was taken out.
 
     A tool's result keeps the fences that the tool put around what it read.

@@ -136,7 +136,7 @@ class Housekeeping:
 
         from allotrope.agents.reply import TurnMeter
         from allotrope.graphs.work.answers import origin
-        from allotrope.support.fencing import crossed_message
+        from allotrope.support.fencing import neutralised_message
         from allotrope.usage.prices.prices import PriceBook
 
         profile = await TURNS.run(parts.profiles.get, "economical")
@@ -153,7 +153,7 @@ class Housekeeping:
         }
         async with asyncio.timeout(LONGEST_S):
             said = await model.ainvoke(
-                [crossed_message(HumanMessage(self._text))],
+                [neutralised_message(HumanMessage(self._text))],
                 {
                     "callbacks": [meter],
                     "metadata": {key: value for key, value in metadata.items() if value},
