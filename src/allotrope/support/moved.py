@@ -11,10 +11,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 MODULES = {
+    "allotrope.counters": "allotrope.support.counters",
+    "allotrope.deletion": "allotrope.operations.deletion",
     "allotrope.graphs.answers": "allotrope.graphs.work.answers",
     "allotrope.graphs.packing": "allotrope.graphs.prompt.packing",
     "allotrope.graphs.step_prompt": "allotrope.graphs.prompt.step_prompt",
     "allotrope.graphs.window": "allotrope.graphs.prompt.window",
+    "allotrope.logs": "allotrope.operations.logs",
     "allotrope.memory.embeddings": "allotrope.memory.recall.embeddings",
     "allotrope.memory.fit": "allotrope.memory.context.fit",
     "allotrope.memory.threads": "allotrope.memory.checkpoints.threads",
@@ -27,10 +30,13 @@ MODULES = {
     "allotrope.models.profile_library": "allotrope.models.profiles.library",
     "allotrope.models.replies": "allotrope.models.call.replies",
     "allotrope.models.streams": "allotrope.models.call.streams",
+    "allotrope.prompts.fencing": "allotrope.support.fencing",
     "allotrope.reply": "allotrope.agents.reply",
     "allotrope.runtime": "allotrope.agents.agent",
+    "allotrope.usage.browse": "allotrope.usage.queries.browse",
     "allotrope.web.credentials": "allotrope.web.access.credentials",
     "allotrope.web.filters": "allotrope.web.dashboard.filters",
+    "allotrope.web.housekeeping": "allotrope.web.openai.housekeeping",
     "allotrope.web.studio_auth": "allotrope.web.access.studio_auth",
 }
 """What docs/contracts.md named before the move of December 2026, and where it is now."""
