@@ -27,6 +27,8 @@ from typing import Any, NoReturn, TypeAlias
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
+from allotrope.support import look_alikes
+
 TAG = "quoted_data"
 LONGEST_TOKEN = 100
 """Characters of a control token; longer entries of a vocabulary are no borders."""
@@ -40,6 +42,7 @@ _SKIP = "\u200b"  # what invisible characters and accents count as when a tag is
 _BRACKETS = "<＜﹤≮‹〈〈⟨⟪《«˂˱ᐸᚲ❮❰❬⦑⦓⧼≪⋘≺︿︽𝈶⩽≤⪡⟮"
 _SLASHES = "/⁄∕⧸╱／"
 _CONFUSABLE = {
+    **{sign: plain for plain, signs in look_alikes.OF.items() for sign in signs},
     **dict.fromkeys(_BRACKETS, "<"),
     **dict.fromkeys("［﹇", "["),
     **dict.fromkeys(_SLASHES, "/"),
@@ -68,7 +71,7 @@ _OPENS_TOKEN = re.compile(
     r"AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|SYSTEM_PROMPT)\]",
     re.IGNORECASE,
 )
-_SUSPECT = re.compile(f"[{_BRACKETS}\\[［﹇]")
+_SUSPECT = re.compile(f"[{_BRACKETS}{look_alikes.OF['<']}\\[［﹇]")
 _TAKEN_OUT = re.compile(rf"&lt;[\s/{_SKIP}]*\Z")
 _LABEL = re.compile(r"[^\w .,:;/\\@#()+-]")
 
