@@ -26,7 +26,7 @@ class Rules:
         buckets: Parts the window is counted in.
         breaks_s: Seconds it stays open: the first time, the second time …; the last repeats.
         jitter: Share by which a break is lengthened at random, lest all processes probe as one.
-        ladder_reset_s: Seconds closed after which the next break is a first one again.
+        ladder_reset_s: Seconds closed that make the next break a step shorter, as Envoy does it.
         successes_to_close: Probes in a row that must succeed.
         early_s: Seconds open after which a probe may be due early, when nobody else can answer.
     """
@@ -37,9 +37,9 @@ class Rules:
     minimum_calls: int = 10
     window_s: float = 60.0
     buckets: int = 10
-    breaks_s: tuple[float, ...] = (30.0, 60.0, 300.0)
+    breaks_s: tuple[float, ...] = (10.0, 30.0, 60.0)
     jitter: float = 0.1
-    ladder_reset_s: float = 300.0
+    ladder_reset_s: float = 30.0
     successes_to_close: int = 1
     early_s: float = 2.0
 

@@ -200,12 +200,12 @@ def _opened(
     probed: bool = False,
 ) -> Circuit:
     trips = circuit.trips
-    if circuit.state == "closed" and now - circuit.since > rules.ladder_reset_s:
-        trips = 0
+    if circuit.state == "closed":
+        trips = max(0, trips - int((now - circuit.since) // rules.ladder_reset_s))
     length = outcome.opens_for_s or 0.0  # the provider (or the kind of error) says how long
     if probed or not outcome.opens_for_s:  # a probe that fails after such a wait: it was too short
         length = max(length, rules.breaks_s[min(trips, len(rules.breaks_s) - 1)])
-        trips += 1
+        trips = min(trips + 1, len(rules.breaks_s))
     if outcome.at_most_s is not None:
         length = min(length, outcome.at_most_s)
     length = max(length, outcome.floor_s) * (1 + rules.jitter * chance)

@@ -74,19 +74,33 @@ def test_slow_answers_open_too() -> None:
     assert (circuit.state, circuit.reason) == ("open", "slow_rate")
 
 
-def test_breaks_grow_and_start_again_after_calm() -> None:
+def test_breaks_grow_and_shrink_with_calm() -> None:
     circuit, lengths, now = opened(), [], 1000.0
     for _ in range(4):
         lengths.append(circuit.opened_until - now)
         now = circuit.opened_until
         circuit = fail(probe(circuit, now), now, owner="me")
-    assert lengths == [30, 60, 300, 300]
+    assert lengths == [10, 30, 60, 60]
     now = circuit.opened_until
     closed = succeed(probe(circuit, now), now, owner="me")
     assert closed.state == "closed"
     soon = replace(closed, consecutive=2)
-    assert fail(soon, now + 10).opened_until == now + 10 + 300  # flapping keeps its long break
-    assert fail(soon, now + 400).opened_until == now + 400 + 30
+    after = {calm: fail(soon, now + calm).opened_until - now - calm for calm in (10, 35, 65, 95)}
+    assert after == {10: 60, 35: 60, 65: 30, 95: 10}  # flapping keeps its long break
+
+
+def test_short_outages_apart_are_short_breaks() -> None:
+    """One of eight seconds every two minutes, and a rate limit in between: no break grows."""
+    circuit, now = Circuit(name="c"), 0.0
+    for _ in range(8):
+        circuit = fail(replace(circuit, consecutive=2), now)
+        assert circuit.opened_until - now == 10
+        now = circuit.opened_until
+        circuit = succeed(probe(circuit, now), now, owner="me")
+        now += 50
+        circuit = fail(circuit, now, opens_for_s=1.0)
+        circuit = succeed(probe(circuit, now + 1), now + 1, owner="me")
+        now += 60
 
 
 def test_a_break_is_never_shorter_than_retry_after() -> None:
@@ -100,9 +114,9 @@ def test_a_probe_that_fails_after_a_short_wait_climbs_the_ladder() -> None:
     """A 429 that names 120 ms, again and again, must not cost a request every 120 ms."""
     limited = fail(Circuit(name="c"), 0, opens_for_s=0.12)
     first = fail(probe(limited, 1), 1, owner="me", opens_for_s=0.12)
-    assert (first.state, first.opened_until) == ("open", 31.0)
-    second = fail(probe(first, 31), 31, owner="me", opens_for_s=0.12)
-    assert second.opened_until == 91.0
+    assert (first.state, first.opened_until) == ("open", 11.0)
+    second = fail(probe(first, 11), 11, owner="me", opens_for_s=0.12)
+    assert second.opened_until == 41.0
     patient = fail(probe(limited, 1), 1, owner="me", opens_for_s=90.0)
     assert patient.opened_until == 91.0  # what the provider asks for is still the least
 

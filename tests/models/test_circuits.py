@@ -79,7 +79,7 @@ def test_failures_open_the_models_circuit_and_a_probe_closes_it(
         admit(circuits).fail(DOWN)
     with pytest.raises(ours.CircuitOpenError) as held:
         admit(circuits)
-    assert held.value.retry_after_s == pytest.approx(30)
+    assert held.value.retry_after_s == pytest.approx(10)
     assert held.value.code == "ProviderUnavailableError"
     admit(circuits, "o4-mini").succeed()  # a sibling is not held back
     clock.now += 31

@@ -50,12 +50,12 @@ class ResilienceSettings(Section):
     )
     window_s: Seconds = Field(default=60.0, description="Length of the sliding window in seconds.")
     breaks_s: tuple[Seconds, ...] = Field(
-        default=(30.0, 60.0, 300.0),
+        default=(10.0, 30.0, 60.0),
         min_length=1,
         description="Seconds a circuit stays open: the first time, the second time, and so on.",
     )
     ladder_reset_s: Seconds = Field(
-        default=300.0, description="Seconds of health after which the first break counts again."
+        default=30.0, description="Seconds of health after which the next break is a step shorter."
     )
     jitter: float = Field(
         default=0.1, ge=0, le=1, description="Share by which waits are lengthened at random."
