@@ -103,7 +103,8 @@ class SignedTokens:
                 leeway=settings.leeway_s,
                 options={"require": ["exp", "iss", "aud", settings.user_claim]},
             )
-        except (self._jwt.PyJWTError, ValueError, TypeError) as exc:
+            found["exp"] = float(found["exp"])
+        except (self._jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as exc:
             logger.info("a signed token was refused: %s", type(exc).__name__)
             return None
         return found

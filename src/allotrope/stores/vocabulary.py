@@ -89,6 +89,7 @@ def parse_ranks(vocabulary: bytes) -> dict[bytes, int]:
 
 _PART = 1_024
 _SEARCHED = 256
+_REMEMBERED = 64
 _BORDER = re.compile(r"(?<=[^\W\d_])(?= [^\W\d_])|(?<=\n)(?=[^\W\d_])")
 
 
@@ -99,6 +100,7 @@ def token_ids(text: str) -> list[int]:
     nothing else of the process runs meanwhile. So a long text is encoded in parts. They are cut
     between two words or before a line, where a border is anyway; only where 256 characters have no
     such place can the tokens be others than those of the whole: one or two more, each 1,024.
+    What repeats itself, such as megabytes of blanks, gives the same few parts, encoded once.
 
     Args:
         text: Any text.
@@ -108,11 +110,18 @@ def token_ids(text: str) -> list[int]:
         found: list[int] = encoding.encode_ordinary(text)
         return found
     ids: list[int] = []
+    known: dict[str, list[int]] = {}
     start = 0
     while start < len(text):
         at = start + _PART
         border = _BORDER.search(text, at, at + _SEARCHED)
         end = at if border is None else border.start()
-        ids += encoding.encode_ordinary(text[start:end])
+        part = text[start:end]
+        of_part = known.get(part)
+        if of_part is None:
+            of_part = encoding.encode_ordinary(part)
+            if len(known) < _REMEMBERED:
+                known[part] = of_part
+        ids += of_part
         start = end
     return ids
