@@ -5,9 +5,9 @@ PIP := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -
 PACKAGES := src agents graphs prompts memory models usage experiments
 UV_VERSION := $(shell sed -n 's/^uv==//p' constraints.txt)
 
-.PHONY: run test lint bench mutation studio dashboard clean help
+.PHONY: run test lint bench mutation fuzz studio dashboard clean help
 help:
-	@echo "make run | test | lint | bench | mutation | studio | dashboard | clean"
+	@echo "make run | test | lint | bench | mutation | fuzz | studio | dashboard | clean"
 
 $(BIN)/uv: constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=python3.x"; exit 2; }
@@ -46,6 +46,13 @@ bench: .venv/.dev
 MINUTES ?= 10
 mutation: .venv/.dev
 	@$(BIN)/python tests/mutate.py --minutes $(MINUTES) --only '$(ONLY)'
+
+REQUESTS ?= 40
+FUZZ := build/fuzz
+fuzz: .venv/.dev
+	@test -x $(FUZZ)/bin/schemathesis || { $(PYTHON) -m venv $(FUZZ) && \
+		$(BIN)/uv pip install --quiet --python $(FUZZ)/bin/python schemathesis==4.32.5; }
+	@$(BIN)/python tests/fuzz.py $(FUZZ)/bin/schemathesis --requests $(REQUESTS)
 
 studio: .venv/.dev
 	@$(BIN)/langgraph dev --no-browser

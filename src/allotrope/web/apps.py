@@ -33,6 +33,7 @@ def serve_app(settings: Settings, *, host: str) -> Starlette:
         settings: Of the process.
         host: The address we listen on, for the check of host names.
     """
+    from allotrope.web import openapi
     from allotrope.web.chat import api as chat_api
     from allotrope.web.openai import api as openai_api
     from allotrope.web.service import Service
@@ -63,7 +64,7 @@ def serve_app(settings: Settings, *, host: str) -> Starlette:
             yield
 
     app = Starlette(
-        routes=[*openai_api.ROUTES, *chat_api.ROUTES, *_common(credentials)],
+        routes=[*openai_api.ROUTES, *chat_api.ROUTES, *openapi.ROUTES, *_common(credentials)],
         middleware=[
             Middleware(Unhurried, seconds=settings.serve.request_s),
             Middleware(

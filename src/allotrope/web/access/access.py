@@ -20,7 +20,7 @@ from allotrope.web.access.proxies import Proxies
 from allotrope.web.errors import Problem, problem_of
 from allotrope.web.pages import page
 
-OPEN_PATHS = ("/healthz", "/login")
+OPEN_PATHS = ("/healthz", "/login", "/openapi.json")
 """What anybody may ask for, with the files under `/static/`: no data is behind it."""
 
 CONTENT_SECURITY_POLICY = (
