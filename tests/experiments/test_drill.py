@@ -174,7 +174,7 @@ def test_advice_is_silent_when_all_is_well() -> None:
 def test_compressed_settings_shorten_what_is_time() -> None:
     settings = load_settings(environ={}, env_file=None)
     fast = compressed(settings, 10.0)
-    assert fast.resilience.breaks_s == (3.0, 6.0, 30.0)
+    assert fast.resilience.breaks_s == (1.0, 3.0, 6.0)
     assert fast.openai.timeout_s == settings.openai.timeout_s / 10
     assert fast.resilience.attempts == settings.resilience.attempts
     assert fast.redis == settings.redis
