@@ -7,7 +7,15 @@ SPEC = AgentSpec(
     summary="Answers questions, and uses tools where they are better than memory.",
     graph="allotrope.graphs.assistant:build_graph",
     prompt="assistant",
-    tools=("current_time", "calculate", "convert_units", "read"),
+    tools=(
+        "current_time",
+        "convert_time",
+        "date_difference",
+        "date_add",
+        "calculate",
+        "convert_units",
+        "read",
+    ),
 )
 
 if __name__ == "__main__":

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 DEFAULT_TOOLS = (
     "allotrope.agents.tools:clock_tool",
+    "allotrope.agents.tools:convert_time_tool",
+    "allotrope.agents.tools:dates_tool",
+    "allotrope.agents.tools:date_add_tool",
     "allotrope.agents.tools:arithmetic_tool",
     "allotrope.agents.tools:units_tool",
     "allotrope.agents.tools:reading_tool",

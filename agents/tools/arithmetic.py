@@ -13,6 +13,7 @@ from decimal import Context, Decimal, localcontext
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from allotrope.agents.tools.expressions import mixed_percent, plain, read_expression
 from allotrope.exceptions import InputError
 
 if TYPE_CHECKING:
@@ -58,6 +59,10 @@ def evaluate(expression: str) -> Calculation:
     Raises:
         InputError: It isn't arithmetic, divides by zero, or would be too large.
     """
+    return _Run(read_expression(_checked(expression)).text).result()
+
+
+def _checked(expression: str) -> str:
     if not expression.strip():
         raise InputError("The expression is empty.", hint=_HINT)
     if len(expression) > MAX_LENGTH:
@@ -65,21 +70,7 @@ def evaluate(expression: str) -> Calculation:
             f"The expression has {len(expression)} characters; {MAX_LENGTH} is the limit.",
             hint="Split it into steps.",
         )
-    return _Run(_normalise(expression)).result()
-
-
-_SIGNS = str.maketrans({"×": "*", "·": "*", "÷": "/", "−": "-", "–": "-", "^": "**", "√": "sqrt"})
-_PERCENT_OF = re.compile(r"(\d[\d.,_]*)\s*(?:%|per ?cent)\s+of\s+", re.IGNORECASE)
-_PERCENT = re.compile(r"(\d[\d.]*)\s*%(?=\s*(?:$|[-+*/),]))")
-_THOUSANDS = re.compile(r"(?<![\d.])\d{1,3}(?:,\d{3})+(?![\d,])")
-
-
-def _normalise(expression: str) -> str:
-    text = expression.strip().rstrip("=?").translate(_SIGNS)
-    if "," in text and not re.search(r"[A-Za-z]\s*\(", text):
-        text = _THOUSANDS.sub(lambda found: found.group().replace(",", ""), text)
-    text = _PERCENT_OF.sub(r"\1/100*", text)
-    return _PERCENT.sub(r"(\1/100)", text)
+    return expression
 
 
 def _too_large() -> InputError:
@@ -154,7 +145,6 @@ EXACT: dict[str, Callable[..., Any]] = {
 _ROUNDING: dict[str, Callable[[Context, Decimal], Decimal]] = {
     "exp": Context.exp,
     "ln": Context.ln,
-    "log": Context.ln,
     "log10": Context.log10,
 }
 _ANGLES = ("sin", "cos", "tan", "asin", "acos", "atan", "radians", "degrees")
@@ -187,7 +177,9 @@ class _Run:
         engine.nodes[ast.Name] = self._name
         try:
             with localcontext(self._context):
-                value = engine.eval(self._text, previously_parsed=self._parsed())
+                parsed = self._parsed()
+                self._refuse_mixed(parsed, engine)
+                value = engine.eval(self._text, previously_parsed=parsed)
                 if not isinstance(value, Fraction):
                     raise InputError(f"{self._text!r} is no arithmetic.", hint=_HINT)
                 return Calculation(_check(value), self._exact, _text(value))
@@ -207,6 +199,23 @@ class _Run:
         if "#" in self._text:  # to Python a comment, to whoever wrote it a part of the sum
             raise SyntaxError
         return ast.parse(self._text.strip(), mode="eval").body
+
+    def _refuse_mixed(self, parsed: ast.expr, engine: Any) -> None:
+        """Refuses `100 + 10%`, but not `1 + 5%`: there both readings come to the same."""
+        for node in ast.walk(parsed):
+            if not isinstance(node, ast.BinOp) or not isinstance(node.op, ast.Add | ast.Sub):
+                continue
+            sides = [_percent_of(side) for side in (node.left, node.right)]
+            if (sides[0] is None) == (sides[1] is None):
+                continue
+            other, per_cent = (node.left, sides[1]) if sides[1] else (node.right, sides[0])
+            if _only_percents(other):
+                continue
+            value = engine.eval(self._text, previously_parsed=other)
+            if sides[1] is None or value != 1:
+                sign = "+" if isinstance(node.op, ast.Add) else "-"
+                amount = ast.get_source_segment(self._text.strip(), other) or "it"
+                raise mixed_percent(_written(self._text), _written(amount), str(per_cent), sign)
 
     def _literal(self, node: ast.Constant) -> Fraction:
         if isinstance(node.value, bool) or not isinstance(node.value, int | float):
@@ -272,7 +281,7 @@ class _Run:
         def angle(name: str) -> Callable[..., Fraction]:
             def call(value: Fraction) -> Fraction:
                 self._exact = False
-                return Fraction(repr(getattr(math, name)(float(value))))
+                return Fraction(f"{getattr(math, name)(float(value)):.15g}")
 
             return call
 
@@ -280,8 +289,26 @@ class _Run:
             **EXACT,
             **{name: rounding(function) for name, function in _ROUNDING.items()},
             **{name: angle(name) for name in _ANGLES},
+            "percent": lambda number: _check(number / 100),
             "sqrt": self._sqrt,
         }
+
+
+def _written(text: str) -> str:
+    return re.sub(r"percent\(([\d._]+)\)", r"\1%", text.strip()).replace("**", "^")
+
+
+def _percent_of(node: ast.AST) -> str | None:
+    """The number of per cent, where a node is a number with a per cent sign."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "percent":
+        return ast.unparse(node.args[0])
+    return None
+
+
+def _only_percents(node: ast.AST) -> bool:
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub):
+        return _only_percents(node.left) and _only_percents(node.right)
+    return _percent_of(node) is not None
 
 
 def _text(value: Fraction) -> str:
@@ -313,13 +340,21 @@ def answer(expression: str) -> str:
     Raises:
         InputError: As `evaluate`.
     """
-    result = evaluate(expression)
+    read = read_expression(_checked(expression))
+    result = _Run(read.text).result()
     shown = Fraction(result.text) == result.value and result.exact
     line = f"{expression.strip()} {'=' if shown else '≈'} {result.text}"
     value = result.value
     if result.exact and not shown and value.denominator < 10**6:
         line += f" (exactly {value.numerator}/{value.denominator})"
-    return line
+    written, understood = (re.sub(r"\s|\*\*|\^", "", one) for one in (expression, plain(read.text)))
+    notes = list(read.notes)
+    if understood != written.translate(_SAME).strip("=?"):
+        notes.insert(0, f"read as {plain(read.text)}")
+    return f"{line} ({'; '.join(notes)})" if notes else line
+
+
+_SAME = str.maketrans({"×": "*", "÷": "/", "−": "-"})
 
 
 def arithmetic_tool() -> "BaseTool":
@@ -332,6 +367,7 @@ def arithmetic_tool() -> "BaseTool":
     return make_tool(
         calculate,
         description="Works out arithmetic exactly: + - * / // % **, percentages, parentheses, "
-        "sqrt, round, factorial, min, max, mean, log, sin and the like.",
+        "sqrt, round, factorial, min, max, mean, ln, log10, sin and the like. A blank after "
+        "the comma between two arguments; no dates and no units.",
         arguments={"expression": "The expression, for example (1299.99 * 3) * 0.85"},
     )

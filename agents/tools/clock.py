@@ -1,11 +1,11 @@
-"""The current time in any time zone; a model alone can't know it."""
+"""The current time, times in other zones, and days between dates; a model alone gets them wrong."""
 
-import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
+from allotrope.agents.tools import dates
+from allotrope.agents.tools.zones import Zone, look_up, offset_text
 from allotrope.exceptions import InputError
 
 if TYPE_CHECKING:
@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 Clock = Callable[[], datetime]
 """Gives the present moment with a time zone."""
 
-_OFFSET = re.compile(r"(?:utc|gmt)?\s*([+-])(\d{1,2})(?::?([0-5]\d))?", re.IGNORECASE)
-_WORDS = {"": None, "local": None, "here": None, "z": UTC, "utc": UTC, "gmt": UTC}
-
 
 def system_clock() -> datetime:
     """The present moment of this machine, in UTC."""
@@ -24,39 +21,18 @@ def system_clock() -> datetime:
 
 
 def find_zone(name: str) -> tzinfo | None:
-    """The time zone of a name.
+    """The time zone of a name; see `zones.look_up`, which also says how it was understood.
 
     Args:
-        name: An IANA name (`Europe/Berlin`), a city of one (`Berlin`, `new york`), an offset
-            (`UTC+5:30`), `UTC`, or `local`/empty for the zone of this machine.
+        name: A zone, city, country, abbreviation or offset.
 
     Returns:
         The zone; None stands for the zone of this machine.
 
     Raises:
-        InputError: No zone has that name.
+        InputError: No zone has that name, or several have.
     """
-    word = name.strip()
-    if word.lower() in _WORDS:
-        return _WORDS[word.lower()]
-    if found := _OFFSET.fullmatch(word):
-        minutes = int(found[2]) * 60 + int(found[3] or 0)
-        if minutes > 14 * 60:
-            raise InputError(f"No time zone is {word!r}: offsets end at 14 hours.")
-        return timezone(timedelta(minutes=-minutes if found[1] == "-" else minutes))
-    wanted = re.sub(r"[\s_]+", "_", word).lower()
-    known = available_timezones()
-    exact = [zone for zone in known if zone.lower() == wanted]
-    cities = sorted(zone for zone in known if zone.lower().rsplit("/", 1)[-1] == wanted)
-    for zone in exact + cities:
-        try:
-            return ZoneInfo(zone)
-        except (ZoneInfoNotFoundError, ValueError, OSError):  # pragma: no cover - broken zone data
-            continue
-    raise InputError(
-        f"No time zone is called {word[:60]!r}.",
-        hint="Give an IANA name such as Europe/Berlin, a large city, or an offset such as UTC+2.",
-    )
+    return look_up(name).zone
 
 
 def describe(moment: datetime, zone: tzinfo | None = None) -> str:
@@ -100,12 +76,127 @@ def clock_tool(*, clock: Clock = system_clock) -> "BaseTool":
     from allotrope.agents.tools.making import make_tool
 
     def current_time(timezone: str = "local") -> str:
-        if timezone.strip().lower() in ("", "local", "here"):
-            timezone = _zone_of_run() or timezone
-        return describe(clock(), find_zone(timezone))
+        found = _named(timezone, clock())
+        return _with_note(describe(clock(), found.zone), found.note)
 
     return make_tool(
         current_time,
         description="The current date, weekday and time in a time zone.",
-        arguments={"timezone": "IANA name, city or offset: Europe/Berlin, Tokyo, UTC+2; or local"},
+        arguments={"timezone": "City, zone or offset: Munich, Europe/Berlin, CET, UTC+2; or local"},
     )
+
+
+def convert_time_tool(*, clock: Clock = system_clock) -> "BaseTool":
+    """The tool `convert_time` for an agent's tool list.
+
+    Args:
+        clock: Says what day it is, for times without a date.
+    """
+    from allotrope.agents.tools.making import make_tool
+
+    def convert_time(time: str, from_zone: str, to_zone: str) -> str:
+        return convert(time, from_zone, to_zone, now=clock())
+
+    return make_tool(
+        convert_time,
+        description="What a time in one time zone is in another: 3 pm in New York, in Berlin.",
+        arguments={
+            "time": "The time, with the date where it matters: 2026-07-10 15:00, 3pm",
+            "from_zone": "City, zone or offset of that time: New York, EST, UTC-5; or local",
+            "to_zone": "City, zone or offset wanted",
+        },
+    )
+
+
+def dates_tool(*, clock: Clock = system_clock) -> "BaseTool":
+    """The tool `date_difference` for an agent's tool list.
+
+    Args:
+        clock: Says what day is today.
+    """
+    from allotrope.agents.tools.making import make_tool
+
+    def date_difference(start: str, end: str) -> str:
+        today = _today(clock())
+        return dates.difference(
+            dates.read_moment(start, today=today), dates.read_moment(end, today=today)
+        )
+
+    return make_tool(
+        date_difference,
+        description="Days, weeks, months, years and working days between two dates.",
+        arguments={"start": "The first date: 2026-03-01, or today", "end": "The second date"},
+    )
+
+
+def date_add_tool(*, clock: Clock = system_clock) -> "BaseTool":
+    """The tool `date_add` for an agent's tool list.
+
+    Args:
+        clock: Says what day is today.
+    """
+    from allotrope.agents.tools.making import make_tool
+
+    def date_add(date: str, amount: str) -> str:
+        start = dates.read_moment(date, today=_today(clock())).day
+        day, notes = dates.add(start, amount)
+        line = f"{start} and {amount.strip()}: {dates.weekday(day)}, {day}"
+        return _with_note(f"{line}, week {day.isocalendar().week}", "; ".join(notes))
+
+    return make_tool(
+        date_add,
+        description="The date some days, weeks, months, years or business days before or after.",
+        arguments={
+            "date": "The date to count from: 2026-03-01, or today",
+            "amount": "How far: 90 days, -2 weeks, 3 months, 10 business days",
+        },
+    )
+
+
+def convert(text: str, from_zone: str, to_zone: str, *, now: datetime) -> str:
+    """What a time in one zone is in another, as one line.
+
+    Args:
+        text: The time, with or without a date.
+        from_zone: Its zone.
+        to_zone: The zone wanted.
+        now: The present moment; a time without a date is today's in `from_zone`.
+
+    Raises:
+        InputError: A zone or the time can't be read, or the clocks skip that time.
+    """
+    start = _named(from_zone, now)
+    moment = dates.read_moment(text, today=now.astimezone(start.zone).date())
+    if moment.at is None:
+        raise InputError(f"{text!r} has no time of day.", hint="Add one, such as 15:00 or 3 pm.")
+    first, second = (
+        moment.whole.replace(tzinfo=start.zone, fold=fold)
+        if start.zone is not None
+        else moment.whole.replace(fold=fold).astimezone()
+        for fold in (0, 1)
+    )
+    back = first.astimezone(UTC).astimezone(start.zone)
+    if back.replace(tzinfo=None) != moment.whole:
+        raise InputError(
+            f"{moment.whole:%Y-%m-%d %H:%M} doesn't exist in {from_zone}: clocks are put forward.",
+            hint=f"Use an offset, such as {offset_text(first.utcoffset() or timedelta())}.",
+        )
+    end = _named(to_zone, first)
+    line = f"{describe(first, start.zone)} is {describe(first, end.zone)}"
+    if first.utcoffset() != second.utcoffset():
+        line += f". That hour comes twice; the second time it is {describe(second, end.zone)}"
+    return _with_note(line, "; ".join(filter(None, (start.note, end.note))))
+
+
+def _named(name: str, at: datetime) -> Zone:
+    if name.strip().lower() in ("", "local", "here"):
+        name = _zone_of_run() or name
+    return look_up(name, at=at)
+
+
+def _today(now: datetime) -> date:
+    return now.astimezone(_named("local", now).zone).date()
+
+
+def _with_note(line: str, note: str) -> str:
+    return f"{line} [{note}]" if note else line

@@ -7,6 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from allotrope.agents.tools.arithmetic import evaluate
+from allotrope.agents.tools.unit_names import known_name, meant
 from allotrope.exceptions import InputError
 
 if TYPE_CHECKING:
@@ -14,36 +15,17 @@ if TYPE_CHECKING:
 
 LONGEST = 200
 """Characters that a quantity may have."""
-_NUMBER = r"[-+−]?\s*(?:\d[\d,_]*(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d{1,3})?(?:\s*/\s*\d+)?"
+_NUMBER = (
+    r"[-+−]?\s*(?:\d[\d,_]*(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d{1,3})?(?:\s*/\s*\d+)?(?:\+\d+/\d+)?"
+)
 _PART = re.compile(rf"({_NUMBER})\s*([^\d\s+−-][^+]*?)(?=\s*(?:{_NUMBER}\s*[^\d\s^*/.)]|$))")
 _UNIT = re.compile(r"[A-Za-zµμΩ°Å%'\"²³\s_*/^().·⋅0-9-]{1,60}")
 _MONEY = re.compile(r"[$€£¥₹]|\b(?:USD|EUR|GBP|JPY|CHF|INR|CNY|dollars?|euros?)\b")
-_SPELLED = {
-    "'": "foot",
-    '"': "inch",
-    "°c": "degC",
-    "celsius": "degC",
-    "centigrade": "degC",
-    "°f": "degF",
-    "fahrenheit": "degF",
-    "°": "degree",
-    "f": "degF",
-    "c": "degC",
-    "km/h": "km/hour",
-    "kmh": "km/hour",
-    "kph": "km/hour",
-    "mph": "mile/hour",
-    "mpg": "mile/gallon",
-    "lbs": "pound",
-    "kgs": "kilogram",
-    "sqm": "m^2",
-    "sq ft": "foot^2",
-    "sqft": "foot^2",
-    "kb": "kilobyte",
-    "mb": "megabyte",
-    "gb": "gigabyte",
-    "tb": "terabyte",
-}
+_MIXED = re.compile(r"(\d{1,6})\s+(\d{1,6})\s*/\s*(\d{1,6})(?![\d.])")
+_FRACTIONS = str.maketrans({"½": " 1/2", "¼": " 1/4", "¾": " 3/4", "⅓": " 1/3", "⅔": " 2/3"})
+_INCHES = re.compile(r"(\d+\s*(?:'|′|ft|foot|feet))\s*(\d+(?:\.\d+)?)\s*")
+_PER_100_KM = re.compile(r"\bl(?:it(?:er|re)s?)?\s?(?:/|per)\s?100\s?km\b", re.IGNORECASE)
+_LEFT = "Give a number and a unit, such as 5 miles or 5 ft 11 in."
 
 
 @cache
@@ -68,34 +50,64 @@ def convert(quantity: str, to: str) -> str:
         InputError: A unit is unknown, or the two don't measure the same thing.
     """
     if len(quantity) > LONGEST or len(to) > 60:
-        raise InputError("The quantity or unit is too long.")
+        raise InputError("The quantity or unit is too long.", hint=_LEFT)
     if _MONEY.search(f"{quantity} {to}"):
-        raise InputError("Exchange rates change every day; money can't be converted.")
-    parts = [(match[1], match[2].strip()) for match in _PART.finditer(quantity.strip())]
-    if not parts or _PART.sub("", quantity).strip():
         raise InputError(
-            f"{quantity!r} is no quantity.", hint="Give a number and a unit, such as 5 miles."
+            "Exchange rates change every day; money can't be converted.",
+            hint="Give the rate, and calculate multiplies by it.",
         )
+    parts = _parts(quantity)
     import pint
 
     units = _registry()
-    target = _unit(to)
+    target, *found = [_unit(name) for name in (to, *(unit for _, unit in parts))]
     try:
-        amounts = [units.Quantity(_decimal(number), _unit(unit)) for number, unit in parts]
+        amounts = [
+            units.Quantity(number, unit) for (number, _), unit in zip(parts, found, strict=True)
+        ]
         total = amounts[0]
         for amount in amounts[1:]:
             total = total + amount
-        magnitude = Decimal(total.to(target).magnitude)
-    except InputError:
-        raise
+        inverse = not total.is_compatible_with(target) and (1 / total).is_compatible_with(target)
+        magnitude = Decimal((1 / total if inverse else total).to(target).magnitude)
     except pint.DimensionalityError as exc:
-        raise InputError(f"{quantity} can't be converted to {to}: {str(exc).rstrip('.')}.") from exc
+        raise InputError(
+            f"{quantity} can't be converted to {to}: {str(exc).rstrip('.')}.", hint=_difference(exc)
+        ) from exc
     except (pint.PintError, ArithmeticError, ValueError, TypeError) as exc:
-        raise InputError(f"{quantity} can't be converted to {to}: {exc}.") from exc
+        raise InputError(f"{quantity} can't be converted to {to}: {exc}.", hint=_LEFT) from exc
     rounded = +magnitude.quantize(Decimal(1).scaleb(max(magnitude.adjusted() - 11, -40)))
     sign = "=" if abs(rounded - magnitude) <= abs(magnitude).scaleb(-20) else "≈"
     shown = f"{rounded.normalize():f}" if -9 <= rounded.adjusted() <= 20 else f"{rounded:.12g}"
-    return f"{quantity.strip()} {sign} {shown} {to.strip()}"
+    line = f"{quantity.strip()} {sign} {shown} {to.strip()}"
+    names = (known_name(name) or "" for name in (*(unit for _, unit in parts), to))
+    notes = list(dict.fromkeys(filter(None, map(meant, names))))
+    return f"{line} ({'; '.join(notes)})" if notes else line
+
+
+def _difference(exc: Any) -> str:
+    """What to do where two units measure different things."""
+    dims = {str(exc.dim1), str(exc.dim2)}
+    if any("[mass]" in dim for dim in dims) and any("[length] ** 3" in dim for dim in dims):
+        return "Between a weight and a volume the density decides; give both as weight or volume."
+    return "Name a unit of the same kind."
+
+
+def _parts(quantity: str) -> list[tuple[Decimal, str]]:
+    """The numbers and units of a quantity; the last of feet and inches needs no unit."""
+    text = quantity.translate(_FRACTIONS).strip()
+    text = _PER_100_KM.sub("lphkm", text)
+    text = _MIXED.sub(lambda m: f"{m[1]}+{m[2]}/{m[3]}", text)
+    if found := _INCHES.fullmatch(text):
+        text = f"{found[1]} {found[2]} in"
+    parts = []
+    rest = text
+    for match in _PART.finditer(text):
+        parts.append((_decimal(match[1]), match[2].strip()))
+        rest = rest.replace(match.group(), "", 1)
+    if not parts or rest.strip(" ,") not in ("", "and"):
+        raise InputError(f"{quantity!r} is no quantity.", hint=_LEFT)
+    return parts
 
 
 def _decimal(number: str) -> Decimal:
@@ -106,18 +118,35 @@ def _decimal(number: str) -> Decimal:
 def _unit(text: str) -> Any:
     import pint
 
-    word = " ".join(text.split())
-    word = _SPELLED.get(word.lower(), word).replace("·", "*").replace("⋅", "*")
-    if _UNIT.fullmatch(word) is None or re.search(r"\^\s*\d{2}|\*\*\s*\d{2}|\d{4}", word):
-        raise InputError(f"{text[:60]!r} is no unit.", hint="Such as km, lb, litre, km/h, degF.")
+    word = known_name(text)
+    if word is None:
+        word = " ".join(text.split()).replace("·", "*").replace("⋅", "*")
+        _refuse_words(word)
+        if _UNIT.fullmatch(word) is None or re.search(r"\^\s*\d{2}|\*\*\s*\d{2}|\d{4}", word):
+            raise _no_unit(text)
     try:
         return _registry().parse_units(word)
     except (pint.PintError, ValueError, TypeError, AttributeError, SyntaxError) as exc:
-        raise InputError(
-            f"{text[:60]!r} is no unit.", hint="Such as km, lb, litre, km/h, degF."
-        ) from exc
+        raise _no_unit(text) from exc
     except Exception as exc:  # pint's tokenizer lets errors of Python's own tokenizer through
-        raise InputError(f"{text[:60]!r} is no unit.") from exc
+        raise _no_unit(text) from exc
+
+
+def _refuse_words(word: str) -> None:
+    """pint multiplies words with a blank between them: `cups flour` isn't a unit."""
+    first, _, rest = word.partition(" ")
+    if rest and known_name(first) and not re.search(r"[*/^]|\bper\b", word):
+        kinds = "a volume" if "cup" in first or "liter" in (known_name(first) or "") else "a unit"
+        raise InputError(
+            f"{first!r} is {kinds}, but {rest[:40]!r} isn't a part of one.",
+            hint="Give number and unit alone; between a weight and a volume the density decides.",
+        )
+
+
+def _no_unit(text: str) -> InputError:
+    return InputError(
+        f"{text[:60]!r} is no unit that is known.", hint="Such as km, lb, litre, km/h, degF, m^2."
+    )
 
 
 def units_tool() -> "BaseTool":

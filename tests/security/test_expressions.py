@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from allotrope.agents.tools import dates, zones
 from allotrope.agents.tools.arithmetic import MAX_LENGTH, evaluate
 from allotrope.agents.tools.units import LONGEST, convert
 from allotrope.exceptions import InputError
@@ -27,6 +28,10 @@ from allotrope.support.fencing import _branches
 CPU_S = 4
 CAPPED = {
     "allotrope.agents.tools.arithmetic": MAX_LENGTH,
+    "allotrope.agents.tools.dates": dates.LONGEST,
+    "allotrope.agents.tools.expressions": MAX_LENGTH,
+    "allotrope.agents.tools.unit_names": LONGEST,
+    "allotrope.agents.tools.zones": zones.LONGEST,
     "allotrope.agents.tools.units": LONGEST,
 }
 """Modules whose texts are refused before an expression sees them where they are longer."""

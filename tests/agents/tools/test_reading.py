@@ -7,7 +7,13 @@ from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
 
-from allotrope.agents.tools.reading import DATA_ONLY, PAGE_CHARS, read_source, reading_tool
+from allotrope.agents.tools.reading import (
+    DATA_ONLY,
+    PAGE_CHARS,
+    _as_address,
+    read_source,
+    reading_tool,
+)
 from allotrope.exceptions import InputError
 from allotrope.settings import load_settings
 
@@ -85,3 +91,67 @@ def test_private_addresses_are_refused(settings):
     reply = read(settings, url, HumanMessage(f"open {url}"))
     assert reply.status == "error"
     assert "not a public address" in reply.content
+
+
+def test_a_workbook_is_read_as_its_sheets(settings, tmp_path, monkeypatch):
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for row in [("Item", "Euro"), ("Rent", 1200)]:
+        book.active.append(row)
+    book.save(tmp_path / "budget.xlsx")
+    own = settings.model_copy(update={"data_dir": tmp_path / "data"})
+    text = read_source(str(tmp_path / "budget.xlsx"), settings=own)
+    assert "Item,Euro\nRent,1200" in text
+
+
+def test_a_named_folder_is_listed_without_hidden_files(settings, tmp_path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "plan.md").write_text("x")
+    (tmp_path / "notes" / ".secret").write_text("x")
+    text = read_source(str(tmp_path / "notes"), settings=settings)
+    assert "plan.md (1 bytes)" in text
+    assert ".secret" not in text
+
+
+@pytest.mark.parametrize(
+    ("name", "to_do"),
+    [
+        ("old.xls", "Save it as .xlsx"),
+        ("shop.sqlite", "as CSV"),
+        ("deck.pptx", "as PDF"),
+        ("all.zip", "Unpack"),
+        ("photo.png", "name a file with text"),
+    ],
+)
+def test_what_cant_be_read_is_named_with_what_to_do(settings, tmp_path, name, to_do):
+    (tmp_path / name).write_bytes(b"\xd0\xcf\x11\xe0\x00\x00")
+    with pytest.raises(InputError, match=to_do) as told:
+        read_source(str(tmp_path / name), settings=settings)
+    assert name in str(told.value)
+
+
+def test_a_file_in_another_folder_is_named(settings, tmp_path):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "plan.md").write_text("x")
+    with pytest.raises(InputError, match=r"There is deep/plan\.md"):
+        read_source("plan.md", settings=settings)
+
+
+@pytest.mark.parametrize(
+    ("target", "address"),
+    [
+        ("example.org/page", "https://example.org/page"),
+        ("www.example.org", "https://www.example.org"),
+        ("example.org", "https://example.org"),
+        ("localhost:8080/x", "http://localhost:8080/x"),
+        ("10.0.0.1/x", "http://10.0.0.1/x"),
+        ("http://example.org", "http://example.org"),
+        ("notes.md", None),
+        ("notes.csv", None),
+        ("data/notes.md", None),
+        ("old.xls", None),
+        ("report", None),
+    ],
+)
+def test_an_address_needs_no_scheme_and_a_file_is_none(target, address):
+    assert _as_address(target) == address

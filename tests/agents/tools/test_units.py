@@ -17,7 +17,21 @@ from allotrope.exceptions import InputError
         ("300 K", "°C", "300 K = 26.85 °C"),
         ("100 km/h", "mph", "100 km/h ≈ 62.1371192237 mph"),
         ("1,000 kg", "lbs", "1,000 kg ≈ 2204.62262185 lbs"),
-        ("1/2 cup", "ml", "1/2 cup = 118.29411825 ml"),
+        (
+            "1/2 cup",
+            "ml",
+            "1/2 cup = 118.29411825 ml (US cup; the metric one is 250 ml)",
+        ),
+        ("2 1/2 hours", "minutes", "2 1/2 hours = 150 minutes"),
+        ("½ mile", "sq ft per yard", "½ mile = 7920 sq ft per yard"),
+        ("6'2", "cm", "6'2 = 187.96 cm"),
+        ("10 KM", "Metres", "10 KM = 10000 Metres"),
+        ("1500 sq ft", "square yards", "1500 sq ft ≈ 166.666666667 square yards"),
+        ("8 L/100 km", "l/100km", "8 L/100 km = 8 l/100km"),
+        ("12 UK pints", "imperial gallons", "12 UK pints = 1.5 imperial gallons"),
+        ("8 Mb", "MB", "8 Mb = 1 MB (bits; 8 bits are a byte; 1000² bytes; MiB is 1024²)"),
+        ("90 deg", "°", "90 deg = 90 °"),
+        ("3 Nm", "N*m", "3 Nm = 3 N*m"),
         ("2 hours 30 min", "s", "2 hours 30 min = 9000 s"),
         ("60 W*hour", "kJ", "60 W*hour = 216 kJ"),
         ("1 light_year", "km", "1 light_year ≈ 9460730472580 km"),
@@ -54,3 +68,32 @@ def test_the_tool():
     tool = units_tool()
     assert tool.invoke({"quantity": "1 inch", "to": "cm"}) == "1 inch = 2.54 cm"
     assert "can't be converted" in tool.invoke({"quantity": "1 inch", "to": "s"})
+
+
+@pytest.mark.parametrize(
+    ("quantity", "to", "words"),
+    [
+        ("5 gallons", "litres", "US gallon"),
+        ("1 ton", "kg", "metric ton"),
+        ("40 mpg", "l/100km", "5.88"),
+        ("200 hp", "kW", "mechanical"),
+    ],
+)
+def test_which_of_several_sizes_is_said(quantity, to, words):
+    assert words in convert(quantity, to)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "to", "to_do"),
+    [
+        ("2 cups flour", "g", "density"),
+        ("2 cups", "g", "density"),
+        ("5 USD", "EUR", "Give the rate"),
+        ("five miles", "km", "Give a number and a unit"),
+        ("5 kg", "km", "same kind"),
+        ("5 smoots", "furlongz", "Such as km"),
+    ],
+)
+def test_refusals_say_what_to_do(quantity, to, to_do):
+    with pytest.raises(InputError, match=to_do):
+        convert(quantity, to)
