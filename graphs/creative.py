@@ -1,4 +1,4 @@
-"""The writer: fit → brief → draft × N → critique × N → choose ⇄ revise → report.
+"""The writer: fit → brief → confirm → draft × N → critique × N → choose ⇄ revise → report.
 
 Drafts are written and judged in parallel. What a program can check is checked by one: a draft that
 breaks a constraint of the brief never wins over one that doesn't, whatever score the model gave.
@@ -6,7 +6,7 @@ breaks a constraint of the brief never wins over one that doesn't, whatever scor
 
 from typing import TYPE_CHECKING, Annotated, Any, NotRequired
 
-from langgraph.types import Send
+from langgraph.types import Send, interrupt
 
 from allotrope.graphs.building import pass_on, step_graph
 from allotrope.graphs.nodes import REPORT
@@ -66,6 +66,8 @@ class CreativeState(AgentState):
     Attributes:
         brief: What is to be written.
         constraints: What a program can check (`graphs.constraints`).
+        dropped: Constraints that contradict each other, a sentence a pair.
+        unread: Wishes of the brief that no program checks.
         drafts: `id`, `round`, `text`, `score`, `problems`, `broken`, `origin` of each.
         best: The id of the best draft.
         round: How often the best was revised.
@@ -73,6 +75,8 @@ class CreativeState(AgentState):
 
     brief: NotRequired[str]
     constraints: NotRequired[list[dict[str, Any]]]
+    dropped: NotRequired[list[str]]
+    unread: NotRequired[list[str]]
     drafts: NotRequired[Annotated[list[dict[str, Any]], merged]]
     best: NotRequired[int]
     round: NotRequired[int]
@@ -85,10 +89,42 @@ class CreativeOutput(AgentOutput):
 
 
 def read_brief(state: CreativeState, settings: Settings) -> dict[str, Any]:
-    """Finds the constraints in the brief."""
+    """Finds the constraints in the brief, and says what was understood before drafting."""
     brief = question_of(state)
-    found = rules.read(brief)
-    return {"brief": brief, "constraints": found, "drafts": None, "best": 0, "round": 0}
+    found = rules.understood(brief)
+    tell("notice", message=rules.told(found))
+    return {"brief": brief, **_kept(found), "drafts": None, "best": 0, "round": 0}
+
+
+def confirm(state: CreativeState, settings: Settings) -> dict[str, Any]:
+    """Asks a person whether the brief was understood, where the settings say so."""
+    found = _understood(state)
+    ask = settings.agents.creative_confirm
+    if ask == "never" or (ask == "doubt" and not (found.dropped or found.unread)):
+        return {}
+    answer = interrupt(
+        {
+            "type": "understanding",
+            "question": f"{rules.told(found)}\n\nIs that what you want?",
+            "answers": ["yes", "`drop 2`", "what is different (`at most 60 words`)"],
+        }
+    )
+    said = str(answer.get("answer", answer) if isinstance(answer, dict) else answer)
+    after = rules.corrected(found, said)
+    if after is found:
+        return {}
+    tell("notice", message=rules.told(after))
+    return {"brief": f"{state['brief']}\n\nCorrection: {said}", **_kept(after)}
+
+
+def _kept(found: rules.Understood) -> dict[str, Any]:
+    return {"constraints": found.constraints, "dropped": found.dropped, "unread": found.unread}
+
+
+def _understood(state: CreativeState) -> rules.Understood:
+    return rules.Understood(
+        state["constraints"], state.get("dropped") or [], state.get("unread") or []
+    )
 
 
 def draft(state: dict[str, Any], settings: Settings) -> Step:
@@ -172,14 +208,9 @@ def report(state: CreativeState, settings: Settings) -> dict[str, Any]:
     best = _best(state)
     if not best["text"]:
         return final("The model wrote nothing that could be used. Try again.", best["origin"])
-    checked = len(state["constraints"])
-    if best["broken"]:
-        verdict = "Not everything holds: " + " ".join(best["broken"])
-    elif checked:
-        holds = "constraint holds" if checked == 1 else "constraints hold"
-        verdict = f"{checked} {holds} (counted by a program)."
-    else:
-        verdict = "The brief has nothing that a program can count."
+    checked = state["constraints"]
+    verdict = rules.verdict(checked, best["broken"], rules.unchecked(best["text"], checked))
+    verdict = "\n".join([verdict, *rules.rest_told(_understood(state))])
     scores = ", ".join(str(one["score"]) for one in state["drafts"])
     judged = f"Score {best['score']}/10; the drafts had {scores}. {verdict}"
     return final(f"{best['text']}\n\n---\n{judged}", best["origin"])
@@ -270,6 +301,7 @@ def build_graph(
     graph = step_graph(
         {
             "brief": read_brief,
+            "confirm": confirm,
             "draft": draft,
             "gather": pass_on,
             "critique": critique,
@@ -283,7 +315,8 @@ def build_graph(
         state=CreativeState,
         output_schema=CreativeOutput,
     )
-    graph.add_conditional_edges("brief", make_spread(lazy), ["draft"])
+    graph.add_edge("brief", "confirm")
+    graph.add_conditional_edges("confirm", make_spread(lazy), ["draft"])
     graph.add_edge("draft", "gather")
     graph.add_conditional_edges("gather", to_critique, ["critique"])
     graph.add_edge("critique", "choose")

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from langgraph.types import Command
 
 BRIEF = "Write a slogan of exactly three words for a bakery."
 
@@ -116,3 +117,40 @@ def test_a_draft_cant_carry_a_picture_or_close_its_fence(bench):
     assert "evil.test" not in last(run.ask(BRIEF))
     prompt = next(p for p in run.prompts() if "You are an editor" in p)
     assert prompt.rsplit("Draft:", 1)[1].count("</quoted_data id=") == 1
+
+
+def test_what_was_understood_is_shown_before_drafting(bench):
+    run = bench("creative", writer(*GOOD))
+    events = list(
+        run.graph.stream({"messages": [("human", BRIEF)]}, run.config, stream_mode="custom")
+    )
+    shown = next(at for at, one in enumerate(events) if one["type"] == "notice")
+    first = next(at for at, one in enumerate(events) if one.get("name") == "draft")
+    assert shown < first
+    assert "1. Exactly 3 words." in events[shown]["message"]
+
+
+def test_a_person_corrects_the_brief_before_drafting(bench):
+    run = bench("creative", writer(*GOOD), creative_confirm="always")
+    asked = run.ask("Write a slogan of exactly 9 words for a bakery.")["__interrupt__"][0].value
+    assert "1. Exactly 9 words." in asked["question"]
+    assert run.prompts() == []
+    state = run.graph.invoke(Command(resume="exactly three words"), run.config)
+    assert last(state).startswith("Fresh bread daily")
+    assert "1 constraint holds" in last(state)
+    assert "exactly three words" in run.prompts()[0]
+
+
+def test_a_person_is_asked_only_in_doubt(bench):
+    run = bench("creative", writer(*GOOD), creative_confirm="doubt")
+    assert "__interrupt__" not in run.ask(BRIEF)
+    state = run.ask("At most 3 words. At least 5 words.")
+    assert "contradict each other" in state["__interrupt__"][0].value["question"]
+
+
+def test_contradictions_are_said_with_the_text(bench):
+    run = bench("creative", writer(*GOOD))
+    text = last(run.ask("A slogan: at most 3 words, at least 5 words."))
+    assert (
+        "Dropped, because they contradict each other: At most 3 words. ↔ At least 5 words." in text
+    )

@@ -17,7 +17,6 @@ from allotrope.agents.tools import dates, zones
 from allotrope.agents.tools.arithmetic import MAX_LENGTH, evaluate
 from allotrope.agents.tools.units import LONGEST, convert
 from allotrope.exceptions import InputError
-from allotrope.graphs.work import constraints
 from allotrope.graphs.work.sources.reading import loading
 from allotrope.models.catalogue.entries import open_catalogue
 from allotrope.models.failures import errors
@@ -46,7 +45,6 @@ def tables() -> dict[str, list[str]]:
         "allotrope.support.fencing:_branches(sorted(known))": [
             _branches(sorted([*PACKAGED_TOKENS, *(f"<unused{n}>" for n in range(300))]))
         ],
-        "allotrope.graphs.work.constraints:form": list(constraints._FORMS),
         "allotrope.graphs.work.sources.naming:"
         "f\"(?:{'|'.join(map(re.escape, suffixes))}){after}\"": [rf"(?:{endings})(?![\w/]|\.\w)"],
         "allotrope.models.catalogue.entries:family.match": families,

@@ -51,6 +51,12 @@ class AgentsSettings(Section):
     creative_drafts: int = Field(default=3, ge=1, le=16, description="Drafts written in parallel.")
     creative_revisions: Count = Field(default=2, description="Revisions of the best draft.")
 
+    creative_confirm: Literal["never", "doubt", "always"] = Field(
+        default="never",
+        description="When a person is asked, before drafting, whether the brief was understood: "
+        "`doubt` means where wishes contradict each other or no program checks them.",
+    )
+
     coder_approval: bool = Field(
         default=True, description="Ask a person before the first run of generated code."
     )

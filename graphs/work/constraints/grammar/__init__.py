@@ -1,0 +1,1 @@
+"""Finding lengths, words and forms among the tokens of a brief."""
