@@ -63,6 +63,8 @@ def understood(brief: str) -> Understood:
     for part in parts:
         wishes, _ = lengths(part)
         found += [*wishes, *keywords(part), *forms(part)]
+        if len(found) > MOST:
+            break
     found = _of_the_whole(found, parts)
     counted = {
         one.constraint["unit"]

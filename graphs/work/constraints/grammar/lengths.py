@@ -42,6 +42,8 @@ from allotrope.graphs.work.constraints.grammar.vocabulary import (
 from allotrope.graphs.work.constraints.kinds import Constraint
 
 _WITH_PERSONS = frozenset(words("with between featuring for has have of and mit about involving"))
+LONGEST_CLAUSE = 60
+"""Words that are looked at before a number."""
 _LINKS = frozenset(words("of that are should be with must have stay von zu mit kept is"))
 _ENDS = frozenset(["", *words(". , ) ! ? and each with in für for zu von à of und mit")])
 
@@ -88,7 +90,8 @@ def lengths(part: Sequence[Token]) -> tuple[list[Read], list[tuple[int, int]]]:
 
 def _clause_start(part: Sequence[Token], at: int) -> int:
     """Where the clause begins that a token stands in."""
-    while at > 0 and part[at - 1].text not in (",", "(", ":", "–", "—", ";"):
+    last = max(0, at - LONGEST_CLAUSE)
+    while at > last and part[at - 1].text not in (",", "(", ":", "–", "—", ";"):
         if part[at - 1].text == "-" and part[at - 1].start != part[at - 2].end:
             break
         at -= 1

@@ -18,6 +18,7 @@ from allotrope.graphs.work.constraints.grammar.vocabulary import (
     UPPER,
     WITHIN,
 )
+from allotrope.graphs.work.constraints.kinds import MOST
 
 _FILLERS = frozenset(words(": = of is be should must at to approximately about max maximum min"))
 
@@ -53,7 +54,7 @@ def quantities(part: Sequence[Token]) -> list[Quantity]:
         if known is not None:
             bare.append((at, *known))
         at += 1
-    for start, value, end in bare:
+    for start, value, end in bare[:MOST]:
         unit = _unit_of_neighbour(part, start, end, found)
         if unit is not None:
             found.append(Quantity(start, end, value, value, unit))
@@ -77,8 +78,9 @@ def _unit_of_neighbour(
     """The unit of `at least 400 words but no more than 600`, also the other way round."""
     for one in found:
         first, last = (one.end, start) if one.end <= start else (end, one.start)
-        between = [token.low for token in part[first:last]]
-        if len(between) <= 8 and all(word in BETWEEN_BOUNDS for word in between):
+        if last - first > 8:
+            continue
+        if all(token.low in BETWEEN_BOUNDS for token in part[first:last]):
             return one.unit
     return None
 
