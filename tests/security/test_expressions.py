@@ -45,6 +45,9 @@ def tables() -> dict[str, list[str]]:
         "allotrope.support.fencing:_branches(sorted(known))": [
             _branches(sorted([*PACKAGED_TOKENS, *(f"<unused{n}>" for n in range(300))]))
         ],
+        "allotrope.graphs.work.constraints.checking:f'{before}{re.escape(value)}{after}'": [
+            r"(?<!\w)word(?!\w)"
+        ],
         "allotrope.graphs.work.sources.naming:"
         "f\"(?:{'|'.join(map(re.escape, suffixes))}){after}\"": [rf"(?:{endings})(?![\w/]|\.\w)"],
         "allotrope.models.catalogue.entries:family.match": families,
