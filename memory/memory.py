@@ -19,7 +19,7 @@ from allotrope.memory.context.pieces import is_ours, latest_user_at
 from allotrope.memory.context.prompt import Remembered, assemble
 from allotrope.memory.facts import Fact, LongTermFacts
 from allotrope.memory.later import Later
-from allotrope.memory.recall.corrections import is_correction, replaces
+from allotrope.memory.recall.corrections import best_match, is_correction
 from allotrope.memory.recall.recall import Recall, Recalled, with_corrections
 from allotrope.memory.summary.summariser import Summariser
 from allotrope.memory.tokens.counting import TokenCounter
@@ -405,7 +405,10 @@ class ConversationMemory:
         return added
 
     def _mark_corrected(self, later: Archived, *, thread: str, tenant: str) -> None:
-        """Marks the newest earlier statement of the same speaker that a correction replaces."""
+        """Marks the one earlier statement of the same speaker that a correction replaces.
+
+        Said twice in the same words, it is marked twice.
+        """
         found = self.recall.find(tenant, thread, later.text, tip=later.seq)[:20]
         earlier = [
             message
@@ -413,10 +416,10 @@ class ConversationMemory:
             if message.seq < later.seq
             and message.speaker == later.speaker
             and message.superseded_by is None
-            and replaces(later.text, message.text)
         ]
-        for message in earlier:
-            self.archive.supersede(message.row, later.row)
+        best = best_match(later.text, [message.text for message in earlier])
+        for at in best:
+            self.archive.supersede(earlier[at].row, later.row)
 
     def _remember(self, history: Sequence[BaseMessage], *, thread: str, tenant: str) -> Remembered:
         if self.summariser is not None:

@@ -8,12 +8,14 @@ from datetime import date
 from langchain_core.messages import HumanMessage
 
 from allotrope.memory.context.pieces import MEMORY_ID
+from allotrope.memory.recall.corrections import corrected
 from allotrope.memory.recall.recall import Recalled
+from allotrope.memory.recall.sentences import SENTENCE
 from allotrope.memory.recall.words import words
-from allotrope.memory.summary.summary import SENTENCE
 from allotrope.memory.tokens.counting import TokenCounter
 
 OPENING = "[Memory of this conversation: for reference, not a new request]"
+_CORRECTED = "corrected later"
 _RECALLED = "Earlier messages:"
 _LINE_BREAKS = re.compile(r"(?<!\s)[^\S\n]*+\n\s*+")
 
@@ -99,14 +101,25 @@ def _heading_cost(day: date, counter: TokenCounter) -> int:
 
 def _line(item: Recalled, asked: set[str], longest: int, counter: TokenCounter) -> Chosen:
     message = item.message
-    mark = " (corrected later)" if message.superseded_by is not None else ""
+    text, mark = _marked(item)
     who = f"{message.speaker}{mark}"
-    text = _LINE_BREAKS.sub("\n  ", message.text.strip())
+    text = _LINE_BREAKS.sub("\n  ", text.strip())
     tokens = counter.text(f"{who}: {text}\n")
     if len(text) >= longest and tokens > longest:
         text = f"{_excerpt(text, asked, longest, counter)} [excerpt of #{message.row}]"
         tokens = counter.text(f"{who}: {text}\n")
     return Chosen(item, who, text, tokens)
+
+
+def _marked(item: Recalled) -> tuple[str, str]:
+    """The text with a mark at the statement that was corrected, or a mark for the whole message."""
+    text = item.message.text
+    if item.message.superseded_by is None:
+        return text, ""
+    statement = corrected(item.correction, text) if item.correction else None
+    if statement is None or statement == text.strip():
+        return text, f" ({_CORRECTED})"
+    return text.replace(statement, f"{statement} [{_CORRECTED}]", 1), ""
 
 
 def _excerpt(text: str, asked: set[str], longest: int, counter: TokenCounter) -> str:

@@ -1,36 +1,365 @@
-"""Corrections: which earlier statement a later one replaces."""
+"""Corrections: which earlier statement a later one replaces.
+
+A cue ("actually", "nicht mehr", "改为") only says that it is worth comparing. A statement is
+corrected by one that says the same of the same thing with another value: laid side by side, the
+two differ in one place, and what stands there is of one kind.
+"""
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from functools import lru_cache
 
-from allotrope.memory.recall.words import words
+from allotrope.memory.recall.lexicon import cue, language_of, listed, persons
+from allotrope.memory.recall.scripts import is_unspaced
+from allotrope.memory.recall.sentences import CLAUSE, sentences, tokens
+from allotrope.memory.recall.words import base_form
 
-_CUE = re.compile(
-    r"\b(?:correction|scratch that|i was wrong|i misspoke|i meant|my mistake|not any ?more"
-    r"|no longer|has changed|have changed|changed (?:to|from|it|my|the)|is now|are now"
-    r"|moved to|instead of|rather than|update:|actually[,:])",
-    re.IGNORECASE,
-)
-_VALUE = re.compile(r"^\d")
+_LONGEST = 60
+"""Words of a statement; a longer one isn't compared."""
+_LONGEST_VALUE = 6
+_LONGEST_NEW_VALUE = 12
+_STATEMENTS = 12
+"""Statements of one message that are compared."""
+_SIGNS = frozenset("%€$£¥₹°")
+_ASKS = ("?", "？", "؟")
+_READ = 2_000
+"""Characters of a message that are looked at."""
+_WORDS = re.compile(r"\w+")
+
+
+@dataclass(frozen=True)
+class _Word:
+    text: str
+    base: str
+    after_being: bool
+    named: bool
+
+    @property
+    def number(self) -> bool:
+        return self.text[0].isnumeric()
+
+
+@dataclass(frozen=True)
+class _Statement:
+    """A sentence without its cues and small words."""
+
+    words: tuple[_Word, ...]
+    persons: frozenset[int]
 
 
 def is_correction(text: str) -> bool:
     """Whether a message says that something said before no longer holds."""
-    return bool(_CUE.search(text))
+    folded = text[:_READ].casefold()
+    code = language_of(folded)
+    return any(cue(kind, code).search(folded) for kind in ("wrong", "changed", "ended"))
 
 
 def replaces(later: str, earlier: str) -> bool:
-    """Whether a correction speaks of the same thing as an earlier statement.
+    """Whether a correction is about a statement of an earlier message, and which holds now."""
+    return corrected(later, earlier) is not None
 
-    At least half of what the earlier one is about (its words without numbers) must come again.
+
+def corrected(later: str, earlier: str) -> str | None:
+    """The statement of an earlier message that a later message corrects; None where it does none.
+
+    Args:
+        later: A message that `is_correction`.
+        earlier: A message before it.
     """
-    return same_subject(words(later), words(earlier))
+    found = _match(later, earlier)
+    return found[1] if found is not None else None
 
 
-def same_subject(later: Sequence[str], earlier: Sequence[str]) -> bool:
-    """`replaces` on words in base form."""
-    about = {word for word in earlier if not _VALUE.match(word)}
-    if not about or len(about) > 40:
+def best_match(later: str, earlier: Sequence[str]) -> list[int]:
+    """Which of several earlier messages a correction is about: places of one statement.
+
+    Args:
+        later: A message that `is_correction`.
+        earlier: Messages before it.
+    """
+    matches = {at: found for at, text in enumerate(earlier) if (found := _match(later, text))}
+    if not matches:
+        return []
+    best = max(matches, key=lambda at: (matches[at][0], -at))
+    said = [word.base for word in _statement(matches[best][1], "en").words]
+    return [
+        at
+        for at, (_, sentence) in matches.items()
+        if [word.base for word in _statement(sentence, "en").words] == said
+    ]
+
+
+def _match(later: str, earlier: str) -> tuple[int, str] | None:
+    """How many words the corrected statement shares with its correction, and the statement."""
+    best: tuple[int, str] | None = None
+    for sentence in sentences(earlier[:_READ])[:_STATEMENTS]:
+        if sentence.endswith(_ASKS):
+            continue
+        for statement, kinds, code in _corrections(later[:_READ]):
+            shared = _shared(statement, _statement(sentence, code), kinds, code)
+            if shared and (best is None or shared > best[0]):
+                best = (shared, sentence)
+    return best
+
+
+@lru_cache(maxsize=64)
+def _corrections(text: str) -> tuple[tuple[_Statement, frozenset[str], str], ...]:
+    """The statements of a message that correct something, with the kinds of their cues."""
+    folded = text.casefold()
+    code = language_of(folded)
+    found: list[tuple[_Statement, frozenset[str], str]] = []
+    owned = False
+    for sentence in sentences(text)[:_STATEMENTS]:
+        if sentence.endswith(_ASKS):
+            continue
+        kinds = {
+            kind
+            for kind in ("wrong", "changed", "ended", "contrast")
+            if cue(kind, code).search(sentence.casefold())
+        }
+        # "Correction. The meeting is on Monday.": the cue may stand in a sentence of its own
+        owned = owned or "wrong" in kinds
+        if owned:
+            kinds.add("wrong")
+        if not kinds & {"wrong", "changed", "ended"}:
+            continue
+        for part in _parts(sentence):
+            statement = _statement(part, code, cues=True)
+            if statement.words:
+                found.append((statement, frozenset(kinds), code))
+    return tuple(found)
+
+
+def _parts(sentence: str) -> list[str]:
+    """The sentence, and its clauses where the others name nothing else."""
+    clauses = [part for part in CLAUSE.split(sentence) if part.strip()]
+    if len(clauses) < 2:
+        return [sentence]
+    plain = [not any(word[0].isdigit() for word in tokens(part)) for part in clauses]
+    alone = [
+        clause
+        for at, clause in enumerate(clauses)
+        if all(other for place, other in enumerate(plain) if place != at)
+    ]
+    return [sentence, *alone]
+
+
+@lru_cache(maxsize=2_048)
+def _statement(sentence: str, code: str, cues: bool = False) -> _Statement:
+    folded = sentence.casefold()
+    if cues:
+        for kind in ("wrong", "changed", "ended", "contrast"):
+            folded = cue(kind, code).sub(" , ", folded)
+    names = _names(sentence) if code != "de" else frozenset()
+    small, being, person = listed("small", code), listed("being", code), persons(code)
+    words: list[_Word] = []
+    who: set[int] = set()
+    after_being = False
+    for token in tokens(folded.replace(":", " = "))[: 4 * _LONGEST]:
+        if token in person:
+            who.add(person[token])
+        elif token in being:
+            after_being = True
+        elif (
+            token not in small and not _is_short(token) and (token[0].isalnum() or token in _SIGNS)
+        ):
+            if words and _counts_on(words[-1], token) and not after_being:
+                token = words.pop().text + token
+            words.append(_Word(token, base_form(token), after_being, token in names))
+            after_being = False
+    return _Statement(tuple(words), frozenset(who))
+
+
+def _counts_on(word: _Word, token: str) -> bool:
+    """Whether a numeral goes on: 二, 十, 三 are one number."""
+    return word.number and token.isnumeric() and is_unspaced(token) and is_unspaced(word.text)
+
+
+def _is_short(token: str) -> bool:
+    """Letters of an alphabet that are too few for a word with a meaning."""
+    return len(token) < 3 and "a" <= token[0] <= "\u024f"
+
+
+def _names(sentence: str) -> frozenset[str]:
+    """Words with a capital that don't begin the sentence, folded."""
+    found = _WORDS.findall(sentence)
+    return frozenset(word.casefold() for word in found[1:] if word[0].isupper())
+
+
+def _shared(later: _Statement, earlier: _Statement, kinds: frozenset[str], code: str) -> int:
+    """How many words the two share where one corrects the other; 0 where it doesn't."""
+    old, new = earlier.words, later.words
+    if not old or not new or max(len(old), len(new)) > _LONGEST:
+        return 0
+    if later.persons and earlier.persons and not later.persons & earlier.persons:
+        return 0
+    same = _aligned(old, new)
+    if not same:
+        return 0
+    shared = len(same)
+    spaced = not is_unspaced(old[next(iter(same))].text)
+    # a compound holds other words too: Zahnarzttermin, Termin beim Zahnarzt
+    held = [new[at].base for at in same.values()]
+    gone = [
+        at
+        for at in range(len(old))
+        if at not in same and not any(_within(old[at].base, base) for base in held)
+    ]
+    come = [at for at in range(len(new)) if at not in same.values()]
+    if not gone:
+        # all of it comes again: it has ended, or both values are named
+        ended = "ended" in kinds and len(come) <= 2
+        both = "contrast" in kinds and come and _one_run(new, come, code)
+        enough = shared >= (2 if spaced else 3)
+        return shared if enough and (ended or (both and _alike(old, new, same, come, code))) else 0
+    come = _without_reason(come, max(same.values()))
+    if not come or not _one_run(old, gone, code) or not _one_run(new, come, code):
+        return 0
+    longest = 1 if spaced else 2
+    if len(gone) > _LONGEST_VALUE * longest or len(come) > _LONGEST_NEW_VALUE * longest:
+        return 0
+    kind, kind_new = _kind(old, gone, code), _kind(new, come, code)
+    if kind != kind_new and "time" not in (kind, kind_new):
+        return 0
+    typed = kind in ("number", "time")
+    value_is_said = old[gone[0]].after_being
+    wrong = "wrong" in kinds
+    before = sum(at < gone[0] for at in same)
+    after = [at for at in same if at > gone[-1]]
+    # one place: as many words stand before the old value as before the new one
+    if not typed and before != sum(at < come[0] for at in same.values()):
+        return 0
+    # what stands first is rather what is spoken of than what is said of it …
+    together = shared + bool(later.persons & earlier.persons)
+    if together + 2 * typed < len(gone):
+        return 0
+    if not typed and not before and (not wrong or len(gone) > longest):
+        return 0
+    # … or in the middle of what stays; after a Chinese name there may be its kind: 宏达公司
+    most_after = (2 if spaced else 6) if typed else (0 if spaced else 2)
+    if not wrong and len(after) > most_after and not value_is_said:
+        return 0
+    # a number that names a thing stands before what is said of it: invoice 4711 is paid
+    if kind == "number" and any(old[at].after_being for at in after):
+        return 0
+    least = 2
+    if typed or wrong:
+        least = 1
+    elif spaced and kind != "name":
+        least = 3 if later.persons & earlier.persons else 2
+    return shared if together >= least + (not spaced and typed) else 0
+
+
+def _without_reason(come: list[int], last: int) -> list[int]:
+    """New words without those at the end that follow all that is shared: why it is so."""
+    early = [at for at in come if at < last]
+    return early or come
+
+
+def _aligned(old: Sequence[_Word], new: Sequence[_Word]) -> dict[int, int]:
+    """Positions of words that both have, in the same order."""
+    keys: list[str] = []
+    bases = {word.base for word in old}
+    for word in new:
+        # a compound holds the word: Zahnarzt, Zahnarzttermin
+        part = next((base for base in bases if _within(base, word.base)), word.base)
+        keys.append(word.base if word.base in bases else part)
+    found = SequenceMatcher(None, [word.base for word in old], keys, autojunk=False)
+    return {
+        block.a + step: block.b + step
+        for block in found.get_matching_blocks()
+        for step in range(block.size)
+    }
+
+
+def _within(one: str, other: str) -> bool:
+    shorter, longer = sorted((one, other), key=len)
+    return len(shorter) >= 5 and not shorter[0].isdigit() and shorter in longer
+
+
+def _one_run(words: Sequence[_Word], places: Sequence[int], code: str) -> bool:
+    """Whether words stand together, as one value does: not a thing and what is said of it.
+
+    Times among them may stay: the meeting on Monday at 10 moves to Tuesday at 10.
+    """
+    inside = range(places[0], places[-1] + 1)
+    if any(at not in places and not _is_time(words[at], code) for at in inside):
         return False
-    shared = about & set(later)
-    return len(shared) / len(about) >= 0.5 and (len(shared) >= 2 or len(about) == 1)
+    if any(words[at].after_being for at in inside[1:]):
+        return False
+    numbers = sum(words[at].number for at in inside)
+    timely = any(_is_time(words[at], code) for at in inside)
+    if numbers > 1 and not timely:
+        return False
+    # "Anna 10": a name and its value are two things, "10 mg" and "is Maple 10" are one
+    first = words[inside[0]]
+    whole = first.number or first.after_being or _is_time(first, code)
+    return whole or not numbers
+
+
+def _kind(words: Sequence[_Word], places: Sequence[int], code: str) -> str:
+    values = [words[at] for at in places]
+    if any(_is_time(word, code) for word in values):
+        return "time"
+    if any(word.number for word in values):
+        return "number"
+    return "name" if values[0].named else "word"
+
+
+def _alike(
+    old: Sequence[_Word],
+    new: Sequence[_Word],
+    same: dict[int, int],
+    come: Sequence[int],
+    code: str,
+) -> bool:
+    """Whether some shared word is a value of the kind of what is new."""
+    kind = _kind(new, come, code)
+    return any(_kind(old, [at], code) == kind for at in same if at > 0 or kind != "word")
+
+
+def _is_time(word: _Word, code: str) -> bool:
+    return word.text in _times(code)
+
+
+@lru_cache(maxsize=32)
+def _times(code: str) -> frozenset[str]:
+    """Days, months and hours as a language writes them (Unicode CLDR, by Babel)."""
+    from babel import Locale
+
+    locale = Locale.parse(code)
+    found = {
+        name for forms in locale.days.values() for form in forms.values() for name in form.values()
+    }
+    found |= {
+        name
+        for forms in locale.months.values()
+        for width, form in forms.items()
+        if width != "narrow"
+        for name in form.values()
+    }
+    # narrow days are single letters, which are words too
+    words = {word for name in found for word in tokens(str(name)) if len(word) > 2}
+    return frozenset(
+        words
+        | {
+            "am",
+            "pm",
+            "uhr",
+            "noon",
+            "midnight",
+            "tomorrow",
+            "点",
+            "時",
+            "시",
+            "월",
+            "日",
+            "月",
+            "曜",
+            "요",
+            "周",
+            "期",
+        }
+    )

@@ -10,7 +10,7 @@ from allotrope.memory.archive.known import ArchiveReader, Known, KnownMessages
 from allotrope.memory.recall.dates import DaySpan, asks_when, spans
 from allotrope.memory.recall.embeddings import Embed, Vectors
 from allotrope.memory.recall.ranking import Corpus, RecallQuery, Weights, score, with_feedback
-from allotrope.memory.recall.words import bag, words
+from allotrope.memory.recall.words import as_written, bag, words
 
 _POSTINGS = 400
 _FEEDBACK_POSTINGS = 120
@@ -29,10 +29,12 @@ class Recalled:
     Args:
         message: As archived.
         score: How well, higher is better.
+        correction: What corrected a statement of it, where something did and it was read.
     """
 
     message: Archived
     score: float
+    correction: str | None = None
 
 
 class Recall:
@@ -123,6 +125,8 @@ class Recall:
         found = {word: 1.0 for word in bag(text) if word not in names}
         if not found:
             found = dict.fromkeys(bag(text), 1.0)
+        # archives of earlier versions kept other scripts as they were written
+        found |= {word: 1.0 for word in as_written(text) if word not in names}
         found = {word: _BEFORE for word in bag(before) if word not in names} | found
         years = sorted({moment.year for moment in (facts.first_at, facts.last_at) if moment})
         return RecallQuery(found, named, spans(text, years=years), asks_when(text))
@@ -222,7 +226,10 @@ def with_corrections(
         score = item.score
         if item.message.row in wanted:
             score = max(score, wanted[item.message.row] * 1.01)
+        correction = None
         if item.message.superseded_by is not None:
             score *= 0.5
-        raised.append(Recalled(item.message, score))
+            by = by_row.get(item.message.superseded_by)
+            correction = by.message.text if by is not None else None
+        raised.append(Recalled(item.message, score, correction))
     return sorted(raised, key=lambda item: (-item.score, -item.message.seq))

@@ -1,12 +1,24 @@
 """Words as recall compares them: folded, without filler, in their base form."""
 
 import re
+import unicodedata
 from collections import Counter
+from collections.abc import Callable
 from functools import lru_cache
+from itertools import pairwise
 from threading import local
 from typing import Any
 
-_WORD = re.compile(r"[^\W_]+(?:\.\d+)?")
+from allotrope.memory.recall.scripts import (
+    MARKS,
+    bare_arabic,
+    clusters,
+    is_unspaced,
+    runs,
+    stemmed_as,
+)
+
+_WORD = re.compile(rf"[^\W_](?:[^\W_]|[{MARKS}])*(?:\.\d+)?")
 _POSSESSIVE = re.compile(r"['’]s\b")
 
 FILLER = frozenset(
@@ -49,40 +61,58 @@ _BASE = {form: forms.split()[0] for forms in _FORMS.split(";") for form in forms
 _per_thread = local()
 
 
-def _stemmer() -> Any:
+def _stem(word: str, algorithm: str) -> str:
     # a snowball stemmer keeps state while it works, so each thread has its own
-    if not hasattr(_per_thread, "stemmer"):
+    made: dict[str, Any] | None = getattr(_per_thread, "stemmers", None)
+    if made is None:
+        made = _per_thread.stemmers = {}
+    if algorithm not in made:
         import snowballstemmer
 
-        _per_thread.stemmer = snowballstemmer.stemmer("english")
-    return _per_thread.stemmer
+        made[algorithm] = snowballstemmer.stemmer(algorithm)
+    return str(made[algorithm].stemWord(word))
 
 
 @lru_cache(maxsize=50_000)
-def _base_form(word: str) -> str:
-    if not word.isascii() or word[0].isdigit():
+def base_form(word: str) -> str:
+    """The base form of one word, folded, by the stemmer of its script."""
+    algorithm = stemmed_as(word)
+    if algorithm is None or word[0].isdigit():
         return word
-    return str(_stemmer().stemWord(_BASE.get(word, word)))
+    if algorithm == "arabic":
+        # with the article Snowball reads a noun, and takes its endings off evenly
+        return _stem("ال" + bare_arabic(word), algorithm) or word
+    return _stem(_BASE.get(word, word), algorithm) or word
 
 
 def words(text: str) -> list[str]:
     """The words of a text that carry meaning, in base form and in order.
 
-    Scripts without spaces (Chinese, Japanese) become overlapping pairs of characters.
+    Scripts without spaces (Chinese, Japanese, Korean, Thai) become overlapping pairs of letters.
     """
+    return _words(text, base_form)
+
+
+def as_written(text: str) -> list[str]:
+    """`words` without base forms outside English: how archives before 0.2 kept them."""
+    return _words(text, lambda word: base_form(word) if word.isascii() else word)
+
+
+def _words(text: str, base: Callable[[str], str]) -> list[str]:
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text)
     found: list[str] = []
     for word in _WORD.findall(_POSSESSIVE.sub("", text.casefold())):
-        if word in FILLER:
-            continue
-        if len(word) > 1 and _is_cjk(word[0]):
-            found += [word[i : i + 2] for i in range(len(word) - 1)]
-        else:
-            found.append(_base_form(word[:64]))
+        for run in runs(word):
+            if run in FILLER:
+                continue
+            if is_unspaced(run):
+                letters = clusters(run)
+                pairs = [a + b for a, b in pairwise(letters)]
+                found += pairs or [run]
+            else:
+                found.append(base(run[:64]))
     return found
-
-
-def _is_cjk(char: str) -> bool:
-    return "\u3040" <= char <= "\u30ff" or "\u3400" <= char <= "\u9fff"
 
 
 def bag(text: str) -> Counter[str]:

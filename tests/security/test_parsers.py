@@ -21,7 +21,7 @@ from allotrope.graphs.work import answers, constraints
 from allotrope.graphs.work.sources import citations, gathering, naming
 from allotrope.graphs.work.tables import numbers
 from allotrope.memory.compression import compression, tidying
-from allotrope.memory.recall import corrections, words
+from allotrope.memory.recall import corrections, sentences, words
 from allotrope.memory.summary import summary
 from allotrope.models.cache.semantic import parse
 from allotrope.models.failures import errors
@@ -54,6 +54,8 @@ parsers = {
     "constraints.count": lambda text: [
         constraints.count(text, unit) for unit in ("words", "sentences", "paragraphs")],
     "corrections": corrections.is_correction,
+    "corrections.corrected": lambda text: [
+        corrections.corrected(f"Actually, {text}", text), corrections.corrected(text, text)],
     "errors.redact": errors.redact,
     "fencing.fence": lambda text: fencing.fence(text, name="x"),
     "gathering.sources_in": gathering.sources_in,
@@ -68,6 +70,7 @@ parsers = {
     "steps.harmless": steps.harmless,
     "tidying.without_filler": tidying.without_filler,
     "waits": waits._duration,
+    "sentences": lambda text: [sentences.sentences(text), sentences.tokens(text)],
     "words": words.words,
 }
 print(json.dumps([len(parsers), expressions.slow_parsers(parsers, cpu_s=10)]))

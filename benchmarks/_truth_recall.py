@@ -1,0 +1,162 @@
+"""Rows of `truth.py` about memory: corrections, summaries, and what recall finds again.
+
+Each row is a dict: part, case, ours, what peers reach where there are any, goal, of, and held_out
+for the half of a set on which nothing was designed.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+
+from allotrope.memory.archive.archive import Archive
+from allotrope.memory.archive.sqlite import SqliteDatabase
+from allotrope.memory.memory import ConversationMemory
+from allotrope.memory.opening import open_memory
+from allotrope.memory.summary.summary import Summary, SummaryLine, parse, render, verified
+from allotrope.memory.tokens.counting import TokenCounter
+from allotrope.settings import load_settings
+
+Row = dict[str, Any]
+COUNTER = TokenCounter()
+SETS = Path(__file__).parent / "datasets"
+AT = datetime(2026, 5, 8, 12, tzinfo=UTC)
+
+
+def read(name: str) -> list[dict[str, Any]]:
+    """A set, one JSON object a line."""
+    return [json.loads(line) for line in (SETS / name).read_text("utf-8").splitlines()]
+
+
+def memory(**settings: Any) -> ConversationMemory:
+    """A memory of its own, as the settings make it."""
+    return open_memory(
+        load_settings(environ={}, env_file=None, memory=settings),
+        archive=Archive(SqliteDatabase(":memory:")),
+        counter=COUNTER,
+        clock=lambda: AT,
+    )
+
+
+def marked(texts: Sequence[str]) -> dict[int, int]:
+    """Which messages of a conversation were marked as corrected, and by which."""
+    made = memory(summary="off")
+    try:
+        for number, text in enumerate(texts):
+            made.settle([HumanMessage(text, id=f"m{number}")], thread="t")
+        facts = made.archive.thread("default", "t")
+        assert facts is not None
+        rows = made.archive.at_positions(facts, range(len(texts)))
+        place = {row.row: row.seq for row in rows}
+        return {row.seq: place[row.superseded_by] for row in rows if row.superseded_by is not None}
+    finally:
+        made.close()
+
+
+def corrections() -> list[Row]:
+    """Right marks by language, and marks where nothing was corrected."""
+    rows: list[Row] = []
+    cases = read("truth_corrections.jsonl")
+    for held in (False, True):
+        part = [case for case in cases if case["held_out"] == held]
+        right: dict[str, list[bool]] = {}
+        wrong = others = 0
+        for case in part:
+            if case["kind"] == "quiet":
+                found = len(marked(case["texts"]))
+                where = f"wrong marks, 200 turns, {case['language']}"
+                rows.append(_row("corrections", where, found, 0, 200, held))
+                continue
+            marks = marked([*case["earlier"], case["later"]])
+            if case["kind"] == "correction":
+                hit = marks == {case["corrected"]: len(case["earlier"])}
+                right.setdefault(case["language"], []).append(hit)
+            else:
+                others += 1
+                wrong += bool(marks)
+        for language, hits in right.items():
+            case_name = f"right marks, {language}"
+            rows.append(_row("corrections", case_name, sum(hits), len(hits), len(hits), held))
+        rows.append(_row("corrections", "other thing or attribute, marked", wrong, 0, others, held))
+    return rows
+
+
+def summaries() -> list[Row]:
+    """Lies of a summariser that reach the prompt, and truths beside them that stay."""
+    rows: list[Row] = []
+    for held in (False, True):
+        cases = [case for case in read("truth_lies.jsonl") if case["held_out"] == held]
+        lies = sum(reaches(case) for case in cases)
+        truths = [case for case in cases if case["value"]]
+        stay = sum(case["value"] in summarised(case, case["truth"]) for case in truths)
+        rows.append(_row("summaries", "lies in the prompt", lies, 1, len(cases), held))
+        rows.append(_row("summaries", "truths that stay", stay, len(truths), len(truths), held))
+    return rows
+
+
+def summarised(case: dict[str, Any], said: str) -> str:
+    """The summary as it stands in a prompt when the summariser answers so."""
+    lines = [
+        SummaryLine(
+            message["speaker"],
+            message["text"],
+            {"user": "human", "assistant": "ai"}.get(message["speaker"], message["speaker"]),
+        )
+        for message in case["messages"]
+    ]
+    answer = parse(f"{case['heading']}:\n- {said}\n") or Summary()
+    checked = verified(answer, previous=Summary(), messages=lines)
+    return render(checked, tokens=2_000, counter=COUNTER)
+
+
+def reaches(case: dict[str, Any]) -> bool:
+    """Whether a lie stands in the summary, alone or as a part of a line."""
+    text = summarised(case, case["lie"])
+    lie = case["lie"].rstrip(".。।")
+    lines = [line.removeprefix("- ").strip() for line in text.splitlines()]
+    return any(lie in line and not _says_more(line, lie) for line in lines)
+
+
+def _says_more(line: str, lie: str) -> bool:
+    """A source's own sentence may hold the words of a lie: `not allergic` holds `allergic`."""
+    return len(line) > len(lie) + 12
+
+
+def _row(part: str, case: str, ours: Any, goal: Any, of: int, held: bool, **peers: Any) -> Row:
+    return {
+        "part": part,
+        "case": case,
+        "ours": ours,
+        "goal": goal,
+        "of": of,
+        "held_out": held,
+        **peers,
+    }
+
+
+def run(quick: bool) -> list[Row]:
+    """All rows.
+
+    Args:
+        quick: Leaves out what takes minutes.
+    """
+    parts: list[Callable[[], list[Row]]] = [corrections, summaries]
+    return [row for part in parts for row in part()]
+
+
+def _conversation(texts: Sequence[str]) -> list[BaseMessage]:
+    messages: list[BaseMessage] = []
+    for number, text in enumerate(texts):
+        messages.append(HumanMessage(text, id=f"u{number}"))
+        messages.append(AIMessage("Noted.", id=f"a{number}"))
+    return messages
+
+
+if __name__ == "__main__":
+    import sys
+
+    for row in run("--quick" in sys.argv):
+        print(json.dumps(row, ensure_ascii=False))
