@@ -27,6 +27,8 @@ _ASKS = ("?", "？", "؟")
 _READ = 2_000
 """Characters of a message that are looked at."""
 _WORDS = re.compile(r"\w+")
+_COLON = re.compile(r"[:：](?!\d)")
+_SAYS_IS = frozenset(["en", "de", "nl", "fr", "es", "pt", "it", "sv"])
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,7 @@ def _statement(sentence: str, code: str, cues: bool = False) -> _Statement:
     words: list[_Word] = []
     who: set[int] = set()
     after_being = False
-    for token in tokens(folded.replace(":", " = "))[: 4 * _LONGEST]:
+    for token in tokens(_COLON.sub(f" {next(iter(being))} ", folded))[: 4 * _LONGEST]:
         if token in person:
             who.add(person[token])
         elif token in being:
@@ -296,14 +298,16 @@ def _one_run(words: Sequence[_Word], places: Sequence[int], code: str) -> bool:
     # "Anna 10": a name and its value are two things, "10 mg" and "is Maple 10" are one
     first = words[inside[0]]
     whole = first.number or first.after_being or _is_time(first, code)
-    return whole or not numbers
+    # where a language says "is", a sentence without it has a verb: we use SQLite 3
+    verbal = code in _SAYS_IS and not any(word.after_being for word in words)
+    return whole or verbal or not numbers
 
 
 def _kind(words: Sequence[_Word], places: Sequence[int], code: str) -> str:
     values = [words[at] for at in places]
     if any(_is_time(word, code) for word in values):
         return "time"
-    if any(word.number for word in values):
+    if values[0].number:
         return "number"
     return "name" if values[0].named else "word"
 

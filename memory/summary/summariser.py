@@ -213,7 +213,8 @@ class Summariser:
                 text, cost = f"{text[:half]} […] {text[-half:]}", _CHUNK_TOKENS
             if lines and used + cost > _CHUNK_TOKENS:
                 break
-            lines.append(SummaryLine(message.speaker, text, message.role))
+            day = f"{message.at:%Y-%m-%d}"
+            lines.append(SummaryLine(message.speaker, text, message.role, day))
             used, upto = used + cost, message.seq
         return lines, upto
 

@@ -6,7 +6,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from allotrope.memory.recall.corrections import is_correction, replaces
+from allotrope.memory.recall.lexicon import cue, language_of, listed, persons
+from allotrope.memory.recall.sentences import tokens
 from allotrope.memory.recall.words import FILLER, words
+from allotrope.memory.summary.statements import (
+    Source,
+    Statement,
+    is_instruction,
+    same_words,
+    statements,
+)
 from allotrope.memory.tokens.counting import TokenCounter
 
 _HEADINGS = {
@@ -21,10 +30,6 @@ _HEADING = re.compile(
     r"^[#*\s]*(goal|facts|done|decisions|open questions|open)[*\s]*:[*\s]*(.*)$", re.IGNORECASE
 )
 """What the template `summariser@1` asks for."""
-SENTENCE = re.compile(
-    r"(?<=[.!?])(?<!\bDr\.)(?<!\bMr\.)(?<!\bMs\.)(?<!\bSt\.)(?<!\bNo\.)(?<!\bMrs\.)(?<!\bvs\.)"
-    r"(?<!\be\.g\.)(?<!\bi\.e\.)(?<!\b[A-Z]\.)\s+|\n+"
-)
 _NUMBER = re.compile(r"\d[\d.,:/-]*\d|\d")
 _NAME = re.compile(r"(?<![.!?]\s)(?<!^)\b[A-Z][\w'-]+(?:\s+[A-Z][\w'-]+)*")
 _FACT = re.compile(
@@ -37,6 +42,12 @@ _DECISION = re.compile(
     r"|\blet's (?:go with|use)\b|\bwe(?:'ll| will) (?:go with|use)\b",
     re.IGNORECASE,
 )
+_UNDECIDED = re.compile(
+    r"\b(?:not|never|nothing|nobody|undecided|might|could|would|should|if|unless|discuss\w*)\b|n't\b"
+    r"|\b(?:nicht|noch|kein\w*|nie|falls)\b|没|未|不|尚|ない|ません|\b(?:لم|لن|لا|ليس)\b"
+    r"|\b(?:pas|jamais|no|nunca|não|non|mai|niet|geen|nie|не|нет|inte|değil|नहीं)\b"
+)
+_DATED = re.compile(r"^\d{4}-\d\d-\d\d: ")
 _OPEN = re.compile(
     r"\b(?:open question|to do|todo|still need to|we should find out)\b", re.IGNORECASE
 )
@@ -89,11 +100,19 @@ class Summary:
 
 @dataclass(frozen=True)
 class SummaryLine:
-    """A message as the summary reads it."""
+    """A message as the summary reads it.
+
+    Args:
+        speaker: Who said it.
+        text: What.
+        role: As LangChain names it.
+        day: When, as `2026-05-08`; decisions keep it.
+    """
 
     speaker: str
     text: str
     role: str = "human"
+    day: str = ""
 
 
 def render(summary: Summary, *, tokens: int, counter: TokenCounter) -> str:
@@ -165,37 +184,96 @@ def details(text: str) -> set[str]:
 
 
 def verified(answer: Summary, *, previous: Summary, messages: Sequence[SummaryLine]) -> Summary:
-    """The answer without what its source doesn't say, and with what it left out.
+    """The answer in words of its source, and with what it left out.
 
-    A point with a number or name that stands neither in the messages nor in the previous summary is
-    invented and goes. A previous point whose details are gone comes back unless a message corrects
-    it. Sentences of users with details that nothing covers are appended from the source.
+    Each point is held against the one sentence it was made from, of a person, of the assistant or
+    of the previous summary (see `statements`): it stays as it is, or that sentence takes its place,
+    or it goes. Orders, permissions and links go in any case, and so does what a later message
+    corrects. A decision must be one in its source; it keeps wording and day. A previous point whose
+    details are gone comes back. Sentences of users with details that nothing covers are appended.
     """
-    source = "\n".join([*(f"{line.speaker}: {line.text}" for line in messages), *previous.lines])
-    folded = source.casefold()
-
-    def true(lines: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(
-            line for line in lines if all(part.casefold() in folded for part in details(line))
-        )
-
-    kept = replace(
-        answer,
-        facts=true(answer.facts),
-        decisions=true(answer.decisions),
-        questions=true(answer.questions),
-    )
-    covered = "\n".join(kept.lines).casefold()
+    said = [
+        statement
+        for message in messages
+        if message.role in ("human", "ai")
+        for statement in statements(message.text, message.speaker, message.role, message.day)
+    ]
+    known = [Statement(line, known=True) for line in previous.lines if not is_instruction(line)]
     corrections = [line.text for line in messages if is_correction(line.text)]
+    source = Source([one for one in (*known, *said) if not _is_replaced(one.text, corrections)])
+    taken: set[str] = set()
+
+    def true(lines: tuple[str, ...]) -> list[tuple[str, Statement]]:
+        found: list[tuple[str, Statement]] = []
+        for line in lines:
+            one = None if is_instruction(line) else source.nearest(line)
+            if one is None or one.line in taken:
+                continue
+            taken.add(one.line)
+            found.append((line if same_words(line, one) else one.line, one))
+        return found
+
+    decisions, facts = [], []
+    for line, one in (*true(answer.decisions), *true(answer.facts)):
+        if one.text in previous.decisions:
+            decisions.append(line)
+        elif not one.known and _decides(one.text):
+            decisions.append(_dated(one.line, one.day))
+        else:
+            facts.append(line)
+    questions = [line for line, _ in true(answer.questions)]
+    covered = "\n".join([*decisions, *facts, *questions, *taken]).casefold()
 
     def missing(line: str) -> bool:
         lost = [part for part in details(line) if part.casefold() not in covered]
-        return bool(lost) and not any(replaces(later, line) for later in corrections)
+        # where names have no capitals, nothing tells which lines have details
+        return bool(lost) or (not _has_capitals(line) and line.casefold() not in covered)
 
-    back = [line for line in (*previous.facts, *previous.decisions) if missing(line)]
+    back = [
+        line
+        for line in (*previous.facts, *previous.decisions)
+        if missing(line) and not _is_replaced(line, corrections)
+    ]
     found = extract(Summary(), messages)
     added = [line for line in found.lines if missing(line) and line not in back]
-    return replace(kept, facts=(*back, *kept.facts, *added))
+    return replace(
+        answer,
+        facts=(
+            *(line for line in back if line in previous.facts),
+            *facts,
+            *(line for line in added if line not in found.decisions),
+        ),
+        decisions=(
+            *(line for line in back if line in previous.decisions),
+            *decisions,
+            *(line for line in added if line in found.decisions),
+        ),
+        questions=tuple(questions),
+    )
+
+
+def _is_replaced(text: str, corrections: Sequence[str]) -> bool:
+    return any(later != text and replaces(later, _undated(text)) for later in corrections)
+
+
+def _decides(sentence: str) -> bool:
+    """Whether a sentence tells of a decision that was made."""
+    folded = sentence.casefold()
+    if _UNDECIDED.search(folded) or sentence.endswith(("?", "？", "؟")):
+        return False
+    return bool(_DECISION.search(sentence) or cue("decided", language_of(folded)).search(folded))
+
+
+def _dated(line: str, day: str) -> str:
+    return f"{day}: {line}" if day else line
+
+
+def _undated(line: str) -> str:
+    return _DATED.sub("", line)
+
+
+def _has_capitals(text: str) -> bool:
+    return text.casefold() != text or text.isascii()
 
 
 def extract(previous: Summary, messages: Sequence[SummaryLine]) -> Summary:
@@ -205,23 +283,35 @@ def extract(previous: Summary, messages: Sequence[SummaryLine]) -> Summary:
     for message in messages:
         if message.role != "human":
             continue
-        for raw in SENTENCE.split(message.text):
-            sentence = raw.strip()
-            if not 8 <= len(sentence) <= 300:
+        for one in statements(message.text, message.speaker, message.role, message.day):
+            sentence, line = one.text, one.line
+            correction = is_correction(sentence)
+            if correction:
+                facts = [old for old in facts if not replaces(sentence, old)]
+                decisions = [old for old in decisions if not replaces(sentence, _undated(old))]
+            elif sentence.endswith(("?", "？", "؟")):
                 continue
-            if is_correction(sentence):
-                facts = [line for line in facts if not replaces(sentence, line)]
-                decisions = [line for line in decisions if not replaces(sentence, line)]
-            elif sentence.endswith("?"):
-                continue
-            line = sentence if message.speaker == "user" else f"{message.speaker}: {sentence}"
-            if _DECISION.search(sentence):
+            if _decides(sentence):
+                line = _dated(line, one.day)
                 decisions = [old for old in decisions if old != line] + [line]
             elif _OPEN.search(sentence):
                 questions = [old for old in questions if old != line] + [line]
-            elif is_correction(sentence) or _FACT.search(sentence):
+            elif correction or _tells(sentence):
                 facts = [old for old in facts if not _same_statement(old, line)] + [line]
     return Summary(tuple(facts), tuple(decisions), tuple(questions), previous.upto, "extract")
+
+
+def _tells(sentence: str) -> bool:
+    """Whether a user tells something about themselves."""
+    if _FACT.search(sentence):
+        return True
+    found = tokens(sentence)
+    code = language_of(sentence.casefold())
+    if code == "en":
+        return False
+    first = any(persons(code).get(word) == 1 for word in found)
+    said = any(word in listed("being", code) or word[0].isnumeric() for word in found)
+    return first and said
 
 
 def _same_statement(old: str, new: str) -> bool:

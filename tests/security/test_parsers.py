@@ -22,7 +22,7 @@ from allotrope.graphs.work.sources import citations, gathering, naming
 from allotrope.graphs.work.tables import numbers
 from allotrope.memory.compression import compression, tidying
 from allotrope.memory.recall import corrections, sentences, words
-from allotrope.memory.summary import summary
+from allotrope.memory.summary import statements, summary
 from allotrope.models.cache.semantic import parse
 from allotrope.models.failures import errors
 from allotrope.models.waiting import provider_waits as waits
@@ -71,6 +71,9 @@ parsers = {
     "tidying.without_filler": tidying.without_filler,
     "waits": waits._duration,
     "sentences": lambda text: [sentences.sentences(text), sentences.tokens(text)],
+    "statements": lambda text: [
+        statements.is_instruction(text), statements.same_words(text, statements.Statement(text)),
+        statements.Source([statements.Statement(text)]).nearest(text)],
     "words": words.words,
 }
 print(json.dumps([len(parsers), expressions.slow_parsers(parsers, cpu_s=10)]))
