@@ -68,11 +68,17 @@ def cue(kind: str, code: str) -> re.Pattern[str]:
         kind: One of `CUES`.
         code: The language.
     """
+    phrases = written(kind, code)
+    return re.compile(phrases)
+
+
+def written(kind: str, code: str) -> str:
+    """The expression of `cue`, longest phrases first."""
     language = languages()[code]
-    phrases = {one.strip() for one in getattr(language, kind).split(",")}
-    longest_first = sorted(phrases, key=lambda one: (-len(one), one))
-    written = "|".join(re.escape(one) for one in longest_first)
-    return re.compile(written if language.unspaced else rf"(?<!\w)(?:{written})(?!\w)")
+    found = {one.strip() for one in getattr(language, kind).split(",")}
+    longest_first = sorted(found, key=lambda one: (-len(one), one))
+    phrases = "|".join(re.escape(one) for one in longest_first)
+    return phrases if language.unspaced else rf"(?<!\w)(?:{phrases})(?!\w)"
 
 
 @lru_cache(maxsize=64)
@@ -119,16 +125,13 @@ def language_of(text: str) -> str:
 
 _READ = 400
 """Characters that are enough to tell a language."""
-_SCRIPTS = tuple(
-    (codes, re.compile(pattern))
-    for codes, pattern in (
-        (("ja",), "[\u3040-\u30ff]"),
-        (("ko",), "[\uac00-\ud7af]"),
-        (("zh",), "[\u3400-\u9fff]"),
-        (("ar", "fa"), "[\u0600-\u06ff]"),
-        (("ru",), "[\u0400-\u04ff]"),
-        (("hi",), "[\u0900-\u097f]"),
-    )
+_SCRIPTS = (
+    (("ja",), re.compile("[\u3040-\u30ff]")),
+    (("ko",), re.compile("[\uac00-\ud7af]")),
+    (("zh",), re.compile("[\u3400-\u9fff]")),
+    (("ar", "fa"), re.compile("[\u0600-\u06ff]")),
+    (("ru",), re.compile("[\u0400-\u04ff]")),
+    (("hi",), re.compile("[\u0900-\u097f]")),
 )
 
 

@@ -98,7 +98,7 @@ def is_instruction(text: str) -> bool:
     return first in told and not listed("being", code) & set(found[1:3])
 
 
-class Source:
+class SummarySource:
     """What a summary may be made of.
 
     Args:

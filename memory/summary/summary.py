@@ -10,8 +10,8 @@ from allotrope.memory.recall.lexicon import cue, language_of, listed, persons
 from allotrope.memory.recall.sentences import tokens
 from allotrope.memory.recall.words import FILLER, words
 from allotrope.memory.summary.statements import (
-    Source,
     Statement,
+    SummarySource,
     is_instruction,
     same_words,
     statements,
@@ -200,7 +200,9 @@ def verified(answer: Summary, *, previous: Summary, messages: Sequence[SummaryLi
     ]
     known = [Statement(line, known=True) for line in previous.lines if not is_instruction(line)]
     corrections = [line.text for line in messages if is_correction(line.text)]
-    source = Source([one for one in (*known, *said) if not _is_replaced(one.text, corrections)])
+    source = SummarySource(
+        [one for one in (*known, *said) if not _is_replaced(one.text, corrections)]
+    )
     taken: set[str] = set()
 
     def true(lines: tuple[str, ...]) -> list[tuple[str, Statement]]:

@@ -18,6 +18,7 @@ from allotrope.agents.tools.arithmetic import MAX_LENGTH, evaluate
 from allotrope.agents.tools.units import LONGEST, convert
 from allotrope.exceptions import InputError
 from allotrope.graphs.work.sources.reading import loading
+from allotrope.memory.recall import lexicon
 from allotrope.models.catalogue.entries import open_catalogue
 from allotrope.models.failures import errors
 from allotrope.models.providers.gguf import PACKAGED_TOKENS
@@ -54,6 +55,9 @@ def tables() -> dict[str, list[str]]:
         "allotrope.models.catalogue.entries:f.match": families,
         "allotrope.models.failures.errors:pattern": [
             pattern for pattern, _, _ in errors._BY_WORDING
+        ],
+        "allotrope.memory.recall.lexicon:phrases": [
+            lexicon.written(kind, code) for kind in lexicon.CUES for code in lexicon.languages()
         ],
         "allotrope.stores.postgres.errors:refused": ["|".join(reasons[:4])],
         "allotrope.stores.postgres.errors:pattern": reasons,

@@ -73,7 +73,7 @@ parsers = {
     "sentences": lambda text: [sentences.sentences(text), sentences.tokens(text)],
     "statements": lambda text: [
         statements.is_instruction(text), statements.same_words(text, statements.Statement(text)),
-        statements.Source([statements.Statement(text)]).nearest(text)],
+        statements.SummarySource([statements.Statement(text)]).nearest(text)],
     "words": words.words,
 }
 print(json.dumps([len(parsers), expressions.slow_parsers(parsers, cpu_s=10)]))
