@@ -58,7 +58,11 @@ def open_semantic(
     from allotrope.models.cache.semantic.score import load_scorer
     from allotrope.models.cache.semantic.tier import SemanticTier
 
-    gate = SafetyGate(load_scorer(semantic.coefficients), precision=semantic.precision)
+    gate = SafetyGate(
+        load_scorer(semantic.coefficients),
+        precision=semantic.precision,
+        verified=semantic.verify is not None,
+    )
     return SemanticTier(
         answers,
         embeddings or open_embeddings(settings),

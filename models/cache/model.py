@@ -31,6 +31,7 @@ from allotrope.models.cache.answers import CacheCall, Hit
 from allotrope.models.cache.asker import Asker, LeadingCall
 from allotrope.models.cache.keys import UncacheableError, canonical_request, digest
 from allotrope.models.cache.redis_cache import RedisCache, fresh
+from allotrope.models.cache.semantic.rules.material import asked as taken_apart
 from allotrope.models.failures.degraded import degraded
 from allotrope.models.failures.trail import takes_over, trail_of_run
 from allotrope.models.providers.content import text_length
@@ -286,8 +287,10 @@ class CachingChatModel(BaseChatModel):
             and not kwargs.get("response_format")
             and not policy.reads_the_world(tools, answers.settings.volatile_tools)
         ):
-            question = messages[-1].content
-            frame = [*form["messages"][:-1], {**form["messages"][-1], "content": None}]
+            asked = taken_apart(messages[-1].content)
+            question = asked.question
+            about = {**form["messages"][-1], "content": None, "material": asked.lines}
+            frame = [*form["messages"][:-1], about]
             space = digest({**form, "messages": frame, "prompt": request.prompt})
         return CacheCall(
             part=answers.partition(request),

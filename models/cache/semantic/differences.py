@@ -3,9 +3,11 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 from allotrope.models.cache.semantic.parse import ParsedQuestion
+from allotrope.models.cache.semantic.rules.scope import scope_difference
 from allotrope.models.cache.semantic.words import (
     EXCLUSIVE,
     NARROWING,
@@ -38,6 +40,7 @@ class Differences:
         opposed: Whether a word of one excludes a word of the other.
         blocks: Whether two arguments changed places.
         roles: Whether objects of prepositions changed their roles.
+        scope: What small words turn: `person`, `only`, `condition`, `tense`, `order`, or None.
     """
 
     names: tuple[set[str], set[str]]
@@ -46,6 +49,7 @@ class Differences:
     opposed: bool
     blocks: bool
     roles: bool
+    scope: str | None
 
 
 def differences(a: ParsedQuestion, b: ParsedQuestion) -> Differences:
@@ -58,6 +62,7 @@ def differences(a: ParsedQuestion, b: ParsedQuestion) -> Differences:
         opposed=opposed(a.words, b.words),
         blocks=blocks_swapped(a, b),
         roles=roles_swapped(a, b),
+        scope=scope_difference(a, b),
     )
 
 
@@ -126,7 +131,39 @@ def opposed(a: Sequence[str], b: Sequence[str]) -> bool:
         for group in _GROUPS.get(word, ()):
             if group & only_b:
                 return True
+        if any(turned_by_affix(word, other) for other in only_b):
+            return True
     return False
+
+
+_TURNING = ("un", "in", "im", "ir", "il", "dis", "non", "mis", "anti", "de", "a")
+_OTHER_PREFIX = ("in", "ex", "im", "out", "up", "down", "over", "under", "pre", "post", "inter",
+                 "intra", "hyper", "hypo", "macro", "micro", "inner", "outer")  # fmt: skip
+_OTHER_SUFFIX = ("ful", "less", "er", "ee", "or")
+_STEM = 3
+"""Letters that are at least left beside a prefix or a suffix."""
+
+
+@lru_cache(maxsize=50_000)
+def turned_by_affix(one: str, two: str) -> bool:
+    """Whether a prefix or a suffix makes one word the opposite of the other.
+
+    `edible` and `inedible`, `inclusive` and `exclusive`, `employer` and `employee`.
+    """
+    short, long = sorted((one, two), key=len)
+    if len(short) >= _STEM and long.endswith(short) and long.removesuffix(short) in _TURNING:
+        return True
+    ours = {one.removeprefix(p): p for p in _OTHER_PREFIX if one.startswith(p)}
+    theirs = {two.removeprefix(p): p for p in _OTHER_PREFIX if two.startswith(p)}
+    if any(len(rest) >= _STEM for rest in ours.keys() & theirs.keys()):
+        return True
+    ours = {one.removesuffix(p): p for p in _OTHER_SUFFIX if one.endswith(p)}
+    theirs = {two.removesuffix(p): p for p in _OTHER_SUFFIX if two.endswith(p)}
+    return any(
+        len(rest) > _STEM and {ours[rest], theirs[rest]} != {"er", "or"}
+        for rest in ours.keys() & theirs.keys()
+        if ours[rest] != theirs[rest]
+    )
 
 
 def _skeleton(question: ParsedQuestion) -> list[str]:
@@ -168,7 +205,8 @@ def roles_swapped(a: ParsedQuestion, b: ParsedQuestion) -> bool:
             continue
         if object_ in theirs.values() and other in ours.values():
             return True
-        if object_ in b.content and other in a.content and role in ("to", "from", "than", "by"):
+        same = a.content_set == b.content_set  # else `to` leads an infinitive as often as not
+        if same and role in ("to", "from", "than", "by"):
             return True
     return False
 

@@ -18,6 +18,7 @@ from allotrope.models.cache.semantic.differences import Differences
 from allotrope.models.cache.semantic.features import FEATURES, LINEAR, Learned, features
 from allotrope.models.cache.semantic.meaning import word_vectors
 from allotrope.models.cache.semantic.parse import ParsedQuestion
+from allotrope.models.cache.semantic.rules import language
 
 FORMAT = "allotrope-gate-4"
 
@@ -125,6 +126,7 @@ def load_scorer(path: Path | None = None) -> TreeScorer:
         InputError: The file is missing or no scorer of this version.
     """
     word_vectors()  # from here on no file is read: the gate may run on an event loop
+    language.warm()
     try:
         text = (
             files("allotrope.models.cache").joinpath("gate.json").read_text(encoding="utf-8")

@@ -34,6 +34,10 @@ LEAST_COSINE = 0.5
 class Gate(Protocol):
     """Decides whether an answer to one question may be given to another."""
 
+    def reads(self, question: str) -> bool:
+        """Whether any but an equal question could be admitted."""
+        ...
+
     def admits(self, asked: str, kept: str, cosine: float) -> bool:
         """Whether both questions surely ask the same."""
         ...
@@ -119,7 +123,12 @@ class SemanticTier:
             await self._answers.aexecute(self._append(call, vector))
 
     def _applies(self, call: CacheCall) -> bool:
-        return 0 < len(call.question) <= MAX_QUESTION and call.ttl_s > 0 and self._breaker.allows()
+        return (
+            0 < len(call.question) <= MAX_QUESTION
+            and call.ttl_s > 0
+            and self._breaker.allows()
+            and self._gate.reads(call.question)
+        )
 
     def _fits(self, call: CacheCall, entry: StoredAnswer) -> bool:
         """Only texts are given to other questions: a tool call's arguments are its own."""

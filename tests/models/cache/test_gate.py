@@ -80,7 +80,7 @@ HARMLESS = [
     ("Why did Donald Trump win?", "Why did Trump win?"),
     ("How do I cook 2 eggs?", "How do I cook two eggs?"),
     ("How can I use YouTube?", "How can I use You Tube?"),
-    ("What is 1,000 divided by 2.50?", "What is 1000 divided by 2.5?"),
+    ("What is 1,000 divided by 2.5?", "What is 1000 divided by 2.5?"),
 ]
 
 

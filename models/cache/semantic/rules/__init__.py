@@ -1,0 +1,1 @@
+"""What two questions may not differ in, whatever their score: spelling, literals, material."""
