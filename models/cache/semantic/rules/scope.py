@@ -1,7 +1,7 @@
 """Small words that turn a question: who does it, to whom, on what condition, when, only what."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from allotrope.models.cache.semantic.parse import YES_NO, ParsedQuestion, stem
 from allotrope.models.cache.semantic.words import STOPWORDS, SYMMETRIC
@@ -116,8 +116,8 @@ def _limited(question: ParsedQuestion) -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
-def _content(words: Sequence[str] | object) -> str:
-    for word in words:  # type: ignore[attr-defined]  # a sequence or its reverse
+def _content(words: Iterable[str]) -> str:
+    for word in words:
         if word not in STOPWORDS or word in _PERSONS:
             return stem(word)
     return ""
