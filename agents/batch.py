@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from allotrope.agents.agent import Agent
 from allotrope.exceptions import AllotropeError, InputError
+from allotrope.support.complaints import complaints
 from allotrope.support.tasks import ended
 
 
@@ -98,9 +99,9 @@ def _item(path: Path, number: int, line: str) -> BatchLine:
             given = {"text": given}
         item = BatchLine.model_validate(given)
     except ValidationError as exc:
-        first = exc.errors(include_url=False)[0]
-        name = ".".join(map(str, first["loc"])) or "line"
-        raise InputError(f"{path}, line {number}: {name}: {first['msg']}.") from exc
+        first = complaints(exc)[0]
+        where = f"{path}, line {number}: {first.field or 'line'}"
+        raise InputError(f"{where}: {first.message}.") from exc
     except ValueError as exc:
         raise InputError(f"{path}, line {number}: not JSON ({exc}).") from exc
     return item if item.id else item.model_copy(update={"id": str(number)})

@@ -8,6 +8,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from allotrope.exceptions import InputError
+from allotrope.support.complaints import complaints, dotted
 
 LARGEST_BYTES = 200_000
 DEEPEST = 32
@@ -105,18 +106,8 @@ class Document:
 
     def _sentences(self, exc: ValidationError) -> list[str]:
         sentences = []
-        for error in exc.errors(include_url=False):
-            path = self._known(error["loc"])
-            if error["type"] == "extra_forbidden":
-                message = "no such field; check its spelling"
-            elif error["type"] == "missing":
-                message = "it is missing"
-            else:
-                message = error["msg"].removeprefix("Value error, ")
-                message = f"{message[:1].lower()}{message[1:]}".rstrip(".")
-                if isinstance(error["input"], str | int | float):
-                    message += f" (it is {str(error['input'])[:80]!r})"
-            sentences.append(str(self.error(message, *path)))
+        for one in complaints(exc):
+            sentences.append(str(self.error(one.message, *self._known(one.path))))
         return sentences
 
     def _known(self, loc: Sequence[str | int]) -> Path_:
@@ -126,14 +117,6 @@ class Document:
             if (*path, part) in self.lines or index == len(loc) - 1:
                 path = (*path, part)
         return path
-
-
-def dotted(path: Sequence[str | int]) -> str:
-    """A field as people write it: `variants[1].share`."""
-    text = ""
-    for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
-    return text
 
 
 def read_text(path: Path, *, what: str) -> str:

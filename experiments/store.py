@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -18,6 +17,7 @@ from allotrope.stores import damage
 from allotrope.stores.errors import error_name
 from allotrope.stores.folders import data_folder
 from allotrope.stores.locks import lock
+from allotrope.stores.private import write_whole
 
 logger = logging.getLogger(__name__)
 
@@ -354,9 +354,7 @@ def _promotions_of(data: bytes) -> list[Promotion]:
 def _write(path: Path, document: Any) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        draft = path.with_suffix(f".{os.getpid()}.new")
-        draft.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-        draft.replace(path)
+        write_whole(path, json.dumps(document, indent=2) + "\n")
     except OSError as exc:
         raise _unwritable(path, exc) from exc
 

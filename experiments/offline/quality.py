@@ -14,6 +14,7 @@ from allotrope.experiments.definition import Dataset, Experiment, Metric, StopRu
 from allotrope.experiments.offline.report import cost_per_correct
 from allotrope.experiments.offline.results import Run
 from allotrope.experiments.offline.text_scorers import number_in
+from allotrope.support.complaints import complaints
 
 BASELINE = "default"
 COLUMNS = ("variant", "model", "n", "quality", "95 %", "failed", "USD", "USD per right", "s each")
@@ -127,7 +128,7 @@ def as_experiment(
     try:
         built = tuple(Variant.model_validate({**fields, "share": share}) for fields in given)
     except ValidationError as exc:
-        raise InputError(f"A variant can't be used: {exc.errors()[0]['msg']}.") from exc
+        raise InputError(f"A variant can't be used: {complaints(exc)[0].message}.") from exc
     # One variant alone is measured, not compared; `Experiment` itself asks for two.
     return Experiment.model_construct(
         name="bench", description="", kind="offline", agent=agent, unit="user", layer=None,

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from allotrope.exceptions import SettingsError
+from allotrope.support.complaints import complaints
 
 PACKAGED = Path(__file__).parent / "catalogue.yaml"
 """The catalogue that ships with the package."""
@@ -171,10 +172,8 @@ def _checked(data: Mapping[str, Any], path: Path) -> Catalogue:
     try:
         catalogue = Catalogue.model_validate(data)
     except ValidationError as exc:
-        first = exc.errors(include_url=False, include_context=False)[0]
-        at = ".".join(str(part) for part in first["loc"])
-        message = first["msg"][:1].lower() + first["msg"][1:]
-        raise SettingsError(f"{path}: {at}: {message} (it is {first['input']!r}).") from exc
+        first = complaints(exc)[0]
+        raise SettingsError(f"{path}: {first.field}: {first.message}.") from exc
     for name, row in catalogue.models.items():
         if row.successor is not None and row.successor not in catalogue.models:
             raise SettingsError(

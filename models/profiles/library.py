@@ -27,6 +27,7 @@ from allotrope.models.profiles.profile import Profile
 from allotrope.settings import Settings
 from allotrope.stores.folders import data_folder
 from allotrope.stores.watching import Watcher
+from allotrope.support.complaints import complaints
 
 PROFILES = Path(__file__).parent
 """The folder of the profiles that ship with the package."""
@@ -387,13 +388,10 @@ def _validated(name: str, data: Mapping[str, Any], file: _ProfileFile) -> Profil
     try:
         return Profile.model_validate({**data, "name": name})
     except ValidationError as exc:
-        first = exc.errors(include_url=False, include_context=False)[0]
-        at = ".".join(str(part) for part in first["loc"])
-        line = file.lines.get(str(first["loc"][0])) if first["loc"] else None
+        first = complaints(exc)[0]
+        line = file.lines.get(str(first.path[0])) if first.path else None
         where = f"{file.path}, line {line}" if line else str(file.path)
-        message = first["msg"][:1].lower() + first["msg"][1:]
-        shown = "" if first["type"] == "missing" else f" (it is {first['input']!r})"
-        raise ProfileError(f"{where}: {at}: {message}{shown}.") from exc
+        raise ProfileError(f"{where}: {first.field}: {first.message}.") from exc
 
 
 def open_profiles(settings: Settings) -> ProfileLibrary:

@@ -29,6 +29,7 @@ from pydantic import ValidationError
 from allotrope.prompts import mustache
 from allotrope.prompts.schema import END, FrontMatter, Role, TemplateError, TemplateMessage
 from allotrope.prompts.template import PromptTemplateVersion
+from allotrope.support.complaints import complaints
 
 _HEAD = re.compile(r"^===[ \t]+(system|human|ai|placeholder)(?:[ \t]+([a-z][a-z0-9_]*))?[ \t]*$")
 
@@ -127,11 +128,9 @@ def _front_matter(text: str, *, origin: str) -> tuple[FrontMatter, str, int]:
     try:
         meta = FrontMatter.model_validate(data)
     except ValidationError as exc:
-        first = exc.errors(include_url=False, include_context=False)[0]
-        at = ".".join(str(part) for part in first["loc"])
-        message = first["msg"][:1].lower() + first["msg"][1:]
-        line = _line_of(lines[:end], [str(part) for part in first["loc"]])
-        raise TemplateError(message, origin=origin, line=line, at=at) from exc
+        first = complaints(exc)[0]
+        line = _line_of(lines[:end], [str(part) for part in first.path])
+        raise TemplateError(first.message, origin=origin, line=line, at=first.field) from exc
     both = sorted(set(meta.variables) & set(meta.context))
     if both:
         raise TemplateError(

@@ -19,6 +19,7 @@ from allotrope.exceptions import PromptError
 from allotrope.prompts.mustache import MAX_CHARS
 from allotrope.prompts.schema import Strict
 from allotrope.stores.private import write_whole
+from allotrope.support.complaints import complaints
 
 Signature = tuple[int, int, int]
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -308,8 +309,8 @@ def _locks(data: Any) -> dict[str, str]:
 
 def _first_line(exc: Exception) -> str:
     if isinstance(exc, ValidationError):
-        first = exc.errors(include_url=False, include_context=False)[0]
-        return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+        first = complaints(exc)[0]
+        return f"{first.field}: {first.message}"
     return str(exc).split("\n", 1)[0].rstrip(".")
 
 

@@ -185,7 +185,7 @@ def test_inheritance_environment_agent_and_override(tmp_path: Path) -> None:
     [
         ("temperature: hot", r"mine.yaml, line 3: temperature: input should be a valid number"),
         ("temperature: 3", r"line 3: temperature: .* less than or equal to 2 \(it is 3\)"),
-        ("tempreture: 1", r"line 3: tempreture: extra inputs"),
+        ("tempreture: 1", r"line 3: tempreture: no such field"),
         ("extends: nobody", r"line 3: extends: there is no profile 'nobody'"),
         ("extends: mine", r"profiles extend each other: mine → mine"),
         ("env: {production: {seed: 1}}", r"'production' is no environment"),

@@ -191,7 +191,7 @@ def test_a_label_may_pin_versions(library: PromptLibrary, tmp_path: Path) -> Non
             r"greet@1.md, line \d: the front matter is no Y",
         ),
         (template().replace("version: 1", "version: one"), r"line 3: version: input should be a"),
-        (template().replace("variables", "varables"), r"line 5: varables: extra inputs"),
+        (template().replace("variables", "varables"), r"line 5: varables: no such field"),
         (template(version=2), "the file is called greet@1, but it says greet@2"),
         (template(text="{{#who}} never closed"), r"line 9: section 'who' is never closed"),
         (template(text="x\n{{who"), r"line 10: a tag is opened"),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from allotrope.exceptions import InputError
 from allotrope.graphs.work.sources.reading.loading import load_documents
+from allotrope.stores.private import write_whole
 
 if TYPE_CHECKING:
     from langchain_core.documents import Document
@@ -190,12 +191,8 @@ def cached_passages(
         pass  # not there yet, or broken: read anew
     passages, problems = passages_of(sources, chars=chars)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    partial = path.with_suffix(".partial")
-    partial.write_text(
-        json.dumps({"passages": [one.as_dict() for one in passages], "problems": problems}),
-        encoding="utf-8",
-    )
-    partial.replace(path)
+    kept = {"passages": [one.as_dict() for one in passages], "problems": problems}
+    write_whole(path, json.dumps(kept))
     return passages, problems
 
 

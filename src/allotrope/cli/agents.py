@@ -1,9 +1,10 @@
 """`allotrope agents [NAME]`: which agents there are, how one works, and what a turn may cost."""
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from allotrope.cli.output import emit
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -35,7 +36,7 @@ def agents(
         return
     facts = [about(find(one), whole=name is not None) for one in ([name] if name else names())]
     if as_json:
-        print(json.dumps(facts[0] if name else {"agents": facts}, ensure_ascii=False))
+        emit(facts[0] if name else {"agents": facts})
         return
     from rich.console import Console
     from rich.table import Table

@@ -1,7 +1,6 @@
 """`allotrope ask AGENT TEXT`: one question, one answer."""
 
 import contextlib
-import json
 import os
 import sys
 import uuid
@@ -9,6 +8,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from allotrope.cli.output import answer, emit
 
 if TYPE_CHECKING:
     from allotrope.agents.agent import Agent
@@ -79,7 +80,7 @@ def ask(
             else:
                 last = ready.ask(question, thread_id=kept, context=context).as_dict()
             if not stream:
-                print(json.dumps(last, ensure_ascii=False) if as_json else last["answer"])
+                answer(last, last["answer"], as_json=as_json)
     except AllProvidersFailedError as exc:
         which = "" if name == "assistant" else f"{name} "
         told = f"Your question is kept: `allotrope ask {which}--resume {kept}` answers it later."
@@ -148,7 +149,7 @@ def stream_answer(
             for event in turn:
                 said = said_after(said, event)
                 if as_json:
-                    print(json.dumps(event, ensure_ascii=False), flush=True)
+                    emit(event)
                 elif event["type"] == "token":
                     printed = True
                     print(event["text"], end="", flush=True)

@@ -1,7 +1,6 @@
 """`allotrope batch AGENT IN OUT`: an agent over a JSONL file."""
 
 import asyncio
-import json
 import sys
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from allotrope.cli.ask import AgentName
+from allotrope.cli.output import emit
 
 if TYPE_CHECKING:
     from allotrope.agents.batch import BatchLine, Tally
@@ -45,7 +45,7 @@ def batch(
     items = list(read_items(source))
     tally = asyncio.run(_run(agent, items, out, at_once=at_once, cap=cap))
     if as_json:
-        print(json.dumps({**tally.__dict__, "cost_usd": f"{tally.cost_usd:.6f}"}))
+        emit({**tally.__dict__, "cost_usd": f"{tally.cost_usd:.6f}"})
     else:
         print(
             f"{tally.answered} answered, {tally.skipped} had an answer, {tally.failed} failed, "

@@ -1,10 +1,11 @@
 """`allotrope doctor`: is everything there, and what to do if not."""
 
-import json
 import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from allotrope.cli.output import emit
 
 if TYPE_CHECKING:
     from allotrope.settings import Settings
@@ -40,7 +41,7 @@ def doctor(
             "ok": all(finding.state != "error" for finding in findings),
             "findings": [finding.as_dict() for finding in findings],
         }
-        print(json.dumps(document, ensure_ascii=False))
+        emit(document)
     else:
         from rich.console import Console
         from rich.markup import escape

@@ -1,10 +1,11 @@
 """`allotrope new agent NAME`: the files of a new agent, ready to run and tested."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from allotrope.cli.output import emit
 
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, help="Scaffold a new agent."
@@ -43,7 +44,7 @@ def agent(
             "changed": list(scaffold.changed),
             "next": list(scaffold.next_steps),
         }
-        print(json.dumps(facts, ensure_ascii=False))
+        emit(facts)
         return
     for path in written:
         relative = path.relative_to(scaffold.folder)

@@ -1,10 +1,11 @@
 """`allotrope status`: the circuits, and who answers now."""
 
-import json
 from time import sleep as pause
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from allotrope.cli.output import emit
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -48,13 +49,13 @@ def status(
         if not watch:
             found = look()
             if as_json:
-                print(json.dumps(found, ensure_ascii=False))
+                emit(found)
             else:
                 Console().print(table_of(found))
             return
         if as_json:
             while True:
-                print(json.dumps(look(), ensure_ascii=False), flush=True)
+                emit(look())
                 pause(1.0)
         with Live(table_of(look()), console=Console()) as live:
             while True:

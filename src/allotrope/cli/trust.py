@@ -1,10 +1,11 @@
 """`allotrope trust`: lets a folder's `.env` set what sends keys or runs code."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from allotrope.cli.output import emit
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -29,7 +30,7 @@ def trust(
             for name, mark in sorted(trusted_files().items())
         ]
         if as_json:
-            print(json.dumps({"trusted": rows}))
+            emit({"trusted": rows})
         for row in () if as_json else rows:
             print(
                 row["file"] if row["unchanged"] else f"{row['file']} (changed since: not trusted)"
@@ -45,12 +46,8 @@ def trust(
     guarded = guarded_lines(read.lines(expand=False))
     if as_json:
         lines = [{"line": line.line, "name": line.name} for line in guarded]
-        print(
-            json.dumps(
-                {"file": str(file.resolve()), "trusted": not no_longer, "changed": changed,
-                 "guarded": lines}
-            )
-        )  # fmt: skip
+        emit({"file": str(file.resolve()), "trusted": not no_longer, "changed": changed,
+                 "guarded": lines})  # fmt: skip
         return
     if no_longer:
         print(f"{file.absolute()} {'is not trusted any longer' if changed else 'was not trusted'}.")

@@ -32,6 +32,7 @@ from allotrope.settings.sections import (
 )
 from allotrope.settings.serve import ServeSettings
 from allotrope.settings.usage import UsageSettings
+from allotrope.support.complaints import complaints
 
 PREFIX = "ALLOTROPE_"
 TESTS = "ALLOTROPE_TEST_"
@@ -273,14 +274,13 @@ def _merge(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
 
 def _explain(exc: ValidationError, origins: Mapping[tuple[str, ...], str]) -> str:
     lines = []
-    for error in exc.errors(include_url=False, include_context=False):
-        path = tuple(str(part) for part in error["loc"])
+    for one in complaints(exc):
+        path = tuple(str(part) for part in one.path)
         name = origins.get(path) or PREFIX + "__".join(path).upper()
-        if error["type"] == "extra_forbidden":
+        if one.kind == "extra_forbidden":
             lines.append(f"{name} is no setting (check its spelling).")
         else:
-            shown = "" if _secret(path, error["input"]) else f" (it is {error['input']!r})"
-            lines.append(f"{name}: {error['msg'][:1].lower()}{error['msg'][1:]}{shown}.")
+            lines.append(f"{name}: {one.plain if _secret(path, one.value) else one.message}.")
     return " ".join(lines)
 
 

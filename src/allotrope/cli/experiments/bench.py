@@ -1,7 +1,6 @@
 """`allotrope bench quality`: how good an agent's answers to a dataset are."""
 
 import asyncio
-import json
 import math
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -9,6 +8,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from allotrope.cli.output import emit
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -81,7 +82,7 @@ def quality(
     alike = [e for e in old if (e.dataset, e.agent) == (dataset.name, agent)][-5:]
     if as_json:
         rows = [{k: _finite(v) for k, v in asdict(entry).items()} for entry in new]
-        print(json.dumps({"results": rows, "earlier": [asdict(e) for e in alike]}))
+        emit({"results": rows, "earlier": [asdict(e) for e in alike]})
         return
     below = sentences(experiment, analysis, run)
     _show(f"{agent} on {dataset.name}", new)

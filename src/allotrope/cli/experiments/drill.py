@@ -1,11 +1,12 @@
 """`allotrope drill`: play an outage against the settings and see what users would see."""
 
-import json
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from allotrope.cli.output import emit
 
 if TYPE_CHECKING:
     from allotrope.drill.result import Drill
@@ -55,7 +56,7 @@ def drill(
 
         settings = load_settings()
         runs = [{**one.as_dict(), "advice": advice(one, settings)} for one in drills]
-        print(json.dumps({"speed": speed, "users": users, "drills": runs}))
+        emit({"speed": speed, "users": users, "drills": runs})
         return
     _print_table(drills)
     for path in (png, html):

@@ -2,12 +2,13 @@
 
 import asyncio
 import getpass
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from allotrope.cli.output import answer, emit
 
 if TYPE_CHECKING:
     from allotrope.experiments.definition import Experiment
@@ -112,7 +113,7 @@ def run(
 
         check_layers(experiment, store)
         store.start(experiment, by=_who(by), fresh=fresh)
-        print(json.dumps({"started": experiment.name}) if as_json else f"{experiment.name} runs.")
+        answer({"started": experiment.name}, f"{experiment.name} runs.", as_json=as_json)
         return
     from allotrope.experiments.offline.trials import run_offline
 
@@ -153,9 +154,9 @@ def status(
              "status": state.status, "last": last["what"], "at": last["at"]}
         )  # fmt: skip
     if as_json:
-        print(json.dumps({"experiments": rows, "promoted": {
+        emit({"experiments": rows, "promoted": {
             agent: vars(promotion) for agent, promotion in store.promoted().items()
-        }}))  # fmt: skip
+        }})  # fmt: skip
         return
     if not rows:
         print("No experiment has run yet. Write one with: allotrope experiment new NAME")
@@ -272,7 +273,7 @@ def watch(
     while True:
         done = watch_once(settings)
         if as_json:
-            print(json.dumps({"done": done}), flush=True)
+            emit({"done": done})
         elif done or every is None:
             print("\n".join(done) or "Nothing had to be stopped.", flush=True)
         if every is None:
@@ -325,7 +326,7 @@ def power(
     make = two_sample_plan if online else paired_plan
     plan = make(effect=effect, deviation=deviation, alpha=alpha, power=wanted)
     if as_json:
-        print(json.dumps(asdict(plan)))
+        emit(asdict(plan))
         return
     what = "units in each group" if online else "items"
     looked = "more than can be simulated" if plan.n_sequential is None else plan.n_sequential
@@ -358,7 +359,7 @@ def _print_analysis(experiment: "Experiment", results: "Run", *, as_json: bool) 
 
     analysis = _analysis(experiment, results)
     if as_json:
-        print(json.dumps(as_document(experiment, analysis, results)))
+        emit(as_document(experiment, analysis, results))
         return
     from rich.console import Console
     from rich.markdown import Markdown

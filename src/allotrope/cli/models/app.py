@@ -1,13 +1,13 @@
 """`allotrope models`: who serves which role, until when, and who comes next."""
 
 import getpass
-import json
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from allotrope.cli.models.canary import canary
 from allotrope.cli.models.trial import trial
+from allotrope.cli.output import emit
 
 if TYPE_CHECKING:
     from allotrope.succession.promotion import RoleChange
@@ -33,7 +33,7 @@ def models(context: typer.Context, as_json: Json = False) -> None:
 
     found = models_overview(load_settings())
     if as_json:
-        _json(found.to_json())
+        emit(found.to_json())
         return
     from allotrope.cli.models.table import show
 
@@ -48,7 +48,7 @@ def refresh(as_json: Json = False) -> None:
 
     found = ask(load_settings())
     if as_json:
-        _json(found.to_json())
+        emit(found.to_json())
         return
     facts = found.to_json()
     typer.echo(
@@ -68,7 +68,7 @@ def forget(model: Model, as_json: Json = False) -> None:
 
     found = lifecycles_of(load_settings()).notes.forget(model)
     if as_json:
-        _json({"model": model, "forgotten": found})
+        emit({"model": model, "forgotten": found})
     else:
         typer.echo(f"Forgot {model}." if found else f"Nothing was learnt of {model}.")
 
@@ -97,7 +97,7 @@ def promote(
     else:
         change = promotion.promote(settings, role, to, by=who)
     if as_json:
-        _json(change.to_json())
+        emit(change.to_json())
         return
     typer.echo(f"{role} has the model {change.after} now; it was {change.before}.")
     typer.echo(_in_cost(change))
@@ -120,7 +120,3 @@ def _in_cost(change: "RoleChange") -> str:
         )
     more = f" ({costs.turn_then / costs.turn_now - 1:+.0%})" if costs.turn_now else ""
     return f"{turn} cost {usd(costs.turn_now)} and costs {usd(costs.turn_then)} now{more}."
-
-
-def _json(data: Any) -> None:
-    typer.echo(json.dumps(data, ensure_ascii=False, indent=2, default=str))

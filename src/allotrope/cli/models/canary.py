@@ -1,10 +1,11 @@
 """`allotrope models canary`: a share of the conversations gets another model."""
 
 import getpass
-import json
 from typing import Annotated
 
 import typer
+
+from allotrope.cli.output import emit
 
 
 def canary(
@@ -44,7 +45,7 @@ def canary(
         )
     if as_json:
         told = {"stopped" if stop else "started": [one.to_json() for one in found]}
-        typer.echo(json.dumps(told, ensure_ascii=False, indent=2))
+        emit(told, indent=2)
         return
     for one in found:
         if not stop:

@@ -1,12 +1,13 @@
 """`allotrope models trial`: ask two models the same questions, and see what changes."""
 
 import asyncio
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from allotrope.cli.output import emit
 
 
 def trial(
@@ -67,7 +68,7 @@ def trial(
         except OSError as exc:
             raise InputError(f"{out} can't be written: {exc.strerror}.") from exc
     if as_json:
-        typer.echo(json.dumps(document(plan, analysis, run), ensure_ascii=False, indent=2))
+        emit(document(plan, analysis, run), indent=2)
         return
     if not sys.stdout.isatty():
         typer.echo(text, nl=False)

@@ -1,9 +1,10 @@
 """`allotrope breaker`: an operator isolates, disables or resets a circuit."""
 
-import json
 from typing import Annotated
 
 import typer
+
+from allotrope.cli.output import emit
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -71,7 +72,7 @@ def _operate(what: str, name: str, *, as_json: bool, reason: str = "") -> None:
     finally:
         circuits.close()
     if as_json:
-        print(json.dumps({"changed": changed}))
+        emit({"changed": changed})
         return
     for one in changed:
         print(f"{one['name']} is {one['state']} now.")

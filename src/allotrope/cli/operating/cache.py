@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from allotrope.cli.output import answer, emit
+
 if TYPE_CHECKING:
     from allotrope.models.cache.admin import CacheAdmin
     from allotrope.models.cache.semantic.fitting.calibrate import Pair
@@ -71,7 +73,7 @@ def stats(as_json: Json = False) -> None:
         for part in parts
     ]
     if as_json:
-        print(json.dumps({"partitions": rows}, ensure_ascii=False))
+        emit({"partitions": rows})
         return
     if not rows:
         print("Nothing is cached here.")
@@ -166,11 +168,11 @@ def show(
                 "seconds": entry.seconds,
                 "tags": list(entry.tags),
             }
-            print(json.dumps(body, ensure_ascii=False, indent=None if as_json else 2))
+            emit(body, indent=None if as_json else 2)
             return
         listed = list(islice(admin.listed(tenant=tenant, agent=agent), limit))
     if as_json:
-        print(json.dumps({"entries": [entry.__dict__ for entry in listed]}, ensure_ascii=False))
+        emit({"entries": [entry.__dict__ for entry in listed]})
         return
     if not listed:
         print("Nothing is cached here.")
@@ -207,7 +209,7 @@ def clear(yes: Yes = False, as_json: Json = False) -> None:
         gone = answers.clear()
     finally:
         answers.close()
-    print(json.dumps({"removed": gone}) if as_json else f"Removed {gone} keys.")
+    answer({"removed": gone}, f"Removed {gone} keys.", as_json=as_json)
 
 
 @app.command()
@@ -245,7 +247,7 @@ def invalidate(
             tenant=tenant,
             agent=agent,
         )
-    print(json.dumps({"removed": gone}) if as_json else f"Removed {gone} answers.")
+    answer({"removed": gone}, f"Removed {gone} answers.", as_json=as_json)
 
 
 @app.command("report-wrong")
@@ -258,7 +260,7 @@ def report_wrong(run_id: str, as_json: Json = False) -> None:
     if not tiers:
         raise InputError(f"No cached answer is known to belong to the run {run_id!r}.")
     if as_json:
-        print(json.dumps({"run": run_id, "removed": tiers}))
+        emit({"run": run_id, "removed": tiers})
     else:
         print(f"Removed the answer of run {run_id} ({', '.join(tiers)}).")
 
@@ -282,7 +284,7 @@ def warm(
             reply = ready.ask(question).as_dict()
             counts["cached_before" if reply["cached"] else "asked"] += 1
     if as_json:
-        print(json.dumps(counts))
+        emit(counts)
     else:
         print(f"Asked {counts['asked']}, already there {counts['cached_before']}.")
 
@@ -339,7 +341,7 @@ def calibrate(
     scorer = fit_gate(labelled)
     out.write_text(scorer.dump() + "\n", encoding="utf-8")
     if as_json:
-        print(json.dumps({"file": str(out), "thresholds": scorer.thresholds, **scorer.measured}))
+        emit({"file": str(out), "thresholds": scorer.thresholds, **scorer.measured})
         return
     measured = scorer.measured
     print(f"Fitted on {measured['pairs']} pairs, checked by {measured['folds']}-fold validation.")
@@ -368,7 +370,7 @@ def shadow(
     labelled, settings = read_pairs(pairs, vectors), load_settings()
     with open_ledger(settings) as ledger:
         count = record_pairs(settings, labelled, ledger)
-    print(json.dumps({"recorded": count}) if as_json else f"{count:,} pairs are in the ledger.")
+    answer({"recorded": count}, f"{count:,} pairs are in the ledger.", as_json=as_json)
 
 
 def read_pairs(file: Path, vectors: Path | None) -> "list[Pair]":

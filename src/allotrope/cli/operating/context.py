@@ -1,9 +1,10 @@
 """`allotrope context THREAD`: what fills a thread's window, and what memory knows of it."""
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from allotrope.cli.output import emit
 
 if TYPE_CHECKING:
     from allotrope.memory.memory import ConversationMemory
@@ -42,7 +43,7 @@ def context(
     if not explain and found["audit"]:
         found["audit"] = {k: v for k, v in found["audit"].items() if k != "left_out"}
     if as_json:
-        print(json.dumps(found, ensure_ascii=False, default=str))
+        emit(found)
     else:
         _show(found, explain=explain)
 

@@ -1,6 +1,5 @@
 """`allotrope keys`: who may call the server, and what they may do."""
 
-import json
 import re
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -8,6 +7,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from allotrope.cli.output import answer, emit
 
 if TYPE_CHECKING:
     from allotrope.identity.key_store import KeyStore
@@ -89,7 +90,7 @@ def list_(as_json: Json = False) -> None:
     with _store() as store:
         keys = store.all()
     if as_json:
-        typer.echo(json.dumps({"keys": [_shown(key) for key in keys]}))
+        emit({"keys": [_shown(key) for key in keys]})
         return
     if not keys:
         typer.echo("There are no keys.")
@@ -119,7 +120,7 @@ def revoke(id: Id, as_json: Json = False) -> None:
     """End a key. Servers refuse it within three seconds."""
     with _store() as store:
         key = store.revoke(id)
-    typer.echo(json.dumps(_shown(key)) if as_json else f"Revoked: {key.id} {key.name}".rstrip())
+    answer(_shown(key), f"Revoked: {key.id} {key.name}".rstrip(), as_json=as_json)
 
 
 @app.command()
@@ -147,7 +148,7 @@ def token(
     from allotrope.identity.local_token import find_token
 
     found = find_token(port)
-    typer.echo(json.dumps({"url": found.url, "token": found.token}) if as_json else found.token)
+    answer({"url": found.url, "token": found.token}, found.token, as_json=as_json)
 
 
 def _store() -> "KeyStore":
@@ -159,7 +160,7 @@ def _store() -> "KeyStore":
 
 def _give(key: "Key", text: str, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps({**_shown(key), "key": text}))
+        emit({**_shown(key), "key": text})
         return
     typer.echo(text)
     typer.echo(f"This is shown once. Its id is {key.id}.", err=True)

@@ -1,11 +1,12 @@
 """`allotrope memory`: long-term facts, and deleting threads for good."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from allotrope.cli.output import emit
 
 if TYPE_CHECKING:
     from allotrope.memory.facts import LongTermFacts
@@ -39,7 +40,7 @@ def list_(user: User, tenant: Tenant = None, as_json: AsJson = False) -> None:
     with _facts() as (settings, facts):
         known = facts.known(tenant=tenant or settings.tenant, user=user)
     if as_json:
-        print(json.dumps({"user": user, "facts": known}, ensure_ascii=False))
+        emit({"user": user, "facts": known})
         return
     for key, fact in known.items():
         print(f"{key}  {fact}")
@@ -79,7 +80,7 @@ def export(
         )
     rows = _messages(str(thread), tenant) if user is None else _facts_of(user, tenant)
     for row in rows:
-        print(json.dumps(row, ensure_ascii=False))
+        emit(row)
 
 
 def _facts_of(user: str, tenant: str | None) -> "list[dict[str, Any]]":

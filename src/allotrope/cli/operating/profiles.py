@@ -1,11 +1,12 @@
 """`allotrope profiles`: the parameter profiles, and what each means for a model."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from allotrope.cli.output import emit
 
 if TYPE_CHECKING:
     from allotrope.models.profiles.library import ProfileLibrary
@@ -51,7 +52,7 @@ def list_(as_json: Json = False) -> None:
             for name in registry.names()
         }
     if as_json:
-        _json(
+        emit(
             {
                 "default": settings.profiles.default,
                 "agents": agents,
@@ -92,7 +93,7 @@ def show(
         path = library.path(name)
     plans = _plans(settings, library, name, agent)
     if as_json:
-        _json({"path": str(path), "profile": profile.model_dump(mode="json"),
+        emit({"path": str(path), "profile": profile.model_dump(mode="json"),
                "plans": [_plan(plan) for plan in plans]})  # fmt: skip
         return
     import yaml
@@ -125,7 +126,7 @@ def check(
     plans = [plan_for(p, model or p.model or settings.openai.model, provider) for p in profiles]
     failed = bool(problems) or any(plan.refused for plan in plans)
     if as_json:
-        _json({"ok": not failed, "problems": problems, "plans": [_plan(plan) for plan in plans]})
+        emit({"ok": not failed, "problems": problems, "plans": [_plan(plan) for plan in plans]})
     else:
         for problem in problems.values():
             typer.secho(problem, fg=typer.colors.RED)
@@ -166,7 +167,7 @@ def explain(
         "deprecated": can.deprecated,
     }
     if as_json:
-        _json({**facts, "plans": [_plan(plan) for plan in plans]})
+        emit({**facts, "plans": [_plan(plan) for plan in plans]})
         return
     for key, value in facts.items():
         shown = ", ".join(value) if isinstance(value, list) else value
@@ -220,11 +221,3 @@ def _known(provider: str) -> None:
         raise ProfileError(
             f"{provider!r} is no provider.", hint="There are openai, ollama and embedded."
         )
-
-
-def _json(data: Any) -> None:
-    typer.echo(json.dumps(data, ensure_ascii=False, indent=2, default=_plain))
-
-
-def _plain(value: Any) -> Any:
-    return sorted(value) if isinstance(value, frozenset | set) else str(value)

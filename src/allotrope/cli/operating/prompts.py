@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from allotrope.cli.output import emit
+
 if TYPE_CHECKING:
     from allotrope.prompts.library import PromptLibrary
     from allotrope.prompts.stores.sources import LabelChange
@@ -54,7 +56,7 @@ def list_(as_json: Json = False) -> None:
             )
         problems = dict(snapshot.problems)
     if as_json:
-        _json({"prompts": rows, "problems": problems})
+        emit({"prompts": rows, "problems": problems})
         return
     from rich.console import Console
     from rich.table import Table
@@ -79,7 +81,7 @@ def show(ref: Ref, label: Label = "production", as_json: Json = False) -> None:
     with _library() as library:
         version = library.get(ref, label)
     if as_json:
-        _json({**_about(version), "text": version.text})
+        emit({**_about(version), "text": version.text})
         return
     typer.echo(f"# {version.ref}  sha256 {version.hash}\n# {version.origin}\n")
     typer.echo(version.text.rstrip())
@@ -100,7 +102,7 @@ def render(
         version = library.get(ref, label)
         messages = version.render_untrusted(_values(values or [], version))
     if as_json:
-        _json(
+        emit(
             {
                 "ref": version.ref,
                 "messages": [{"role": m.type, "content": m.text} for m in messages],
@@ -129,7 +131,7 @@ def diff(
         )
     )
     if as_json:
-        _json(
+        emit(
             {"old": first.ref, "new": second.ref, "same": first.hash == second.hash, "diff": lines}
         )
         return
@@ -164,7 +166,7 @@ def lint(
         from dataclasses import asdict
 
         rows = [{"ref": version.ref, **asdict(finding)} for version, finding in found]
-        _json({"checked": len(versions), "findings": rows, "problems": problems})
+        emit({"checked": len(versions), "findings": rows, "problems": problems})
     else:
         for problem in problems.values():
             typer.secho(f"error    {problem}", fg=typer.colors.RED)
@@ -191,7 +193,7 @@ def new(
     with _library() as library:
         ref, where = new_draft(library, name, base=base)
     if as_json:
-        _json({"ref": ref, "path": where})
+        emit({"ref": ref, "path": where})
     else:
         typer.echo(f"{ref} is a draft at {where}. When it is good: allotrope prompts promote {ref}")
 
@@ -224,7 +226,7 @@ def export_(ref: Ref, label: Label = "production") -> None:
     from allotrope.prompts.stores.hub import to_manifest
 
     with _library() as library:
-        _json(to_manifest(library.get(ref, label)))
+        emit(to_manifest(library.get(ref, label)))
 
 
 @app.command("import")
@@ -248,14 +250,14 @@ def import_(
         made = from_manifest(manifest, name=name, version=version, origin=str(file))
         where = writable(library).write(f"{name}@{version}", made)
     if as_json:
-        _json({"ref": f"{name}@{version}", "path": where})
+        emit({"ref": f"{name}@{version}", "path": where})
     else:
         typer.echo(f"{name}@{version} is a draft at {where}.")
 
 
 def _moved(change: "LabelChange", as_json: bool) -> None:
     if as_json:
-        _json(change.model_dump(mode="json"))
+        emit(change.model_dump(mode="json"))
         return
     was = "" if change.was is None else f" (was {change.was})"
     typer.echo(f"{change.label} → {change.name}@{change.version}{was}")
@@ -294,7 +296,3 @@ def _values(given: list[str], version: "PromptTemplateVersion") -> dict[str, Any
         except (OSError, ValueError) as exc:
             raise PromptError(f"--var {item!r} can't be used: {exc}.") from exc
     return values
-
-
-def _json(data: Any) -> None:
-    typer.echo(json.dumps(data, ensure_ascii=False, indent=2))

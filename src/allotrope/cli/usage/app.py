@@ -1,6 +1,5 @@
 """`allotrope usage`: look into the ledger, export it, prune it, see budgets and advice."""
 
-import json
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -8,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from allotrope.cli.output import answer, emit
 
 if TYPE_CHECKING:
     from allotrope.usage.queries.sums import Window
@@ -49,7 +50,7 @@ def show(
             "totals": totals_json(whole),
             "by": {"dimension": by, "parts": [{"name": n, **totals_json(t)} for n, t in parts]},
         }
-        print(json.dumps(document, ensure_ascii=False))
+        emit(document)
         return
     columns = (by, "USD", "saved", "calls", "hits", "tokens in", "tokens out")
     rows = [
@@ -91,7 +92,7 @@ def _show_costliest(scope: str, window: "Window", *, as_json: bool) -> None:
             "end": window.end.isoformat(),
             "by": {"dimension": scope, "parts": parts},
         }
-        print(json.dumps(document, ensure_ascii=False))
+        emit(document)
         return
     rows = [
         (one.name, money(one.cost), money(one.saved_cost), f"{one.calls:,}", f"{one.tokens:,}")
@@ -118,7 +119,7 @@ def calls(
     with open_ledger(load_settings()) as ledger:
         found = queries.rows(ledger, queries.last_days(days), where, limit=limit)
     if as_json:
-        print(json.dumps({"calls": found}, default=str, ensure_ascii=False))
+        emit({"calls": found})
         return
     columns = ("at (UTC)", "agent", "model", "status", "cached", "in", "out", "USD", "ms")
     rows = [
@@ -175,7 +176,7 @@ def prune(
         typer.confirm(f"Delete the calls older than {keep_days} days for good?", abort=True)
     with open_ledger(load_settings()) as ledger:
         deleted = ledger.prune(keep_days=keep_days)
-    print(json.dumps({"deleted": deleted}) if as_json else f"{deleted:,} calls were deleted.")
+    answer({"deleted": deleted}, f"{deleted:,} calls were deleted.", as_json=as_json)
 
 
 @app.command()
@@ -207,7 +208,7 @@ def budgets(as_json: Json = False) -> None:
         for state in states
     ]
     if as_json:
-        print(json.dumps({"budgets": documents}, ensure_ascii=False))
+        emit({"budgets": documents})
         return
     if not documents:
         print("No budgets are set. ALLOTROPE_USAGE__BUDGETS takes a JSON list, see docs/usage.md.")
@@ -247,7 +248,7 @@ def recommend(days: Days = 30, as_json: Json = False) -> None:
         found = ask(rule_data(settings, ledger, days=days))
     if as_json:
         document = {"recommendations": [one.to_json() for one in found]}
-        print(json.dumps(document, ensure_ascii=False))
+        emit(document)
         return
     if not found:
         print("Nothing to recommend: the calls so far show no waste, or are too few to tell.")
@@ -268,7 +269,7 @@ def alerts(
     with open_ledger(load_settings()) as ledger:
         found = queries.alerts(ledger, limit=limit)
     if as_json:
-        print(json.dumps({"alerts": found}, default=str, ensure_ascii=False))
+        emit({"alerts": found})
         return
     rows = [(f"{a['at']:%Y-%m-%d %H:%M}", a["title"], a["message"]) for a in found]
     _table("Alerts (UTC)", ("at", "what", "said"), rows)

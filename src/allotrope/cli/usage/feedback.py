@@ -1,9 +1,10 @@
 """`allotrope feedback RUN SCORE`: score the answer of a run."""
 
-import json
 from typing import Annotated
 
 import typer
+
+from allotrope.cli.output import emit
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -26,6 +27,6 @@ def feedback(
     with open_ledger(settings) as ledger:
         ledger.record_feedback(run_id, score, metric=metric, note=note)
     if as_json:
-        print(json.dumps({"run": run_id, "metric": metric, "score": score}))
+        emit({"run": run_id, "metric": metric, "score": score})
     else:
         print(f"Kept: {metric} {score:g} for run {run_id}.")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from allotrope.support.complaints import complaints
 from allotrope.web.errors import RequestError
 
 if TYPE_CHECKING:
@@ -166,9 +167,10 @@ def read_request(body: Any) -> ChatRequest:
     try:
         request = ChatRequest.model_validate(body)
     except ValidationError as exc:
-        first = exc.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise RequestError(f"{where or 'The body'}: {first['msg']}.", param=where or None) from exc
+        first = complaints(exc)[0]
+        where = ".".join(str(part) for part in first.path)  # as OpenAI's API writes it
+        message = f"{where or 'The body'}: {first.plain}."
+        raise RequestError(message, param=where or None) from exc
     for name, why in REFUSED.items():
         if (request.model_extra or {}).get(name):
             raise RequestError(f"{name} can't be used here: {why}.", param=name)
