@@ -249,15 +249,11 @@ class Parts:
 
     def window(self, profile: "Profile") -> int | None:
         """Tokens a prompt may have for the largest model of a chain; None where one is unknown."""
-        rooms = []
-        for model in self.chain(profile).runnables:
-            limits = getattr(model, "profile", None) or {}
-            window = limits.get("max_input_tokens")
-            if window is None:
-                return None
-            asked = getattr(model, "max_tokens", None) or getattr(model, "num_predict", None)
-            rooms.append(window - (asked or 0))
-        return max(rooms, default=None)
+        from allotrope.models.call.window import window_of
+
+        windows = [window_of(model) for model in self.chain(profile).runnables]
+        known = [window.prompt for window in windows if window is not None]
+        return max(known, default=None) if len(known) == len(windows) else None
 
     def bound(
         self, profile: "Profile", tools: "Sequence[BaseTool]" = ()

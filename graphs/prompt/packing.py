@@ -217,7 +217,7 @@ def room_of(
     model: Any = parts.chain(profile).serving_model
     limits = [context.budget_tokens, profile.budget.max_context_tokens]
     cap = min((limit for limit in limits if limit), default=None)
-    if not hasattr(model, "input_budget"):
+    if not hasattr(model, "guard_with"):  # no model of ours
         return Room(min(cap or _UNKNOWN_BUDGET, _UNKNOWN_BUDGET), None)
     budget = budget_of(model, parts.settings, tools=tools, system=system, cap=cap)
     return Room(budget.conversation, budget.window)

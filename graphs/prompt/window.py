@@ -1,8 +1,8 @@
 """Which part of a model's window a conversation may take, for the model that really answers."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from langchain_core.messages import BaseMessage
 
@@ -10,6 +10,7 @@ from allotrope.exceptions import AllotropeError
 from allotrope.memory.context.budget import ContextBudget, context_budget
 from allotrope.memory.context.fit import fit
 from allotrope.memory.tokens.counting import TokenCounter
+from allotrope.models.call.window import divided, window_of
 from allotrope.stores.errors import error_name
 
 if TYPE_CHECKING:
@@ -22,27 +23,6 @@ UNKNOWN_WINDOW = 8_192
 """Tokens assumed for a model whose window nobody tells."""
 UNKNOWN_RATIO = 1.25
 """Tokens of another tokenizer per token of o200k_base, until the provider's usage tells it."""
-DEFAULT_OUTPUT = 4_096
-REASONING = 8_192
-"""Tokens kept for the answer, and for the thinking of models that do, where no profile says."""
-
-
-def window_of(model: "GuardedChatModel") -> tuple[int, int, bool]:
-    """The model's window for prompt and answer, its reserve for the answer, whether it thinks.
-
-    Args:
-        model: One of the chain.
-    """
-    profile: Mapping[str, Any] = getattr(model, "profile", None) or {}
-    window = int(profile.get("max_input_tokens") or UNKNOWN_WINDOW)
-    thinks = bool(profile.get("reasoning_output"))
-    if model.provider == "openai":
-        asked = getattr(model, "max_tokens", None)
-    else:
-        asked = profile.get("max_output_tokens") or getattr(model, "max_tokens", None)
-        asked = asked or getattr(model, "num_predict", None)
-    output = int(asked) if isinstance(asked, int) and asked > 0 else DEFAULT_OUTPUT
-    return window, min(output, window // 2), thinks
 
 
 def budget_of(
@@ -66,13 +46,11 @@ def budget_of(
         InputError: The cap is too small for any conversation.
         SettingsError: There is no room; the message shows the sum.
     """
-    window, output, thinks = window_of(model)
-    # a large window has room for thinking; in a small one it is part of the answer's reserve
-    reasoning = REASONING if thinks and window >= 4 * (REASONING + output) else 0
+    window = window_of(model) or divided(UNKNOWN_WINDOW)
     return context_budget(
-        window=window,
-        output=output,
-        reasoning=reasoning,
+        window=window.tokens,
+        output=window.output,
+        reasoning=window.reasoning,
         tools=tools,
         system=system,
         margin=settings.memory.margin,

@@ -9,13 +9,17 @@ from langchain_core.messages import BaseMessage
 
 from allotrope.exceptions import InputTooLongError
 from allotrope.memory.compression.shorten import shorten
-from allotrope.memory.context.packing import PackItem, pack
 from allotrope.memory.context.pieces import Dropped, Kind, Piece, cut
 from allotrope.memory.tokens.counting import TokenCounter
 
-_ORDER = list(Kind)
 _REQUIRED = (Kind.SYSTEM, Kind.USER)
-_UNBROKEN = frozenset({_ORDER.index(Kind.RECENT)})
+_BY_PRIORITY = (
+    (Kind.OPEN,),
+    (Kind.PINNED,),
+    (Kind.RECALLED,),
+    (Kind.RECENT, Kind.OLD_TOOL),  # old tool groups stand among the turns they belong to
+)
+"""What has room first; of each, the newest."""
 _SMALLEST_USER_TURN = 48
 _SMALLEST_OPEN_RESULT = 32
 AUDIT_ROWS = 40
@@ -58,22 +62,15 @@ def fit(
     room = budget - counter.priming()
     pieces, shortened = shorten_current_turn(pieces, room, counter)
     pieces = _shorten_memory(pieces, room, counter, shortened)
-    items = [
-        PackItem(
-            key=index,
-            tokens=_tokens(piece, counter),
-            priority=_priority(piece),
-            at=piece.at,
-            required=piece.kind in _REQUIRED,
-        )
-        for index, piece in enumerate(pieces)
-    ]
-    packed = pack(items, budget=room, unbroken=_UNBROKEN)
-    if packed is None:
-        needed = sum(item.tokens for item in items if item.required) + counter.priming()
-        raise too_long(needed=needed, budget=budget)
-    kept = [pieces[key] for key in packed.kept]
-    out = [(pieces[key], f"only {left} tokens were left") for key, left in packed.left_out]
+    kept = [piece for piece in pieces if piece.kind in _REQUIRED]
+    left = room - sum(cost_of(piece, counter) for piece in kept)
+    if left < 0:
+        raise too_long(needed=budget - left, budget=budget)
+    for kinds in _BY_PRIORITY:
+        left = newest([piece for piece in pieces if piece.kind in kinds], left, counter, kept)
+    kept.sort(key=lambda piece: piece.at)
+    here = {piece.at for piece in kept}
+    out = [(piece, f"only {left} tokens were left") for piece in pieces if piece.at not in here]
     return FitResult(
         messages=[message for piece in kept for message in piece.messages],
         audit=audit(
@@ -81,11 +78,37 @@ def fit(
             out,
             dropped,
             budget=budget,
-            tokens=packed.tokens + counter.priming(),
+            tokens=budget - left,
             counter=counter,
             shortened=shortened,
         ),
     )
+
+
+def cost_of(piece: Piece, counter: TokenCounter) -> int:
+    """Tokens of a piece."""
+    return sum(counter.message(message) for message in piece.messages)
+
+
+def newest(pieces: Sequence[Piece], left: int, counter: TokenCounter, into: list[Piece]) -> int:
+    """Takes pieces from the newest back until one doesn't fit, so that there is no gap.
+
+    Args:
+        pieces: In the order of the conversation.
+        left: Tokens that they may have together.
+        counter: Counts.
+        into: Gets those that fit.
+
+    Returns:
+        The tokens that are left.
+    """
+    for piece in reversed(pieces):
+        cost = cost_of(piece, counter)
+        if cost > left:
+            break
+        into.append(piece)
+        left -= cost
+    return left
 
 
 def too_long(*, needed: int, budget: int) -> InputTooLongError:
@@ -97,23 +120,13 @@ def too_long(*, needed: int, budget: int) -> InputTooLongError:
     )
 
 
-def _priority(piece: Piece) -> int:
-    # old tool groups stand in the same unbroken run as the recent turns they belong to
-    kind = Kind.RECENT if piece.kind is Kind.OLD_TOOL else piece.kind
-    return _ORDER.index(kind)
-
-
-def _tokens(piece: Piece, counter: TokenCounter) -> int:
-    return sum(counter.message(message) for message in piece.messages)
-
-
 def shorten_current_turn(
     pieces: list[Piece], room: int, counter: TokenCounter
 ) -> tuple[list[Piece], list[str]]:
     """The latest user turn and the open run are shortened when they alone are too large."""
-    fixed = sum(_tokens(piece, counter) for piece in pieces if piece.kind is Kind.SYSTEM)
-    user = sum(_tokens(piece, counter) for piece in pieces if piece.kind is Kind.USER)
-    run = sum(_tokens(piece, counter) for piece in pieces if piece.kind is Kind.OPEN)
+    fixed = sum(cost_of(piece, counter) for piece in pieces if piece.kind is Kind.SYSTEM)
+    user = sum(cost_of(piece, counter) for piece in pieces if piece.kind is Kind.USER)
+    run = sum(cost_of(piece, counter) for piece in pieces if piece.kind is Kind.OPEN)
     if fixed + user + run <= room:
         return pieces, []
     shortened: list[str] = []
@@ -123,7 +136,7 @@ def shorten_current_turn(
         if piece.kind is Kind.USER and user > share - min(run, share // 2):
             target = max(share - min(run, share // 2), min(share, _SMALLEST_USER_TURN))
             piece = _shortened(piece, target, counter, shortened)
-            user = _tokens(piece, counter)
+            user = cost_of(piece, counter)
         result.append(piece)
     left = share - user
     open_pieces = [piece for piece in result if piece.kind is Kind.OPEN]
@@ -140,7 +153,7 @@ def _shorten_memory(
     pieces: list[Piece], room: int, counter: TokenCounter, noted: list[str]
 ) -> list[Piece]:
     """A memory message made for a larger window takes at most half of what is left in this one."""
-    left = room - sum(_tokens(piece, counter) for piece in pieces if piece.kind in _REQUIRED)
+    left = room - sum(cost_of(piece, counter) for piece in pieces if piece.kind in _REQUIRED)
     return [
         _shortened(piece, max(0, left // 2), counter, noted)
         if piece.kind is Kind.RECALLED
@@ -151,7 +164,7 @@ def _shorten_memory(
 
 def _shortened(piece: Piece, tokens: int, counter: TokenCounter, noted: list[str]) -> Piece:
     """The piece with its results (or its only message) shortened to the tokens, if possible."""
-    if _tokens(piece, counter) <= tokens:
+    if cost_of(piece, counter) <= tokens:
         return piece
     head, *results = piece.messages
     if not results:
@@ -185,7 +198,7 @@ def audit(
     cost: Counter[str] = Counter()
     for piece in kept:
         count[piece.kind] += len(piece.messages)
-        cost[piece.kind] += _tokens(piece, counter)
+        cost[piece.kind] += cost_of(piece, counter)
     rows: list[dict[str, Any]] = [
         {"id": message.id, "kind": str(piece.kind), "tokens": counter.message(message), "why": why}
         for piece, why in left_out[:AUDIT_ROWS]

@@ -18,13 +18,12 @@ MEMORY_ID = "allotrope-memory"
 
 
 class Kind(StrEnum):
-    """What a piece is; the order is the priority, first is kept longest."""
+    """What a piece is."""
 
     SYSTEM = "system"
     USER = "user"
     OPEN = "open"
     PINNED = "pinned"
-    SUMMARY = "summary"
     RECALLED = "recalled"
     RECENT = "recent"
     OLD_TOOL = "old_tool"

@@ -9,7 +9,14 @@ from langchain_core.messages import BaseMessage, ToolMessage
 from allotrope.memory.compression.compression import compress_tool_output
 from allotrope.memory.compression.tidying import tidied
 from allotrope.memory.context.block import Chosen, build, choose, kinds
-from allotrope.memory.context.fit import AUDIT_ROWS, audit, shorten_current_turn, too_long
+from allotrope.memory.context.fit import (
+    AUDIT_ROWS,
+    audit,
+    cost_of,
+    newest,
+    shorten_current_turn,
+    too_long,
+)
 from allotrope.memory.context.pieces import Kind, Piece, cut
 from allotrope.memory.recall.recall import Recalled
 from allotrope.memory.recall.words import words
@@ -74,7 +81,7 @@ def assemble(
         raise too_long(needed=budget - left, budget=budget)
     kept = list(required)
     open_run = [piece for piece in pieces if piece.kind is Kind.OPEN]
-    left = _newest(open_run, left, counter, kept)
+    left = newest(open_run, left, counter, kept)
     # the current turn is archived too, and always its own best match
     now = {str(message.id) for piece in kept for message in piece.messages}
     remembered = replace(
@@ -98,11 +105,11 @@ def assemble(
     left -= spent + block_tokens
     older = past[: len(past) - len(recent)]
     more: list[Piece] = []
-    left = _newest(older, left, counter, more)
+    left = newest(older, left, counter, more)
     if more and chosen:
         block, chosen, won = _without(block, chosen, more, notes, counter)
         left += won
-        left = _newest(older[: len(older) - len(more)], left, counter, more)
+        left = newest(older[: len(older) - len(more)], left, counter, more)
     kept += [*recent, *more]
     kept.sort(key=lambda piece: piece.at)
     here = {piece.at for piece in kept}
@@ -142,26 +149,10 @@ def assemble(
     return messages, report
 
 
-def cost_of(piece: Piece, counter: TokenCounter) -> int:
-    """Tokens of a piece."""
-    return sum(counter.message(message) for message in piece.messages)
-
-
-def _newest(pieces: Sequence[Piece], left: int, counter: TokenCounter, into: list[Piece]) -> int:
-    """Takes pieces from the newest back until one doesn't fit; gives what is left."""
-    for piece in reversed(pieces):
-        cost = cost_of(piece, counter)
-        if cost > left:
-            break
-        into.append(piece)
-        left -= cost
-    return left
-
-
 def _last_exchange(past: Sequence[Piece], most: int, counter: TokenCounter) -> list[Piece]:
     """The last exchange before the latest user turn, as far as it is short."""
     chosen: list[Piece] = []
-    _newest(past[-_ALWAYS_RECENT:], most, counter, chosen)
+    newest(past[-_ALWAYS_RECENT:], most, counter, chosen)
     return list(reversed(chosen))
 
 

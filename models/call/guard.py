@@ -28,6 +28,7 @@ from allotrope.models.breaker.circuits import Circuits
 from allotrope.models.breaker.permits import Permit, circuit_name
 from allotrope.models.call.replies import correction
 from allotrope.models.call.retry import Retries, RetryRules
+from allotrope.models.call.window import window_of
 from allotrope.models.failures.degraded import degraded
 from allotrope.models.failures.errors import PROVIDER_NAMES, classify, describe, own_shortage
 from allotrope.models.failures.policy import policy
@@ -112,9 +113,6 @@ class Guarded(Protocol):
 
     def name_of_model(self) -> str:
         """The model asked for."""
-
-    def input_budget(self) -> int | None:
-        """Tokens its prompt may have."""
 
     def judged(self, error: ProviderError, cause: BaseException) -> ProviderError:
         """What a classified error means for this model."""
@@ -276,9 +274,9 @@ class Call:
     def request(self) -> list[BaseMessage]:
         """The prompt of this attempt: packed for this model, with a correction where it erred."""
         messages = self._messages
-        budget = self._model.input_budget()
-        if self._repack is not None and budget is not None and (self.trail or self._overflowed):
-            fits = int(budget * TIGHTER) if self._overflowed else budget
+        window = window_of(self._model)
+        if self._repack is not None and window is not None and (self.trail or self._overflowed):
+            fits = int(window.prompt * TIGHTER) if self._overflowed else window.prompt
             messages = list(self._repack(messages, fits))
         return messages if self._correction is None else [*messages, self._correction]
 
@@ -318,7 +316,7 @@ class Call:
     def may_retry(self, error: ProviderError) -> bool:
         """Whether asking again could go otherwise: packed tighter, or told what was wrong."""
         if isinstance(error, ContextOverflowError):
-            return self._repack is not None and self._model.input_budget() is not None
+            return self._repack is not None and window_of(self._model) is not None
         if isinstance(error, MalformedReplyError):
             return self._correction is not None or error.code == "body"
         return True

@@ -114,17 +114,6 @@ class GuardedChatModel(BaseChatModel):
             self.provider, self.name_of_model(), deployment=self._guard.deployment
         )
 
-    def input_budget(self) -> int | None:
-        """Tokens a prompt for this model may have, room for its answer left; None: not known."""
-        profile = self.profile or {}
-        window = profile.get("max_input_tokens")
-        if not window:
-            return None
-        if self.provider == "openai":
-            return int(window)
-        # a local model's window holds the prompt and the answer
-        return int(window) - int(profile.get("max_output_tokens") or window // 4)
-
     def _generate(
         self,
         messages: list[BaseMessage],

@@ -7,9 +7,8 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from tests.memory.strategies import conversations
 
 from allotrope.exceptions import InputTooLongError
-from allotrope.memory.context.fit import fit
-from allotrope.memory.context.packing import PackItem, pack
-from allotrope.memory.context.pieces import latest_user_at
+from allotrope.memory.context.fit import fit, newest
+from allotrope.memory.context.pieces import Kind, Piece, latest_user_at
 from allotrope.memory.tokens.counting import TokenCounter
 
 COUNTER = TokenCounter()
@@ -105,25 +104,10 @@ def test_fitting_again_for_a_smaller_model_is_stable() -> None:
     assert COUNTER.messages(fit(first.messages, budget=200).messages) <= 200
 
 
-def test_packing_takes_priority_then_value_then_recency() -> None:
-    items = [
-        PackItem(key=0, tokens=5, priority=2, value=1, at=0),
-        PackItem(key=1, tokens=5, priority=2, value=9, at=1),
-        PackItem(key=2, tokens=5, priority=1, at=2),
-        PackItem(key=3, tokens=5, priority=2, value=1, at=3),
-    ]
-    packed = pack(items, budget=15)
-    assert packed is not None
-    assert packed.kept == (1, 2, 3)
-    assert packed.left_out == ((0, 0),)
-    assert pack([PackItem(key=0, tokens=9, priority=0, required=True)], budget=8) is None
-
-
-def test_packing_leaves_no_gap_in_an_unbroken_priority() -> None:
-    items = [PackItem(key=i, tokens=t, priority=0, at=i) for i, t in enumerate([1, 9, 1])]
-    gapless = pack(items, budget=5, unbroken=frozenset({0}))
-    assert gapless is not None
-    assert gapless.kept == (2,)
-    free = pack(items, budget=5)
-    assert free is not None
-    assert free.kept == (0, 2)
+def test_the_newest_pieces_are_taken_without_a_gap() -> None:
+    turns = [HumanMessage("word " * length) for length in (1, 90, 1, 1)]
+    pieces = [Piece(Kind.RECENT, (message,), at) for at, message in enumerate(turns)]
+    kept: list[Piece] = []
+    left = newest(pieces, 40, COUNTER, kept)
+    assert [piece.at for piece in kept] == [3, 2]
+    assert left == 40 - 2 * COUNTER.message(turns[0])
