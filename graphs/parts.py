@@ -95,6 +95,7 @@ class Parts:
         self._profiles: ProfileLibrary | None = None
         self._cache: BaseCache | None = None
         self._chains: dict[Profile, FailoverChain] = {}
+        self._windows: dict[int, int | None] = {}
         self._bound: ToolSets[Runnable[Any, AIMessage]] = ToolSets()
         self._schemas: ToolSets[list[dict[str, Any]]] = ToolSets()
         self._is_ready = False
@@ -164,7 +165,7 @@ class Parts:
         with self._lock:
             self.settings = settings
             self._library, self._profiles = library, profiles
-            self._chains = {}
+            self._chains, self._windows = {}, {}
             self._bound = ToolSets()
 
     @property
@@ -249,11 +250,15 @@ class Parts:
 
     def window(self, profile: "Profile") -> int | None:
         """Tokens a prompt may have for the largest model of a chain; None where one is unknown."""
-        from allotrope.models.call.window import window_of
+        chain = self.chain(profile)
+        if id(chain) not in self._windows:
+            from allotrope.models.call.window import window_of
 
-        windows = [window_of(model) for model in self.chain(profile).runnables]
-        known = [window.prompt for window in windows if window is not None]
-        return max(known, default=None) if len(known) == len(windows) else None
+            windows = [window_of(model) for model in chain.runnables]
+            known = [window.prompt for window in windows if window is not None]
+            largest = max(known, default=None) if len(known) == len(windows) else None
+            self._windows[id(chain)] = largest
+        return self._windows[id(chain)]
 
     def bound(
         self, profile: "Profile", tools: "Sequence[BaseTool]" = ()

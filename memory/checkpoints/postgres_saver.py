@@ -1,7 +1,6 @@
 """LangGraph's PostgreSQL savers with the newest checkpoints only; needs `allotrope[postgres]`."""
 
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -11,12 +10,10 @@ from langgraph.checkpoint.base import (
     CheckpointMetadata,
     CheckpointTuple,
 )
-from langgraph.checkpoint.postgres import PostgresSaver
-from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
-from psycopg.rows import dict_row
 
 from allotrope.memory.checkpoints.pruning import Pruning, Statements, serializer
 from allotrope.stores.postgres.connections import AsyncConnections, Connections, one_at_a_time
+from allotrope.support.compat.postgres_savers import AsyncSaverByConnection, SaverByConnection
 
 _LOCK = 7205759402
 """The advisory lock of LangGraph's tables."""
@@ -44,7 +41,7 @@ def _statements(key: tuple[str, str], keep: int) -> Statements:
     ]
 
 
-class PrunedPostgresSaver(PostgresSaver):
+class PrunedPostgresSaver(SaverByConnection):
     """`PostgresSaver` that keeps the newest checkpoints of each thread, and outlives a restart.
 
     All it does may be done twice: reading, and rows whose key is there already.
@@ -55,8 +52,7 @@ class PrunedPostgresSaver(PostgresSaver):
     """
 
     def __init__(self, connections: Connections, *, keep: int) -> None:
-        unused: Any = None  # every operation takes a connection of its own
-        super().__init__(unused, serde=serializer())
+        super().__init__(connections, serde=serializer())
         self._connections = connections
         self._pruning = Pruning(keep, _statements)
 
@@ -99,7 +95,7 @@ class PrunedPostgresSaver(PostgresSaver):
         """Saves a checkpoint; now and then the oldest ones go."""
         saved = self._connections.surely(super().put, config, checkpoint, metadata, new_versions)
         if due := self._pruning.due(config):
-            self._connections.surely(self._prune, due)
+            self._connections.surely(self.run, due)
         return saved
 
     def put_writes(
@@ -116,24 +112,8 @@ class PrunedPostgresSaver(PostgresSaver):
         """As LangGraph's."""
         self._connections.surely(super().delete_thread, thread_id)
 
-    def _prune(self, due: Statements) -> None:
-        with self._cursor() as cursor:
-            for statement, values in due:
-                cursor.execute(statement.encode(), values)
 
-    @contextmanager
-    def _cursor(self, *, pipeline: bool = False) -> Iterator[Any]:
-        """As LangGraph's, on a connection of its own: nobody waits for another's operation."""
-        with self._connections.connection() as connection:
-            together = connection.pipeline if self.supports_pipeline else connection.transaction
-            with (
-                together() if pipeline else nullcontext(),
-                connection.cursor(binary=True, row_factory=dict_row) as cursor,
-            ):
-                yield cursor
-
-
-class AsyncPrunedPostgresSaver(AsyncPostgresSaver):
+class AsyncPrunedPostgresSaver(AsyncSaverByConnection):
     """`PrunedPostgresSaver`, asynchronously.
 
     Args:
@@ -142,8 +122,7 @@ class AsyncPrunedPostgresSaver(AsyncPostgresSaver):
     """
 
     def __init__(self, connections: AsyncConnections, *, keep: int) -> None:
-        unused: Any = None
-        super().__init__(unused, serde=serializer())
+        super().__init__(connections, serde=serializer())
         self._connections = connections
         self._pruning = Pruning(keep, _statements)
 
@@ -181,7 +160,7 @@ class AsyncPrunedPostgresSaver(AsyncPostgresSaver):
             super().aput, config, checkpoint, metadata, new_versions
         )
         if due := self._pruning.due(config):
-            await self._connections.surely(self._prune, due)
+            await self._connections.surely(self.run, due)
         return saved
 
     async def aput_writes(
@@ -197,20 +176,3 @@ class AsyncPrunedPostgresSaver(AsyncPostgresSaver):
     async def adelete_thread(self, thread_id: str) -> None:
         """As LangGraph's."""
         await self._connections.surely(super().adelete_thread, thread_id)
-
-    async def _prune(self, due: Statements) -> None:
-        async with self._cursor() as cursor:
-            for statement, values in due:
-                await cursor.execute(statement.encode(), values)
-
-    @asynccontextmanager
-    async def _cursor(self, *, pipeline: bool = False) -> AsyncIterator[Any]:
-        """As LangGraph's, on a connection of its own: nobody waits for another's operation."""
-        async with AsyncExitStack() as stack:
-            connection = await stack.enter_async_context(self._connections.connection())
-            if pipeline:
-                together = connection.pipeline if self.supports_pipeline else connection.transaction
-                await stack.enter_async_context(together())
-            yield await stack.enter_async_context(
-                connection.cursor(binary=True, row_factory=dict_row)
-            )

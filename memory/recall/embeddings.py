@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from allotrope.exceptions import SettingsError
 from allotrope.stores.errors import error_name
-from allotrope.support.exchanges import limit
+from allotrope.support.exchanges import limit, limit_transport
 
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
@@ -95,6 +95,8 @@ def open_embed(settings: "Settings") -> Embed | None:
 
 
 def _embeddings(name: str, settings: "Settings") -> "Embeddings":
+    import httpx
+    import httpx2
     from langchain.embeddings import init_embeddings
 
     options: dict[str, Any] = {}
@@ -102,29 +104,22 @@ def _embeddings(name: str, settings: "Settings") -> "Embeddings":
     if provider == "openai":
         key = settings.openai.api_key
         # its check of lengths would load (and at first download) a vocabulary of its own
-        options = {"max_retries": 0, "timeout": _TIMEOUT_S, "check_embedding_ctx_length": False}
+        client = limit(httpx2.Client(timeout=_TIMEOUT_S, follow_redirects=True), _TIMEOUT_S)
+        options = {"max_retries": 0, "check_embedding_ctx_length": False, "http_client": client}
         options |= {} if key is None else {"api_key": key.get_secret_value()}
         if settings.openai.base_url:
             options["base_url"] = str(settings.openai.base_url)
     elif provider == "ollama":
-        options = {"base_url": settings.ollama.host, "client_kwargs": {"timeout": _TIMEOUT_S}}
+        transport = limit_transport(httpx.HTTPTransport(), _TIMEOUT_S)
+        options = {
+            "base_url": settings.ollama.host,
+            "client_kwargs": {"timeout": _TIMEOUT_S},
+            "sync_client_kwargs": {"transport": transport},
+        }
     try:
-        made = init_embeddings(name, **options)
+        return init_embeddings(name, **options)
     except (ImportError, ValueError) as exc:
         raise SettingsError(
             f"memory.embeddings is {name!r}, which can't be opened: {exc}",
             hint="Write it as openai:text-embedding-3-small, and install that provider's package.",
         ) from exc
-    return _bounded(made)
-
-
-def _bounded(made: "Embeddings") -> "Embeddings":
-    """Limits the embedder's exchanges as a whole, where its client is one that we know."""
-    for path in ("client._client._client", "_client._client"):
-        found: Any = made
-        for name in path.split("."):
-            found = getattr(found, name, None)
-        if hasattr(found, "_mounts"):
-            limit(found, _TIMEOUT_S)
-            break
-    return made

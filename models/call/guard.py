@@ -342,6 +342,8 @@ class Call:
 
     def degraded(self, reported: str | None) -> dict[str, Any] | None:
         """The `degraded` field of the reply's provenance."""
+        if not self.trail:
+            return None
         name = reported or self._model.name_of_model()
         return degraded(self.trail, provider=self._model.provider, model=name)
 

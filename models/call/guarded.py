@@ -3,11 +3,11 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult, LLMResult
 from pydantic import PrivateAttr
@@ -33,6 +33,7 @@ from allotrope.models.call.replies import check_reply
 from allotrope.models.call.streams import STAMP, CleanStream
 from allotrope.models.providers.content import asent, plain, sent
 from allotrope.models.waiting.queue import CallQueue
+from allotrope.support.compat.langchain import CallByCall
 from allotrope.support.pools import TURNS
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["DEADLINE", "REPACK", "STAMP", "GuardedChatModel"]
 
 
-class GuardedChatModel(BaseChatModel):
+class GuardedChatModel(CallByCall):
     """Mixin in front of a LangChain chat model: `class OpenAIChat(GuardedChatModel, ChatOpenAI)`.
 
     Every request asks the circuit breaker first, is retried by our one loop, and ends in an error
@@ -184,15 +185,9 @@ class GuardedChatModel(BaseChatModel):
             raise linked(call.gives_up(exc), exc)  # noqa: B904 - linked there
         return self._stamped(result, call)
 
-    async def _agenerate_with_cache(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> ChatResult:
-        with one_call():
-            return await super()._agenerate_with_cache(messages, stop, run_manager, **kwargs)
+    def around_call(self) -> AbstractContextManager[None]:
+        """Each call of a batch may be cancelled by itself."""
+        return one_call()
 
     async def agenerate(self, *args: Any, **kwargs: Any) -> LLMResult:
         """LangChain's own; its handlers also hear of a call that is cancelled."""

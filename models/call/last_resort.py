@@ -15,6 +15,7 @@ from allotrope.exceptions import (
 from allotrope.models.breaker.permits import LOCAL
 from allotrope.models.call.guarded import GuardedChatModel
 from allotrope.models.failures.degraded import reason_of
+from allotrope.support.compat.langchain import branches_of
 
 POINTLESS = frozenset(
     kind.__name__
@@ -62,11 +63,10 @@ def model_in(runnable: Any) -> GuardedChatModel | None:
     for _ in range(8):
         if isinstance(runnable, GuardedChatModel):
             return runnable
-        steps = getattr(runnable, "steps__", None)  # `include_raw=True` maps over one model
         runnable = (
             getattr(runnable, "bound", None)
             or getattr(runnable, "first", None)
-            or next(iter(steps.values()) if steps else iter(()), None)
+            or next(iter(branches_of(runnable)), None)  # `include_raw=True` maps over one model
         )
     return None
 

@@ -191,14 +191,13 @@ def misfit(value: Any, schema: Mapping[str, Any]) -> str:
 
 
 def _malformed(code: str, detail: str, *, provider: str, model: str) -> ProviderError:
-    error = MalformedReplyError(
+    return MalformedReplyError(
         f"{model} gave a reply that can't be used ({code}{f', {detail}' if detail else ''}).",
+        detail=detail,
         provider=provider,
         model=model,
         code=code,
     )
-    error.__notes__ = [detail] if detail else []
-    return error
 
 
 def correction(error: ProviderError) -> HumanMessage | None:
@@ -206,5 +205,6 @@ def correction(error: ProviderError) -> HumanMessage | None:
     wrong = WHAT_WAS_WRONG.get(error.code or "")
     if wrong is None:
         return None
-    detail = "".join(f" ({note})" for note in getattr(error, "__notes__", []))
+    about = getattr(error, "detail", "")
+    detail = f" ({about})" if about else ""
     return HumanMessage(f"{wrong[:-1]}{detail}. Answer the request above again, correctly.")

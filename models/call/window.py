@@ -10,7 +10,7 @@ REASONING = 8_192
 
 
 @dataclass(frozen=True)
-class Window:
+class ModelWindow:
     """A model's window, in tokens; prompt, thinking and answer share it.
 
     Attributes:
@@ -29,7 +29,7 @@ class Window:
         return self.tokens - self.output - self.reasoning
 
 
-def divided(tokens: int, *, asked: Any = None, thinks: bool = False) -> Window:
+def divided(tokens: int, *, asked: Any = None, thinks: bool = False) -> ModelWindow:
     """A window with its reserves.
 
     Args:
@@ -42,10 +42,10 @@ def divided(tokens: int, *, asked: Any = None, thinks: bool = False) -> Window:
     wanted = isinstance(asked, int) and asked > 0
     output = min(asked, tokens // 2) if wanted else min(DEFAULT_OUTPUT, tokens // 4)
     apart = thinks and tokens >= 4 * (REASONING + output)
-    return Window(tokens, output, REASONING if apart else 0)
+    return ModelWindow(tokens, output, REASONING if apart else 0)
 
 
-def window_of(model: Any) -> Window | None:
+def window_of(model: Any) -> ModelWindow | None:
     """A model's window; None where nobody tells how large it is.
 
     Args:

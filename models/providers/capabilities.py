@@ -18,15 +18,13 @@ down here, each with its source:
 """
 
 import re
-import runpy
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache, lru_cache
-from importlib.util import find_spec
-from pathlib import Path
+from functools import lru_cache
 from typing import Any, Literal
 
 from allotrope.models.catalogue.entries import Catalogue, Endpoint, Entry, packaged_catalogue
+from allotrope.support.compat.openai import profile_table
 
 Parameter = Literal[
     "temperature",
@@ -133,7 +131,7 @@ def resolve(model: str) -> tuple[str | None, str]:
     if bare.startswith("ft:"):
         bare = bare.split(":")[1]
     bare = bare.rsplit("/", 1)[-1].split(":", 1)[0]
-    table = _table()
+    table = profile_table()
     if bare in table:
         return bare, bare
     snapshot = _SNAPSHOT.match(bare)
@@ -167,7 +165,7 @@ def capabilities_of(
         snapshot = _SNAPSHOT.match(bare)
         base = snapshot["base"] if snapshot else bare
         known = next((name for name in (bare, base) if name in catalogue.models), None)
-    data: Mapping[str, Any] = _table().get(known, {}) if known else {}
+    data: Mapping[str, Any] = profile_table().get(known, {}) if known else {}
     row = catalogue.entry(known or bare) or Entry()
     family = _family(known or bare)
     thinks = bool(data.get("reasoning_output", family in ("o-series", "gpt-5")))
@@ -236,7 +234,7 @@ def openai_capabilities(model: str) -> Capabilities:
 
 def table_row(name: str | None) -> Mapping[str, Any]:
     """What langchain-openai's table says of a model; empty for a name it doesn't have."""
-    return _table().get(name or "", {})
+    return profile_table().get(name or "", {})
 
 
 def _beside_a_prompt(answer: int | None, window: int | None) -> int | None:
@@ -247,13 +245,6 @@ def _beside_a_prompt(answer: int | None, window: int | None) -> int | None:
 def _smaller(*limits: int | None) -> int | None:
     """The smallest of the limits that are known."""
     return min((limit for limit in limits if limit), default=None)
-
-
-def known_models() -> tuple[str, ...]:
-    """The chat models of the table."""
-    return tuple(
-        sorted(n for n, d in _table().items() if d.get("text_outputs", True) and _family(n))
-    )
 
 
 def _family(name: str) -> Family:
@@ -278,16 +269,3 @@ def _local(
         max_output_tokens=None,
         accepts=frozenset(accepts.difference(without) | assume),
     )
-
-
-@cache
-def _table() -> Mapping[str, Mapping[str, Any]]:
-    """The table in langchain-openai's wheel, read without importing the package (two seconds)."""
-    spec = find_spec("langchain_openai")
-    if spec is None or spec.origin is None:
-        return {}
-    path = Path(spec.origin).parent / "data" / "_profiles.py"
-    if not path.is_file():
-        return {}
-    table: Mapping[str, Mapping[str, Any]] = runpy.run_path(str(path)).get("_PROFILES", {})
-    return table

@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 import httpx2
 
+from allotrope.support.compat.httpx import transports_of
 from allotrope.support.exchanges import limit
 
 
@@ -90,9 +91,8 @@ def sync_client(timeout: httpx2.Timeout, *, total_s: float | None = None) -> htt
     limits = httpx2.Limits(max_connections=1000, max_keepalive_connections=100)
     client = httpx2.Client(verify=tls(), limits=limits, timeout=timeout, follow_redirects=True)
     # not client.close: what closes must not hold the client, or it would never be let go
-    for transport in (client._transport, *client._mounts.values()):
-        if transport is not None:
-            close_with(client, transport.close)
+    for transport in transports_of(client):
+        close_with(client, transport.close)
     return client if total_s is None else limit(client, total_s)
 
 

@@ -6,7 +6,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from langchain_core.language_models import LanguageModelInput
-from langchain_core.language_models.base import LangSmithParams
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
@@ -21,7 +20,7 @@ from allotrope.models.providers.content import plain
 from allotrope.models.providers.http import PerLoopTransport, close_with, tls
 from allotrope.settings import Settings
 from allotrope.settings.sections import OllamaSettings
-from allotrope.support.exchanges import limit
+from allotrope.support.exchanges import limit_transport
 from allotrope.support.pools import TURNS
 
 OPENAI_ONLY = frozenset(
@@ -56,13 +55,6 @@ class OllamaChat(CachingChatModel, GuardedChatModel, ChatOllama):
     async def _aensure_ready(self) -> None:
         if ollama_tools.due(self.base_url or "", self.model):
             await TURNS.run(self.ensure_ready)
-
-    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
-        """What traces say of a call: with the model of the call, where it names one."""
-        params = super()._get_ls_params(stop=stop, **kwargs)
-        if kwargs.get("model"):
-            params["ls_model_name"] = str(kwargs["model"])
-        return params
 
     def prepare(
         self, messages: list[BaseMessage], kwargs: dict[str, Any]
@@ -138,15 +130,16 @@ def build_ollama(settings: OllamaSettings, **arguments: Any) -> OllamaChat:
     import httpx
 
     timeout = httpx.Timeout(settings.timeout_s, connect=settings.connect_timeout_s)
+    transport = limit_transport(httpx.HTTPTransport(verify=tls()), settings.timeout_s)
     given: dict[str, Any] = {
         "model": settings.model,
         "base_url": settings.host,
         "num_ctx": settings.num_ctx,
         "client_kwargs": {"timeout": timeout, "verify": tls()},
+        "sync_client_kwargs": {"transport": transport},
         "async_client_kwargs": {"transport": PerLoopTransport(library=httpx)},
         "profile": {"max_input_tokens": settings.num_ctx, "tool_calling": True},
     }
     model = OllamaChat(**{**given, **arguments})
-    limit(model._client._client, settings.timeout_s)
-    close_with(model._client, model._client._client.close)
+    close_with(model, transport.close)
     return model

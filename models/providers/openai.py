@@ -5,10 +5,8 @@ from difflib import get_close_matches
 from typing import Any
 
 import httpx2
-from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.outputs import ChatGenerationChunk, ChatResult
-from langchain_openai import ChatOpenAI
+from langchain_core.outputs import ChatResult
 from pydantic import PrivateAttr
 
 from allotrope.exceptions import (
@@ -33,6 +31,7 @@ from allotrope.models.providers.content import made_by, plain
 from allotrope.models.providers.http import async_client, sync_client
 from allotrope.models.providers.prompt_caching import with_cache_key, with_cache_mark
 from allotrope.settings.sections import OpenAISettings
+from allotrope.support.compat.openai_chat import HookedChatOpenAI
 
 STATELESS = {"store": False}
 """Argument of a request to the Responses API: nothing is kept there."""
@@ -41,7 +40,7 @@ SEALED = {"include": ["reasoning.encrypted_content"]}
 the same model. Others refuse it."""
 
 
-class OpenAIChat(CachingChatModel, GuardedChatModel, ChatOpenAI):
+class OpenAIChat(CachingChatModel, GuardedChatModel, HookedChatOpenAI):
     """`ChatOpenAI` with clear errors and provenance, that knows its predecessors and successors."""
 
     provider: str = "openai"
@@ -112,32 +111,33 @@ class OpenAIChat(CachingChatModel, GuardedChatModel, ChatOpenAI):
             return self._gone(error, cause)
         return error
 
-    def _get_request_payload(
-        self, input_: LanguageModelInput, *, stop: list[str] | None = None, **kwargs: Any
-    ) -> dict[str, Any]:
+    def more_arguments(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """The arguments of a request; nothing is kept at the Responses API."""
+        if not self.use_responses_api:
+            return arguments
+        sealed = SEALED if openai_capabilities(self.model_name).reasoning else {}
+        return {**STATELESS, **sealed, **arguments}
+
+    def finished(self, payload: dict[str, Any]) -> dict[str, Any]:
         """The request; tools and input go past the client's check of each of their fields.
 
         That check walks through every schema and message at every request (1 to 2 ms for five
         tools, a millisecond for each message of a conversation), although LangChain has brought
         them into the provider's form already.
         """
-        if self.use_responses_api:
-            sealed = SEALED if openai_capabilities(self.model_name).reasoning else {}
-            kwargs = {**STATELESS, **sealed, **kwargs}
-        payload = super()._get_request_payload(input_, stop=stop, **kwargs)
-        apply_repairs(payload, self._repairs())
+        if repairs := self._repairs():
+            apply_repairs(payload, repairs)
         if "response_format" in payload or "text" in payload:
             return payload  # the client's parsing of answers reads them
-        responses = self._use_responses_api(payload)
+        responses = self.speaks_responses(payload)
         unchecked = [name for name in ("tools", "input" if responses else "") if name in payload]
         if unchecked:
             body = {name: payload.pop(name) for name in unchecked}
             payload["extra_body"] = {**(payload.get("extra_body") or {}), **body}
         return payload
 
-    def _create_chat_result(self, response: Any, generation_info: Any = None) -> ChatResult:
+    def answered(self, result: ChatResult) -> ChatResult:
         """The answer; a count of tokens that is no whole number is left out, not the answer."""
-        result = super()._create_chat_result(response, generation_info)
         for generation in result.generations:
             message = generation.message
             if isinstance(message, AIMessage) and not is_countable(message.usage_metadata):
@@ -146,13 +146,9 @@ class OpenAIChat(CachingChatModel, GuardedChatModel, ChatOpenAI):
                 result.llm_output = {**(result.llm_output or {}), "token_usage": None}
         return result
 
-    def _convert_chunk_to_generation_chunk(
-        self, chunk: dict[str, Any], *others: Any
-    ) -> ChatGenerationChunk | None:
+    def received(self, chunk: dict[str, Any]) -> dict[str, Any]:
         """As for a whole answer."""
-        if not is_countable(chunk.get("usage")):
-            chunk = {**chunk, "usage": None}
-        return super()._convert_chunk_to_generation_chunk(chunk, *others)
+        return chunk if is_countable(chunk.get("usage")) else {**chunk, "usage": None}
 
     def stream_arguments(self) -> dict[str, Any]:
         """A sync stream can't be interrupted between chunks: its socket's timeout must do."""

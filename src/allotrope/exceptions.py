@@ -5,6 +5,8 @@ Provider errors also inherit LangChain's `ModelError` family, so code that alrea
 helpers see `is_retryable`.
 """
 
+from typing import Any
+
 from langchain_core.exceptions import (
     ContextOverflowError as LangChainContextOverflowError,
 )
@@ -239,7 +241,17 @@ class ContentRefusedError(ProviderError):
 
 
 class MalformedReplyError(ProviderError):
-    """The reply can't be used: empty, a broken tool call, JSON that isn't, a schema miss."""
+    """The reply can't be used: empty, a broken tool call, JSON that isn't, a schema miss.
+
+    Args:
+        message: A sentence for people.
+        detail: What the model is told of it when it is asked again; may be empty.
+        about: As for `ProviderError`.
+    """
+
+    def __init__(self, message: str, *, detail: str = "", **about: Any) -> None:
+        super().__init__(message, **about)
+        self.detail = detail
 
 
 class OwnShortageError(ProviderError):

@@ -1,5 +1,6 @@
 """The layout of the package: what may not creep back in."""
 
+import ast
 import importlib
 import re
 import subprocess
@@ -128,3 +129,97 @@ def test_a_class_name_occurs_once() -> None:
         if len([one for one in places if not one.startswith("testing/")]) > 1
     }
     assert not twice
+
+
+# Documented under a leading underscore, or standing in a protocol of Python's own.
+PUBLIC = {
+    "_exit": "os._exit is documented",
+    "_mapping": "SQLAlchemy documents Row._mapping",
+    "_fields": "namedtuple's documented fields",
+    "_asdict": "namedtuple's documented method",
+    "_replace": "namedtuple's documented method",
+}
+HOOKS = {"_generate", "_agenerate", "_stream", "_astream", "_llm_type", "_identifying_params"}
+"""What LangChain asks authors of chat models to write."""
+
+
+def private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__") and name not in PUBLIC
+
+
+def sources() -> dict[Path, ast.Module]:
+    return {
+        path: ast.parse(path.read_text(encoding="utf-8"))
+        for folder in folders()
+        for path in folder.glob("*.py")
+    }
+
+
+def private_uses(trees: dict[Path, ast.Module]) -> list[str]:
+    """Private names of others: attributes nobody here defines, imports, and dunder hacks."""
+    ours: set[str] = set()
+    for tree in trees.values():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                ours.add(node.name)
+            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+                # what is set on others is theirs
+                if isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"):
+                    ours.add(node.attr)
+            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                ours.add(node.id)
+    found = []
+    for path, tree in trees.items():
+        for node in ast.walk(tree):
+            used: list[str] = []
+            if isinstance(node, ast.Attribute):
+                name, own = node.attr, node.attr in ours
+                parent = isinstance(node.value, ast.Call) and "super" in ast.dump(node.value.func)
+                if private(name) and (not own or (parent and name not in HOOKS)):
+                    used.append(name)
+                if name in ("__notes__", "__await__", "var_child_runnable_config"):
+                    used.append(name)
+            elif isinstance(node, ast.ImportFrom) and not (node.module or "").startswith(
+                "allotrope"
+            ):
+                names = [*(node.module or "").split("."), *(one.name for one in node.names)]
+                used += [name for name in names if private(name)]
+            elif isinstance(node, ast.Call) and getattr(node.func, "id", "") in (
+                "getattr", "hasattr", "setattr",
+            ):  # fmt: skip
+                name = node.args[1].value if isinstance(node.args[1], ast.Constant) else ""
+                if (private(name) and name not in ours) or name == "steps__":
+                    used.append(name)
+            found += [f"{path.relative_to(PACKAGE)}:{node.lineno} {name}" for name in used]
+    return found
+
+
+def test_private_parts_of_others_are_used_in_one_folder() -> None:
+    """Each there has its reason, its loss and a canary (`tests/front/test_compat.py`)."""
+    trees = sources()
+    found = [use for use in private_uses(trees) if not use.startswith("support/compat/")]
+    assert not found, "\n".join(found)
+
+
+def test_a_private_use_is_noticed() -> None:
+    code = (
+        "from httpx._client import Client\n"
+        "class Mine(Base):\n"
+        "    def _connect(self):\n"
+        "        return super()._connect()\n"
+        "x = client._transport\n"
+        "y = getattr(chain, 'steps__', None)\n"
+        "z = error.__notes__\n"
+    )
+    found = private_uses({PACKAGE / "some.py": ast.parse(code)})
+    assert {use.split()[1] for use in found} == {
+        "_client", "_connect", "_transport", "steps__", "__notes__",
+    }  # fmt: skip
+
+
+def test_each_private_part_has_its_reason_and_its_loss() -> None:
+    for path in (PACKAGE / "support" / "compat").glob("*.py"):
+        if path.stem != "__init__":
+            text = path.read_text(encoding="utf-8")
+            assert "Reason: " in text, path
+            assert "Without it:" in text, path

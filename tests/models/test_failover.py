@@ -20,8 +20,10 @@ from tests.models.test_retry import World
 from allotrope import exceptions as ours
 from allotrope.models.breaker.circuits import Circuits
 from allotrope.models.breaker.opening import guard_models, rules_of
+from allotrope.models.call.guard import TIGHTER
 from allotrope.models.call.guarded import GuardedChatModel
 from allotrope.models.call.streams import StreamRestart
+from allotrope.models.call.window import DEFAULT_OUTPUT, REASONING
 from allotrope.models.chain import FailoverChain, build_chain, with_repack
 from allotrope.settings import Settings, load_settings
 from allotrope.support import counters
@@ -531,7 +533,7 @@ async def test_an_overflow_is_packed_tighter_and_sent_once_more(
 
     told = stamp(await ask(chain, "x", with_repack(None, repack)))
     assert (told["provider"], told["attempts"]) == ("openai", 2)
-    assert budgets == [160_000]
+    assert budgets == [int(TIGHTER * (200_000 - DEFAULT_OUTPUT - REASONING))]
     assert all(circuits.look(name).consecutive == 0 for name in circuits.names())
 
 

@@ -6,7 +6,6 @@ import hmac
 import json
 import logging
 import queue
-import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +15,7 @@ from typing import Any, Protocol
 
 from allotrope.settings.usage import NotifierSettings
 from allotrope.stores.errors import error_name
-from allotrope.support.exchanges import limit, shut_after
+from allotrope.support.exchanges import limit
 
 logger = logging.getLogger("allotrope.usage.reports.alerts")
 
@@ -146,7 +145,6 @@ class SmtpNotifier:
 
     def notify(self, alert: Alert) -> None:
         """Delivers the alert."""
-        import smtplib
         from email.message import EmailMessage
 
         settings = self._settings
@@ -159,18 +157,13 @@ class SmtpNotifier:
         if isinstance(html, str):
             mail.add_alternative(html, subtype="html")
 
-        class Bounded(smtplib.SMTP):
-            """Its connection is shut at the deadline, whatever trickles in."""
+        from allotrope.support.compat.smtp import BoundedSMTP
 
-            def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
-                made: socket.socket = super()._get_socket(host, port, timeout)  # type: ignore[misc]
-                ends.enter_context(shut_after(made, due - time.monotonic()))
-                return made
-
-        due = time.monotonic() + settings.timeout_s
         with (
             contextlib.ExitStack() as ends,
-            Bounded(settings.host or "", settings.port, timeout=settings.timeout_s) as server,
+            BoundedSMTP(
+                settings.host or "", settings.port, timeout=settings.timeout_s, ends=ends
+            ) as server,
         ):
             if settings.starttls:
                 server.starttls()

@@ -50,9 +50,7 @@ class IdsFilter(logging.Filter):
 def _ids_of_run() -> dict[str, str]:
     """Run and thread of the LangGraph run under way, where there is one."""
     module = sys.modules.get("langchain_core.runnables.config")
-    config = module.var_child_runnable_config.get() if module is not None else None
-    if not config:
-        return {}
+    config = {} if module is None else module.ensure_config()
     metadata, configurable = config.get("metadata") or {}, config.get("configurable") or {}
     found = {
         "run_id": metadata.get("allotrope_run_id"),

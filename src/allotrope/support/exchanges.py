@@ -13,6 +13,8 @@ import time
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
+from allotrope.support.compat.httpx import transports_of, wrap_body, wrap_network
+
 T = TypeVar("T")
 
 _here = threading.local()
@@ -31,14 +33,23 @@ def limit(client: T, total_s: float, *, once: bool = False) -> T:
     Returns:
         The client.
     """
-    given: Any = client
-    transports = {id(t): t for t in (given._transport, *given._mounts.values()) if t is not None}
-    for transport in transports.values():
-        pool = getattr(transport, "_pool", None)
-        if pool is not None:
-            pool._network_backend = _Backend(pool._network_backend, once=once)
-            transport.handle_request = _limited(transport.handle_request, total_s)
+    for transport in transports_of(client):
+        limit_transport(transport, total_s, once=once)
     return client
+
+
+def limit_transport(transport: T, total_s: float, *, once: bool = False) -> T:
+    """As `limit`, for one transport of a client.
+
+    Args:
+        transport: An `HTTPTransport` of `httpx` or `httpx2`, before its first request.
+        total_s: As for `limit`.
+        once: As for `limit`.
+    """
+    given: Any = transport
+    if wrap_network(given, lambda inner: _Backend(inner, once=once)):
+        given.handle_request = _limited(given.handle_request, total_s)
+    return transport
 
 
 @contextlib.contextmanager
@@ -83,8 +94,7 @@ def _limited(handle: Any, total_s: float) -> Any:
         due = time.monotonic() + total_s
         with _until(due):
             response = handle(request)
-        stream = response.stream
-        stream._httpcore_stream = _Body(stream._httpcore_stream, due)
+        wrap_body(response, lambda inner: _Body(inner, due))
         return response
 
     return handle_request

@@ -57,13 +57,14 @@ class _EmbeddedConnection(redis.UnixDomainSocketConnection):
 
     server: EmbeddedServer
 
-    def _connect(self) -> Any:
+    def connect_check_health(self, *args: Any, **kwargs: Any) -> None:
+        """Connects; to the server begun anew where nobody listens."""
         try:
-            return super()._connect()  # type: ignore[no-untyped-call]  # redis-py
-        except (FileNotFoundError, ConnectionRefusedError):
-            if not self.server.revive():
+            super().connect_check_health(*args, **kwargs)
+        except redis.ConnectionError as exc:
+            if not (_nobody_listens(exc) and self.server.revive()):
                 raise
-            return super()._connect()  # type: ignore[no-untyped-call]  # redis-py
+            super().connect_check_health(*args, **kwargs)
 
 
 class _AsyncEmbeddedConnection(redis.asyncio.UnixDomainSocketConnection):
@@ -71,13 +72,19 @@ class _AsyncEmbeddedConnection(redis.asyncio.UnixDomainSocketConnection):
 
     server: EmbeddedServer
 
-    async def _connect(self) -> None:
+    async def connect_check_health(self, *args: Any, **kwargs: Any) -> None:
+        """Connects; to the server begun anew where nobody listens."""
         try:
-            await super()._connect()  # type: ignore[no-untyped-call]  # redis-py
-        except (FileNotFoundError, ConnectionRefusedError):
-            if not await TURNS.run(self.server.revive):
+            await super().connect_check_health(*args, **kwargs)
+        except redis.ConnectionError as exc:
+            if not (_nobody_listens(exc) and await TURNS.run(self.server.revive)):
                 raise
-            await super()._connect()  # type: ignore[no-untyped-call]  # redis-py
+            await super().connect_check_health(*args, **kwargs)
+
+
+def _nobody_listens(exc: redis.ConnectionError) -> bool:
+    """Whether the socket isn't there, or nobody has it open."""
+    return isinstance(exc.__context__, FileNotFoundError | ConnectionRefusedError)
 
 
 def embedded_server(settings: Settings) -> EmbeddedServer | None:
@@ -215,7 +222,7 @@ class PerLoop:
         loop = asyncio.get_running_loop()
         if loop not in self._clients:
             client = self._factory()
-            self._clients[loop] = None if client is None else _KeptClient(client, _closing(client))
+            self._clients[loop] = None if client is None else _kept(client)
         kept = self._clients[loop]
         return None if kept is None else kept.client
 
@@ -232,10 +239,11 @@ class _KeptClient:
 
     client: redis.asyncio.Redis
     keeper: AsyncGenerator[None, None]
+    begun: "asyncio.Task[None]"
 
 
-def _closing(client: redis.asyncio.Redis) -> AsyncGenerator[None, None]:
-    """A generator of the running loop that closes the client when it ends.
+def _kept(client: redis.asyncio.Redis) -> _KeptClient:
+    """The client with a generator of the running loop that closes it when it ends.
 
     A loop ends the generators it began: when it ends itself (`asyncio.run`), and when one is
     collected, so that no connection is left to be found open by the garbage collector.
@@ -248,10 +256,12 @@ def _closing(client: redis.asyncio.Redis) -> AsyncGenerator[None, None]:
             with contextlib.suppress(redis.RedisError, OSError):
                 await client.aclose()
 
+    async def begin() -> None:
+        await anext(keeper)
+
     keeper = keep()
-    with contextlib.suppress(StopIteration):
-        anext(keeper).__await__().send(None)  # to the yield; nothing on the way waits
-    return keeper
+    # before the client's first answer; a loop that ends before that left no connection open
+    return _KeptClient(client, keeper, asyncio.get_running_loop().create_task(begin()))
 
 
 def describe(settings: Settings) -> RedisReport:
