@@ -116,6 +116,11 @@ def test_a_name_that_moved_into_a_package_is_found() -> None:
         from allotrope.memory.tokens import nobody  # noqa: F401
 
 
+def test_a_module_beside_names_that_moved_is_imported_first() -> None:
+    code = "import allotrope.usage.budgets.guard"
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
 def test_a_class_name_occurs_once() -> None:
     """But for what `allotrope.testing` offers under the names that tests have used so far."""
     names: dict[str, list[str]] = {}

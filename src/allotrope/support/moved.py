@@ -85,6 +85,8 @@ def names_in(package: str, module: str, **elsewhere: str) -> Callable[[str], Any
 
     def look(name: str) -> Any:
         new = elsewhere.get(name, module)
+        if importlib.util.find_spec(f"{package}.{name}") is not None:
+            raise AttributeError(name)  # a module, which `from … import` then finds
         known = {} if name.startswith("__") else vars(importlib.import_module(new))
         if name not in known:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
