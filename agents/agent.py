@@ -19,6 +19,7 @@ from allotrope.agents.turns.start import TurnStart, check_ends_so, going_on, wit
 from allotrope.agents.turns.stopping import keep_said
 from allotrope.agents.turns.text import asked_of_person, check_text, check_thread_id, events_of
 from allotrope.agents.turns.thread_locks import ThreadLocks
+from allotrope.contracts import Event, Metadata
 from allotrope.exceptions import InputError
 from allotrope.graphs.context import RunContext, context_of, pinned_by
 from allotrope.graphs.parts import Parts, named
@@ -269,7 +270,7 @@ class Agent:
                     for event in events_of(mode, part):
                         yield event
             reply = self._reply(turn, state)
-        yield {"type": "reply", **reply.as_dict()}
+        yield {"type": Event.REPLY, **reply.as_dict()}
 
     def keep_said(
         self,
@@ -390,7 +391,7 @@ class Agent:
             "run_name": self.spec.name,
             "recursion_limit": RECURSION_LIMIT,
             "callbacks": [meter],
-            "metadata": {"allotrope_run_id": str(run_id), "thread_id": thread},
+            "metadata": {Metadata.RUN_ID: str(run_id), "thread_id": thread},
         }
         return TurnStart(
             input=None if text is None else {"messages": [*before, HumanMessage(text)]},

@@ -10,6 +10,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 
+from allotrope.contracts import STAMP, Metadata
 from allotrope.exceptions import BudgetExceededError
 from allotrope.usage.prices.prices import PriceBook
 from allotrope.usage.recorder.tokens import from_usage_metadata
@@ -108,7 +109,7 @@ class TurnMeter(BaseCallbackHandler):
             BudgetExceededError: It has; the question stays in the thread.
         """
         told = metadata or {}
-        self.check(told.get("allotrope_max_cost_usd"), profile=told.get("allotrope_profile", ""))
+        self.check(told.get(Metadata.MAX_COST_USD), profile=told.get(Metadata.PROFILE, ""))
 
     def check(self, limit: str | None, *, profile: str) -> None:
         """Whether one more call may be made.
@@ -136,7 +137,7 @@ class TurnMeter(BaseCallbackHandler):
                     self._count(generation.message)
 
     def _count(self, message: Any) -> None:
-        provenance = message.response_metadata.get("allotrope")
+        provenance = message.response_metadata.get(STAMP)
         if not isinstance(message, AIMessage) or not isinstance(provenance, dict):
             return
         spent = message.usage_metadata

@@ -13,6 +13,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_stream_writer
 from langgraph.runtime import get_runtime
 
+from allotrope.contracts import Event, Metadata
 from allotrope.exceptions import InputError, InputTooLongError
 from allotrope.graphs.context import RunContext, allowed, context_of_run
 from allotrope.graphs.parts import LazyParts, Parts
@@ -97,7 +98,7 @@ class AgentNodes:
             context = run_context(parts)
             template = parts.library.get(self.prompt, context.prompt_label)
             ask = self._ask(state, config, parts, context, template)
-            get_stream_writer()({"type": "context", **ask.audit})
+            get_stream_writer()({"type": Event.CONTEXT, **ask.audit})
             reply = parts.model(ask.profile, ask.tools).invoke(ask.messages, ask.config)
             return {**answered(reply, ask.tools), **ask.learnt(state.get("calibration"), reply)}
 
@@ -115,7 +116,7 @@ class AgentNodes:
             ask = await pool_for(long).run(
                 self._ask, state, config, parts, context, template, found
             )
-            get_stream_writer()({"type": "context", **ask.audit})
+            get_stream_writer()({"type": Event.CONTEXT, **ask.audit})
             model = parts.bound(ask.profile, ask.tools)
             if model is None:
                 model = await TURNS.run(parts.model, ask.profile, ask.tools)
@@ -318,7 +319,7 @@ def ended_badly(state: Mapping[str, Any]) -> bool:
 
 def run_of(config: RunnableConfig) -> str:
     """The run's id in its metadata (docs/contracts.md), or nothing."""
-    return str(config.get("metadata", {}).get("allotrope_run_id") or "")
+    return str(config.get("metadata", {}).get(Metadata.RUN_ID) or "")
 
 
 def wants_tools(state: AgentState) -> bool:

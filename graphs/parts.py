@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from allotrope.contracts import Metadata
 from allotrope.exceptions import ProfileError, SettingsError
 from allotrope.settings import Settings, load_settings
 from allotrope.stores.errors import error_name
@@ -329,17 +330,17 @@ class Parts:
         profile = self.profiles.get("economical")
         values = {"previous": Untrusted(previous), "transcript": Untrusted(transcript)}
         metadata = {
-            "allotrope_agent": "summariser",
-            "allotrope_profile": profile.name,
-            "allotrope_prompt": template.ref,
-            "allotrope_tenant": tenant,
+            Metadata.AGENT: "summariser",
+            Metadata.PROFILE: profile.name,
+            Metadata.PROMPT: template.ref,
+            Metadata.TENANT: tenant,
             # each summary is of messages that no other call sees: a cache would only fill
-            "allotrope_cache": profile.cache_directive("no-store, no-cache"),
+            Metadata.CACHE: profile.cache_directive("no-store, no-cache"),
         }
         if thread:
             metadata["thread_id"] = thread
         if profile.max_cost is not None:
-            metadata["allotrope_max_cost_usd"] = profile.max_cost
+            metadata[Metadata.MAX_COST_USD] = profile.max_cost
         reply = self.chain(profile).invoke(template.render(values), {"metadata": metadata})
         return reply.text
 

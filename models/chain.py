@@ -20,6 +20,7 @@ from langchain_core.runnables.config import (
 from langchain_core.runnables.utils import coro_with_context
 from pydantic import Field
 
+from allotrope.contracts import Configurable
 from allotrope.exceptions import (
     AllotropeError,
     AllProvidersFailedError,
@@ -31,7 +32,7 @@ from allotrope.exceptions import (
 from allotrope.models.breaker.circuits import Circuits
 from allotrope.models.breaker.opening import guard_models
 from allotrope.models.cache.model import attach
-from allotrope.models.call.guard import LAST, REPACK, Repack
+from allotrope.models.call.guard import Repack
 from allotrope.models.call.guarded import GuardedChatModel
 from allotrope.models.call.last_resort import last_resort, model_in, serves
 from allotrope.models.call.streams import StreamRestart
@@ -42,7 +43,6 @@ from allotrope.models.failures.trail import Trail
 from allotrope.settings import Settings
 from allotrope.support.counters import count
 from allotrope.support.pools import TURNS
-from allotrope.support.run_keys import STREAMS, TRAIL
 
 if TYPE_CHECKING:
     from allotrope.models.catalogue.lifecycle import Lifecycles
@@ -232,7 +232,7 @@ class FailoverChain(RunnableWithFallbacks[LanguageModelInput, AIMessage]):
                 continue
             except FAILOVER_ERRORS as exc:
                 rest = _after_break(rest, trail, known, spoke=last is not None)
-                if not rest and not config["configurable"].get(LAST):
+                if not rest and not config["configurable"].get(Configurable.LAST):
                     rest = self._last_resort(trail)
                     config = _last(config)
                 if not rest:
@@ -247,7 +247,7 @@ class FailoverChain(RunnableWithFallbacks[LanguageModelInput, AIMessage]):
         config, trail = with_trail(config)
         trail.earlier = self._lets_pass
         async with contextlib.AsyncExitStack() as streams:
-            config["configurable"][STREAMS] = streams
+            config["configurable"][Configurable.STREAMS] = streams
             async with contextlib.aclosing(self._parts(input, config, trail, **kwargs)) as parts:
                 async for chunk in parts:
                     yield chunk
@@ -277,7 +277,7 @@ class FailoverChain(RunnableWithFallbacks[LanguageModelInput, AIMessage]):
                 continue
             except FAILOVER_ERRORS as exc:
                 rest = _after_break(rest, trail, known, spoke=last is not None)
-                if not rest and not config["configurable"].get(LAST):
+                if not rest and not config["configurable"].get(Configurable.LAST):
                     rest = self._last_resort(trail)
                     config = _last(config)
                 if not rest:
@@ -304,7 +304,7 @@ class FailoverChain(RunnableWithFallbacks[LanguageModelInput, AIMessage]):
         self, exc: BaseException, trail: list[ProviderError], config: RunnableConfig
     ) -> tuple[list[Any], RunnableConfig]:
         """Who is asked when every model failed, once; else the error with every cause."""
-        left = [] if config["configurable"].get(LAST) else self._last_resort(trail)
+        left = [] if config["configurable"].get(Configurable.LAST) else self._last_resort(trail)
         if not left:
             raise all_failed(trail, exc, function=self.function) from exc
         return left, _last(config)
@@ -371,14 +371,14 @@ def _after_break(
 def _last(config: RunnableConfig) -> RunnableConfig:
     """The configuration of the last resort: an open circuit may be tried."""
     again = _again(config)
-    again["configurable"] = {**again.get("configurable", {}), LAST: True}
+    again["configurable"] = {**again.get("configurable", {}), Configurable.LAST: True}
     return again
 
 
 def _first_again(config: RunnableConfig) -> RunnableConfig:
     """The configuration for the chain from its first model on."""
     again = _again(config)
-    again["configurable"] = {**again.get("configurable", {}), LAST: False}
+    again["configurable"] = {**again.get("configurable", {}), Configurable.LAST: False}
     return again
 
 
@@ -399,7 +399,7 @@ def with_trail(
     """
     config = ensure_config(config)
     trail = Trail()
-    config["configurable"] = {**config.get("configurable", {}), TRAIL: trail}
+    config["configurable"] = {**config.get("configurable", {}), Configurable.TRAIL: trail}
     return config, trail
 
 
@@ -411,7 +411,7 @@ def with_repack(config: RunnableConfig | None, repack: Repack) -> RunnableConfig
         repack: `repack(messages, budget_tokens)` gives the same conversation in so many tokens.
     """
     config = ensure_config(config)
-    config["configurable"] = {**config.get("configurable", {}), REPACK: repack}
+    config["configurable"] = {**config.get("configurable", {}), Configurable.REPACK: repack}
     return config
 
 

@@ -9,6 +9,7 @@ from langchain_core.prompts.chat import MessageLikeRepresentation
 from langchain_core.runnables import RunnableConfig
 from pydantic import PrivateAttr
 
+from allotrope.contracts import Metadata
 from allotrope.prompts import mustache
 
 if TYPE_CHECKING:
@@ -73,6 +74,6 @@ def chat_prompt(version: "PromptTemplateVersion") -> ChatPromptTemplate:
     optional |= {n: "" for n, slot in version.meta.context.items() if not slot.required}
     prompt = LibraryPrompt.from_messages(messages, template_format="mustache")
     assert isinstance(prompt, LibraryPrompt)
-    prompt.metadata = {"allotrope_prompt": version.ref}
+    prompt.metadata = {Metadata.PROMPT: version.ref}
     prompt._version = version
     return prompt.partial(**optional)

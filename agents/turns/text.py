@@ -6,6 +6,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk
 
+from allotrope.contracts import Event
 from allotrope.exceptions import InputError
 
 THREAD_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}")
@@ -68,9 +69,9 @@ def said_after(said: str, event: Mapping[str, Any]) -> str:
         said: What they had seen before.
         event: The event; a restart makes what was said void, and so does a call of a tool.
     """
-    if event["type"] == "token":
+    if event["type"] == Event.TOKEN:
         return said + str(event["text"])
-    return "" if event["type"] in ("restart", "tool") else said
+    return "" if event["type"] in (Event.RESTART, Event.TOOL) else said
 
 
 def events_of(mode: str, part: Any) -> Iterator[dict[str, Any]]:
@@ -86,8 +87,8 @@ def events_of(mode: str, part: Any) -> Iterator[dict[str, Any]]:
     ):
         return
     if message.text:
-        yield {"type": "token", "text": message.text}
+        yield {"type": Event.TOKEN, "text": message.text}
     calls = message.tool_call_chunks if isinstance(message, AIMessageChunk) else message.tool_calls
     for call in calls:
         if call.get("name"):
-            yield {"type": "tool", "name": call["name"], "status": "called"}
+            yield {"type": Event.TOOL, "name": call["name"], "status": "called"}

@@ -13,6 +13,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import LLMResult
 
 from allotrope.agents.registry import find
+from allotrope.contracts import STAMP, Metadata
 from allotrope.exceptions import AllotropeError
 from allotrope.experiments.dataset import Item
 from allotrope.experiments.definition import Experiment, Variant
@@ -207,8 +208,8 @@ class ProfilesUsed(BaseCallbackHandler):
     ) -> None:
         """Notes the profile of one call of a variant."""
         given = metadata or {}
-        run, profile = given.get("allotrope_run_id"), given.get("allotrope_profile")
-        if run and profile and given.get("allotrope_variant"):
+        run, profile = given.get(Metadata.RUN_ID), given.get(Metadata.PROFILE)
+        if run and profile and given.get(Metadata.VARIANT):
             with self._lock:
                 self._seen.setdefault(run, set()).add(profile)
                 self._runs[run_id] = run
@@ -390,9 +391,9 @@ def agent_judge(subject: AgentSubject, template: "PromptTemplateVersion | None" 
         subject: Whose settings are used.
         template: Which prompt is sent, for the ledger.
     """
-    metadata = {"allotrope_agent": "judge", "allotrope_cache": FRESH}
+    metadata = {Metadata.AGENT: "judge", Metadata.CACHE: FRESH}
     if template is not None:
-        metadata["allotrope_prompt"] = template.ref
+        metadata[Metadata.PROMPT] = template.ref
     prices = PriceBook(subject.settings.usage.prices)
 
     async def ask(prompt: Sequence[BaseMessage]) -> Said:
@@ -410,7 +411,7 @@ def cost_of(reply: AIMessage, prices: PriceBook) -> Decimal | None:
         reply: With its usage and provenance (docs/contracts.md).
         prices: What models cost.
     """
-    provenance = reply.response_metadata.get("allotrope") or {}
+    provenance = reply.response_metadata.get(STAMP) or {}
     if provenance.get("cached"):
         return Decimal(0)
     tokens = from_usage_metadata(reply.usage_metadata or {})

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
+from allotrope.contracts import STAMP
 from allotrope.graphs.context import RunContext
 from allotrope.graphs.prompt.injection import blanks, lift_memory, open_slots, request_of, told
 from allotrope.graphs.prompt.window import budget_of, first_ratio, told_ratio
@@ -234,7 +235,7 @@ def learnt(
         reply: Its usage and provenance.
     """
     result = {provider: list(values) for provider, values in known.items()}
-    stamp = reply.response_metadata.get("allotrope") or {}
+    stamp = reply.response_metadata.get(STAMP) or {}
     usage = reply.usage_metadata
     # a model that took over may have been sent a smaller pack than was counted
     if not usage or not isinstance(stamp, dict) or stamp.get("cached") or stamp.get("failover"):

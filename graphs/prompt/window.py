@@ -96,7 +96,7 @@ def repack_with(
 ) -> Callable[[list[BaseMessage], int], list[BaseMessage]]:
     """The hook with which a model that takes over packs a prompt for its own window.
 
-    It goes into a call's `configurable` under `models.guard.REPACK`.
+    It goes into a call's `configurable` under `contracts.Configurable.REPACK`.
 
     Args:
         counter: Counts.

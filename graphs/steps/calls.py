@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import RunnableConfig
 
+from allotrope.contracts import Configurable, Metadata
 from allotrope.graphs.context import RunContext
 from allotrope.graphs.prompt.injection import sources_of
 from allotrope.graphs.prompt.packing import PackedPrompt, learnt
@@ -45,19 +46,19 @@ class Caller:
         """
         context, profile = self.context, self.profile
         metadata = {
-            "allotrope_agent": self.agent,
-            "allotrope_profile": profile.name,
-            "allotrope_prompt": self.template.ref,
-            "allotrope_variant": context.variant,
-            "allotrope_tenant": context.tenant,
-            "allotrope_user": context.user,
-            "allotrope_allowance": context.allowance or None,
-            "allotrope_cache": profile.cache_directive(context.cache),
-            "allotrope_max_cost_usd": profile.max_cost,
-            "allotrope_context_full_tokens": packed.audit.get("thread_tokens"),
-            "allotrope_context_tokens": packed.audit.get("tokens"),
-            "allotrope_context_window": packed.window,
-            "allotrope_docs": [*sources_of(context, self.template), *self.documents] or None,
+            Metadata.AGENT: self.agent,
+            Metadata.PROFILE: profile.name,
+            Metadata.PROMPT: self.template.ref,
+            Metadata.VARIANT: context.variant,
+            Metadata.TENANT: context.tenant,
+            Metadata.USER: context.user,
+            Metadata.ALLOWANCE: context.allowance or None,
+            Metadata.CACHE: profile.cache_directive(context.cache),
+            Metadata.MAX_COST_USD: profile.max_cost,
+            Metadata.CONTEXT_FULL_TOKENS: packed.audit.get("thread_tokens"),
+            Metadata.CONTEXT_TOKENS: packed.audit.get("tokens"),
+            Metadata.CONTEXT_WINDOW: packed.window,
+            Metadata.DOCS: [*sources_of(context, self.template), *self.documents] or None,
         }
         return {name: value for name, value in metadata.items() if value is not None}
 
@@ -128,22 +129,21 @@ def prepared(
         config: Of the node's run.
         caller: Who asks.
         packed: The prompt.
-        repack: Packs it for another model (`models.guard.REPACK`).
+        repack: Packs it for another model (`Configurable.REPACK`).
         tools: What the model may call.
         tags: More tags for the call.
         repair: Whether it asks to put something right: the cached answer would be the wrong one.
     """
-    from allotrope.models.call.guard import REPACK
     from allotrope.models.providers.prompt_caching import stable_marked
 
     metadata = caller.metadata(packed)
     if repair:
-        metadata["allotrope_cache"] = f"{metadata['allotrope_cache']}, no-cache"
+        metadata[Metadata.CACHE] = f"{metadata[Metadata.CACHE]}, no-cache"
 
     asked: RunnableConfig = {
         **config,
         "metadata": {**config.get("metadata", {}), **metadata},
-        "configurable": {**config.get("configurable", {}), REPACK: repack},
+        "configurable": {**config.get("configurable", {}), Configurable.REPACK: repack},
     }
     if tags:
         asked["tags"] = [*(config.get("tags") or []), *tags]

@@ -13,12 +13,13 @@ import re
 import threading
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_stream_writer
 
+from allotrope.contracts import Event
 from allotrope.graphs.context import RunContext
 from allotrope.graphs.nodes import run_context, state_length, thread_of
 from allotrope.graphs.parts import LazyParts, Parts
@@ -208,7 +209,7 @@ class StepNodes:
             agent=self.agent,
             found=found,
         )
-        turn.writer({"type": "context", **packed.audit})
+        turn.writer({"type": Event.CONTEXT, **packed.audit})
         caller = Caller(self.agent, context, template, profile, documents_of(turn.state))
         return prepared(
             turn.config,
@@ -257,7 +258,7 @@ class _Turn:
         return {"audit": self.audit, "calibration": self.calibration, **update}
 
 
-def tell(kind: str, **facts: Any) -> None:
+def tell(kind: Literal["step", "notice"], **facts: Any) -> None:
     """Sends a progress event into the run's custom stream.
 
     Args:

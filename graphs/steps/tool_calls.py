@@ -8,6 +8,7 @@ from langchain_core.messages import AIMessage, BaseMessage, RemoveMessage, ToolM
 from langgraph.config import get_stream_writer
 from langgraph.prebuilt import ToolNode
 
+from allotrope.contracts import Event
 from allotrope.graphs.context import allowed, context_of_run
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def tool_node(tools: "Sequence[BaseTool]", *, name: str) -> ToolNode:
             known = f"Available: {', '.join(offered)}." if offered else "No tools are available."
             return _answer(call, f"{call['name']} isn't available here. {known}")
         if str(call["id"]) in _CallsOfTurn.of(request.state["messages"]).repeated:
-            get_stream_writer()({"type": "tool", "name": call["name"], "status": "repeated"})
+            get_stream_writer()({"type": Event.TOOL, "name": call["name"], "status": "repeated"})
             return _answer(call, _REPEATED)
         return None
 
@@ -85,7 +86,7 @@ def last_answer(reply: AIMessage) -> AIMessage:
         return answer
     names = ", ".join(dict.fromkeys(str(call["name"]) for call in calls))
     text = _NO_ANSWER.format(names=names)
-    get_stream_writer()({"type": "token", "text": text})
+    get_stream_writer()({"type": Event.TOKEN, "text": text})
     return answer.model_copy(update={"content": text})
 
 

@@ -4,6 +4,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from allotrope.contracts import STAMP
+
 if TYPE_CHECKING:
     from langchain_core.messages import AIMessage
 
@@ -16,7 +18,7 @@ def origin(reply: "AIMessage") -> dict[str, Any]:
     """Where a reply came from (docs/contracts.md), and `truncated` where it was cut off."""
     from allotrope.models.call.replies import is_truncated
 
-    found = dict(reply.response_metadata.get("allotrope") or {})
+    found = dict(reply.response_metadata.get(STAMP) or {})
     return {**found, "truncated": True} if is_truncated(reply) else found
 
 

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-THREAD = "allotrope_thread"
+from allotrope.contracts import Configurable
+
+THREAD = Configurable.THREAD
 """Key in `configurable` of the thread's id as its users know it."""
 
 DEFAULT_TENANT = "default"

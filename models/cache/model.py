@@ -25,6 +25,7 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config
 from pydantic import Field
 
+from allotrope.contracts import STAMP, Configurable
 from allotrope.exceptions import ProviderError
 from allotrope.models.cache import policy
 from allotrope.models.cache.answers import CacheCall, Hit
@@ -36,9 +37,7 @@ from allotrope.models.failures.degraded import degraded
 from allotrope.models.failures.trail import takes_over, trail_of_run
 from allotrope.models.providers.content import text_length
 from allotrope.support.pools import beside_loop
-from allotrope.support.run_keys import STREAMS
 
-STAMP = "allotrope"
 PIECE = 24
 """Characters of one replayed chunk, about five tokens."""
 
@@ -140,7 +139,7 @@ class CachingChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         stream = self._chunks(messages, stop=stop, run_manager=run_manager, **kwargs)
-        streams = ensure_config().get("configurable", {}).get(STREAMS)
+        streams = ensure_config().get("configurable", {}).get(Configurable.STREAMS)
         if streams is not None:  # LangChain leaves what a closed stream held to the collector
             streams.push_async_callback(stream.aclose)
         return stream

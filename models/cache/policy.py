@@ -8,17 +8,18 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, Generation
 
+from allotrope.contracts import Metadata
 from allotrope.exceptions import InputError
 from allotrope.settings.cache import CacheSettings
 
-DIRECTIVES = "allotrope_cache"
+DIRECTIVES = Metadata.CACHE
 """Key in a run's metadata, or in `configurable` of a chain or graph.
 
 Its value: `no-store`, `no-cache`, `max-age=60`, `use`, separated by commas; a profile adds
 `no-semantic` and `ttl=60`.
 """
 
-DOCS = "allotrope_docs"
+DOCS = Metadata.DOCS
 """Key in a run's metadata: a list of the source documents that the answer was made from."""
 
 VOLATILE = re.compile(
@@ -112,16 +113,16 @@ def request_of(
                 f"The cache directive {word!r} is unknown.",
                 hint="Use no-store, no-cache, max-age=SECONDS or use, separated by commas.",
             )
-    profile = str(metadata.get("allotrope_profile") or "")
+    profile = str(metadata.get(Metadata.PROFILE) or "")
     if profile in settings.bypass_profiles and "use" not in words:
         read = write = False
     return Request(
-        tenant=str(metadata.get("allotrope_tenant") or tenant),
-        agent=str(metadata.get("allotrope_agent") or ""),
+        tenant=str(metadata.get(Metadata.TENANT) or tenant),
+        agent=str(metadata.get(Metadata.AGENT) or ""),
         profile=profile,
-        prompt=str(metadata.get("allotrope_prompt") or ""),
+        prompt=str(metadata.get(Metadata.PROMPT) or ""),
         docs=_docs(metadata.get(DOCS)),
-        run_id=str(metadata.get("allotrope_run_id") or ""),
+        run_id=str(metadata.get(Metadata.RUN_ID) or ""),
         thread=str(metadata.get("thread_id") or ""),
         read=read,
         write=write,

@@ -5,11 +5,12 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables.config import ensure_config
 
+from allotrope.contracts import Configurable, DegradedState
 from allotrope.exceptions import (
     BudgetExceededError,
     CircuitOpenError,
@@ -48,16 +49,6 @@ from allotrope.support.pools import pool_for
 T = TypeVar("T")
 
 log = logging.getLogger("allotrope.models")
-
-DEADLINE = "__allotrope_deadline"
-"""Key in `configurable`: `time.monotonic()` after which no retry begins in this run; default: so
-many seconds after a chain was asked (`Guard.deadline_s`), for all its models together."""
-
-LAST = "__allotrope_last"
-"""Key in `configurable`: true when nobody else is left, so that an open circuit may be tried."""
-
-REPACK = "__allotrope_repack"
-"""Key in `configurable` of the hook that fits messages into a smaller window."""
 
 Repack = Callable[[list[BaseMessage], int], Sequence[BaseMessage]]
 """`repack(messages, budget_tokens)`: the same conversation, packed into so many tokens."""
@@ -152,12 +143,12 @@ class Call:
         self._guard = guard
         self._model = model
         self._messages = messages
-        self._repack: Repack | None = configurable.get(REPACK)
+        self._repack: Repack | None = configurable.get(Configurable.REPACK)
         clock = guard.retries.clock
         if self.trail.deadline is None:
             self.trail.deadline = clock() + guard.deadline_s
-        self.deadline = float(configurable.get(DEADLINE) or self.trail.deadline)
-        self._last = bool(configurable.get(LAST))
+        self.deadline = self.trail.deadline
+        self._last = bool(configurable.get(Configurable.LAST))
         self._overflowed = False
         self._correction: BaseMessage | None = None
         self._spoken = False
@@ -274,10 +265,11 @@ class Call:
     def request(self) -> list[BaseMessage]:
         """The prompt of this attempt: packed for this model, with a correction where it erred."""
         messages = self._messages
-        window = window_of(self._model)
-        if self._repack is not None and window is not None and (self.trail or self._overflowed):
-            fits = int(window.prompt * TIGHTER) if self._overflowed else window.prompt
-            messages = list(self._repack(messages, fits))
+        if self._repack is not None and (self.trail or self._overflowed):
+            window = window_of(self._model)
+            if window is not None:
+                fits = int(window.prompt * TIGHTER) if self._overflowed else window.prompt
+                messages = list(self._repack(messages, fits))
         return messages if self._correction is None else [*messages, self._correction]
 
     async def arequest(self) -> list[BaseMessage]:
@@ -340,7 +332,7 @@ class Call:
         """How long the provider took to say something."""
         return (self.first_token or time.perf_counter()) - self.started
 
-    def degraded(self, reported: str | None) -> dict[str, Any] | None:
+    def degraded(self, reported: str | None) -> DegradedState | None:
         """The `degraded` field of the reply's provenance."""
         if not self.trail:
             return None

@@ -12,6 +12,7 @@ from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult, LLMResult
 from pydantic import PrivateAttr
 
+from allotrope.contracts import STAMP, Provenance, Succession
 from allotrope.exceptions import ProviderError
 from allotrope.models.call.attempts import (
     AsyncOpened,
@@ -28,9 +29,9 @@ from allotrope.models.call.attempts import (
     noticed,
 )
 from allotrope.models.call.cancelled import one_call, reported
-from allotrope.models.call.guard import DEADLINE, REPACK, Call, Guard
+from allotrope.models.call.guard import Call, Guard
 from allotrope.models.call.replies import check_reply
-from allotrope.models.call.streams import STAMP, CleanStream
+from allotrope.models.call.streams import CleanStream
 from allotrope.models.providers.content import asent, plain, sent
 from allotrope.models.waiting.queue import CallQueue
 from allotrope.support.compat.langchain import CallByCall
@@ -38,8 +39,6 @@ from allotrope.support.pools import TURNS
 
 if TYPE_CHECKING:
     from allotrope.models.catalogue.lifecycle import Lifecycles
-
-__all__ = ["DEADLINE", "REPACK", "STAMP", "GuardedChatModel"]
 
 
 class GuardedChatModel(CallByCall):
@@ -96,7 +95,7 @@ class GuardedChatModel(CallByCall):
         """Whether this model answers now; of a line of successors only one does."""
         return True
 
-    def succession(self) -> dict[str, str] | None:
+    def succession(self) -> Succession | None:
         """In whose place this model answers; None where it is the one that was asked for."""
         return None
 
@@ -358,7 +357,7 @@ class GuardedChatModel(CallByCall):
             metadata[STAMP] = self.stamp(call, reported)
         return result
 
-    def stamp(self, call: Call, reported: str | None, *, streamed: bool = False) -> dict[str, Any]:
+    def stamp(self, call: Call, reported: str | None, *, streamed: bool = False) -> Provenance:
         """The provenance of a reply, as docs/contracts.md has it.
 
         Args:

@@ -11,13 +11,11 @@ from langchain_core.messages import (
 )
 from langchain_core.outputs import ChatGenerationChunk
 
+from allotrope.contracts import STAMP, Provenance
 from allotrope.exceptions import ProviderError
 from allotrope.models.call.guard import Call
 from allotrope.models.call.replies import check_arguments, check_reply
 from allotrope.models.failures.degraded import cut_short
-
-STAMP = "allotrope"
-"""Key in `response_metadata` of the provenance (docs/contracts.md)."""
 
 
 class Stamping(Protocol):
@@ -28,7 +26,7 @@ class Stamping(Protocol):
     def name_of_model(self) -> str:
         """The model asked for."""
 
-    def stamp(self, call: Call, reported: str | None, *, streamed: bool = False) -> dict[str, Any]:
+    def stamp(self, call: Call, reported: str | None, *, streamed: bool = False) -> Provenance:
         """The provenance."""
 
 
@@ -119,7 +117,7 @@ class CleanStream:
         first, *others = self._parts
         return first + others if others else first
 
-    def _stamp(self, chunk: ChatGenerationChunk, stamp: dict[str, Any]) -> None:
+    def _stamp(self, chunk: ChatGenerationChunk, stamp: Provenance) -> None:
         chunk.message.response_metadata = {**chunk.message.response_metadata, STAMP: stamp}
 
 

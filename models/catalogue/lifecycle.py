@@ -5,9 +5,10 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from allotrope.contracts import Succession
 from allotrope.models.breaker.permits import deployment_of
 from allotrope.models.catalogue.entries import Catalogue, Entry, open_catalogue
 from allotrope.models.catalogue.facts import Gone, ModelNote, Reason, Repair
@@ -28,19 +29,6 @@ AZURE = re.compile(r"\.(?:openai|cognitiveservices|services\.ai)\.azure\.com$")
 _SNAPSHOT = re.compile(r"^(?P<base>.+?)-(?:20\d\d-\d\d-\d\d|20\d{6}|\d{4})$")
 
 EndSource = Literal["settings", "provider", "catalogue"]
-
-
-class Succession(TypedDict):
-    """Who answered in whose place: a field of the reply and of its provenance.
-
-    Keys:
-        from: The model that was asked for.
-        to: Its successor at the same provider.
-        reason: `date`, `retired` or `refused`.
-    """
-
-    to: str
-    reason: Reason
 
 
 @dataclass(frozen=True)
@@ -218,7 +206,7 @@ class Lifecycles:
         """Who would take over from a model: the first of its successors that isn't gone."""
         return next((name for name in self.line(model)[1:] if self.gone(name) is None), None)
 
-    def succession(self, wanted: str, serving: str) -> dict[str, str] | None:
+    def succession(self, wanted: str, serving: str) -> Succession | None:
         """`{"from", "to", "reason"}` where another model than the wanted one serves.
 
         Args:

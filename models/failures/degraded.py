@@ -1,8 +1,8 @@
 """What people are told while something is broken: plain sentences, made in one place."""
 
 from collections.abc import Sequence
-from typing import Any
 
+from allotrope.contracts import DegradedState
 from allotrope.exceptions import (
     AuthenticationFailedError,
     CircuitOpenError,
@@ -89,7 +89,7 @@ def reason_of(code: str | None) -> str:
 
 def degraded(
     failures: Sequence[ProviderError], *, provider: str, model: str
-) -> dict[str, Any] | None:
+) -> DegradedState | None:
     """The `degraded` field of a reply's provenance.
 
     Args:
@@ -127,7 +127,7 @@ def _answerer(provider: str, model: str) -> str:
     return f"{model} on {PROVIDER_NAMES.get(provider, provider)}"
 
 
-def cut_short(error: ProviderError) -> dict[str, Any]:
+def cut_short(error: ProviderError) -> DegradedState:
     """The `degraded` field of a partial answer that was kept because its stream broke."""
     return {
         "reason": type(error).__name__,

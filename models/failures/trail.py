@@ -5,11 +5,11 @@ from typing import Literal
 
 from langchain_core.runnables.config import ensure_config
 
+from allotrope.contracts import Configurable, Event
 from allotrope.exceptions import ProviderError
 from allotrope.models.events import emit
 from allotrope.models.failures.degraded import degraded
 from allotrope.support.counters import count
-from allotrope.support.run_keys import TRAIL
 
 
 class Trail(list[ProviderError]):
@@ -31,7 +31,7 @@ class Trail(list[ProviderError]):
 
 def trail_of_run() -> Trail:
     """The trail of the chain's run that is under way; outside of one a trail of its own."""
-    found = ensure_config().get("configurable", {}).get(TRAIL)
+    found = ensure_config().get("configurable", {}).get(Configurable.TRAIL)
     return found if isinstance(found, Trail) else Trail()
 
 
@@ -50,10 +50,10 @@ def takes_over(trail: Trail, *, provider: str, model: str) -> None:
     if void is not None:
         emit(
             {
-                "type": "restart",
+                "type": Event.RESTART,
                 "provider": void.provider,
                 "model": void.model,
                 "reason": type(void).__name__,
             }
         )
-    emit({"type": "degraded", **(degraded(trail, provider=provider, model=model) or {})})
+    emit({"type": Event.DEGRADED, **(degraded(trail, provider=provider, model=model) or {})})

@@ -5,6 +5,7 @@ from typing import Any, TypeAlias
 
 from langchain_core.messages import AIMessage, BaseMessage
 
+from allotrope.contracts import STAMP
 from allotrope.support.fencing import neutralised_message
 from allotrope.support.pools import beside_loop
 
@@ -46,7 +47,7 @@ def made_by(message: BaseMessage) -> str:
     Args:
         message: A reply.
     """
-    stamp = message.response_metadata.get("allotrope")
+    stamp = message.response_metadata.get(STAMP)
     told = stamp.get("model") if isinstance(stamp, dict) else None
     return str(told or message.response_metadata.get("model_name") or "")
 

@@ -11,6 +11,7 @@ from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from langchain_ollama import ChatOllama
 
+from allotrope.contracts import Provenance
 from allotrope.exceptions import UnexpectedProviderError
 from allotrope.models.cache.model import CachingChatModel
 from allotrope.models.call.guard import Call
@@ -82,7 +83,7 @@ class OllamaChat(CachingChatModel, GuardedChatModel, ChatOllama):
         del kept["tools"]
         return ollama_tools.without_tools(ready), kept
 
-    def stamp(self, call: Call, reported: str | None, *, streamed: bool = False) -> dict[str, Any]:
+    def stamp(self, call: Call, reported: str | None, *, streamed: bool = False) -> Provenance:
         """The provenance; says so where tools were left out."""
         stamp = super().stamp(call, reported, streamed=streamed)
         if call.offers_tools and not self._can_call_tools():

@@ -9,6 +9,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatResult
 from pydantic import PrivateAttr
 
+from allotrope.contracts import Provenance, Succession
 from allotrope.exceptions import (
     ModelGoneError,
     ParameterRefusedError,
@@ -71,7 +72,7 @@ class OpenAIChat(CachingChatModel, GuardedChatModel, HookedChatOpenAI):
         found = self._lifecycles
         return found is None or found.serving(self.wanted) == self.model_name
 
-    def succession(self) -> dict[str, str] | None:
+    def succession(self) -> Succession | None:
         """In whose place this model answers."""
         found = self._lifecycles
         return None if found is None else found.succession(self.wanted, self.model_name)
@@ -89,7 +90,7 @@ class OpenAIChat(CachingChatModel, GuardedChatModel, HookedChatOpenAI):
         ]
         return with_cache_mark(ready, self.model_name), with_cache_key(kwargs, self.model_name)
 
-    def stamp(self, call: Call, reported: str | None, *, streamed: bool = False) -> dict[str, Any]:
+    def stamp(self, call: Call, reported: str | None, *, streamed: bool = False) -> Provenance:
         """The provenance of a reply. That this model answers here is noted in the background."""
         if self._lifecycles is not None:
             took_s = time.perf_counter() - call.started

@@ -12,6 +12,7 @@ from typing import Any
 from langchain_core.messages import BaseMessage, HumanMessage
 from langchain_core.runnables.config import ensure_config
 
+from allotrope.contracts import Metadata
 from allotrope.models.providers.capabilities import openai_capabilities
 
 STABLE = "__allotrope_stable"
@@ -47,10 +48,10 @@ def with_cache_key(kwargs: dict[str, Any], model: str) -> dict[str, Any]:
         model: Only models that we know get one.
     """
     metadata = ensure_config().get("metadata") or {}
-    prompt = metadata.get("allotrope_prompt")
+    prompt = metadata.get(Metadata.PROMPT)
     if "prompt_cache_key" in kwargs or not prompt or openai_capabilities(model).known_as is None:
         return kwargs
-    agent = metadata.get("allotrope_agent") or "agent"
+    agent = metadata.get(Metadata.AGENT) or "agent"
     return {**kwargs, "prompt_cache_key": f"allotrope:{agent}:{prompt}"[:64]}
 
 

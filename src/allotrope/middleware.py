@@ -34,6 +34,7 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config, set_config_context
 
 from allotrope.agents.reply import TurnMeter
+from allotrope.contracts import Metadata
 from allotrope.graphs.parts import Parts
 from allotrope.memory.context.fit import fit
 from allotrope.memory.tokens.counting import TokenCounter
@@ -135,9 +136,9 @@ class FailoverMiddleware(AgentMiddleware[Any, Any, Any]):
         profile = self._profile
         if profile is None or self._settings is None:
             return None
-        metadata = {"allotrope_profile": profile.name}
+        metadata = {Metadata.PROFILE: profile.name}
         if profile.cache_directive():
-            metadata["allotrope_cache"] = profile.cache_directive()
+            metadata[Metadata.CACHE] = profile.cache_directive()
         if profile.max_cost is not None:
             meter = TurnMeter(PriceBook(self._settings.usage.prices))
             for message in _of_this_run(request.messages):
@@ -225,9 +226,9 @@ class UsageMiddleware(AgentMiddleware[Any, Any, Any]):
         super().__init__()
         self._handlers = None if handlers is None else list(handlers)
         self._settings = settings
-        self._metadata = {"allotrope_agent": agent}
+        self._metadata = {Metadata.AGENT: agent}
         if tenant is not None:
-            self._metadata["allotrope_tenant"] = tenant
+            self._metadata[Metadata.TENANT] = tenant
 
     def wrap_model_call(self, request: ModelRequest[Any], handler: Handler) -> ModelResponse[Any]:
         """Puts the handlers on the call.

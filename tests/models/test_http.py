@@ -29,7 +29,8 @@ def test_a_model_survives_its_event_loop(
         for number in range(3):
             assert asyncio.run(model.ainvoke(f"hi {number}")).content == f"Echo: hi {number}"
             gc.collect()
-    assert len(simulator.requests) == 3
+    asked = [request for request in simulator.requests if request.path != "/api/show"]
+    assert len(asked) == 3
 
 
 @pytest.mark.parametrize("provider", ["openai", "ollama"])

@@ -15,10 +15,10 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables.config import ensure_config
 
+from allotrope.contracts import Configurable, Metadata
 from allotrope.exceptions import BudgetExceededError, LocalOnlyError
 from allotrope.settings.usage import BudgetSettings
 from allotrope.stores.errors import error_name
-from allotrope.support.run_keys import TRAIL
 from allotrope.usage.budgets import periods as pure
 from allotrope.usage.budgets.periods import Account, Directive
 from allotrope.usage.budgets.reservations import Balance, Booking, Reservations
@@ -302,9 +302,9 @@ class BudgetGuard(BaseCallbackHandler):
     def _ask(self, started: Started, run_id: UUID) -> None:
         asked = started.metadata
         names = {
-            "agent": name_in(asked, "allotrope_agent"),
-            "tenant": name_in(asked, "allotrope_tenant") or self._tenant,
-            "user": name_in(asked, "allotrope_user"),
+            "agent": name_in(asked, Metadata.AGENT),
+            "tenant": name_in(asked, Metadata.TENANT) or self._tenant,
+            "user": name_in(asked, Metadata.USER),
             "thread": name_in(asked, "thread_id"),
         }
         model = model_of(started)
@@ -315,14 +315,14 @@ class BudgetGuard(BaseCallbackHandler):
                 provider=provider_of(started),
                 model=model,
                 tokens=self.budgets.estimate(model, _input_tokens(started), _limit(started)),
-                allowance=pure.allowance(name_in(asked, "allotrope_allowance")),
+                allowance=pure.allowance(name_in(asked, Metadata.ALLOWANCE)),
             )
         except BudgetExceededError as exc:
             if self._recorder is not None:
                 self._recorder.refused(run_id, exc, started)
             if isinstance(exc, LocalOnlyError):
                 exc.provider, exc.model = provider_of(started), model
-                trail = ensure_config().get("configurable", {}).get(TRAIL)
+                trail = ensure_config().get("configurable", {}).get(Configurable.TRAIL)
                 if isinstance(trail, list):
                     trail.append(exc)
             raise

@@ -14,6 +14,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage
 
+from allotrope.contracts import Metadata
 from allotrope.exceptions import BudgetExceededError
 from allotrope.usage.prices.prices import Price, PriceBook
 from allotrope.usage.recorder import estimate, tokens
@@ -132,8 +133,8 @@ class Reader:
             used, estimated = self._used(ended, reply, tools, provider, model, status)
         tier = _tier(reply, started.arguments, asked)
         price = self._prices.price(provider, model, at=moment(started.at), tier=tier)
-        full = _whole(asked.get("allotrope_context_full_tokens"))
-        sent = _whole(asked.get("allotrope_context_tokens"))
+        full = _whole(asked.get(Metadata.CONTEXT_FULL_TOKENS))
+        sent = _whole(asked.get(Metadata.CONTEXT_TOKENS))
         dropped = max(0, (full or 0) - (sent or 0)) if status == "ok" and not cached else 0
         failover = [entry for entry in stamp.get("failover") or () if isinstance(entry, Mapping)]
         degraded, succession = stamp.get("degraded"), stamp.get("succession")
@@ -143,15 +144,15 @@ class Reader:
             at=started.at,
             provider=provider,
             model=model,
-            agent=name_in(asked, "allotrope_agent"),
+            agent=name_in(asked, Metadata.AGENT),
             node=name_in(asked, "langgraph_node"),
-            profile=name_in(asked, "allotrope_profile"),
-            prompt=name_in(asked, "allotrope_prompt"),
-            variant=name_in(asked, "allotrope_variant"),
-            tenant=name_in(asked, "allotrope_tenant") or self._tenant,
-            user_name=name_in(asked, "allotrope_user"),
+            profile=name_in(asked, Metadata.PROFILE),
+            prompt=name_in(asked, Metadata.PROMPT),
+            variant=name_in(asked, Metadata.VARIANT),
+            tenant=name_in(asked, Metadata.TENANT) or self._tenant,
+            user_name=name_in(asked, Metadata.USER),
             thread=name_in(asked, "thread_id"),
-            run=name_in(asked, "allotrope_run_id") or started.run,
+            run=name_in(asked, Metadata.RUN_ID) or started.run,
             status=status,
             error=error,
             cached=cached,
@@ -191,7 +192,7 @@ class Reader:
             tools_tokens=self._tool_size(tools),
             context_full_tokens=full,
             context_tokens=sent,
-            context_window=_whole(asked.get("allotrope_context_window")),
+            context_window=_whole(asked.get(Metadata.CONTEXT_WINDOW)),
             stands_for=str(succession.get("from") or "")[:200]
             if isinstance(succession, Mapping)
             else "",
@@ -345,7 +346,7 @@ def _reported(ended: Ended, reply: Mapping[str, Any]) -> tuple[Tokens | None, st
 
 
 def _tier(reply: Mapping[str, Any], arguments: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
-    if asked.get("allotrope_processing") == "batch":
+    if asked.get(Metadata.PROCESSING) == "batch":
         return "batch"
     tier = reply.get("service_tier") or arguments.get("service_tier")
     return str(tier) if tier in ("flex", "priority", "batch", "fast", "scale") else "default"

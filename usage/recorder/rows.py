@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from allotrope.support.run_keys import END_USER
+from allotrope.contracts import END_USER
 
 DIMENSIONS = (
     "provider",

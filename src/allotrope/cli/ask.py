@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from allotrope.cli.output import answer, emit
+from allotrope.contracts import Event
 
 if TYPE_CHECKING:
     from allotrope.agents.agent import Agent
@@ -150,10 +151,10 @@ def stream_answer(
                 said = said_after(said, event)
                 if as_json:
                     emit(event)
-                elif event["type"] == "token":
+                elif event["type"] == Event.TOKEN:
                     printed = True
                     print(event["text"], end="", flush=True)
-                elif event["type"] == "restart" and printed:
+                elif event["type"] == Event.RESTART and printed:
                     why = event.get("reason", "the answer broke off")
                     print(f"\n[{why}; starting again]", flush=True)
     except KeyboardInterrupt:

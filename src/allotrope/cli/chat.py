@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from allotrope.cli.ask import STOPPED, AgentName, ThreadId, leaving_at_once, origin
+from allotrope.contracts import Event
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -118,18 +119,18 @@ def _turn(
         with contextlib.closing(agent.stream(text, thread_id=thread_id, context=context)) as turn:
             for event in turn:
                 said = said_after(said, event)
-                if event["type"] in {"token", "restart"} and waiting:
+                if event["type"] in {Event.TOKEN, Event.RESTART} and waiting:
                     waiting.stop()
                     waiting = None
-                if event["type"] == "token":
+                if event["type"] == Event.TOKEN:
                     printed = True
                     console.print(event["text"], end="", markup=False, soft_wrap=True)
-                elif event["type"] == "restart":
+                elif event["type"] == Event.RESTART:
                     why = event.get("reason", "broken off")
                     console.print(f"\n[dim]{why}; starting again[/dim]")
-                elif event["type"] == "tool" and waiting:
+                elif event["type"] == Event.TOOL and waiting:
                     waiting.update(f"{event['name']} …")
-                elif event["type"] == "reply":
+                elif event["type"] == Event.REPLY:
                     reply = event
     except KeyboardInterrupt:
         kept = agent.keep_said(thread_id, said, question=text, context=context)

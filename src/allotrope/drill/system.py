@@ -11,6 +11,7 @@ from typing import Self
 
 from pydantic import SecretStr
 
+from allotrope.contracts import Event
 from allotrope.drill.stage import System, compressed
 from allotrope.exceptions import InputError
 from allotrope.settings import Settings
@@ -125,11 +126,11 @@ class OurSystem:
     async def turn(self, thread: str, text: str) -> AsyncIterator[tuple[str, str]]:
         """One turn; see `drill.System`."""
         async for event in self._agent.astream(text, thread_id=thread):
-            if event["type"] == "token":
+            if event["type"] == Event.TOKEN:
                 yield "token", event["text"]
-            elif event["type"] == "restart":
+            elif event["type"] == Event.RESTART:
                 yield "restart", ""
-            elif event["type"] == "reply":
+            elif event["type"] == Event.REPLY:
                 yield "provider", event["provider"]
                 if event.get("succession"):
                     yield "successor", event["succession"]["to"]

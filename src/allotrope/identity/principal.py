@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from allotrope.support.run_keys import END_USER
+from allotrope.contracts import END_USER
 
 _SPACE = re.compile(r"u[0-9a-f]{24}:")
 

@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TextIO
 
+from allotrope.contracts import Configurable, Metadata
 from allotrope.settings.sections import LogSettings
 
 _ids: ContextVar[Mapping[str, str]] = ContextVar("allotrope_log_ids", default={})  # noqa: B039 - never changed in place
@@ -53,9 +54,9 @@ def _ids_of_run() -> dict[str, str]:
     config = {} if module is None else module.ensure_config()
     metadata, configurable = config.get("metadata") or {}, config.get("configurable") or {}
     found = {
-        "run_id": metadata.get("allotrope_run_id"),
-        "thread_id": configurable.get("allotrope_thread") or configurable.get("thread_id"),
-        "agent": metadata.get("allotrope_agent"),
+        "run_id": metadata.get(Metadata.RUN_ID),
+        "thread_id": configurable.get(Configurable.THREAD) or configurable.get("thread_id"),
+        "agent": metadata.get(Metadata.AGENT),
     }
     return {name: str(value) for name, value in found.items() if value is not None}
 

@@ -33,6 +33,7 @@ MODULES = {
     "allotrope.prompts.fencing": "allotrope.support.fencing",
     "allotrope.reply": "allotrope.agents.reply",
     "allotrope.runtime": "allotrope.agents.agent",
+    "allotrope.support.run_keys": "allotrope.contracts",
     "allotrope.usage.browse": "allotrope.usage.queries.browse",
     "allotrope.web.credentials": "allotrope.web.access.credentials",
     "allotrope.web.filters": "allotrope.web.dashboard.filters",

@@ -10,6 +10,7 @@ from allotrope.agents import registry
 from allotrope.agents.turns.leases import LEASE_S
 from allotrope.agents.turns.text import said_after
 from allotrope.agents.turns.thread_locks import ThreadLocks
+from allotrope.contracts import Event
 from allotrope.exceptions import AllotropeError, ThreadBusyError
 from allotrope.identity.principal import Principal
 from allotrope.memory.checkpoints.threads import thread_key
@@ -288,7 +289,7 @@ class Service:
                 raise
             turn.go_on()
             kept = await found.akeep_said(thread, said, question=text, context=context)
-            yield {"type": "stopped", "kept": kept}
+            yield {"type": Event.STOPPED, "kept": kept}
         finally:
             del self._by_thread[place]
 

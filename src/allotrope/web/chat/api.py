@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from allotrope.agents import registry
 from allotrope.agents.turns.text import check_text, check_thread_id
+from allotrope.contracts import Event
 from allotrope.exceptions import AllotropeError
 from allotrope.identity.principal import Principal
 from allotrope.settings import Settings
@@ -111,9 +112,9 @@ async def _events(
 
 def _for_page(event: dict[str, Any]) -> dict[str, Any]:
     """An event as the page shows it: the context as the meter does, a succession as a sentence."""
-    if event["type"] == "context":
-        return {"type": "context", **meter(event)}
-    if event["type"] == "reply":
+    if event["type"] == Event.CONTEXT:
+        return {"type": Event.CONTEXT, **meter(event)}
+    if event["type"] == Event.REPLY:
         return {**event, "succession": _told(event["succession"])}
     return event
 

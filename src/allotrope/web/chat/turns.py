@@ -5,9 +5,10 @@ import contextlib
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
+from allotrope.contracts import Event
 from allotrope.support.tasks import ended
 
-BEAT: dict[str, Any] = {"type": "beat"}
+BEAT: dict[str, Any] = {"type": Event.BEAT}
 """Says only that the turn still runs, so that no proxy and no client gives up on it."""
 
 CLEAN_UP_S = 3.0

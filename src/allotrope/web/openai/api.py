@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from allotrope.agents.turns.text import check_thread_id
+from allotrope.contracts import Event
 from allotrope.exceptions import AllotropeError, ThreadMovedOnError
 from allotrope.identity.principal import Principal
 from allotrope.stores.errors import error_name
@@ -203,7 +204,7 @@ class ApiTurn:
         )
         async with contextlib.aclosing(stream) as events:
             async for event in events:
-                if event["type"] == "reply" and self.named is None:
+                if event["type"] == Event.REPLY and self.named is None:
                     await self._service.sharing.put(await self._answered(), str(time.time()))
                     asked = ("user", self._text)
                     await self._service.sharing.take(await self._key(asked))
@@ -260,7 +261,7 @@ async def completions(request: Request) -> Response:
         reply: dict[str, Any] | None = None
         async with contextlib.aclosing(turn.events()) as events:
             async for event in events:
-                if event["type"] == "reply":
+                if event["type"] == Event.REPLY:
                     reply = event
         if reply is None:
             raise RequestError("The turn was stopped.", status=409, code="stopped")
@@ -298,7 +299,7 @@ async def _streamed(turn: ApiTurn | Housekeeping, headers: dict[str, str]) -> Re
     try:
         async for event in events:
             early.append(event)
-            if event["type"] in ("token", "reply", "tool", "step", "beat"):
+            if event["type"] in (Event.TOKEN, Event.REPLY, Event.TOOL, Event.STEP, Event.BEAT):
                 break
     except BaseException:
         await events.aclose()
@@ -413,7 +414,7 @@ def for_client(principal: Principal, event: dict[str, Any]) -> dict[str, Any]:
         principal: Who asked.
         event: Of the turn.
     """
-    if not principal.space or event["type"] != "reply":
+    if not principal.space or event["type"] != Event.REPLY:
         return event
     named = principal.name(event["thread_id"])
     answer = event["answer"].replace(event["thread_id"], named)

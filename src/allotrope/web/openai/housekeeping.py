@@ -15,6 +15,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from allotrope.contracts import Event, Metadata
 from allotrope.exceptions import AllotropeError
 from allotrope.identity.principal import Principal
 from allotrope.stores.errors import error_name
@@ -143,13 +144,13 @@ class Housekeeping:
         model = await TURNS.run(parts.model, profile)
         meter = TurnMeter(PriceBook(parts.settings.usage.prices))
         metadata = {
-            "allotrope_agent": AGENT,
-            "allotrope_profile": profile.name,
-            "allotrope_tenant": self._context.get("tenant") or parts.settings.tenant,
-            "allotrope_user": self._context.get("user"),
-            "allotrope_allowance": self._context.get("allowance"),
-            "allotrope_cache": profile.cache_directive("no-semantic"),
-            "allotrope_max_cost_usd": profile.max_cost,
+            Metadata.AGENT: AGENT,
+            Metadata.PROFILE: profile.name,
+            Metadata.TENANT: self._context.get("tenant") or parts.settings.tenant,
+            Metadata.USER: self._context.get("user"),
+            Metadata.ALLOWANCE: self._context.get("allowance"),
+            Metadata.CACHE: profile.cache_directive("no-semantic"),
+            Metadata.MAX_COST_USD: profile.max_cost,
         }
         async with asyncio.timeout(LONGEST_S):
             said = await model.ainvoke(
@@ -184,4 +185,4 @@ class Housekeeping:
             cost_usd=meter.cost_usd if meter else Decimal(0),
             latency_ms=(time.perf_counter() - since) * 1000,
         )
-        return {"type": "reply", **reply.as_dict(), "thread_id": None}
+        return {"type": Event.REPLY, **reply.as_dict(), "thread_id": None}
