@@ -40,9 +40,11 @@ from allotrope.models.failures.degraded import nobody, refusal
 from allotrope.models.failures.functions import FUNCTIONS, Function
 from allotrope.models.failures.policy import FAILOVER_ERRORS
 from allotrope.models.failures.trail import Trail
+from allotrope.models.providers.provider import all_providers
 from allotrope.settings import Settings
 from allotrope.support.counters import count
 from allotrope.support.pools import TURNS
+from allotrope.support.providers import label_of
 
 if TYPE_CHECKING:
     from allotrope.models.catalogue.lifecycle import Lifecycles
@@ -451,51 +453,20 @@ def build_models(
 
     Args:
         settings: Which providers are on, and how they are reached. An Ollama that nobody set up is
-            looked for now (`ollama.is_used`); a refused connection on loopback takes no time.
+            looked for now (`builtin.is_used`); a refused connection on loopback takes no time.
         arguments: Constructor arguments by provider, `{"openai": {"reasoning_effort": "low"}}`.
     """
-    from allotrope.models.providers.embedded import build_embedded
-    from allotrope.models.providers.ollama import build_ollama, is_used
-
     more = arguments or {}
     models: list[GuardedChatModel] = []
-    if settings.openai.enabled and settings.openai.api_key is not None:
-        models += build_line(settings, more)
-    if is_used(settings):
-        models.append(build_ollama(settings.ollama, **more.get("ollama", {})))
-    if settings.embedded.enabled:
+    for name, provider in all_providers().items():
+        if not provider.is_used(settings):
+            continue
         try:
-            models.append(build_embedded(settings.embedded, **more.get("embedded", {})))
+            models += provider.build(settings, more)
         except SettingsError as exc:
-            if settings.strict or not models:
+            if not provider.optional or settings.strict or not models:
                 raise
-            logger.warning("The embedded model is left out of the chain: %s", exc)
-    return models
-
-
-def build_line(settings: Settings, arguments: dict[str, dict[str, Any]]) -> list[GuardedChatModel]:
-    """The OpenAI model of the settings and those that take over from it when it ends, in order.
-
-    Args:
-        settings: Which model, and how it is reached.
-        arguments: Constructor arguments under `openai`, and under `openai/NAME` for a successor;
-            where a successor has none, those of its predecessor are translated.
-    """
-    from allotrope.models.catalogue.lifecycle import lifecycles_of
-    from allotrope.models.profiles.parameters import carried_over, endpoint_arguments, name_in_chain
-    from allotrope.models.providers.openai import build_openai
-
-    lifecycles = lifecycles_of(settings)
-    wanted, given = settings.openai.model, arguments.get("openai", {})
-    models: list[GuardedChatModel] = []
-    for name in lifecycles.line(wanted):
-        if name == wanted:
-            own = {**endpoint_arguments(name), **given}
-        else:
-            own = arguments.get(name_in_chain(name)) or carried_over(given, name, wanted)
-        model = build_openai(settings.openai, **{**own, "model": name})
-        model.serve(lifecycles, wanted=wanted)
-        models.append(model)
+            logger.warning("%s is left out of the chain: %s", label_of(name), exc)
     return models
 
 

@@ -9,12 +9,13 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from allotrope.contracts import STAMP
 from allotrope.graphs.context import RunContext
 from allotrope.graphs.prompt.injection import blanks, lift_memory, open_slots, request_of, told
-from allotrope.graphs.prompt.window import budget_of, first_ratio, told_ratio
+from allotrope.graphs.prompt.window import budget_of, told_ratio
 from allotrope.memory.context.fit import fit
 from allotrope.memory.context.pieces import latest_user_at
 from allotrope.memory.tokens.counting import Calibration, TokenCounter
 from allotrope.prompts.providers import ContextPiece
 from allotrope.support.fencing import Untrusted, Value
+from allotrope.support.providers import first_ratio
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool

@@ -14,11 +14,11 @@ from allotrope.exceptions import InputTooLongError
 from allotrope.graphs.context import RunContext
 from allotrope.graphs.prompt.injection import blanks, open_slots, request_of, told
 from allotrope.graphs.prompt.packing import PackedPrompt, room_counter, room_of
-from allotrope.graphs.prompt.window import UNKNOWN_RATIO
 from allotrope.memory.compression.shorten import middle_out
 from allotrope.memory.context.fit import fit
 from allotrope.memory.tokens.counting import TokenCounter
 from allotrope.support.fencing import Untrusted, Value, neutralised_message
+from allotrope.support.providers import ProviderLine
 
 if TYPE_CHECKING:
     from allotrope.graphs.parts import Parts
@@ -109,7 +109,7 @@ def pack_step(
         window=room.window,
         tools=0,
     )
-    other = parts.memory.counter.calibrated(UNKNOWN_RATIO)
+    other = parts.memory.counter.calibrated(ProviderLine.ratio)
 
     def repack(sent: list[BaseMessage], tokens: int) -> list[BaseMessage]:
         again, _ = render_within(template, given, budget=tokens, counter=other)

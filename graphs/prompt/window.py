@@ -12,6 +12,7 @@ from allotrope.memory.context.fit import fit
 from allotrope.memory.tokens.counting import TokenCounter
 from allotrope.models.call.window import divided, window_of
 from allotrope.stores.errors import error_name
+from allotrope.support.providers import ProviderLine
 
 if TYPE_CHECKING:
     from allotrope.models.call.guarded import GuardedChatModel
@@ -21,8 +22,6 @@ logger = logging.getLogger(__name__)
 
 UNKNOWN_WINDOW = 8_192
 """Tokens assumed for a model whose window nobody tells."""
-UNKNOWN_RATIO = 1.25
-"""Tokens of another tokenizer per token of o200k_base, until the provider's usage tells it."""
 
 
 def budget_of(
@@ -56,11 +55,6 @@ def budget_of(
         margin=settings.memory.margin,
         cap=cap,
     )
-
-
-def first_ratio(provider: str) -> float:
-    """How far o200k_base is from a provider's tokenizer before its usage tells."""
-    return 1.0 if provider == "openai" else UNKNOWN_RATIO
 
 
 def told_ratio(
@@ -102,7 +96,7 @@ def repack_with(
         counter: Counts.
         tools: Tokens of the tool schemas, which the window must hold too.
     """
-    counter = counter.calibrated(UNKNOWN_RATIO)
+    counter = counter.calibrated(ProviderLine.ratio)
 
     def repack(messages: list[BaseMessage], budget: int) -> list[BaseMessage]:
         return fit(messages, budget=max(1, budget - tools), counter=counter).messages

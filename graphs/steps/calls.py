@@ -134,7 +134,7 @@ def prepared(
         tags: More tags for the call.
         repair: Whether it asks to put something right: the cached answer would be the wrong one.
     """
-    from allotrope.models.providers.prompt_caching import stable_marked
+    from allotrope.models.call.prompt_caching import stable_marked
 
     metadata = caller.metadata(packed)
     if repair:

@@ -18,13 +18,13 @@ from typing import Literal
 from allotrope.exceptions import CircuitOpenError
 from allotrope.models.breaker import machine as breaker
 from allotrope.models.breaker.facts import CallOutcome, Circuit, Rules, Ticket
-from allotrope.models.breaker.permits import LOCAL, Permit, circuit_name
+from allotrope.models.breaker.permits import Permit, circuit_name
 from allotrope.models.breaker.state import CircuitState, Gathered
 from allotrope.models.breaker.store import BreakerStore
-from allotrope.models.failures.errors import PROVIDER_NAMES
 from allotrope.models.waiting.caution import CautionRules, TrialCall, Trials
 from allotrope.models.waiting.overdue import Overdue
 from allotrope.support.pools import TURNS
+from allotrope.support.providers import is_local, label_of
 
 Gate = Callable[[Circuit], tuple[Circuit, Ticket]]
 
@@ -278,7 +278,7 @@ class Circuits(CircuitState):
         owner = uuid.uuid4().hex
         if not last:
             return lambda c: breaker.admit(c, now=self.now(), owner=owner, lease_s=lease_s)
-        local, early_s = provider in LOCAL, self.rules.early_s
+        local, early_s = is_local(provider), self.rules.early_s
         return lambda c: breaker.admit_last(
             c, now=self.now(), owner=owner, lease_s=lease_s, local=local, early_s=early_s
         )
@@ -299,7 +299,7 @@ class Circuits(CircuitState):
 
     def _refusal(self, name: str, provider: str, model: str, ticket: Ticket) -> CircuitOpenError:
         circuit = self._seen(name)
-        who = PROVIDER_NAMES.get(provider, provider)
+        who = label_of(provider)
         return CircuitOpenError(
             f"{who} is held back by the circuit breaker.",
             provider=provider,

@@ -7,16 +7,18 @@ from collections.abc import Sequence
 
 from allotrope.models.breaker.circuits import Circuits
 from allotrope.models.breaker.facts import Circuit, Rules
-from allotrope.models.breaker.permits import LOCAL, circuit_name, deployment_of, shown_name
+from allotrope.models.breaker.permits import circuit_name, deployment_of, shown_name
 from allotrope.models.breaker.store import BreakerStore, RedisStore
 from allotrope.models.call.guard import CallLimits, Guard
 from allotrope.models.call.guarded import GuardedChatModel
 from allotrope.models.call.retry import Retries, RetryRules
+from allotrope.models.providers.provider import all_providers, provider_named
 from allotrope.models.waiting.caution import CautionRules
 from allotrope.models.waiting.overdue import OverdueRules
 from allotrope.settings import Settings
 from allotrope.settings.resilience import ResilienceSettings
 from allotrope.support.counters import count
+from allotrope.support.providers import is_local
 
 _circuits: dict[tuple[str, ...], Circuits] = {}
 _lock = threading.Lock()
@@ -100,20 +102,20 @@ def guard_models(
     for model in models:
         # of a line of hosted models one is asked: nobody comes after any of the last line
         last = model is models[-1] or (
-            model.provider == models[-1].provider and model.provider not in LOCAL
+            model.provider == models[-1].provider and not is_local(model.provider)
         )
         rules = RetryRules(
             attempts=own.attempts,
             first_wait_s=own.first_wait_s,
             longest_wait_s=own.longest_wait_s,
             jitter=own.jitter,
-            patient=patient and last and model.provider not in LOCAL,
+            patient=patient and last and not is_local(model.provider),
         )
         model.guard_with(
             Guard(
                 circuits=breaker,
                 retries=Retries(rules=rules),
-                limits=limits_of(settings, model.provider),
+                limits=CallLimits(**provider_named(model.provider).limits(settings)),
                 deployment=deployment(settings, model.provider),
                 deadline_s=own.deadline_s,
                 overdue=None if last else overdue_of(own),
@@ -139,52 +141,20 @@ def caution_of(settings: ResilienceSettings) -> CautionRules | None:
     return CautionRules(hold_s=settings.hold_s) if settings.hold_s else None
 
 
-def limits_of(settings: Settings, provider: str) -> CallLimits:
-    """The timeouts of a provider."""
-    if provider == "openai":
-        return CallLimits(
-            first_token_s=settings.openai.first_token_timeout_s,
-            idle_s=settings.openai.idle_timeout_s,
-            total_s=settings.openai.timeout_s,
-        )
-    section = settings.ollama if provider == "ollama" else settings.embedded
-    return CallLimits(total_s=section.timeout_s)
-
-
 def deployment(settings: Settings, provider: str) -> str:
     """Which account at which address a provider's circuits belong to."""
-    if provider == "openai":
-        key = settings.openai.api_key
-        secret = key.get_secret_value() if key is not None else None
-        return deployment_of(settings.openai.base_url, secret)
-    if provider == "ollama":
-        return deployment_of(settings.ollama.host, None)
-    return ""
-
-
-def hosted_models(settings: Settings) -> list[str]:
-    """The hosted models that these settings may ask: of the roles, then their successors."""
-    from allotrope.models.catalogue.lifecycle import lifecycles_of
-    from allotrope.models.catalogue.roles import models_by_role
-
-    named = list(models_by_role(settings).values())
-    lifecycles = lifecycles_of(settings)
-    return [*named, *(lifecycles.serving(name) for name in named)]
+    address = provider_named(provider).address(settings)
+    return "" if address is None else deployment_of(*address)
 
 
 def circuits_in_settings(settings: Settings) -> dict[str, str]:
     """The circuits these settings use: name for people to name in the store."""
     names = {}
-    chosen = {
-        "openai": tuple(dict.fromkeys(hosted_models(settings))),
-        "ollama": (settings.ollama.model,),
-    }
-    for provider, models in chosen.items():
+    for provider, known in all_providers().items():
         where = deployment(settings, provider)
-        for model in (None, *models):
+        for model in (None, *known.models(settings)):
             name = circuit_name(provider, model, deployment=where)
             names[shown_name(name)] = name
-    names["embedded"] = "embedded"
     return names
 
 

@@ -12,9 +12,6 @@ from allotrope.models.waiting.caution import TrialCall
 from allotrope.models.waiting.queue import Place
 from allotrope.support.pools import TURNS
 
-LOCAL = frozenset({"ollama", "embedded"})
-"""Providers that run at the user's: asking them once too often costs nobody anything."""
-
 
 def deployment_of(base_url: str | None, key: str | None) -> str:
     """A short name for an account at an address: another key or server has circuits of its own.

@@ -10,10 +10,8 @@ from allotrope.models.breaker.permits import circuit_name, shown_name
 from allotrope.models.catalogue.entries import PRIMARY
 from allotrope.models.catalogue.lifecycle import lifecycles_of
 from allotrope.models.catalogue.roles import models_by_role
-from allotrope.models.providers.ollama import is_used
+from allotrope.models.providers.provider import all_providers
 from allotrope.settings import Settings
-
-EMBEDDED = "the embedded model"
 
 
 def status_of(settings: Settings, circuits: Circuits) -> dict[str, Any]:
@@ -41,7 +39,7 @@ def status_of(settings: Settings, circuits: Circuits) -> dict[str, Any]:
         if name in own.values() or seen[name].version
     ]
     wanted, serving = serving_now(settings)
-    answers = _answers_now(settings, serving, seen, now)
+    answers = _answers_now(settings, seen, now)
     theirs = answers == {"provider": "openai", "model": serving}
     return {
         "breaker": settings.resilience.breaker,
@@ -85,24 +83,18 @@ def serving_now(settings: Settings) -> tuple[str, str]:
     return wanted, lifecycles.serving(wanted)
 
 
-def _answers_now(
-    settings: Settings, serving: str, seen: dict[str, Circuit], now: float
-) -> dict[str, str] | None:
-    chain = []
-    if settings.openai.enabled and settings.openai.api_key is not None:
-        chain.append(("openai", serving))
-    if is_used(settings):
-        chain.append(("ollama", settings.ollama.model))
-    for provider, model in chain:
+def _answers_now(settings: Settings, seen: dict[str, Circuit], now: float) -> dict[str, str] | None:
+    for provider, known in all_providers().items():
+        if not known.is_used(settings):
+            continue
+        model = known.serving(settings)
         where = deployment(settings, provider)
         names = (
             circuit_name(provider, deployment=where),
             circuit_name(provider, model, deployment=where),
         )
-        if all(_passes(seen.get(name), now) for name in names):
+        if known.optional or all(_passes(seen.get(name), now) for name in names):
             return {"provider": provider, "model": model}
-    if settings.embedded.enabled:
-        return {"provider": "embedded", "model": EMBEDDED}
     return None
 
 

@@ -31,7 +31,7 @@ from allotrope.models.call.replies import correction
 from allotrope.models.call.retry import Retries, RetryRules
 from allotrope.models.call.window import window_of
 from allotrope.models.failures.degraded import degraded
-from allotrope.models.failures.errors import PROVIDER_NAMES, classify, describe, own_shortage
+from allotrope.models.failures.errors import classify, describe, own_shortage
 from allotrope.models.failures.policy import policy
 from allotrope.models.failures.trail import takes_over, trail_of_run
 from allotrope.models.providers.content import text_length
@@ -45,6 +45,7 @@ from allotrope.models.waiting.queue import MOST_RETURNS, CallQueue, Leaves
 from allotrope.models.waiting.stalls import STALLS
 from allotrope.support.counters import count
 from allotrope.support.pools import pool_for
+from allotrope.support.providers import label_of
 
 T = TypeVar("T")
 
@@ -365,7 +366,7 @@ class Call:
     def too_slow(self, code: str) -> ProviderTimeoutError:
         """The error for a limit of ours that ran out: `first_token`, `idle` or `total`."""
         code = REASON if self.watch.gave_up else code
-        who = PROVIDER_NAMES.get(self._model.provider, self._model.provider)
+        who = label_of(self._model.provider)
         return ProviderTimeoutError(
             f"{who} didn't answer in time ({code.replace('_', ' ')}).",
             provider=self._model.provider,

@@ -12,10 +12,10 @@ from allotrope.exceptions import (
     RateLimitedError,
     UnknownModelError,
 )
-from allotrope.models.breaker.permits import LOCAL
 from allotrope.models.call.guarded import GuardedChatModel
 from allotrope.models.failures.degraded import reason_of
 from allotrope.support.compat.langchain import branches_of
+from allotrope.support.providers import is_local
 
 POINTLESS = frozenset(
     kind.__name__
@@ -47,7 +47,7 @@ def last_resort(runnables: Iterable[Any], trail: list[ProviderError]) -> list[An
         refusal = next((error for error in held if model and _is_of(error, model)), None)
         if refusal is None or refusal.code == "isolated":
             continue
-        if refusal.provider in LOCAL:
+        if is_local(refusal.provider):
             local.append((runnable, refusal))
         elif reason_of(refusal.code) not in POINTLESS:
             hosted.append((runnable, refusal))

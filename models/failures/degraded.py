@@ -21,7 +21,8 @@ from allotrope.exceptions import (
     UnexpectedProviderError,
     UnknownModelError,
 )
-from allotrope.models.failures.errors import LACKING, PROVIDER_NAMES
+from allotrope.models.failures.errors import LACKING
+from allotrope.support.providers import label_of
 
 STATES: dict[str, str] = {
     RateLimitedError.__name__: "is rate-limited",
@@ -71,7 +72,7 @@ def state_in_words(error: ProviderError) -> str:
         words = "isn't set up"
     if isinstance(error, UnexpectedProviderError) and error.code == "tools":
         words = f"can't call tools with {error.model}"
-    who = PROVIDER_NAMES.get(error.provider, error.provider)
+    who = label_of(error.provider)
     if isinstance(error, OwnShortageError):
         return f"{who} couldn't be asked: {LACKING[error.code or 'time']}"
     if error.retry_after_s is not None:
@@ -122,9 +123,10 @@ def _meant(failures: Sequence[ProviderError]) -> str:
 
 
 def _answerer(provider: str, model: str) -> str:
-    if provider == "embedded":
-        return f"the embedded model {model}"
-    return f"{model} on {PROVIDER_NAMES.get(provider, provider)}"
+    label = label_of(provider)
+    if label.startswith("The "):
+        return f"{label[:1].lower()}{label[1:]} {model}"
+    return f"{model} on {label}"
 
 
 def cut_short(error: ProviderError) -> DegradedState:

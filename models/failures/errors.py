@@ -34,13 +34,7 @@ from allotrope.exceptions import (
 )
 from allotrope.models.waiting.provider_waits import retry_after
 from allotrope.stores.lacks import lack_of
-
-PROVIDER_NAMES: Mapping[str, str] = {
-    "openai": "OpenAI",
-    "ollama": "Ollama",
-    "embedded": "The embedded model",
-}
-"""How a provider is called in a sentence that starts with it."""
+from allotrope.support.providers import PROVIDERS, is_local, label_of
 
 LACKING: Mapping[str, str] = {
     "descriptors": "this process has no file descriptors left (`ulimit -n`)",
@@ -235,7 +229,7 @@ def own_shortage(lack: str, *, provider: str, model: str) -> OwnShortageError:
         provider: Who was to be asked.
         model: Which model.
     """
-    who = PROVIDER_NAMES.get(provider, provider)
+    who = label_of(provider)
     return OwnShortageError(
         f"{who} couldn't be asked: {LACKING[lack]}.", provider=provider, model=model, code=lack
     )
@@ -376,8 +370,7 @@ def _sentence(
     code: str | None,
     status: int | None,
 ) -> tuple[str, str | None]:
-    who = PROVIDER_NAMES.get(provider, provider)
-    local = provider in ("ollama", "embedded")
+    who = label_of(provider)
     key_hint = "Set OPENAI_API_KEY (or openai.api_key) to a valid key and try again."
     sentences: dict[type[ProviderError], tuple[str, str | None]] = {
         AuthenticationFailedError: (
@@ -401,12 +394,14 @@ def _sentence(
         ProviderUnreachableError: (
             f"{who} cut the connection." if code == "cut" else f"{who} can't be reached.",
             "Is it running? `allotrope doctor` checks it."
-            if local
+            if is_local(provider)
             else "Check the network and the base URL; `allotrope doctor` does.",
         ),
         UnknownModelError: (
             f"{who} has no model {model!r}.",
-            f"Run `ollama pull {model}`." if provider == "ollama" else "Choose another model.",
+            PROVIDERS[provider].if_missing.format(model=model)
+            if provider in PROVIDERS
+            else "Choose another model.",
         ),
         ContextOverflowError: (f"The prompt is larger than the window of {model}.", None),
         RequestRejectedError: (f"{who} rejected the request for {model}{_detail(exc)}", None),

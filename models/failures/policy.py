@@ -24,6 +24,7 @@ from allotrope.exceptions import (
     UnexpectedProviderError,
     UnknownModelError,
 )
+from allotrope.support.providers import is_local
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,6 @@ def policy(error: BaseException) -> Handling:
         return replace(handling, retries=0)  # it would think itself out of room again
     if isinstance(error, RateLimitedError) and error.retry_after_s:
         return replace(handling, opens_for_s=error.retry_after_s)
-    if isinstance(error, UnknownModelError) and error.provider != "openai":
+    if isinstance(error, UnknownModelError) and is_local(error.provider):
         return replace(handling, opens_for_s=_LOCAL_MISSING_MODEL_S)
     return handling

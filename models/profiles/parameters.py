@@ -25,33 +25,11 @@ from allotrope.models.providers.capabilities import (
     capabilities_of,
     table_row,
 )
+from allotrope.models.providers.provider import Provider, all_providers, provider_named
 from allotrope.settings import Settings
 
 Outcome = Literal["sent", "translated", "left out", "refused"]
 _ORDER = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
-
-_NAMES: Mapping[str, Mapping[Parameter, str]] = {
-    "openai": {
-        "reasoning_effort": "reasoning_effort",
-        "verbosity": "verbosity",
-        "max_output_tokens": "max_completion_tokens",
-        "temperature": "temperature",
-        "top_p": "top_p",
-        "presence_penalty": "presence_penalty",
-        "frequency_penalty": "frequency_penalty",
-        "seed": "seed",
-        "stop": "stop_sequences",
-        "service_tier": "service_tier",
-    },
-    "ollama": {
-        "max_output_tokens": "num_predict",
-        "temperature": "temperature",
-        "top_p": "top_p",
-        "seed": "seed",
-        "stop": "stop",
-    },
-}
-"""Constructor arguments of `ChatOpenAI` and `ChatOllama` (the embedded model is a ChatOpenAI)."""
 
 
 @dataclass(frozen=True)
@@ -138,21 +116,19 @@ def plan_for(
         model, provider=provider, assume=profile.assume, catalogue=catalogue
     )
     if longest is not None:
-        known = capabilities.max_output_tokens or longest
-        capabilities = replace(capabilities, max_output_tokens=min(longest, known))
-    lenient = provider != "openai" if fallback is None else fallback
+        own = capabilities.max_output_tokens or longest
+        capabilities = replace(capabilities, max_output_tokens=min(longest, own))
+    known = provider_named(provider)
+    lenient = not known.strict if fallback is None else fallback
     arguments: dict[str, Any] = {}
     notes: list[Note] = []
     for parameter, value in profile.set_parameters().items():
         note, sent = _one(profile, parameter, value, capabilities, lenient=lenient)
         notes.append(note)
         if sent is not None:
-            _put(arguments, provider, parameter, sent)
-    if provider == "openai" and capabilities.family != "unknown" and "/" not in model:
-        before = capabilities_of(stands_for, catalogue=catalogue) if stands_for else None
-        _add_limits(arguments, capabilities, prompt=longest_prompt(profile, capabilities, before))
-    if provider == "openai":
-        arguments |= endpoint_arguments(model)
+            _put(arguments, known, parameter, sent)
+    before = capabilities_of(stands_for, catalogue=catalogue) if stands_for else None
+    arguments = known.completed(arguments, profile, capabilities, before)
     return ParameterPlan(
         profile=profile.name,
         model=model,
@@ -189,6 +165,20 @@ def chain_plans(profile: Profile, settings: Settings) -> dict[str, ParameterPlan
     Returns:
         `openai`, `openai/NAME` for each successor of its model, `ollama` and `embedded`.
     """
+    return {
+        name: plan
+        for provider in all_providers().values()
+        for name, plan in provider.plans(profile, settings).items()
+    }
+
+
+def line_plans(profile: Profile, settings: Settings) -> dict[str, ParameterPlan]:
+    """The plans for OpenAI's model, under `openai`, and its successors, under `openai/NAME`.
+
+    Args:
+        profile: The wishes.
+        settings: The profile's own model wins over theirs.
+    """
     model = profile.model or settings.openai.model
     catalogue = open_catalogue(settings.openai.catalogue)
     first, *successors = line_of(settings, model)
@@ -198,16 +188,7 @@ def chain_plans(profile: Profile, settings: Settings) -> dict[str, ParameterPlan
         )
         for name in successors
     }
-    return {
-        "openai": plan_for(profile, first, "openai", catalogue=catalogue),
-        **plans,
-        "ollama": plan_for(
-            profile, settings.ollama.model, "ollama", longest=max(1, settings.ollama.num_ctx // 2)
-        ),
-        "embedded": plan_for(
-            profile, "embedded", "embedded", longest=settings.embedded.max_output_tokens
-        ),
-    }
+    return {"openai": plan_for(profile, first, "openai", catalogue=catalogue), **plans}
 
 
 def name_in_chain(model: str) -> str:
@@ -241,7 +222,7 @@ def carried_over(arguments: Mapping[str, Any], model: str, stands_for: str) -> d
         model: The successor.
         stands_for: The predecessor.
     """
-    ours = {name: parameter for parameter, name in _NAMES["openai"].items()} | {
+    ours = {name: parameter for parameter, name in provider_named("openai").names.items()} | {
         "max_tokens": "max_output_tokens",
         "stop": "stop",
     }
@@ -266,8 +247,9 @@ def chain_arguments(profile: Profile, settings: Settings) -> dict[str, dict[str,
             when OpenAI is part of the chain).
     """
     plans = chain_plans(profile, settings)
-    if settings.openai.enabled and settings.openai.api_key is not None:
-        plans["openai"].check()
+    for name, provider in all_providers().items():
+        if provider.strict and provider.is_used(settings):
+            plans[name].check()
     return {provider: dict(plan.arguments) for provider, plan in plans.items()}
 
 
@@ -278,7 +260,7 @@ def _one(
     if can.takes(parameter, effort=profile.reasoning_effort):
         return _limited(profile, parameter, value, can, lenient=lenient)
     who = f"{can.model} takes no {parameter}"
-    if can.provider == "openai" and can.family == "unknown":
+    if provider_named(can.provider).strict and can.family == "unknown":
         who = (
             f"{can.model} is a model we know nothing of, so {parameter} is not sent "
             f"(list it under `assume` if it takes it)"
@@ -317,15 +299,14 @@ def _limited(
     return Note(parameter, value, "sent"), value
 
 
-def _put(arguments: dict[str, Any], provider: str, parameter: Parameter, value: Any) -> None:
+def _put(arguments: dict[str, Any], provider: Provider, parameter: Parameter, value: Any) -> None:
     if parameter == "response_format":
-        if value == "json" and provider == "ollama":
-            arguments["format"] = "json"
+        if value == "json" and provider.json_argument is not None:
+            arguments |= provider.json_argument
         elif value == "json":
             arguments.setdefault("model_kwargs", {})["response_format"] = {"type": "json_object"}
         return
-    names = _NAMES["ollama" if provider == "ollama" else "openai"]
-    arguments[names[parameter]] = list(value) if parameter == "stop" else value
+    arguments[provider.names[parameter]] = list(value) if parameter == "stop" else value
 
 
 def longest_prompt(profile: Profile, can: Capabilities, before: Capabilities | None) -> int | None:
@@ -348,11 +329,19 @@ def longest_prompt(profile: Profile, can: Capabilities, before: Capabilities | N
     return min(asked, can.max_input_tokens or asked)
 
 
-def _add_limits(arguments: dict[str, Any], can: Capabilities, *, prompt: int | None) -> None:
-    """A model's limits, where ChatOpenAI's own table, which knows exact names only, has others."""
-    row = table_row(can.model)
+def limits_beside(
+    profile: Profile, can: Capabilities, before: Capabilities | None
+) -> dict[str, Any]:
+    """A model's limits, where ChatOpenAI's own table, which knows exact names only, has others.
+
+    Args:
+        profile: Its budget.
+        can: What the model accepts.
+        before: As for `longest_prompt`.
+    """
+    prompt, row = longest_prompt(profile, can, before), table_row(can.model)
     if row and row.get("max_input_tokens") == prompt:
-        return
+        return {}
     limits = {
         "max_input_tokens": prompt,
         "max_output_tokens": can.max_output_tokens,
@@ -362,4 +351,4 @@ def _add_limits(arguments: dict[str, Any], can: Capabilities, *, prompt: int | N
         "temperature": "temperature" in can.accepts,
     }
     known = {name: value for name, value in limits.items() if value is not None}
-    arguments["profile"] = {**table_row(can.known_as), **known}
+    return {"profile": {**table_row(can.known_as), **known}}

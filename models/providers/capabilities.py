@@ -21,9 +21,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from allotrope.models.catalogue.entries import Catalogue, Endpoint, Entry, packaged_catalogue
+from allotrope.models.providers.provider import provider_named
 from allotrope.support.compat.openai import profile_table
 
 Parameter = Literal[
@@ -155,10 +156,9 @@ def capabilities_of(
         assume: Parameters that the caller knows this model takes (own servers, new models).
         catalogue: Another one than the packaged.
     """
-    if provider == "ollama":
-        return _local(model, provider, assume, without=("presence_penalty", "frequency_penalty"))
-    if provider == "embedded":
-        return _local(model, provider, assume, without=())
+    accepted = provider_named(provider).accepts
+    if accepted is not None:
+        return _alike(model, provider, frozenset(get_args(Parameter)) & accepted | assume)
     catalogue = catalogue or packaged_catalogue()
     known, bare = resolve(model)
     if known is None:
@@ -255,17 +255,16 @@ def _family(name: str) -> Family:
     return "gpt-4" if _GPT4.match(name) else "unknown"
 
 
-def _local(
-    model: str, provider: str, assume: frozenset[Parameter], *, without: tuple[Parameter, ...]
-) -> Capabilities:
-    accepts: set[Parameter] = {"max_output_tokens", "stop", "seed", "response_format", *SAMPLING}
+def _alike(model: str, provider: str, accepts: frozenset[Parameter]) -> Capabilities:
+    """What is known of a model whose provider treats all alike."""
+    family: Any = provider if provider in get_args(Family) else "unknown"
     return Capabilities(
         model=model,
         known_as=None,
         provider=provider,
-        family="ollama" if provider == "ollama" else "embedded",
+        family=family,
         reasoning=False,
         max_input_tokens=None,
         max_output_tokens=None,
-        accepts=frozenset(accepts.difference(without) | assume),
+        accepts=accepts,
     )

@@ -1,9 +1,7 @@
 """Ollama's chat models as a fallback: window set, timeouts set, content it understands."""
 
-import socket
 from collections.abc import Callable, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage
@@ -19,7 +17,6 @@ from allotrope.models.call.guarded import GuardedChatModel
 from allotrope.models.providers import ollama_tools
 from allotrope.models.providers.content import plain
 from allotrope.models.providers.http import PerLoopTransport, close_with, tls
-from allotrope.settings import Settings
 from allotrope.settings.sections import OllamaSettings
 from allotrope.support.exchanges import limit_transport
 from allotrope.support.pools import TURNS
@@ -99,26 +96,6 @@ class OllamaChat(CachingChatModel, GuardedChatModel, ChatOllama):
     def _can_call_tools(self) -> bool:
         able = ollama_tools.capabilities(self.base_url or "", self.model)
         return able is None or "tools" in able
-
-
-def is_used(settings: Settings) -> bool:
-    """Whether Ollama is in the chain of these settings.
-
-    Where somebody set an Ollama up, it is, up or down. In `dev`, where nobody did, it is if one
-    answers: else every outage would be told as that of a server which never was there.
-
-    Args:
-        settings: A setting of Ollama's own, an address say, makes it one that was set up.
-    """
-    own = settings.ollama
-    if not own.enabled or own.model_fields_set or settings.env != "dev":
-        return own.enabled
-    where = urlsplit(own.host)
-    try:
-        socket.create_connection((where.hostname, where.port or 11434), timeout=0.2).close()
-    except OSError:
-        return False
-    return True
 
 
 def build_ollama(settings: OllamaSettings, **arguments: Any) -> OllamaChat:

@@ -22,6 +22,7 @@ from allotrope.exceptions import (
 from allotrope.models.cache.model import CachingChatModel
 from allotrope.models.call.guard import Call
 from allotrope.models.call.guarded import GuardedChatModel
+from allotrope.models.call.prompt_caching import with_cache_key, with_cache_mark
 from allotrope.models.call.repairs import ENDPOINT, apply_repairs, repair_for
 from allotrope.models.call.replies import is_countable
 from allotrope.models.catalogue.facts import Reason, Repair
@@ -30,7 +31,6 @@ from allotrope.models.failures.errors import RETIRED
 from allotrope.models.providers.capabilities import openai_capabilities
 from allotrope.models.providers.content import made_by, plain
 from allotrope.models.providers.http import async_client, sync_client
-from allotrope.models.providers.prompt_caching import with_cache_key, with_cache_mark
 from allotrope.settings.sections import OpenAISettings
 from allotrope.support.compat.openai_chat import HookedChatOpenAI
 

@@ -20,12 +20,12 @@ from allotrope.exceptions import (
 )
 from allotrope.memory.checkpoints.live import surely_fits
 from allotrope.memory.tokens.counting import TokenCounter
+from allotrope.models.call.prompt_caching import STABLE, stable_marked
 from allotrope.models.call.replies import check_reply, finish_of
 from allotrope.models.catalogue.lifecycle import lifecycles_of, open_notes
 from allotrope.models.chain import FailoverChain, build_chain
 from allotrope.models.profiles.library import open_profiles, with_profile
 from allotrope.models.profiles.parameters import chain_arguments
-from allotrope.models.providers.prompt_caching import STABLE, stable_marked
 from allotrope.prompts.template import neutralised_message
 from allotrope.settings import Settings, load_settings
 from allotrope.testing import ProviderSimulator

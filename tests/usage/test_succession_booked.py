@@ -18,8 +18,8 @@ from typer.testing import CliRunner
 
 from allotrope.agents.reply import TurnMeter
 from allotrope.cli.usage.app import app as usage_app
+from allotrope.models.call.prompt_caching import stable_marked
 from allotrope.models.chain import build_chain
-from allotrope.models.providers.prompt_caching import stable_marked
 from allotrope.settings import Settings, load_settings
 from allotrope.testing import ProviderSimulator
 from allotrope.usage.ledger import schema

@@ -19,10 +19,11 @@ from allotrope.contracts import Configurable, Metadata
 from allotrope.exceptions import BudgetExceededError, LocalOnlyError
 from allotrope.settings.usage import BudgetSettings
 from allotrope.stores.errors import error_name
+from allotrope.support.providers import is_local
 from allotrope.usage.budgets import periods as pure
 from allotrope.usage.budgets.periods import Account, Directive
 from allotrope.usage.budgets.reservations import Balance, Booking, Reservations
-from allotrope.usage.prices.prices import LOCAL_PROVIDERS, PriceBook
+from allotrope.usage.prices.prices import PriceBook
 from allotrope.usage.recorder.reading import Started, model_of, name_in, provider_of
 from allotrope.usage.recorder.recorder import UsageRecorder, begun
 from allotrope.usage.recorder.rows import CallRow, moment, scope_names, user_account
@@ -126,7 +127,7 @@ class Budgets:
         if not found:
             return
         now = self._now()
-        local = provider in LOCAL_PROVIDERS
+        local = is_local(provider)
         cost = self._prices.cost(provider, model, tokens, at=now)
         bookings = []
         for account in found:

@@ -12,6 +12,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
 from allotrope.settings.usage import PriceOverride
+from allotrope.support.providers import is_local
 from allotrope.usage.prices.price_file import price_in_file
 from allotrope.usage.recorder.tokens import Tokens
 
@@ -21,7 +22,6 @@ PICO = Decimal("0.000000000001")
 """The smallest amount kept: 10⁻¹² USD. Half the cheapest cached token on the list is 2.5·10⁻⁹."""
 
 MILLION = Decimal(1_000_000)
-LOCAL_PROVIDERS = frozenset({"ollama", "embedded"})
 """Providers on our own machine; a call costs 0 there unless an override says otherwise."""
 
 # LangChain's `ls_provider` → the name in genai-prices, where they differ.
@@ -208,7 +208,7 @@ class PriceBook:
         )
 
     def _listed(self, provider: str, model: str, tier: str, day: date) -> Price | None:
-        if provider in LOCAL_PROVIDERS:
+        if is_local(provider):
             return Price(_ZERO, _ZERO, _ZERO, _ZERO, None, "local")
         import genai_prices
         from genai_prices.data_snapshot import get_snapshot

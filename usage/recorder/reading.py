@@ -16,6 +16,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 
 from allotrope.contracts import Metadata
 from allotrope.exceptions import BudgetExceededError
+from allotrope.support.providers import PROVIDERS
 from allotrope.usage.prices.prices import Price, PriceBook
 from allotrope.usage.recorder import estimate, tokens
 from allotrope.usage.recorder.rows import CallRow, moment, storable
@@ -27,7 +28,6 @@ PREFIX_CHARACTERS = 4_096
 """About 1,024 tokens of English: OpenAI caches prompts by prefix from that length on (platform
 docs, "Prompt caching")."""
 
-_CLASS_PROVIDERS = {"EmbeddedChat": "embedded", "OllamaChat": "ollama", "OpenAIChat": "openai"}
 _LIMIT_NAMES = ("max_completion_tokens", "max_output_tokens", "max_tokens", "num_predict")
 _INTERRUPTS = (GeneratorExit, KeyboardInterrupt, asyncio.CancelledError)
 
@@ -282,7 +282,8 @@ class Reader:
 
 def provider_of(started: Started) -> str:
     """The provider that is asked, before it answered."""
-    known = _CLASS_PROVIDERS.get(started.class_name)
+    lines = PROVIDERS.values()
+    known = next((line.name for line in lines if line.class_name == started.class_name), None)
     return known or str(started.metadata.get("ls_provider") or "")
 
 

@@ -73,7 +73,7 @@ def _without_secrets(finding: CheckedPart) -> CheckedPart:
 
 def any_model(settings: Settings) -> bool:
     """Whether the chain of these settings has any model."""
-    from allotrope.models.providers.ollama import is_used
+    from allotrope.models.providers.builtin import is_used
 
     openai = settings.openai.enabled and settings.openai.api_key is not None
     return openai or settings.embedded.enabled or is_used(settings)
@@ -175,7 +175,7 @@ def _ollama(settings: Settings, timeout_s: float) -> CheckedPart:
         return CheckedPart("Ollama", "off", "switched off")
     import ollama
 
-    from allotrope.models.providers.ollama import is_used
+    from allotrope.models.providers.builtin import is_used
 
     client = ollama.Client(host=section.host, timeout=timeout_s)
     try:

@@ -96,6 +96,10 @@ class Settings(BaseSettings):
     openai: OpenAISettings = OpenAISettings()
     ollama: OllamaSettings = OllamaSettings()
     embedded: EmbeddedSettings = EmbeddedSettings()
+    providers: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="Settings of providers that have no section of their own, by name.",
+    )
     redis: RedisSettings = RedisSettings()
     log: LogSettings = LogSettings()
     cache: CacheSettings = CacheSettings()

@@ -173,7 +173,7 @@ def explain(
         shown = ", ".join(value) if isinstance(value, list) else value
         shown = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else shown
         typer.echo(f"{key.replace('_', ' '):28} {'unknown' if shown is None else shown or '-'}")
-    if provider == "openai" and can.known_as is None:
+    if can.family == "unknown" and can.known_as is None:
         typer.echo(
             "We know nothing of this model, so it is sent nothing that some model refuses. "
             "List what it takes under `assume` in a profile."
@@ -216,8 +216,9 @@ def _print_plan(plan: "ParameterPlan") -> None:
 
 def _known(provider: str) -> None:
     from allotrope.exceptions import ProfileError
+    from allotrope.support.providers import PROVIDERS
 
-    if provider not in ("openai", "ollama", "embedded"):
+    if provider not in PROVIDERS:
         raise ProfileError(
-            f"{provider!r} is no provider.", hint="There are openai, ollama and embedded."
+            f"{provider!r} is no provider.", hint=f"There are {', '.join(PROVIDERS)}."
         )

@@ -1,0 +1,66 @@
+"""The providers of models, one line each, in the order in which a chain asks them.
+
+What every package may know of a provider stands here; how its models are made, called and limited
+stands in the module that its line names, as a `models.providers.provider.Provider`.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ProviderLine:
+    """What every package may know of a provider.
+
+    Attributes:
+        name: In settings, provenance and the ledger.
+        label: In a sentence that starts with it.
+        place: `module:NAME` of its `Provider`.
+        class_name: The class of its chat models, by which the recorder knows a call before its end.
+        local: Whether it runs on this machine: it costs nothing and no account is shared.
+        if_missing: What to do about a model that it doesn't have.
+        ratio: Tokens of its tokenizer per token of o200k_base, until its usage tells it.
+    """
+
+    name: str
+    label: str
+    place: str
+    class_name: str
+    local: bool = False
+    if_missing: str = "Choose another model."
+    ratio: float = 1.25
+
+
+_BUILTIN = "allotrope.models.providers.builtin"
+
+PROVIDERS: dict[str, ProviderLine] = {
+    line.name: line
+    for line in (
+        ProviderLine("openai", "OpenAI", f"{_BUILTIN}:OPENAI", "OpenAIChat", ratio=1.0),
+        ProviderLine(
+            "ollama", "Ollama", f"{_BUILTIN}:OLLAMA", "OllamaChat", local=True,
+            if_missing="Run `ollama pull {model}`.",
+        ),
+        ProviderLine(
+            "embedded", "The embedded model", f"{_BUILTIN}:EMBEDDED", "EmbeddedChat", local=True
+        ),
+    )
+}  # fmt: skip
+"""All providers, by name."""
+
+
+def label_of(provider: str) -> str:
+    """How a provider is called in a sentence that starts with it."""
+    line = PROVIDERS.get(provider)
+    return provider if line is None else line.label
+
+
+def is_local(provider: str) -> bool:
+    """Whether a provider runs on this machine."""
+    line = PROVIDERS.get(provider)
+    return line is not None and line.local
+
+
+def first_ratio(provider: str) -> float:
+    """How far o200k_base is from a provider's tokenizer before its usage tells."""
+    line = PROVIDERS.get(provider)
+    return ProviderLine.ratio if line is None else line.ratio
