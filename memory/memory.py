@@ -25,7 +25,6 @@ from allotrope.memory.summary.summariser import Summariser
 from allotrope.memory.tokens.counting import TokenCounter
 from allotrope.settings.memory import MemorySettings
 from allotrope.stores.errors import error_name
-from allotrope.support.pools import TURNS
 
 logger = logging.getLogger(__name__)
 
@@ -194,27 +193,6 @@ class ConversationMemory:
         )
         return [RemoveMessage(id=str(message.id)) for message in gone]
 
-    async def afit(
-        self,
-        messages: Sequence[BaseMessage],
-        *,
-        budget: int,
-        thread: str,
-        tenant: str = "default",
-        pinned: Sequence[str] = (),
-        ratio: float = 1.0,
-    ) -> Pack:
-        """`fit` in a worker thread: no blocking call on the event loop."""
-        return await TURNS.run(
-            self.fit,
-            messages,
-            budget=budget,
-            thread=thread,
-            tenant=tenant,
-            pinned=pinned,
-            ratio=ratio,
-        )
-
     def after_turn(
         self, messages: Sequence[BaseMessage], *, thread: str, tenant: str = "default"
     ) -> None:
@@ -323,12 +301,6 @@ class ConversationMemory:
             self.facts.learn(with_ids(messages), tenant=tenant, user=user, thread=thread)
         except StoreError as exc:
             logger.warning("a fact was not kept: %s", error_name(exc))
-
-    async def aafter_turn(
-        self, messages: Sequence[BaseMessage], *, thread: str, tenant: str = "default"
-    ) -> None:
-        """`after_turn` in a worker thread."""
-        await TURNS.run(self.after_turn, messages, thread=thread, tenant=tenant)
 
     def search(self, query: str, *, thread: str, tenant: str = "default", limit: int = 8) -> str:
         """What the recall tool answers: matching messages with dates and speakers, as text.

@@ -80,22 +80,6 @@ def two_sample_plan(
     return Plan(effect, deviation, alpha, power, n, None if both is None else math.ceil(both / 2))
 
 
-def detectable(*, n: int, deviation: float, alpha: float = 0.05, power: float = 0.8) -> float:
-    """The smallest paired difference that `n` items can show in one look.
-
-    Args:
-        n: Items.
-        deviation: Standard deviation of the differences.
-        alpha: Share of false wins allowed.
-        power: Share of real effects that shall be found.
-    """
-    from statsmodels.stats.power import TTestPower
-
-    if n < 3:
-        return math.inf
-    return float(TTestPower().solve_power(nobs=n, alpha=alpha, power=power)) * deviation
-
-
 def three_points(
     *, effect: float, deviation: float, size: tuple[int, int], rng: np.random.Generator
 ) -> NDArray[np.float64]:

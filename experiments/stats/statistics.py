@@ -149,21 +149,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def sample_ratio_p(counts: Sequence[int], shares: Sequence[float]) -> float:
-    """The chi-square test for a sample ratio mismatch, for one look at the end.
-
-    Args:
-        counts: Exposures per variant.
-        shares: Promised shares; they sum to 1.
-    """
-    from scipy import stats
-
-    total = sum(counts)
-    if total == 0:
-        return 1.0
-    return float(stats.chisquare(counts, [share * total for share in shares]).pvalue)
-
-
 def kappa(first: Sequence[str], second: Sequence[str]) -> float | None:
     """Cohen's kappa: agreement of two ratings beyond chance; None where it isn't defined.
 

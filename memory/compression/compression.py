@@ -8,7 +8,6 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Protocol
 
 from allotrope.memory.compression.json_text import is_json, minified, sampled
 from allotrope.memory.compression.shorten import middle_out
@@ -45,13 +44,6 @@ class Level(IntEnum):
     LIGHT = 1
     FOLDED = 2
     HANDLE = 3
-
-
-class Compressor(Protocol):
-    """Another way to compress (say by a model), in place of `compress`."""
-
-    def __call__(self, text: str, *, level: Level) -> "Compressed":
-        """The shorter text."""
 
 
 @dataclass(frozen=True)

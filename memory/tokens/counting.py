@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage, SystemMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
 from allotrope.memory.tokens.images import part_tokens
 from allotrope.memory.tokens.tool_schemas import (
@@ -173,8 +173,3 @@ class TokenCounter:
             if len(self._counts) > _KEEP:
                 self._counts.popitem(last=False)
         return count
-
-
-def has_system(messages: Sequence[BaseMessage]) -> bool:
-    """Whether a prompt has a system message."""
-    return any(isinstance(message, SystemMessage) for message in messages)

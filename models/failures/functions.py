@@ -17,34 +17,17 @@ class Function:
         critical: Whether local models may stand in.
         patient: Whether it waits, within the run's deadline, for a circuit that is to be tested
             again soon. Without, it is refused at once.
-        otherwise: What happens in an outage, for people.
     """
 
     noun: str
     critical: bool
     patient: bool = True
-    otherwise: str
 
 
 FUNCTIONS: Mapping[str, Function] = {
-    "answer": Function(
-        noun="Answering", critical=True, otherwise="Local models answer, and the reply says so."
-    ),
-    "summarise": Function(
-        noun="Summarising",
-        critical=True,
-        otherwise="Local models summarise, or sentences are extracted by rule.",
-    ),
-    "judge": Function(
-        noun="Judging answers",
-        critical=False,
-        otherwise="The experiment stops with exit code 3, its results are kept, and it can go on.",
-    ),
-    "verify": Function(
-        noun="Verifying a cached answer",
-        critical=False,
-        patient=False,
-        otherwise="The cached answer is not used; the question is asked anew.",
-    ),
+    "answer": Function(noun="Answering", critical=True),
+    "summarise": Function(noun="Summarising", critical=True),
+    "judge": Function(noun="Judging answers", critical=False),
+    "verify": Function(noun="Verifying a cached answer", critical=False, patient=False),
 }
 """The functions of this runtime."""

@@ -107,7 +107,7 @@ def test_an_outage_is_counted_for_prometheus_and_opentelemetry(
     agent.ask("hi")
 
     lines = counters.prometheus_text().splitlines()
-    assert 'allotrope_circuit_changes_total{circuit="openai/o3",state="open"} 1' in lines
+    assert 'allotrope_circuit_changes_total{circuit="openai/o3",state="open"} 1.0' in lines
     assert 'allotrope_failovers_total{model="llama3.1",provider="ollama"} 1' in lines
     retries = '{error="ProviderUnavailableError",provider="openai"} 2'
     assert f"allotrope_retries_total{retries}" in lines

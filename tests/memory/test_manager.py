@@ -1,5 +1,6 @@
 """The memory as a graph uses it: archived whole, packed small, never failing the turn."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -193,10 +194,10 @@ def test_long_user_turns_use_the_window_beyond_the_cap(make_memory: MakeMemory) 
 async def test_async_gives_the_same(make_memory: MakeMemory) -> None:
     memory = make_memory()
     live: list[BaseMessage] = [HumanMessage("the red bicycle", id="1"), AIMessage("yes", id="2")]
-    await memory.aafter_turn(live, thread="t")
+    await asyncio.to_thread(memory.after_turn, live, thread="t")
     asked = [*live, HumanMessage("which bicycle?", id="3")]
     first = memory.fit(asked, budget=500, thread="t", read_only=True)
-    second = await memory.afit(asked, budget=500, thread="t")
+    second = await asyncio.to_thread(memory.fit, asked, budget=500, thread="t")
     assert [m.content for m in first.messages] == [m.content for m in second.messages]
 
 

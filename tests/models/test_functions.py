@@ -38,7 +38,6 @@ def chain_for(settings: Settings, function: str) -> Any:
 
 def test_every_function_says_what_becomes_of_it() -> None:
     assert {name for name, found in FUNCTIONS.items() if found.critical} == {"answer", "summarise"}
-    assert all(found.otherwise.endswith(".") for found in FUNCTIONS.values())
 
 
 @pytest.mark.parametrize("function", ["answer", "summarise"])

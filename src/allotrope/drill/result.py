@@ -122,11 +122,6 @@ class Figures:
     by_successor: int = 0
     successor: str = ""
 
-    @property
-    def answered_share(self) -> float:
-        """Share of turns that got an answer."""
-        return self.answered / self.turns if self.turns else 1.0
-
 
 @dataclass(frozen=True, kw_only=True)
 class Drill:

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 
 class Section(BaseModel):
@@ -79,16 +79,6 @@ class OpenAISettings(Section):
         default=30.0,
         description="Seconds between two chunks of a stream.",
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _old_name(cls, data: Any) -> Any:
-        """`cheap_model`, the name of this setting before there were roles, is still taken."""
-        if not isinstance(data, Mapping) or "cheap_model" not in data:
-            return data
-        given = dict(data)
-        roles = {"economical": given.pop("cheap_model"), **given.get("roles", {})}
-        return {**given, "roles": roles}
 
 
 class OllamaSettings(Section):

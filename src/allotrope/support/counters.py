@@ -1,13 +1,16 @@
 """Counters of what happened in this process, for Prometheus and OpenTelemetry.
 
-The room that counts and the page that shows meet only here. Labels are names of providers, models
+Packages that count and pages that show meet only here. Labels are names of providers, models
 and classes, never content. Where the OpenTelemetry API is installed and a program has set up its
 SDK, the same counts go there.
 """
 
 import threading
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
 
 HELP: Mapping[str, str] = {
     "allotrope_circuit_changes_total": "State changes of circuits, by circuit and new state.",
@@ -58,19 +61,39 @@ def clear() -> None:
         _counts.clear()
 
 
+class _Families:
+    """What `prometheus_client` collects: metric families that are there already."""
+
+    def __init__(self, families: "Iterable[Metric]") -> None:
+        self._families = families
+
+    def collect(self) -> "Iterable[Metric]":
+        return self._families
+
+
+def text_of(families: "Iterable[Metric]") -> str:
+    """Metric families in Prometheus' text format (version 0.0.4).
+
+    Args:
+        families: Each with its samples.
+    """
+    from prometheus_client import generate_latest
+
+    given: Any = _Families(families)
+    return generate_latest(given).decode()
+
+
 def prometheus_text() -> str:
     """The counts in Prometheus' text format (version 0.0.4)."""
-    lines = []
+    from prometheus_client.metrics_core import Metric
+
+    families = []
     for name, series in sorted(counts().items()):
-        lines += [f"# HELP {name} {HELP[name]}", f"# TYPE {name} counter"]
+        family = Metric(name.removesuffix("_total"), HELP[name], "counter")
         for labels, number in sorted(series.items()):
-            inner = ",".join(f'{key}="{_escaped(value)}"' for key, value in labels)
-            lines.append(f"{name}{{{inner}}} {number}" if inner else f"{name} {number}")
-    return "\n".join(lines) + "\n" if lines else ""
-
-
-def _escaped(value: str) -> str:
-    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+            family.add_sample(name, dict(labels), number)
+        families.append(family)
+    return text_of(families)
 
 
 def _meter(name: str) -> Any:

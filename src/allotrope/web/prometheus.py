@@ -57,25 +57,20 @@ def render(samples: Iterable[Sample]) -> str:
     Args:
         samples: Name, labels, value; a name may have a histogram's suffix.
     """
-    by_metric: dict[str, list[str]] = {}
+    from prometheus_client.metrics_core import Metric
+
+    from allotrope.support.counters import text_of
+
+    families: dict[str, Metric] = {}
     for name, labels, value in samples:
         metric = name
         for suffix in ("_bucket", "_sum", "_count"):
             if name.endswith(suffix) and name.removesuffix(suffix) in METRICS:
                 metric = name.removesuffix(suffix)
-        inner = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels.items())
-        number = repr(int(value)) if float(value).is_integer() else repr(float(value))
-        line = f"{name}{{{inner}}} {number}" if inner else f"{name} {number}"
-        by_metric.setdefault(metric, []).append(line)
-    lines = []
-    for metric, rows in by_metric.items():
         kind, words = METRICS[metric]
-        lines += [f"# HELP {metric} {words}", f"# TYPE {metric} {kind}", *rows]
-    return "\n".join(lines) + "\n"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+        family = families.setdefault(metric, Metric(metric.removesuffix("_total"), words, kind))
+        family.add_sample(name, dict(labels), value)
+    return text_of(families.values())
 
 
 def gather(settings: Settings, *, now: datetime | None = None) -> list[Sample]:
