@@ -108,8 +108,8 @@ def test_an_outage_is_counted_for_prometheus_and_opentelemetry(
 
     lines = counters.prometheus_text().splitlines()
     assert 'allotrope_circuit_changes_total{circuit="openai/o3",state="open"} 1.0' in lines
-    assert 'allotrope_failovers_total{model="llama3.1",provider="ollama"} 1' in lines
-    retries = '{error="ProviderUnavailableError",provider="openai"} 2'
+    assert 'allotrope_failovers_total{model="llama3.1",provider="ollama"} 1.0' in lines
+    retries = '{error="ProviderUnavailableError",provider="openai"} 2.0'
     assert f"allotrope_retries_total{retries}" in lines
 
     data = json.loads(reader.get_metrics_data().to_json())  # type: ignore[union-attr]  # it has read
