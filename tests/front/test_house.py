@@ -1,11 +1,11 @@
 """The layout of the package: what may not creep back in."""
 
 import ast
+import contextlib
 import importlib
 import re
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -154,11 +154,15 @@ def private(name: str) -> bool:
 
 
 def sources() -> dict[Path, ast.Module]:
-    paths = [path for folder in folders() for path in folder.glob("*.py")]
-    # Python 3.11 counts its stack wrongly in a thread where a test met the limit (cpython#106905)
-    with ThreadPoolExecutor(1) as fresh:
-        trees = fresh.map(lambda path: ast.parse(path.read_text(encoding="utf-8")), paths)
-        return dict(zip(paths, trees, strict=True))
+    return {path: parsed(path) for folder in folders() for path in folder.glob("*.py")}
+
+
+def parsed(path: Path) -> ast.Module:
+    """A module's tree. Python 3.11 counts its depth for all threads together (cpython#106905)."""
+    for _ in range(20):
+        with contextlib.suppress(SystemError):
+            return ast.parse(path.read_text(encoding="utf-8"))
+    raise AssertionError(f"{path} can't be parsed")
 
 
 def private_uses(trees: dict[Path, ast.Module]) -> list[str]:
