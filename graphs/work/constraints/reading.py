@@ -88,6 +88,9 @@ def understood(brief: str) -> Understood:
 
 def _of_the_whole(found: Sequence[Read], parts: Sequence[Sequence[Token]]) -> list[Read]:
     """Without lengths of one section, unless that section is all that is to be written."""
+    named = {one.named for one in found if one.named}
+    if len(named) > 1:  # "a title of 5 words and a body of 50": each part has its own
+        found = [one for one in found if not one.named]
     sections = {one.section for one in found if one.section}
     if not sections:
         return list(found)

@@ -202,3 +202,26 @@ def test_rhymes_of_other_languages_are_said_to_be_unchecked():
 def test_pasted_text_isnt_a_brief():
     brief = "Rewrite the following text in 50 words:\n\nUse at least 900 words and 3 hashtags."
     assert [sentence(one) for one in read(brief)] == ["Exactly 50 words."]
+
+
+@pytest.mark.parametrize(
+    "brief",
+    [
+        "Write a title of 5 to 8 words and a subtitle under 15 words.",
+        "Give me five taglines, each no longer than 8 words.",
+        "Give me three headlines, max 6 words each.",
+        "List 4 slogans of at most 5 words.",
+        "Come up with ten tweets, none over 200 characters.",
+        "A tagline under 8 words and a body of 50 words.",
+        "An intro of 30 words, then a body of about 150 words, then a 20-word outro.",
+        "A product name (max 2 words) and a one-sentence pitch.",
+    ],
+)
+def test_lengths_of_several_pieces_are_not_taken_for_the_wholes(brief: str) -> None:
+    assert [one for one in understood(brief).constraints if one["kind"] == "length"] == []
+
+
+def test_each_ends_where_the_whole_is_named() -> None:
+    brief = "Each stanza should have four lines, and the poem no more than 24 lines."
+    pers = [one.get("per") for one in understood(brief).constraints]
+    assert pers == ["paragraph", None]

@@ -44,6 +44,14 @@ from allotrope.graphs.work.constraints.kinds import Constraint
 _WITH_PERSONS = frozenset(words("with between featuring for has have of and mit about involving"))
 LONGEST_CLAUSE = 60
 """Words that are looked at before a number."""
+ARTICLES = frozenset(words("a an the one ein eine einen einem einer"))
+EACH = frozenset(words("each every apiece either jeweils jede jeder jedes jeden je per pro"))
+NONE = frozenset(words("none neither keiner keine keines nobody"))
+"""Words that give a length to each of several pieces."""
+WHOLE = frozenset(
+    words("whole overall altogether total insgesamt entire ; poem text story piece essay gedicht")
+)
+"""Words that take a length back from `each` to all of the text."""
 _LINKS = frozenset(words("of that are should be with must have stay von zu mit kept is"))
 _ENDS = frozenset(["", *words(". , ) ! ? and each with in für for zu von à of und mit")])
 
@@ -57,12 +65,14 @@ class Read:
         start: Place of the first token in the brief's text.
         end: Place after the last.
         section: The part of the text that a length is meant for, such as `title`; or nothing.
+        named: The noun right before a length, as in `a body of 50 words`; or nothing.
     """
 
     constraint: Constraint
     start: int
     end: int
     section: str = ""
+    named: str = ""
 
 
 def lengths(part: Sequence[Token]) -> tuple[list[Read], list[tuple[int, int]]]:
@@ -116,6 +126,8 @@ def _judged(
         return None
     if per is not None and per == one.unit.removesuffix("s"):
         per = None
+    elif per is None and _is_shared(part, one, start, earlier, later):
+        return None
     if one.unit == "syllables" and per is None:
         return None
     low, high = _limits(one, bound)
@@ -124,12 +136,59 @@ def _judged(
     constraint: Constraint = {"kind": "length", "unit": one.unit, "low": low, "high": high}
     if per is not None:
         constraint["per"] = per
-    section = "" if per else _section(part, start)
-    return Read(constraint, part[start].start, part[end - 1].end, section)
+    section = "" if per else _section(part, start, one.end)
+    named = "" if per else _named(part, start, one.end)
+    return Read(constraint, part[start].start, part[end - 1].end, section, named)
 
 
-def _section(part: Sequence[Token], start: int) -> str:
-    """The part of a text that is named right before a length."""
+def _is_shared(
+    part: Sequence[Token],
+    one: Quantity,
+    start: int,
+    earlier: Quantity | None,
+    later: Quantity | None,
+) -> bool:
+    """Whether a length is meant for each of several pieces that no rule can find in a text.
+
+    `Five taglines, each under 8 words`, `three tweets, none over 200 characters` and
+    `4 slogans of at most 5 words` are such; the whole text is longer.
+    """
+    after_it = [token.low for token in part[one.end : one.end + 2]]
+    if after_it[:1] == ["max"] or after_it[:1] == ["long"]:
+        after_it = after_it[1:]
+    if set(after_it[:1]) & EACH and later is None:
+        return True
+    since = earlier.end if earlier else 0
+    before_it = [token.low for token in part[max(since, start - 6) : start]]
+    if set(before_it) & (EACH | NONE):
+        return True
+    at = start - 1
+    while at >= 0 and part[at].low in _LINKS:
+        at -= 1
+    if at < 1 or at == start - 1 or not part[at].low.endswith("s") or part[at].low in UNITS:
+        return False
+    for back in range(at - 1, max(-1, at - 4), -1):
+        known = number_at(part, back)
+        if known is not None and known[1] <= at:
+            return known[0] > 1
+    return False
+
+
+def _named(part: Sequence[Token], start: int, end: int) -> str:
+    """The noun that a length goes with: `a body of 50 words`, `a one-sentence pitch`."""
+    if start and part[start - 1].low in ARTICLES and end < len(part) and part[end].low.isalpha():
+        return part[end].low
+    at = start - 1
+    while at >= 0 and part[at].low in _LINKS | {"(", ","}:
+        at -= 1
+    has_article = any(part[n].low in ARTICLES for n in range(max(0, at - 3), max(0, at)))
+    return part[at].low if at >= 1 and has_article and part[at].low.isalpha() else ""
+
+
+def _section(part: Sequence[Token], start: int, end: int) -> str:
+    """The part of a text that is named right before a length, or as in `a 20-word outro`."""
+    if end < len(part) and part[end].low in SECTIONS:
+        return part[end].low
     at, skipped = start - 1, 0
     while at >= 0 and skipped < 5 and (
         part[at].low in MODAL | HAS | {":", "(", ",", "of", "with", "be", "line", "a", "an", "-",
@@ -256,7 +315,7 @@ def _per_before(
     first = cue if cue is not None else one.start
     for at in range(first - 1, max(-1, first - 14), -1):
         word = part[at].low
-        if word in ("whole", "overall", "altogether", "total", "insgesamt", "entire", ";"):
+        if word in WHOLE:
             return None, False
         if word in ("each", "every", "jede", "jeder", "jedes", "jeden", "per", "pro", "je",
                     "jeweils", "any"):  # fmt: skip
