@@ -13,6 +13,9 @@ from langchain_core.messages import BaseMessage
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel, SecretStr, TypeAdapter
 
+from allotrope.models.cache.request.routing import heeded, route
+from allotrope.models.cache.request.writing import same_writing
+
 IRRELEVANT_FIELDS = frozenset(
     {
         "answers", "async_client", "async_client_kwargs", "cache", "callbacks", "client",
@@ -37,10 +40,14 @@ Everything not listed counts: an unknown parameter can cost a hit, never a wrong
 ALIASES = {"max_completion_tokens": "max_tokens", "max_output_tokens": "max_tokens"}
 """Names of one parameter that differ between constructor and call."""
 
-NOISE = frozenset(
-    {"tool_calls", "function_call", "refusal", "parsed", "reasoning_content", "token_usage"}
-)
-"""Parts of `additional_kwargs` that repeat other fields or that no provider is sent back."""
+NOISE = frozenset({"refusal", "parsed", "reasoning_content", "token_usage"})
+"""Parts of `additional_kwargs` that no provider is sent back."""
+
+REPEATED = frozenset({"tool_calls", "function_call"})
+"""Parts of `additional_kwargs` that repeat a message's tool calls, where it has any."""
+
+REFERENCES = frozenset({"item_reference", "image_generation_call", "computer_call"})
+"""Kinds of blocks whose id is what the provider looks up: the id is the content."""
 
 
 class UncacheableError(ValueError):
@@ -77,14 +84,16 @@ def canonical_request(
     name = call.get("model") or call.get("model_name")
     name = name or getattr(model, "model_name", None) or getattr(model, "model", None)
     stops = stop or call.get("stop") or getattr(model, "stop", None) or ()
+    named = {
+        ALIASES.get(key, key): plain(value)
+        for key, value in parameters.items()
+        if value is not None and value != {}
+    }
     return {
         "kind": model._llm_type,
         "model": str(name or type(model).__qualname__),
-        "parameters": {
-            ALIASES.get(key, key): plain(value)
-            for key, value in parameters.items()
-            if value is not None and value != {}
-        },
+        "parameters": heeded(model._llm_type, named),
+        "route": route(model, call),
         "stop": sorted({stops} if isinstance(stops, str) else set(stops)),
         "tools": canonical_tools(call.get("tools") or ()),
         "format": schema_of(call.get("response_format")),
@@ -174,7 +183,10 @@ def _message(message: BaseMessage, numbers: dict[str, str]) -> dict[str, Any]:
     extra = {
         key: plain(value)
         for key, value in message.additional_kwargs.items()
-        if key not in NOISE and not key.startswith("__") and value is not None
+        if key not in NOISE
+        and not (calls and key in REPEATED)
+        and not key.startswith("__")
+        and value is not None
     }
     if extra:
         form["extra"] = extra
@@ -183,15 +195,18 @@ def _message(message: BaseMessage, numbers: dict[str, str]) -> dict[str, Any]:
 
 def _content(content: Any, numbers: dict[str, str]) -> Any:
     if isinstance(content, str):
-        return content
+        return same_writing(content)
     blocks: list[Any] = []
     for block in content:
         if isinstance(block, str):
-            blocks.append({"type": "text", "text": block})
+            blocks.append({"type": "text", "text": same_writing(block)})
             continue
-        form = plain(
-            {k: v for k, v in block.items() if k not in ("id", "index", "encrypted_content")}
-        )
+        passing = {"index", "encrypted_content"}
+        if block.get("type") not in REFERENCES and set(block) - {"id", "type", "status"}:
+            passing.add("id")
+        form = plain({k: v for k, v in block.items() if k not in passing})
+        if isinstance(form.get("text"), str):
+            form["text"] = same_writing(form["text"])
         if "call_id" in form:
             form["call_id"] = _number(form["call_id"], numbers)
         if form.get("type") == "output_text":

@@ -1,15 +1,15 @@
 """The rules of the cache: what is asked of it, what may be kept, how long. Pure functions."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, Generation
 
 from allotrope.contracts import Metadata
 from allotrope.exceptions import InputError
+from allotrope.models.cache.request.volatility import read_the_world
 from allotrope.settings.cache import CacheSettings
 
 DIRECTIVES = Metadata.CACHE
@@ -21,25 +21,6 @@ Its value: `no-store`, `no-cache`, `max-age=60`, `use`, separated by commas; a p
 
 DOCS = Metadata.DOCS
 """Key in a run's metadata: a list of the source documents that the answer was made from."""
-
-VOLATILE = re.compile(
-    r"""\b(?:
-    today(?:'s)? | tonight | tomorrow(?:'s)? | yesterday(?:'s)? | now(?:adays)? | currently
-    | at\ (?:the\ moment|present) | right\ now | as\ of | so\ far | latest | newest | recent(?:ly)?
-    | up[- ]to[- ]date | live | breaking | upcoming | still
-    | current\ (?:\w+)
-    | (?:this|last|next|past)\ (?:second|minute|hour|morning|afternoon|evening|night|day|week|
-        weekend|month|quarter|year|season|monday|tuesday|wednesday|thursday|friday|saturday|sunday)
-    | what(?:'s|\ is)?\ (?:the\ )?(?:time|date|day) | what\ (?:time|day|date|year)\ is
-    | weather | forecast | temperature\ in | stock | share\ price | exchange\ rate | price\ of
-    | news | headlines? | traffic | score | trending | ago
-    | heute | gestern | morgen | jetzt | aktuell\w* | neueste\w* | derzeit
-    )\b""",
-    re.IGNORECASE | re.VERBOSE,
-)
-"""Words that make an answer depend on when it is given. A false alarm costs a hit, no more."""
-_LOOKED_AT = 10_000
-"""Characters at each end of a long question that are looked at: what is asked stands there."""
 
 TRUNCATED = frozenset(
     {"length", "max_tokens", "max_output_tokens", "incomplete", "content_filter", "refusal", "load"}
@@ -163,38 +144,6 @@ def lifetime(request: Request, settings: CacheSettings, *, volatile: bool, chanc
     return ttl * (1 - settings.ttl_jitter * chance)
 
 
-def last_question(messages: Sequence[BaseMessage]) -> str:
-    """The text of the last message of the user, or nothing."""
-    for message in reversed(messages):
-        if message.type in ("human", "HumanMessageChunk"):
-            return str(message.text)
-    return ""
-
-
-def time_dependent(messages: Sequence[BaseMessage]) -> bool:
-    """Whether the answer depends on when it is given, by the words of the last question."""
-    text = last_question(messages)
-    ends = (text,) if len(text) <= 2 * _LOOKED_AT else (text[:_LOOKED_AT], text[-_LOOKED_AT:])
-    return any(VOLATILE.search(part) for part in ends)
-
-
-def reads_the_world(tools: Sequence[Any], words: Sequence[str]) -> bool:
-    """Whether one of the tools reads what changes, by the words of its name.
-
-    Args:
-        tools: As they are bound, OpenAI's form.
-        words: Parts of names, `search`, `weather`.
-    """
-    for tool in tools:
-        name = tool.get("function", tool).get("name") if isinstance(tool, Mapping) else None
-        name = str(name or getattr(tool, "name", "") or getattr(tool, "__name__", "")).lower()
-        parts = set(re.split(r"[^a-z]+", name))
-        kind = str(tool.get("type", "")) if isinstance(tool, Mapping) else ""
-        if parts & set(words) or "search" in kind:
-            return True
-    return False
-
-
 def unfit(generations: Sequence[Generation]) -> str | None:
     """Why these answers must not be kept; None when they may.
 
@@ -219,6 +168,8 @@ def unfit(generations: Sequence[Generation]) -> str | None:
                 return "broken tool call"
             if not message.tool_calls and not message.text.strip():
                 return "empty"
+            if read_the_world(message.content):
+                return "read the world"
             if isinstance(message.content, list) and any(
                 isinstance(block, dict) and block.get("type") == "refusal"
                 for block in message.content

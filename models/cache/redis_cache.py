@@ -25,6 +25,9 @@ from allotrope.models.cache import policy
 from allotrope.models.cache.answers import AnswerCache, CacheCall, Hit
 from allotrope.models.cache.asker import Asker
 from allotrope.models.cache.keys import IRRELEVANT_FIELDS, canonical_messages, digest
+from allotrope.models.cache.request.routing import heeded, route_of_names
+from allotrope.models.cache.request.volatility import time_dependent
+from allotrope.models.cache.request.writing import same_writing
 from allotrope.models.cache.storage import commands as store
 from allotrope.models.cache.storage.commands import Partition
 
@@ -35,6 +38,12 @@ logger = logging.getLogger("allotrope.cache")
 
 OBJECT = re.compile(r"<(?:class|function|bound method|[\w.]+ object at)\b|SecretStr")
 """Python reprs in LangChain's model string: they name a class but not its schema."""
+
+PROVIDER_TOOL = re.compile(
+    r"web_search|web_fetch|google_search|file_search|url_context|search_parameters"
+    r"|'type': 'mcp'|\"type\": \"mcp\"|-search-|:online|\bsonar"
+)
+"""Tools that the provider runs, models that search, in LangChain's model string."""
 
 KINDS: dict[str, type[BaseMessage]] = {
     kind.__name__: kind
@@ -160,9 +169,11 @@ class RedisCache(BaseCache):
         form = {
             "via": "langchain",
             "model": model,
-            "prompt": prompt if messages is None else canonical_messages(messages),
+            "prompt": same_writing(prompt) if messages is None else canonical_messages(messages),
         }
-        volatile = messages is not None and policy.time_dependent(messages)
+        volatile = (messages is not None and time_dependent(messages)) or bool(
+            PROVIDER_TOOL.search(llm_string)
+        )
         named = re.search(r'"model(?:_name)?": "([^"]+)"', llm_string)
         return CacheCall(
             part=self.answers.partition(request),
@@ -202,7 +213,9 @@ def _model_form(llm_string: str) -> Any:
             for name, value in described["kwargs"].items()
             if name not in IRRELEVANT_FIELDS or name in ("model", "model_name", "stop")
         }
-        return {"class": described["id"], "kwargs": kept, "call": tail}
+        routed = route_of_names(described["kwargs"])
+        kept = heeded(" ".join(map(str, described["id"])).lower(), kept)
+        return {"class": described["id"], "kwargs": kept, "route": routed, "call": tail}
     except (ValueError, KeyError, TypeError, AttributeError):
         return head + mark + tail
 

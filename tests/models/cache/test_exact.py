@@ -183,7 +183,7 @@ def test_what_changes_the_answer_changes_the_key(
         assert _asked(simulator) == number
     same = [
         lambda: make_chat(model="gpt-4o", timeout=77).invoke(question),
-        lambda: make_chat(model="gpt-4o", default_headers={"x": "y"}).invoke(question),
+        lambda: make_chat(model="gpt-4o", default_headers={"X-Request-Id": "y"}).invoke(question),
         lambda: make_chat(model="gpt-4o").invoke([HumanMessage(question, id="1")]),
         lambda: make_chat(model="gpt-4o").invoke([HumanMessage([{"type": "text", "text": "q"}])]),
         lambda: make_chat(model="gpt-4o").bind_tools([clock, weather]).invoke(question),
@@ -276,13 +276,25 @@ def test_creative_profiles_ask_anew_unless_asked(
     assert _asked(simulator) == 3
 
 
-@pytest.mark.parametrize("question", ["What's the weather?", "Who is the current president?"])
+@pytest.mark.parametrize(
+    "question",
+    ["What's the weather?", "Who is the current president?", "Quel temps fait-il aujourd'hui ?"],
+)
 def test_time_dependent_questions_are_not_kept(
     make_chat: MakeChat, simulator: ProviderSimulator, question: str
 ) -> None:
     model = make_chat()
     for _ in range(2):
         model.invoke(question)
+    assert _asked(simulator) == 2
+
+
+def test_answers_of_a_provider_that_searches_are_not_kept(
+    make_chat: MakeChat, simulator: ProviderSimulator
+) -> None:
+    model = make_chat()
+    for _ in range(2):
+        model.invoke("Who leads the league?", web_search_options={})
     assert _asked(simulator) == 2
 
 

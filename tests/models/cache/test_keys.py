@@ -106,9 +106,12 @@ def test_every_field_of_the_model_counts_or_is_listed() -> None:
     for counts in (
         {"seed": 1}, {"max_tokens": 5}, {"reasoning_effort": "low"}, {"extra_body": {"x": 1}},
         {"model_kwargs": {"y": 1}}, {"base_url": "http://else/v1"}, {"top_p": 0.5},
+        {"default_headers": {"OpenAI-Project": "b"}}, {"default_query": {"api-version": "2"}},
+        {"organization": "org-b"}, {"n": 2},
     ):  # fmt: skip
         assert digest(canonical_request(_model(**counts), [HumanMessage("q")])) != base
-    for doesnt in ({"timeout": 9}, {"max_retries": 0}, {"default_headers": {"a": "b"}},
+    for doesnt in ({"timeout": 9}, {"max_retries": 0}, {"n": 1}, {"top_p": 1},
+                   {"default_headers": {"X-Request-ID": "b", "traceparent": "c"}},
                    {"tags": ["t"]}, {"metadata": {"m": 1}}, {"service_tier": "flex"}):  # fmt: skip
         assert digest(canonical_request(_model(**doesnt), [HumanMessage("q")])) == base
 
@@ -128,3 +131,56 @@ def test_secrets_and_objects_never_enter_a_key() -> None:
     for odd in (object(), lambda: None, float("nan"), SecretStr("s")):
         with pytest.raises(UncacheableError):
             digest(canonical_request(MODEL, [HumanMessage("q")], arguments={"odd": odd}))
+
+
+def _key(*messages: BaseMessage, model: ChatOpenAI = MODEL, **arguments: Any) -> str:
+    return digest(canonical_request(model, list(messages), arguments=arguments))
+
+
+def test_what_routes_a_call_is_in_the_key() -> None:
+    plain = _key(HumanMessage("q"))
+    assert _key(HumanMessage("q"), extra_headers={"X-Account": "a"}) != plain
+    assert _key(HumanMessage("q"), extra_headers={"X-Account": "a"}) != _key(
+        HumanMessage("q"), extra_headers={"X-Account": "b"}
+    )
+    assert _key(HumanMessage("q"), extra_query={"deployment": "eu"}) != plain
+    other = ChatOpenAI(model="gpt-4o", api_key=SecretStr("another account"))
+    assert _key(HumanMessage("q"), model=other) != plain
+    assert _key(HumanMessage("q"), extra_headers={"x-request-id": "1"}) == plain
+    assert "s3cret" not in written(
+        canonical_request(
+            MODEL, [HumanMessage("q")], arguments={"extra_headers": {"X-Key": "s3cret"}}
+        )
+    )
+
+
+def test_references_and_legacy_calls_are_in_the_key() -> None:
+    def reference(name: str) -> HumanMessage:
+        return HumanMessage([{"type": "item_reference", "id": name}])
+
+    def legacy(arguments: str) -> AIMessage:
+        call = {"name": "f", "arguments": arguments}
+        return AIMessage("", additional_kwargs={"function_call": call})
+
+    assert _key(reference("msg_1")) != _key(reference("msg_2"))
+    assert _key(legacy('{"x": 1}')) != _key(legacy('{"x": 2}'))
+    functions = [{"name": "f", "parameters": {}}]
+    assert _key(HumanMessage("q"), functions=functions) != _key(HumanMessage("q"))
+
+
+def test_how_a_text_is_typed_is_not_in_the_key() -> None:
+    def same(one: str, two: str) -> bool:
+        return _key(HumanMessage(one)) == _key(HumanMessage(two))
+
+    assert same("caf\u00e9", "cafe\u0301")
+    assert same("a\r\nb", "a\nb")
+    assert same("What  is it? ", "What is it?")
+    assert same("first \n\nsecond", "first\n\nsecond")
+    assert not same("x\u00b2", "x2")
+    assert not same("```\na  = 1\n```", "```\na = 1\n```")
+    assert not same("f('a  b')", "f('a b')")
+    assert not same("if x:\n    y", "if x:\n  y")
+    assert not same("| a  | b |", "| a | b |")
+    blocks = [HumanMessage([{"type": "text", "text": text}, {"type": "text", "text": "."}])
+              for text in ("cafe\u0301", "caf\u00e9")]  # fmt: skip
+    assert _key(blocks[0]) == _key(blocks[1])
