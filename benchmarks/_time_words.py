@@ -1,4 +1,4 @@
-"""Makes models/cache/request/time_words.json: words that bind an answer to a moment, by language.
+"""Makes models/cache/time_words.json: words that bind an answer to a moment, by language.
 
     pip install dateparser && npm pack cldr-annotations-full && tar xzf cldr-annotations-full-*.tgz
     python benchmarks/_time_words.py package/annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 import dateparser.data.date_translation_data as relative
 import numpy as np
 
-OUT = Path(__file__).parents[1] / "models" / "cache" / "request" / "time_words.json"
+OUT = Path(__file__).parents[1] / "models" / "cache" / "time_words.json"
 TOPICS = {"weather": 0.5, "news": 1.0, "exchange": 1.0, "clock": 0.9}
 """English keyword, and how far (Dice) the emoji of a word must be the same."""
 
@@ -70,12 +70,12 @@ def topic_words(folder: Path, language: str, english: dict[str, set[str]]) -> se
 
 def english_words() -> set[str]:
     """The common English words whose vectors are in the package."""
-    with np.load(OUT.parents[1] / "word_vectors.npz", allow_pickle=False) as data:
+    with np.load(OUT.parent / "word_vectors.npz", allow_pickle=False) as data:
         return set(data["words"].tobytes().decode("ascii").split("\n"))
 
 
 def bare(phrase: str) -> str:
-    """A phrase in lower case without accents, as `volatility` looks it up."""
+    """A phrase in lower case without accents, as the policy looks it up."""
     parts = unicodedata.normalize("NFKD", phrase.lower())
     return "".join(char for char in parts if not unicodedata.combining(char))
 

@@ -32,11 +32,6 @@ from allotrope.models.cache.answers import CacheCall, Hit
 from allotrope.models.cache.asker import Asker, LeadingCall
 from allotrope.models.cache.keys import UncacheableError, canonical_request, digest
 from allotrope.models.cache.redis_cache import RedisCache, fresh
-from allotrope.models.cache.request.volatility import (
-    provider_reads,
-    reads_the_world,
-    time_dependent,
-)
 from allotrope.models.cache.semantic.rules.material import asked as taken_apart
 from allotrope.models.failures.degraded import degraded
 from allotrope.models.failures.trail import takes_over, trail_of_run
@@ -289,7 +284,7 @@ class CachingChatModel(BaseChatModel):
             and request.semantic
             and isinstance(messages[-1].content, str)
             and not kwargs.get("response_format")
-            and not reads_the_world(tools, answers.settings.volatile_tools)
+            and not policy.reads_the_world(tools, answers.settings.volatile_tools)
         ):
             asked = taken_apart(messages[-1].content)
             question = asked.question
@@ -303,8 +298,8 @@ class CachingChatModel(BaseChatModel):
             ttl_s=policy.lifetime(
                 request,
                 answers.settings,
-                volatile=time_dependent(messages)
-                or provider_reads(
+                volatile=policy.time_dependent(messages)
+                or policy.provider_reads(
                     [*tools, *(getattr(self, "tools", None) or ())],
                     model=str(form["model"]),
                     arguments={**kwargs, **form["parameters"]},

@@ -24,10 +24,14 @@ from langchain_core.runnables.config import ensure_config
 from allotrope.models.cache import policy
 from allotrope.models.cache.answers import AnswerCache, CacheCall, Hit
 from allotrope.models.cache.asker import Asker
-from allotrope.models.cache.keys import IRRELEVANT_FIELDS, canonical_messages, digest
-from allotrope.models.cache.request.routing import heeded, route_of_names
-from allotrope.models.cache.request.volatility import time_dependent
-from allotrope.models.cache.request.writing import same_writing
+from allotrope.models.cache.keys import (
+    IRRELEVANT_FIELDS,
+    canonical_messages,
+    digest,
+    heeded,
+    route_of_names,
+    same_writing,
+)
 from allotrope.models.cache.storage import commands as store
 from allotrope.models.cache.storage.commands import Partition
 
@@ -171,7 +175,7 @@ class RedisCache(BaseCache):
             "model": model,
             "prompt": same_writing(prompt) if messages is None else canonical_messages(messages),
         }
-        volatile = (messages is not None and time_dependent(messages)) or bool(
+        volatile = (messages is not None and policy.time_dependent(messages)) or bool(
             PROVIDER_TOOL.search(llm_string)
         )
         named = re.search(r'"model(?:_name)?": "([^"]+)"', llm_string)

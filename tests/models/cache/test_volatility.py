@@ -4,12 +4,12 @@ import pytest
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration
 
-from allotrope.models.cache.policy import unfit
-from allotrope.models.cache.request.volatility import (
+from allotrope.models.cache.policy import (
     names_a_time,
     provider_reads,
     reads_the_world,
     time_dependent,
+    unfit,
 )
 
 
