@@ -5,12 +5,14 @@ for the half of a set on which nothing was designed.
 """
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from _truth_outputs import outputs
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
 from allotrope.memory.archive.archive import Archive
 from allotrope.memory.archive.sqlite import SqliteDatabase
@@ -23,6 +25,8 @@ from allotrope.settings import load_settings
 Row = dict[str, Any]
 COUNTER = TokenCounter()
 SETS = Path(__file__).parent / "datasets"
+RECALL_BUDGET = 1_000
+"""Tokens of a prompt in which a planted fact must stand."""
 AT = datetime(2026, 5, 8, 12, tzinfo=UTC)
 
 
@@ -132,22 +136,97 @@ def _row(part: str, case: str, ours: Any, goal: Any, of: int, held: bool, **peer
     }
 
 
+def recall() -> list[Row]:
+    """Planted facts that come back in the prompt of a later question, ours and plain BM25."""
+    rows: list[Row] = []
+    sets = [*read("truth_recall.jsonl"), *tools()]
+    for case in sets:
+        prompt, peer = asked(case)
+        hits = peers = 0
+        for fact in case["facts"]:
+            hits += fact["answer"] in prompt(fact["question"])
+            peers += fact["answer"] in peer(fact["question"])
+        of = len(case["facts"])
+        where = f"planted facts, {case['kind']}"
+        rows.append(_row("recall", where, hits, of, of, case["held_out"], bm25=peers))
+    return rows
+
+
+def tools() -> list[dict[str, Any]]:
+    """Outputs of tools that no prompt can hold, with a question about one item of each."""
+    filler = next(case["filler"] for case in read("truth_recall.jsonl") if case["kind"] == "code")
+    return [
+        {"kind": "tool outputs", "held_out": held, "facts": outputs(held), "filler": filler}
+        for held in (False, True)
+    ]
+
+
+def asked(case: dict[str, Any]) -> tuple[Callable[[str], str], Callable[[str], str]]:
+    """Replays two hundred turns with the facts among them; gives what answers questions."""
+    made = memory(summary="extract")
+    turns: list[list[BaseMessage]] = []
+    facts = list(case["facts"])
+    for number in range(200):
+        if number % 12 == 5 and facts:
+            turns.append(_told(facts.pop(0), number))
+        else:
+            text = f"{case['filler'][number % len(case['filler'])]} ({number})"
+            turns.append([HumanMessage(text, id=f"u{number}")])
+        turns[-1].append(AIMessage(f"OK, {number}.", id=f"a{number}"))
+    live: list[BaseMessage] = []
+    for turn in turns:
+        live += turn
+        gone = {item.id for item in made.settle(live, thread="t")}
+        live = [message for message in live if message.id not in gone]
+
+    def prompt(question: str) -> str:
+        messages = [*live, HumanMessage(question, id="question")]
+        pack = made.fit(messages, budget=RECALL_BUDGET, thread="t", read_only=True)
+        return "\n".join(str(message.content) for message in pack.messages)
+
+    return prompt, bm25([message for turn in turns for message in turn])
+
+
+def bm25(messages: Sequence[BaseMessage]) -> Callable[[str], str]:
+    """Plain BM25 over the lines of all messages, within the same budget."""
+    from rank_bm25 import BM25Okapi
+
+    lines = [line for m in messages for line in str(m.content).splitlines() if line.strip()]
+    index = BM25Okapi([re.findall(r"\w+", line.lower()) for line in lines])
+
+    def prompt(question: str) -> str:
+        scores = index.get_scores(re.findall(r"\w+", question.lower()))
+        left, chosen = RECALL_BUDGET - COUNTER.text(question), []
+        for at in sorted(range(len(lines)), key=lambda at: -scores[at]):
+            cost = COUNTER.text(lines[at]) + 1
+            if cost > left:
+                break
+            chosen.append(lines[at])
+            left -= cost
+        return "\n".join(chosen)
+
+    return prompt
+
+
+def _told(fact: dict[str, Any], number: int) -> list[BaseMessage]:
+    if not fact.get("tool"):
+        return [HumanMessage(fact["text"], id=f"u{number}")]
+    call = {"name": "query", "args": {"n": number}, "id": f"c{number}", "type": "tool_call"}
+    return [
+        HumanMessage(f"Please run query {number}.", id=f"u{number}"),
+        AIMessage("", tool_calls=[call], id=f"q{number}"),
+        ToolMessage(fact["text"], tool_call_id=f"c{number}", id=f"t{number}"),
+    ]
+
+
 def run(quick: bool) -> list[Row]:
     """All rows.
 
     Args:
         quick: Leaves out what takes minutes.
     """
-    parts: list[Callable[[], list[Row]]] = [corrections, summaries]
+    parts: list[Callable[[], list[Row]]] = [summaries, recall, corrections]
     return [row for part in parts for row in part()]
-
-
-def _conversation(texts: Sequence[str]) -> list[BaseMessage]:
-    messages: list[BaseMessage] = []
-    for number, text in enumerate(texts):
-        messages.append(HumanMessage(text, id=f"u{number}"))
-        messages.append(AIMessage("Noted.", id=f"a{number}"))
-    return messages
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -20,7 +20,9 @@ from allotrope.memory.context.prompt import Remembered, assemble
 from allotrope.memory.facts import Fact, LongTermFacts
 from allotrope.memory.later import Later
 from allotrope.memory.recall.corrections import best_match, is_correction
+from allotrope.memory.recall.passages import excerpt
 from allotrope.memory.recall.recall import Recall, Recalled, with_corrections
+from allotrope.memory.recall.words import words
 from allotrope.memory.summary.summariser import Summariser
 from allotrope.memory.tokens.counting import TokenCounter
 from allotrope.settings.memory import MemorySettings
@@ -31,6 +33,8 @@ logger = logging.getLogger(__name__)
 _JOIN_S = 0.25
 _WRITE_S = 10.0
 _STANDINGS = 10_000
+_SHOWN_CHARACTERS = 1_000
+_SHOWN_TOKENS = 250
 
 
 @dataclass(frozen=True)
@@ -319,12 +323,13 @@ class ConversationMemory:
         if query.strip().startswith("#") and wanted.isdigit():
             past = self.archive.lineage(facts, tip)
             rows = [m for m in self.archive.rows(facts, [int(wanted)]) if m.seq in past]
-            return _shown(rows[0], None) if rows else f"There is no message #{wanted}."
+            return _shown(rows[0]) if rows else f"There is no message #{wanted}."
         found = self.recall.find(tenant, thread, query, tip=tip)[:limit]
         if not found:
             return "Nothing in this conversation matches."
         ordered = sorted(found, key=lambda item: item.message.seq)
-        return "\n".join(_shown(item.message, 1_000) for item in ordered)
+        asked = dict.fromkeys(words(query), 1.0)
+        return "\n".join(_shown(item.message, self.counter, asked) for item in ordered)
 
     def delete_thread(self, thread: str, *, tenant: str = "default") -> int:
         """Deletes a thread's archive and summary; gives the number of messages deleted."""
@@ -442,9 +447,13 @@ class ConversationMemory:
                 self._tips.popitem(last=False)
 
 
-def _shown(message: Archived, limit: int | None) -> str:
+def _shown(
+    message: Archived, counter: TokenCounter | None = None, asked: Mapping[str, float] | None = None
+) -> str:
+    """A message as the recall tool shows it: whole, or where it is long what was asked for."""
     text = message.text
-    if limit is not None and len(text) > limit:
-        text = f"{text[:limit]}… [open the whole with #{message.row}]"
+    if counter is not None and len(text) > _SHOWN_CHARACTERS:
+        part = excerpt(text, asked or {}, tokens=_SHOWN_TOKENS, count=counter.text)
+        text = f"{part or text[:_SHOWN_CHARACTERS]}… [open the whole with #{message.row}]"
     mark = ", corrected later" if message.superseded_by is not None else ""
     return f"#{message.row} ({message.at:%Y-%m-%d %H:%M}{mark}) {message.speaker}: {text}"

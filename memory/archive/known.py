@@ -9,9 +9,12 @@ from typing import Literal
 from allotrope.memory.archive.archive import Archive, Archived, ThreadFacts
 from allotrope.memory.archive.lineage import Lineage
 from allotrope.memory.recall.dates import speaks_of_time
+from allotrope.memory.recall.passages import passages
 from allotrope.memory.recall.ranking import Candidate
 
 _KEEP = 8192
+_LONG = 150
+"""Words from which a message is ranked by its passages."""
 
 
 @dataclass(frozen=True)
@@ -113,4 +116,5 @@ def _candidate(message: Archived) -> Candidate:
         words=Counter(message.words),
         tells_time=speaks_of_time(message.text),
         length=len(message.words),
+        passages=passages(message.text) if len(message.words) > _LONG else None,
     )

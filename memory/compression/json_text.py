@@ -12,6 +12,8 @@ from typing import TypeAlias
 _TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{},:]|[^\s\[\]{},:"]+', re.DOTALL)
 _SAMPLE = 3
 _LONG_STRING = 160
+_SHORT_VALUES = 12
+_LONG_NAME = 60
 _LINK = re.compile(r"\w+://\S*$")
 
 Node: TypeAlias = "str | Group"
@@ -60,6 +62,45 @@ def sampled(text: str) -> str:
         text: Valid JSON (see `is_json`).
     """
     return _written(_folded(_node(iter(_TOKEN.findall(text)))))
+
+
+def records(text: str, *, longest: int) -> list[str]:
+    """A JSON text as records: its smallest parts that say by themselves what they are about.
+
+    A record stands under the path to it and the first plain values of what it is in:
+    `hosts[3] "host":"web-3" disks {"dev":"sda","free":12}`.
+
+    Args:
+        text: Valid JSON (see `is_json`).
+        longest: Characters up to which an element isn't taken apart.
+    """
+    found: list[str] = []
+    _gather(_node(iter(_TOKEN.findall(text))), "", longest, found)
+    return found
+
+
+def _gather(node: Node, about: str, longest: int, found: list[str]) -> None:
+    whole = _written(node)
+    if isinstance(node, str) or len(whole) <= longest:
+        found.append(f"{about} {whole}".strip())
+        return
+    if node.opening == "[":
+        # an array of short values is one record, cut where it is too long
+        short = [_written(value) for value in node.values if isinstance(value, str)]
+        for start in range(0, len(short), _SHORT_VALUES):
+            found.append(f"{about} {','.join(short[start : start + _SHORT_VALUES])}".strip())
+        for index, value in enumerate(node.values):
+            if not isinstance(value, str):
+                _gather(value, f"{about}[{index}]", longest, found)
+        return
+    pairs = list(zip(node.keys, node.values, strict=True))
+    plain = [f"{key}:{value}" for key, value in pairs if isinstance(value, str)]
+    if plain:
+        found.append(f"{about} {{{','.join(plain)}}}".strip())
+    named = " ".join([about, *(one for one in plain if len(one) <= _LONG_NAME)][:3]).strip()
+    for key, value in pairs:
+        if not isinstance(value, str):
+            _gather(value, f"{named} {json.loads(key)}".strip(), longest, found)
 
 
 def _node(tokens: Iterator[str], first: str | None = None) -> Node:

@@ -9,8 +9,8 @@ from langchain_core.messages import HumanMessage
 
 from allotrope.memory.context.pieces import MEMORY_ID
 from allotrope.memory.recall.corrections import corrected
+from allotrope.memory.recall.passages import excerpt
 from allotrope.memory.recall.recall import Recalled
-from allotrope.memory.recall.sentences import SENTENCE
 from allotrope.memory.recall.words import words
 from allotrope.memory.tokens.counting import TokenCounter
 
@@ -54,7 +54,7 @@ def choose(
         question: What is asked; long messages are cut to the sentences that bear on it.
         longest: The most one message may cost.
     """
-    asked = set(words(question))
+    asked = dict.fromkeys(words(question), 1.0)
     chosen, won = _filled(found, tokens, counter, asked, longest), 0
     if chosen and len(chosen) < len(found):
         # what stands under the day and the speaker of the line before costs less than was thought
@@ -63,7 +63,11 @@ def choose(
 
 
 def _filled(
-    found: Sequence[Recalled], tokens: int, counter: TokenCounter, asked: set[str], longest: int
+    found: Sequence[Recalled],
+    tokens: int,
+    counter: TokenCounter,
+    asked: Mapping[str, float],
+    longest: int,
 ) -> list[Chosen]:
     left = tokens - counter.text(_RECALLED + "\n") if found else 0
     days: set[date] = set()
@@ -99,15 +103,19 @@ def _heading_cost(day: date, counter: TokenCounter) -> int:
     return counter.text(f"{_heading(day, None)}\n") + 1
 
 
-def _line(item: Recalled, asked: set[str], longest: int, counter: TokenCounter) -> Chosen:
+def _line(
+    item: Recalled, asked: Mapping[str, float], longest: int, counter: TokenCounter
+) -> Chosen:
     message = item.message
     text, mark = _marked(item)
     who = f"{message.speaker}{mark}"
-    text = _LINE_BREAKS.sub("\n  ", text.strip())
-    tokens = counter.text(f"{who}: {text}\n")
+    text = text.strip()
+    tokens = counter.text(f"{who}: {_indented(text)}\n")
     if len(text) >= longest and tokens > longest:
-        text = f"{_excerpt(text, asked, longest, counter)} [excerpt of #{message.row}]"
-        tokens = counter.text(f"{who}: {text}\n")
+        part = excerpt(text, asked, tokens=longest - 12, count=counter.text)
+        text = f"{part or text[: longest * 2]} [excerpt of #{message.row}]"
+        tokens = counter.text(f"{who}: {_indented(text)}\n")
+    text = _indented(text)
     return Chosen(item, who, text, tokens)
 
 
@@ -122,22 +130,8 @@ def _marked(item: Recalled) -> tuple[str, str]:
     return text.replace(statement, f"{statement} [{_CORRECTED}]", 1), ""
 
 
-def _excerpt(text: str, asked: set[str], longest: int, counter: TokenCounter) -> str:
-    """The sentences of a long text that bear on the question, in order, with gaps marked."""
-    sentences = [part for part in SENTENCE.split(text) if part.strip()]
-    order = sorted(range(len(sentences)), key=lambda i: (-len(asked & set(words(sentences[i]))), i))
-    left, kept = longest - 12, set()
-    for index in order:
-        cost = counter.text(sentences[index]) + 2
-        if cost <= left:
-            kept.add(index)
-            left -= cost
-    parts: list[str] = []
-    last = -1
-    for index in sorted(kept):
-        parts.append(("" if index == last + 1 else "… ") + sentences[index].strip())
-        last = index
-    return " ".join(parts) or text[: longest * 2] + "…"
+def _indented(text: str) -> str:
+    return _LINE_BREAKS.sub("\n  ", text)
 
 
 def apart(message: HumanMessage) -> tuple[str, str]:

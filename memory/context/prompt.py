@@ -187,7 +187,7 @@ def _block(
     notes = _notes(remembered, max(0, left - frame), part, counter, settings)
     room = left - frame - (counter.text(notes) if notes else 0)
     share = 1.0 if sure else _UNSURE_SHARE
-    shown = {str(message.id) for piece in recent for message in piece.messages}
+    shown = _whole(recent, remembered.found)
     found = [item for item in remembered.found if item.message.message_id not in shown]
     room = min(int(room * share), settings.recall_tokens)
     chosen = choose(
@@ -208,6 +208,18 @@ def _block(
             return None, "", []
         block = build(notes, chosen)
     return block, notes, chosen
+
+
+def _whole(pieces: Sequence[Piece], found: Sequence[Recalled]) -> set[str]:
+    """Ids of messages that stand whole among the pieces: a compressed output says too little."""
+    texts = {item.message.message_id: item.message.text for item in found}
+    return {
+        str(message.id)
+        for piece in pieces
+        for message in piece.messages
+        if not isinstance(message, ToolMessage)
+        or message.content == texts.get(str(message.id), message.content)
+    }
 
 
 def _notes(
@@ -245,7 +257,7 @@ def _without(
     counter: TokenCounter,
 ) -> tuple[BaseMessage | None, list[Chosen], int]:
     """The memory message without what now stands among the recent turns, and the tokens won."""
-    shown = {str(message.id) for piece in pieces for message in piece.messages}
+    shown = _whole(pieces, [item.recalled for item in chosen])
     rest = [item for item in chosen if item.recalled.message.message_id not in shown]
     if len(rest) == len(chosen) or block is None:
         return block, chosen, 0

@@ -10,11 +10,12 @@ who speaks, and when.
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, TypeAlias
 
 from allotrope.memory.recall.dates import DaySpan
+from allotrope.memory.recall.passages import Passages
 
 if TYPE_CHECKING:  # NumPy takes 0.2 s to import, and most turns recall nothing
     import numpy as np
@@ -56,6 +57,7 @@ class Candidate:
         words: How often each of its words occurs.
         tells_time: Whether it mentions a time.
         length: How many words it has.
+        passages: A long message in its passages; it is ranked by the one that fits best.
     """
 
     row: int
@@ -66,6 +68,14 @@ class Candidate:
     words: Mapping[str, int]
     tells_time: bool = False
     length: int = 0
+    passages: Passages | None = None
+
+    def focused(self, asked: Mapping[str, float]) -> "Candidate":
+        """A long message as the passage of it that bears on a question."""
+        if self.passages is None:
+            return self
+        found = self.passages.best(asked)
+        return replace(self, words=found, length=sum(found.values()))
 
 
 @dataclass(frozen=True)

@@ -79,14 +79,15 @@ class Recall:
         corpus = Corpus(facts.messages, facts.words / facts.messages, frequency)
         reader = self._known.reader(facts, self._archive.lineage(facts, tip))
         found = self._load(facts, pool, reader)
-        scores = score([one.candidate for one in found], question, corpus, self._weights)
-        candidates = [one.candidate for one in found]
+        candidates = [one.candidate.focused(question.words) for one in found]
+        scores = score(candidates, question, corpus, self._weights)
         wider = with_feedback(question, candidates, scores, corpus, self._weights)
         if wider is not question:
             more = self._pool(facts, wider, frequency, _FEEDBACK_POSTINGS)
             rows = list(dict.fromkeys([*pool[:_BEST], *more]))[:_POOL]
             found = self._load(facts, rows, reader)
-            scores = score([one.candidate for one in found], wider, corpus, self._weights)
+            candidates = [one.candidate.focused(question.words) for one in found]
+            scores = score(candidates, wider, corpus, self._weights)
         if self._vectors is not None:
             found, scores = self._fused(text, facts, found, scores, reader)
         messages = [one.message for one in found]

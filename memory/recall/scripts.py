@@ -19,6 +19,7 @@ _IS_UNSPACED = re.compile(f"[{UNSPACED}]")
 _CLUSTER = re.compile(f"[^{MARKS}][{MARKS}]*|[{MARKS}]+")
 _ARABIC_EXTRAS = re.compile("[\u0640\u064b-\u065f\u0670]")
 _ARABIC_PREFIX = re.compile("(?:[وف]?(?:[بكل]?ال|لل)|و)(?=.{3})")
+_ARABIC_OWNER = re.compile("(?<=.{3})(?:نا|ها|هما|هم|كم|هن|ي)$")
 """And, so, with, like, for, the: written on; what Light10 takes off and Snowball takes off less
 evenly (Larkey, Ballesteros & Connell 2002)."""
 
@@ -39,10 +40,11 @@ def clusters(text: str) -> list[str]:
 
 
 def bare_arabic(word: str) -> str:
-    """Arabic without prefixes, and without the signs that are written at will."""
+    """Arabic without prefixes, endings for whose it is, and signs that are written at will."""
     plain = _ARABIC_EXTRAS.sub("", word)
     found = _ARABIC_PREFIX.match(plain)
-    return plain[found.end() :] if found else plain
+    plain = plain[found.end() :] if found else plain
+    return _ARABIC_OWNER.sub("", plain)
 
 
 def stemmed_as(word: str) -> str | None:

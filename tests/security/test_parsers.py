@@ -21,7 +21,7 @@ from allotrope.graphs.work import answers, constraints
 from allotrope.graphs.work.sources import citations, gathering, naming
 from allotrope.graphs.work.tables import numbers
 from allotrope.memory.compression import compression, tidying
-from allotrope.memory.recall import corrections, sentences, words
+from allotrope.memory.recall import corrections, passages, sentences, words
 from allotrope.memory.summary import statements, summary
 from allotrope.models.cache.semantic import parse
 from allotrope.models.failures import errors
@@ -70,6 +70,7 @@ parsers = {
     "steps.harmless": steps.harmless,
     "tidying.without_filler": tidying.without_filler,
     "waits": waits._duration,
+    "passages": lambda text: passages.excerpt(text, {"a": 1.0}, tokens=50, count=len),
     "sentences": lambda text: [sentences.sentences(text), sentences.tokens(text)],
     "statements": lambda text: [
         statements.is_instruction(text), statements.same_words(text, statements.Statement(text)),

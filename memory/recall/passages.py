@@ -1,0 +1,189 @@
+"""Long messages in passages: the records, rows, lines or sentences that a question is about.
+
+A tool's output of five thousand words is about as many things as it has rows. It is ranked by the
+passage that bears on the question, and that passage is what a prompt shows of it.
+"""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from allotrope.memory.compression.json_text import is_json, records
+from allotrope.memory.recall.sentences import SENTENCE
+from allotrope.memory.recall.words import bag
+
+_LONGEST = 400
+"""Characters of a passage; longer lines and sentences are cut where they pause."""
+_SHORTEST_CUT = 200
+_READ = 400_000
+_MOST = 4_000
+"""Passages of one message, and characters that are read: what is beyond is one last passage."""
+_PAUSES = ("}, ", "},", "; ", ". ", ", ", ",", " ")
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_SHARE = 0.35
+"""Passages with less than so much of the best one's score aren't shown of a list or log."""
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A part of a message.
+
+    Args:
+        text: As it stands there, or with the path to it where it is JSON.
+        words: How often each of its words occurs.
+        head: Whether it is a table's head, which the rows need to be read.
+    """
+
+    text: str
+    words: Mapping[str, int]
+    head: bool = False
+
+
+@dataclass(frozen=True)
+class Passages:
+    """A message in its passages.
+
+    Args:
+        parts: In order.
+        listed: Whether they are records, rows or lines, each for itself, and not prose.
+    """
+
+    parts: tuple[Passage, ...]
+    listed: bool
+
+    def scores(self, asked: Mapping[str, float]) -> list[float]:
+        """How well each passage bears on a question, by words that few others have.
+
+        Args:
+            asked: Words of the question with their weights.
+        """
+        rows = [part for part in self.parts if not part.head]
+        have = Counter(word for part in rows for word in part.words if word in asked)
+        rarity = {
+            word: weight * math.log(1 + (len(rows) - have[word] + 0.5) / (have[word] + 0.5))
+            for word, weight in asked.items()
+        }
+        return [
+            0.0 if part.head else sum(rarity[word] for word in part.words.keys() & rarity.keys())
+            for part in self.parts
+        ]
+
+    def best(self, asked: Mapping[str, float]) -> Mapping[str, int]:
+        """The words of the passage that bears on a question most; a row has its table's head."""
+        scores = self.scores(asked)
+        found = Counter(self.parts[max(range(len(scores)), key=scores.__getitem__)].words)
+        for part in self.parts[:2]:
+            if part.head:
+                found.update(part.words)
+        return found
+
+
+def passages(text: str) -> Passages:
+    """A text in its passages: JSON in records, logs and tables in lines, prose in sentences.
+
+    Args:
+        text: Any text.
+    """
+    read, rest = text[:_READ], text[_READ:]
+    stripped = text.strip()
+    listed, head = True, -1
+    try:
+        parts = records(stripped, longest=_LONGEST) if is_json(stripped) else None
+    except RecursionError:  # nested as deep as Python reads, and no deeper
+        parts = None
+    if parts is None:
+        lines = read.splitlines()
+        head = _head(lines)
+        listed = head >= 0 or _is_list(lines)
+        parts = [read] if not lines else lines if listed else SENTENCE.split(read)
+        parts += [rest] if rest else []
+    pieces: list[tuple[str, bool]] = []
+    for at, part in enumerate(parts):
+        if not part.strip():
+            continue
+        cut = [part] if at == len(parts) - 1 and rest else _cut(part)
+        pieces += [(piece, at <= head) for piece in cut]
+    if len(pieces) > _MOST:
+        pieces = [*pieces[:_MOST], ("\n".join(piece for piece, _ in pieces[_MOST:]), False)]
+    return Passages(
+        tuple(Passage(piece, bag(_CAMEL.sub(" ", piece)), is_head) for piece, is_head in pieces),
+        listed,
+    )
+
+
+def excerpt(
+    text: str, asked: Mapping[str, float], *, tokens: int, count: Callable[[str], int]
+) -> str:
+    """The passages of a long text that bear on a question, in order, gaps marked.
+
+    Args:
+        text: The text.
+        asked: Words of the question with their weights.
+        tokens: The most the passages may cost.
+        count: Counts tokens.
+    """
+    found = passages(text)
+    scores = found.scores(asked)
+    order = sorted(range(len(scores)), key=lambda at: (-scores[at], at))
+    least = _SHARE * scores[order[0]] if found.listed and order else 0.0
+    kept: set[int] = set()
+    left = tokens
+    if order and scores[order[0]] > 0:
+        heads = [at for at in order if found.parts[at].head]
+        order = [*order[:1], *heads, *(at for at in order[1:] if at not in heads)]
+    for at in order:
+        part = found.parts[at]
+        if scores[at] < least and not part.head:
+            continue
+        cost = count(part.text) + 2
+        if cost <= left:
+            kept.add(at)
+            left -= cost
+    between = "\n" if found.listed else " "
+    parts: list[str] = []
+    last = -1
+    for at in sorted(kept):
+        gap = "" if at == last + 1 else "… "
+        parts.append(gap + found.parts[at].text.strip())
+        last = at
+    return between.join(parts)
+
+
+def _head(lines: Sequence[str]) -> int:
+    """The last line of a table's head, -1 where there is none."""
+    full = [line for line in lines[:200] if line.strip()]
+    if len(full) < 4:
+        return -1
+    for mark in ("|", "\t", ",", ";"):
+        columns = full[0].count(mark)
+        alike = sum(line.count(mark) == columns for line in full)
+        if columns >= 2 and alike >= 0.8 * len(full) and not any(c.isdigit() for c in full[0]):
+            return 1 if set(full[1].strip()) <= set("|-: +=") else 0
+    return -1
+
+
+def _is_list(lines: Sequence[str]) -> bool:
+    """Whether lines stand each for itself: many of them, and few end as sentences do."""
+    full = [line.strip() for line in lines[:200] if line.strip()]
+    if len(full) < 6:
+        return False
+    ended = sum(line.endswith((".", "!", "?", "。", "！", "？", "؟")) for line in full)
+    return ended < 0.5 * len(full)
+
+
+def _cut(part: str) -> list[str]:
+    """A long part in pieces, cut at the best pause near its length."""
+    pieces: list[str] = []
+    start = 0
+    while len(part) - start > _LONGEST:
+        window = part[start : start + _LONGEST]
+        end = next(
+            (at + len(pause) for pause in _PAUSES if (at := window.rfind(pause)) >= _SHORTEST_CUT),
+            _LONGEST,
+        )
+        pieces.append(window[:end])
+        start += end
+    pieces.append(part[start:])
+    return pieces
