@@ -49,8 +49,12 @@ _UNDECIDED = re.compile(
 )
 _DATED = re.compile(r"^\d{4}-\d\d-\d\d: ")
 _OPEN = re.compile(
-    r"\b(?:open question|to do|todo|still need to|we should find out)\b", re.IGNORECASE
+    r"\b(?:open question|todo|still need to|we should find out)\b|\bto[ -]do:", re.IGNORECASE
 )
+
+
+_SHORTEST, _LONGEST = 5, 300
+"""Characters of a sentence that the deterministic summary takes."""
 
 
 @dataclass(frozen=True)
@@ -263,7 +267,10 @@ def _decides(sentence: str) -> bool:
     folded = sentence.casefold()
     if _UNDECIDED.search(folded) or sentence.endswith(("?", "？", "؟")):
         return False
-    return bool(_DECISION.search(sentence) or cue("decided", language_of(folded)).search(folded))
+    code = language_of(folded)
+    # in English others decide things in every story
+    said = _DECISION if code == "en" else cue("decided", code)
+    return bool(said.search(folded))
 
 
 def _dated(line: str, day: str) -> str:
@@ -287,6 +294,8 @@ def extract(previous: Summary, messages: Sequence[SummaryLine]) -> Summary:
             continue
         for one in statements(message.text, message.speaker, message.role, message.day):
             sentence, line = one.text, one.line
+            if not _SHORTEST <= len(sentence) <= _LONGEST:
+                continue
             correction = is_correction(sentence)
             if correction:
                 facts = [old for old in facts if not replaces(sentence, old)]
