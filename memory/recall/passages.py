@@ -27,7 +27,7 @@ _SHARE = 0.35
 
 
 @dataclass(frozen=True)
-class Passage:
+class MessagePart:
     """A part of a message.
 
     Args:
@@ -50,7 +50,7 @@ class Passages:
         listed: Whether they are records, rows or lines, each for itself, and not prose.
     """
 
-    parts: tuple[Passage, ...]
+    parts: tuple[MessagePart, ...]
     listed: bool
 
     def scores(self, asked: Mapping[str, float]) -> list[float]:
@@ -108,7 +108,9 @@ def passages(text: str) -> Passages:
     if len(pieces) > _MOST:
         pieces = [*pieces[:_MOST], ("\n".join(piece for piece, _ in pieces[_MOST:]), False)]
     return Passages(
-        tuple(Passage(piece, bag(_CAMEL.sub(" ", piece)), is_head) for piece, is_head in pieces),
+        tuple(
+            MessagePart(piece, bag(_CAMEL.sub(" ", piece)), is_head) for piece, is_head in pieces
+        ),
         listed,
     )
 
