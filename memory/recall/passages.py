@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from allotrope.memory.compression.json_text import is_json, records
 from allotrope.memory.recall.sentences import SENTENCE
@@ -80,6 +81,7 @@ class Passages:
         return found
 
 
+@lru_cache(maxsize=64)
 def passages(text: str) -> Passages:
     """A text in its passages: JSON in records, logs and tables in lines, prose in sentences.
 

@@ -9,6 +9,7 @@ from allotrope.memory.archive.archive import Archive, Archived, ThreadFacts
 from allotrope.memory.archive.known import ArchiveReader, Known, KnownMessages
 from allotrope.memory.recall.dates import DaySpan, asks_when, spans
 from allotrope.memory.recall.embeddings import Embed, Vectors
+from allotrope.memory.recall.nearness import nearness
 from allotrope.memory.recall.ranking import Corpus, RecallQuery, Weights, score, with_feedback
 from allotrope.memory.recall.words import as_written, bag, words
 
@@ -43,8 +44,7 @@ class Recall:
     Args:
         archive: Where the messages are.
         weights: How much each sign counts.
-        embed: Gives vectors; its order of the best candidates is fused with ours by reciprocal
-            rank (Cormack, Clarke & Büttcher 2009).
+        embed: Gives vectors; what is near to the question by them is added to the score.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Recall:
             candidates = [one.candidate.focused(question.words) for one in found]
             scores = score(candidates, wider, corpus, self._weights)
         if self._vectors is not None:
-            found, scores = self._fused(text, facts, found, scores, reader)
+            found, scores = self._fused(text, facts, found, scores, reader, question.speakers)
         messages = [one.message for one in found]
         recalled = [
             Recalled(message, scores[message.row])
@@ -179,32 +179,30 @@ class Recall:
         found: list[Known],
         scores: dict[int, float],
         reader: ArchiveReader,
+        speakers: frozenset[str],
     ) -> tuple[list[Known], dict[int, float]]:
-        """Our order and the embeddings' order, by reciprocal rank; ours alone without vectors.
+        """Our scores, and on top how near the embeddings are; ours alone without vectors.
 
-        The embeddings order what words found and the newest messages, which may share no word.
+        The embeddings see what words found and the newest messages, which may share no word.
         """
         assert self._vectors is not None
         newest = range(max(0, facts.messages - _NEWEST_EMBEDDED), facts.messages)
         all_here = {one.message.row: one for one in reader.positions(newest)}
         all_here |= {one.message.row: one for one in found}
-        best = sorted(all_here.values(), key=lambda one: -scores.get(one.message.row, 0.0))
-        vectors = self._vectors.of([text, *(one.message.text for one in best)])
+        # of a long message its start would be compared, which says little of the rest
+        short = [one for one in all_here.values() if one.candidate.passages is None]
+        vectors = self._vectors.of([text, *(one.message.text for one in short)])
         if vectors is None:
             return found, scores
-        import numpy as np
-
-        asked, others = np.asarray(vectors[0]), np.asarray(vectors[1:])
-        length = np.linalg.norm(others, axis=1) * np.linalg.norm(asked)
-        near = (others @ asked) / np.maximum(length, 1e-12)
-        fused: dict[int, float] = {}
-        for place, one in enumerate(best):
-            if scores.get(one.message.row, 0.0) > 0:
-                fused[one.message.row] = 1 / (60 + place)
-        for place, index in enumerate(np.argsort(-near, kind="stable")[:_POOL]):
-            row = best[int(index)].message.row
-            fused[row] = fused.get(row, 0.0) + 1 / (60 + place)
-        return [one for one in best if one.message.row in fused], fused
+        near = nearness(vectors[0], vectors[1:], [one.candidate for one in short], speakers)
+        best = max(scores.values(), default=0.0) or 1.0
+        fused = {row: value / best for row, value in scores.items() if value > 0}
+        for one, value in zip(short, near, strict=True):
+            row = one.message.row
+            fused[row] = fused.get(row, 0.0) + value
+        order = sorted(all_here.values(), key=lambda one: -fused.get(one.message.row, 0.0))
+        kept = order[:_POOL]
+        return kept, {one.message.row: fused.get(one.message.row, 0.0) for one in kept}
 
 
 def with_corrections(

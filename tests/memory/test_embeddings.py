@@ -72,6 +72,33 @@ def test_words_still_count_where_meaning_is_silent() -> None:
         memory.close()
 
 
+def test_an_embedder_that_sees_nothing_in_a_long_output_takes_it_from_no_prompt() -> None:
+    def noisy(texts: Sequence[str]) -> Sequence[Sequence[float]]:
+        # everything is near to the question but what is long
+        return [[0.0, 1.0] if len(text) > 500 else [1.0, len(text) / 900] for text in texts]
+
+    rows = "\n".join(f"order {n}, paid {n * 7}, shelf {n % 9}" for n in range(400))
+    for embed in (None, noisy):
+        memory = remembering(embed)
+        try:
+            memory.settle([AIMessage(rows, id="rows")], thread="t")
+            filler = [HumanMessage(f"Fog number {n}.", id=f"f{n}") for n in range(60)]
+            memory.settle(filler, thread="t")
+            assert found(memory, "What was paid for order 333?")[0] == "rows"
+        finally:
+            memory.close()
+
+
+def test_equal_vectors_of_all_messages_change_nothing() -> None:
+    plain, same = remembering(None), remembering(lambda texts: [[1.0, 1.0] for _ in texts])
+    try:
+        question = "rain on Mondays"
+        assert found(same, question)[:3] == found(plain, question)[:3]
+    finally:
+        plain.close()
+        same.close()
+
+
 def test_a_failing_embedder_costs_nothing_but_itself(caplog: pytest.LogCaptureFixture) -> None:
     calls: list[int] = []
 
