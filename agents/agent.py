@@ -17,7 +17,13 @@ from allotrope.agents.turns.loop_graphs import LoopGraphs
 from allotrope.agents.turns.loop_thread import LoopThread
 from allotrope.agents.turns.start import TurnStart, check_ends_so, going_on, within_the_limit
 from allotrope.agents.turns.stopping import keep_said
-from allotrope.agents.turns.text import asked_of_person, check_text, check_thread_id, events_of
+from allotrope.agents.turns.text import (
+    asked_of_person,
+    asks_of,
+    check_text,
+    check_thread_id,
+    events_of,
+)
 from allotrope.agents.turns.thread_locks import ThreadLocks
 from allotrope.contracts import Event, Metadata
 from allotrope.exceptions import InputError
@@ -451,6 +457,8 @@ class Agent:
             cost_usd=turn.meter.cost_usd,
             latency_ms=(time.perf_counter() - turn.at) * 1000,
             repairs=tuple(provenance.get("repairs") or ()),
+            asks=asks_of(asked),
+            files=() if asked else tuple(map(str, state.get("saved") or ())),
         )
 
 

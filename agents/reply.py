@@ -39,6 +39,9 @@ class Reply:
         cost_usd: What they cost in USD; None while a price is unknown.
         latency_ms: Milliseconds from question to answer.
         repairs: What was changed of the last request because its model refused it, in sentences.
+        asks: None, or what a person is asked before the turn goes on: `question`, `answers` and
+            the names of the `files` in question. The next text of the thread is the answer.
+        files: Paths of the files that the turn wrote.
     """
 
     answer: str
@@ -55,6 +58,8 @@ class Reply:
     cost_usd: Decimal | None
     latency_ms: float
     repairs: tuple[str, ...] = ()
+    asks: dict[str, Any] | None = field(default=None, kw_only=True)
+    files: tuple[str, ...] = field(default=(), kw_only=True)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values; the fields and their order stay stable."""
@@ -73,6 +78,8 @@ class Reply:
             "usage": self.usage,
             "cost_usd": None if self.cost_usd is None else f"{self.cost_usd:.6f}",
             "latency_ms": round(self.latency_ms, 1),
+            "asks": self.asks,
+            "files": list(self.files),
         }
 
 

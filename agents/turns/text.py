@@ -55,11 +55,31 @@ def asked_of_person(interrupts: Any, thread_id: str) -> str:
     if not isinstance(value, dict):
         return str(value)
     files = value.get("files") or {}
+    note = str(value.get("note") or "")
     code = "\n\n".join(f"{name}:\n```python\n{text}```" for name, text in files.items())
     answers = " or ".join(value.get("answers", ["yes", "no"]))
     how = f"Answer {answers} in the thread {thread_id} (`--thread {thread_id}`)."
-    parts = [code, value.get("isolation", ""), f"{value.get('question', '')} {how}".strip()]
+    how += " Or say what to change, or ask." if value.get("type") == "approval" else ""
+    parts = [note, code, value.get("isolation", ""), f"{value.get('question', '')} {how}".strip()]
     return "\n\n".join(part for part in parts if part)
+
+
+def asks_of(interrupts: Any) -> dict[str, Any] | None:
+    """What a graph that stopped asks a person, as plain values; None where it didn't stop.
+
+    Args:
+        interrupts: LangGraph's interrupts.
+    """
+    if not interrupts:
+        return None
+    value = interrupts[0].value
+    if not isinstance(value, dict):
+        return {"question": str(value), "answers": [], "files": []}
+    return {
+        "question": str(value.get("question", "")),
+        "answers": [str(one) for one in value.get("answers", ["yes", "no"])],
+        "files": [str(name) for name in value.get("files") or ()],
+    }
 
 
 def said_after(said: str, event: Mapping[str, Any]) -> str:

@@ -28,6 +28,8 @@ FIELDS = [
     "usage",
     "cost_usd",
     "latency_ms",
+    "asks",
+    "files",
 ]
 """The fields of `--json`, in order: stable from the first release on."""
 

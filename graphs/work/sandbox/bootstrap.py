@@ -10,13 +10,13 @@ TESTS = """
 import hmac, json, os, sys
 report, key, folder = int(sys.argv[1]), int(sys.argv[2]), os.getcwd()
 del sys.argv[1:]
-sys.path.insert(0, folder)
+sys.path[:0] = [folder] + [folder + "/src"] * os.path.isdir(folder + "/src")
 def signer():
     with os.fdopen(key, "rb") as file:
         return hmac.new(file.read(), digestmod="sha256")
 def main(sign):
     counts = {"passed": 0, "failed": 0, "skipped": 0}
-    names, check, write, dumps = [], [], os.write, json.dumps
+    names, check, left, write, dumps = [], [], [], os.write, json.dumps
     def tell(**more):
         text = dumps({**counts, **more})
         sign.update(text.encode())
@@ -41,6 +41,8 @@ def main(sign):
                     counts[report.outcome] += 1
                     if report.outcome == "passed":
                         names.append(item.nodeid)
+                    if report.outcome == "skipped" or hasattr(report, "wasxfail"):
+                        left.append(item.nodeid)
                 return report
             def pytest_collectreport(self, report):
                 if report.failed:
@@ -71,7 +73,9 @@ def main(sign):
                     test, unittest.FunctionTestCase) else test._description)
         result = unittest.TextTestRunner(stream=sys.stdout, resultclass=Result).run(suite)
         bad = len(result.failures) + len(result.errors) + len(result.unexpectedSuccesses)
-        counts.update(failed=bad, skipped=len(result.skipped))
+        out = [*result.skipped, *result.expectedFailures]
+        left.extend(str(test) for test, _ in out)
+        counts.update(failed=bad, skipped=len(out))
         counts["passed"] = len(names)
         def must_fail():
             raise AssertionError
@@ -85,7 +89,7 @@ def main(sign):
         pytest = None
     code = with_pytest(pytest) if pytest else with_unittest()
     sys.stdout.flush()
-    tell(done=True, names=names, check=check)
+    tell(done=True, names=names, check=check, left=left)
     return int(code)
 sys.exit(main(signer()))
 """

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Literal
+from typing import Any, Literal
 
 from allotrope.exceptions import InputError
 from allotrope.graphs.work.sandbox.verdict import Status
 
-MAX_FILES = 50
+MAX_FILES = 200
 MAX_CHARS = 1_000_000
 
 Wall = Literal["namespaces", "landlock", "none"]
@@ -91,6 +91,7 @@ class RunOutcome:
         passed: Tests that passed.
         failed: Tests that failed.
         skipped: Tests that were skipped.
+        facts: What our program in the sandbox reported, if its signature is right.
     """
 
     status: Status
@@ -102,6 +103,7 @@ class RunOutcome:
     passed: int = 0
     failed: int = 0
     skipped: int = 0
+    facts: dict[str, Any] | None = None
 
 
 def check_files(files: Mapping[str, str]) -> None:

@@ -41,6 +41,22 @@ def readable(packages: tuple[str, ...]) -> tuple[list[str], list[str]]:
     return shown, sorted(named)
 
 
+def installed(names: Sequence[str]) -> list[str]:
+    """Those of some distributions that are installed.
+
+    Args:
+        names: Of distributions.
+    """
+    found = []
+    for name in names:
+        try:
+            importlib.metadata.distribution(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        found.append(name)
+    return found
+
+
 def _links(path: str) -> list[str]:
     """A link and what it leads to, link by link."""
     found = [path]

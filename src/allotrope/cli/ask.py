@@ -190,6 +190,9 @@ def origin(reply: dict[str, Any]) -> str:
         line += f"\n— {degraded['message']}"
     if reply.get("truncated"):
         line += "\n— The answer is cut off: it is as long as the model may write. Ask it to go on."
+    if asks := reply.get("asks"):
+        line += f"\n— It waits for your answer: `allotrope ask {reply['agent']} --thread "
+        line += f'{reply["thread_id"]} "{asks["answers"][0] if asks["answers"] else "…"}"`'
     if reply["provider"] == "embedded":
         line += "\n— That was the small embedded model, running on this machine."
         if not os.environ.get("OPENAI_API_KEY"):

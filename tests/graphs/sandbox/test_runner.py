@@ -12,6 +12,7 @@ import pytest
 from allotrope.exceptions import InputError, StoreError
 from allotrope.graphs.work.sandbox import runner
 from allotrope.graphs.work.sandbox.backends import local
+from allotrope.graphs.work.sandbox.outcome import MAX_FILES
 from allotrope.graphs.work.sandbox.runner import (
     Isolation,
     Limits,
@@ -88,7 +89,7 @@ def test_file_names_stay_inside(name):
 
 
 def test_too_much_or_nothing_to_run():
-    for files in ({}, {f"x{n}": "" for n in range(51)}, {"x": "x" * 1_000_001}):
+    for files in ({}, {f"x{n}": "" for n in range(MAX_FILES + 1)}, {"x": "x" * 1_000_001}):
         with pytest.raises(InputError):
             run_tests(files)
     with pytest.raises(InputError):

@@ -215,8 +215,9 @@ def believed(
     """
     counts: dict[str, int] = {}
     status: Any = ended or killed
+    facts = signed(report, key)
     if task.tests:
-        verdict, counts = judged(code, signed(report, key), task.files)
+        verdict, counts = judged(code, facts, task.files)
         status = status or verdict
     return RunOutcome(
         status=status or ("ok" if code == 0 else "failed"),
@@ -225,5 +226,6 @@ def believed(
         truncated=output.dropped > 0,
         duration_s=duration_s,
         isolation=isolation,
+        facts=facts,
         **counts,
     )

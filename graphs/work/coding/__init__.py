@@ -1,0 +1,1 @@
+"""What the coder works on: the files of a reply, the user's own, the diff, and the report."""

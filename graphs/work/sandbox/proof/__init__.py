@@ -1,0 +1,1 @@
+"""Whether green tests prove anything: run again, in another order, on broken code."""
