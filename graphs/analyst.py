@@ -1,7 +1,7 @@
 """The analyst: fit → intake → plan → write_sql ⇄ run_sql → answer ⇄ check → chart → report.
 
-Queries run read-only in a process of their own; an answer whose numbers stand in no result goes
-back, and is never shown: after the last try the result itself is the answer.
+Queries run read-only in a process of their own. Each sentence of the answer is held against their
+results; what doesn't hold goes back once, and is then struck: the rest of the answer stays.
 """
 
 import hashlib
@@ -29,8 +29,8 @@ from allotrope.graphs.steps.steps import (
 from allotrope.graphs.work.answers import json_object, listed, origin, sql_of, table
 from allotrope.graphs.work.sources.naming import files_named
 from allotrope.graphs.work.tables import chart as charts
+from allotrope.graphs.work.tables.claims.judging import Judged, Result, judge, kept
 from allotrope.graphs.work.tables.engine import QueryEngine, QueryError
-from allotrope.graphs.work.tables.numbers import unsupported
 from allotrope.graphs.work.tables.reading import SUFFIXES, describe, read_tables
 from allotrope.graphs.work.tables.saving import save
 from allotrope.settings import Settings
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from langgraph.types import Checkpointer
 
 MAX_STEPS = 3
+MOST_REASONS = 10
+"""Reasons for what was struck, and sums of what was worked out, that an answer lists."""
 
 
 class AnalystInput(AgentInput):
@@ -65,7 +67,9 @@ class AnalystState(AgentState):
         error: Why it failed.
         repairs: How often something went back in this step.
         draft: The answer that is being checked.
-        wrong: Its numbers that stand in no result.
+        wrong: What of it doesn't hold, a reason each.
+        kept: The draft without the sentences that don't hold.
+        derived: Its numbers that were worked out from the results, with the sum.
         origin: Where the draft came from.
         saved: Files that were written: chart, table, query.
     """
@@ -81,6 +85,8 @@ class AnalystState(AgentState):
     repairs: NotRequired[int]
     draft: NotRequired[str]
     wrong: NotRequired[list[str]]
+    kept: NotRequired[str]
+    derived: NotRequired[list[str]]
     origin: NotRequired[dict[str, Any]]
     saved: NotRequired[list[str]]
 
@@ -110,6 +116,8 @@ def intake(state: AnalystState, settings: Settings) -> Step:
         "repairs": 0,
         "draft": "",
         "wrong": [],
+        "kept": "",
+        "derived": [],
         "origin": {},
         "saved": [],
     }
@@ -199,8 +207,8 @@ def answer(state: AnalystState, settings: Settings) -> Step:
     }
     if state["wrong"]:
         values["correction"] = Untrusted(
-            f"These numbers stand in no result: {', '.join(state['wrong'])}. "
-            "Use the results' own numbers only."
+            f"These don't hold: {'; '.join(state['wrong'])}. "
+            "Say of each row and column what the results say, with their own numbers."
         )
     elif state["repairs"]:
         values["correction"] = Trusted("It was empty.")
@@ -208,12 +216,20 @@ def answer(state: AnalystState, settings: Settings) -> Step:
     return {"draft": harmless(reply.text), "origin": origin(reply)}
 
 
-def check(state: AnalystState, settings: Settings) -> dict[str, Any]:
-    """Looks up every number of the answer in the results."""
-    pairs = [(result["columns"], result["rows"]) for result in state["results"]]
-    wrong = unsupported(state["draft"], pairs, question=question_of(state))
+def check(state: AnalystState, settings: Settings) -> Step:
+    """Holds each sentence of the answer against the results."""
+    results = [Result(one["columns"], one["rows"], one["sql"]) for one in state["results"]]
+    judged: list[Judged] = yield Work(
+        lambda: judge(state["draft"], results, question=question_of(state))
+    )
+    wrong = [one.problem for one in judged if one.problem]
     good = bool(state["draft"]) and not wrong
-    return {"wrong": wrong, "repairs": 0 if good else state["repairs"] + 1}
+    return {
+        "wrong": wrong[:MOST_REASONS],
+        "kept": kept(state["draft"], judged),
+        "derived": [note for one in judged for note in one.derived][:MOST_REASONS],
+        "repairs": 0 if good else state["repairs"] + 1,
+    }
 
 
 def draw(state: AnalystState, settings: Settings) -> Step:
@@ -257,19 +273,15 @@ def _report(state: AnalystState) -> str:
     if not results:
         tried = f"\n\nThe last query was:\n```sql\n{state['sql']}\n```" if state["sql"] else ""
         return f"I could not get a result from the data: {state['error'] or 'no step ran'}.{tried}"
-    last = results[-1]
-    if state["draft"] and not state["wrong"]:
-        words = state["draft"]
-    else:
-        words = "This is the result of the query."
-        if state["wrong"]:
-            words += (
-                " The model's sentences are left out, because numbers in them stand in no result: "
-                f"{', '.join(state['wrong'])}."
-            )
-    parts = [words, f"```sql\n{last['sql']}\n```", table(last["columns"], last["rows"])]
-    if last["more"]:
-        parts.append(f"The query has more rows; the first {len(last['rows'])} were kept.")
+    parts = [state["kept"] or "This is the result of the query."]
+    if state["wrong"]:
+        parts.append(f"Left out, because it doesn't hold: {'; '.join(state['wrong'])}.")
+    if state["derived"]:
+        parts.append(f"Worked out from the results: {'; '.join(state['derived'])}.")
+    for one in results:
+        parts += [f"```sql\n{one['sql']}\n```", table(one["columns"], one["rows"])]
+        if one["more"]:
+            parts.append(f"The query has more rows; the first {len(one['rows'])} were kept.")
     if len(results) < len(state["steps"]):
         parts.append(f"A part is missing; its query failed: {state['error']}")
     notes = [note for one in state["tables"] for note in one["notes"]]
@@ -373,7 +385,7 @@ def build_graph(
     graph.add_conditional_edges("run_sql", make_after_run(lazy), ["write_sql", "answer", REPORT])
     graph.add_edge("answer", "check")
     after_check = again_while_wrong(
-        lazy, lambda limits: limits.analyst_repairs, again="answer", onward="chart", steps=5
+        lazy, lambda limits: min(1, limits.analyst_repairs), again="answer", onward="chart", steps=5
     )
     graph.add_conditional_edges("check", after_check, ["answer", "chart"])
     graph.add_edge("chart", REPORT)

@@ -75,17 +75,27 @@ def test_repairs_end(bench, sales):
 
 
 def test_a_wrong_number_goes_back(bench, sales):
-    run = bench("analyst", [PLAN, SQL, "North sold 1,600.", "", ANSWER, CHART])
+    run = bench("analyst", [PLAN, SQL, "North sold 1,600.", ANSWER, CHART])
     check_good(run.ask(QUESTION))
-    assert "These numbers stand in no result: 1,600." in run.prompts()[3]
+    assert "1,600: it stands in no result" in run.prompts()[3]
 
 
 def test_a_wrong_number_is_never_shown_as_an_answer(bench, sales):
-    run = bench("analyst", [PLAN, SQL, *["North sold 1,600 of 2,000."] * 4, CHART])
+    run = bench("analyst", [PLAN, SQL, *["North sold 1,600 of 2,000."] * 2, CHART])
     text = last(run.ask(QUESTION))
-    assert text.startswith("This is the result of the query. The model's sentences are left out")
+    assert text.startswith("This is the result of the query.\n\nLeft out, because it doesn't hold")
     assert "North sold" not in text
     assert "| North | 1500.5 |" in text
+
+
+def test_the_wrong_sentence_goes_and_the_right_ones_stay(bench, sales):
+    said = "North leads with 1,500.50. South sold 700. North has 75% of the total."
+    run = bench("analyst", [PLAN, SQL, said, said, CHART])
+    text = last(run.ask(QUESTION))
+    assert text.startswith("North leads with 1,500.50. North has 75% of the total.")
+    assert "South sold" not in text
+    assert "700: it stands in no result" in text
+    assert "Worked out from the results: 75% = 1500.5 / 2000.5" in text
 
 
 @pytest.mark.parametrize(
@@ -113,6 +123,8 @@ def test_several_steps(bench, sales):
     )
     state = run.ask(QUESTION)
     assert last(state).startswith("3 rows, 2000.5 in all.")
+    assert "| n |" in last(state)
+    assert "| s |" in last(state)
     assert [result["rows"] for result in state["results"]] == [[[3]], [[2000.5]]]
 
 

@@ -18,6 +18,7 @@ from allotrope.agents.tools.arithmetic import MAX_LENGTH, evaluate
 from allotrope.agents.tools.units import LONGEST, convert
 from allotrope.exceptions import InputError
 from allotrope.graphs.work.sources.reading import loading
+from allotrope.graphs.work.tables.claims import quantities
 from allotrope.memory.recall import lexicon
 from allotrope.models.catalogue.entries import open_catalogue
 from allotrope.models.failures import errors
@@ -32,6 +33,8 @@ CAPPED = {
     "allotrope.agents.tools.expressions": MAX_LENGTH,
     "allotrope.agents.tools.unit_names": LONGEST,
     "allotrope.agents.tools.zones": zones.LONGEST,
+    "allotrope.graphs.work.tables.claims.dates": quantities.LONGEST,
+    "allotrope.graphs.work.tables.claims.quantities": quantities.LONGEST,
     "allotrope.agents.tools.units": LONGEST,
 }
 """Modules whose texts are refused before an expression sees them where they are longer."""

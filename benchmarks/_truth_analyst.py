@@ -1,0 +1,143 @@
+"""The analyst's check on fluent answers, right and wrong, and its reading of files.
+
+The answers are held against the results of real queries over the set's tables, by the agent's own
+check. `good` is a right answer that stays whole, or a wrong one of which the wrong sentence goes.
+"""
+
+import json
+import tempfile
+from collections import Counter
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from allotrope.exceptions import InputError
+from allotrope.graphs.work.tables.claims.judging import Result, judge
+from allotrope.graphs.work.tables.engine import QueryEngine
+from allotrope.graphs.work.tables.reading import Table, describe, read_tables
+
+DATA = Path(__file__).parent / "datasets" / "analyst_truth.jsonl"
+MAX_BYTES = 1_000_000
+
+
+def run(quick: bool) -> list[dict[str, Any]]:
+    """Plays the set.
+
+    Args:
+        quick: Only each third query and file.
+    """
+    lines = [json.loads(line) for line in DATA.read_text(encoding="utf-8").splitlines()]
+    step = 3 if quick else 1
+    with tempfile.TemporaryDirectory() as folder:
+        rows = _answers(lines, Path(folder), step)
+        return rows + _files(lines, Path(folder), step)
+
+
+def _answers(lines: list[dict[str, Any]], folder: Path, step: int) -> list[dict[str, Any]]:
+    texts = {one["name"]: one["text"] for one in lines if one["kind"] == "table"}
+    queries = {one["id"]: one for one in lines if one["kind"] == "query"}
+    counts: dict[tuple[bool, bool], Counter[bool]] = {}
+    failures: dict[tuple[bool, bool], list[str]] = {}
+    for query in list(queries.values())[::step]:
+        result = _result(query, texts[query["table"]], folder)
+        for answer in lines:
+            if answer["kind"] != "answer" or answer["query"] != query["id"]:
+                continue
+            judged = judge(answer["text"], [result], question=query["question"])
+            problems = [one.problem for one in judged if one.problem]
+            key = answer["right"], query["held_out"]
+            good = bool(problems) != answer["right"]
+            counts.setdefault(key, Counter())[good] += 1
+            if not good:
+                why = problems or answer.get("wrong_in")
+                failures.setdefault(key, []).append(f"{query['id']}: {answer['text']!r} {why}")
+    return [
+        {
+            "agent": "analyst",
+            "check": "numbers of answers",
+            "kind": "right answers" if right else "wrong answers",
+            "part": "held out" if held else "open",
+            "cases": found.total(),
+            "good": found[True],
+            "cost": "0 rounds where it holds, else 1",
+            "failures": failures.get((right, held), []),
+        }
+        for (right, held), found in sorted(counts.items(), reverse=True)
+    ]
+
+
+def _result(query: dict[str, Any], text: str, folder: Path) -> Result:
+    tables = _read(query["table"], text, folder)
+    engine = QueryEngine({table.name: table.parquet for table in tables})
+    found = engine.query(query["sql"])
+    return Result(found.columns, found.rows, found.sql)
+
+
+def _read(name: str, text: str, folder: Path) -> list[Table]:
+    (folder / name).write_text(text, encoding="utf-8")
+    return read_tables(
+        [str(folder / name)], roots=[folder], max_bytes=MAX_BYTES, folder=folder / "kept"
+    )
+
+
+def _files(lines: list[dict[str, Any]], folder: Path, step: int) -> list[dict[str, Any]]:
+    counts: dict[bool, Counter[bool]] = {}
+    failures: dict[bool, list[str]] = {}
+    files = [one for one in lines if one["kind"] == "file"]
+    for file in files[::step]:
+        wrong = _misread(file, folder)
+        counts.setdefault(file["held_out"], Counter())[not wrong] += 1
+        if wrong:
+            failures.setdefault(file["held_out"], []).append(f"{file['name']}: {wrong}")
+    return [
+        {
+            "agent": "analyst",
+            "check": "files",
+            "kind": "files",
+            "part": "held out" if held else "open",
+            "cases": found.total(),
+            "good": found[True],
+            "failures": failures.get(held, []),
+        }
+        for held, found in sorted(counts.items())
+    ]
+
+
+def _misread(file: dict[str, Any], folder: Path) -> str:
+    """What of a file was read otherwise than it says; empty when all is right."""
+    try:
+        (table,) = _read(file["name"], file["text"], folder)
+        engine = QueryEngine({table.name: table.parquet})
+        profile = engine.profile()
+    except InputError as exc:
+        return str(exc)
+    facts = profile[table.name]
+    types = {one["column_name"]: str(one["column_type"]).lower() for one in facts["columns"]}
+    said = describe([table], profile)
+    for check, wanted in file["checks"].items():
+        kind, _, column = check.partition(":")
+        quoted = f'"{column}"'
+        try:
+            if kind == "rows" and facts["rows"] != wanted:
+                return f"{facts['rows']} rows"
+            if kind == "columns" and list(types) != wanted:
+                return f"columns {list(types)}"
+            if kind == "type" and wanted not in types.get(column, ""):
+                return f"{column} is {types.get(column)}"
+            if kind == "sum":
+                found = engine.query(f'SELECT sum({quoted}) FROM "{table.name}"').rows[0][
+                    0
+                ]  # our own names
+                if found is None or abs(Decimal(str(found)) - Decimal(str(wanted))) > Decimal(
+                    "0.001"
+                ):
+                    return f"the sum of {column} is {found}"
+            if kind == "text":
+                rows = engine.query(f'SELECT {quoted} FROM "{table.name}"').rows  # our own names
+                if [wanted] not in rows:
+                    return f"{column} is {rows}"
+            if kind == "note" and not any(f"“{wanted}”" in note for note in table.notes):
+                return f"nothing is said about {wanted}: {said[:200]}"
+        except InputError as exc:
+            return str(exc)
+    return ""

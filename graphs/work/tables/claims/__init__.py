@@ -1,0 +1,1 @@
+"""Holding the sentences of an answer against query results: what each number is said of."""

@@ -1,0 +1,139 @@
+"""Counts of rows: `three of the four`, `two regions exceeded 500,000`, `there are five teams`."""
+
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+
+from allotrope.graphs.work.tables.claims import vocabulary as words
+from allotrope.graphs.work.tables.claims.deriving import Place
+from allotrope.graphs.work.tables.claims.grid import Column, pieces
+from allotrope.graphs.work.tables.claims.matching import in_unit
+from allotrope.graphs.work.tables.claims.mentions import _matching, columns_for
+from allotrope.graphs.work.tables.claims.quantities import Quantity
+from allotrope.graphs.work.tables.claims.vocabulary import word_set
+
+_ROWS = word_set(
+    """
+    rows row records record entries entry results items values zeilen einträge categories
+    groups of
+    """
+)
+_GAINS = word_set(
+    """
+    profitable positive grew rose increased gained gewachsen gestiegen profitabel
+    """
+)
+_LOSSES = word_set(
+    """
+    unprofitable negative loss losses losing fell declined decreased shrank dropped gefallen
+    """
+)
+
+
+def is_count(place: Place) -> bool:
+    """Whether a number counts rows: what follows it names what the rows are.
+
+    Args:
+        place: The number, in its sentence and result.
+    """
+    quantity = place.quantity
+    if quantity.whole is None:
+        return False
+    following = _following(place)
+    if following[:1] == ["of"]:
+        return quantity.word or (quantity.whole or 0) <= len(place.grid.rows)
+    names = [name for name in following if name not in ("of", "the", "der")]
+    return any(_is_row(place, name) for name in names[:3])
+
+
+def _following(place: Place) -> list[str]:
+    tokens = place.sentence.tokens
+    found = []
+    for token in tokens[place.quantity.last + 1 : place.quantity.last + 4]:
+        if token.kind != "word":
+            break
+        found.append(token.text)
+    return found
+
+
+def _is_row(place: Place, name: str) -> bool:
+    if name in ("rows", "records", "entries", "zeilen", "einträge"):
+        return True
+    columns = (place.grid.columns[index] for index in place.grid.labels)
+    return any(words.alike(name, part) for column in columns for part in pieces(column))
+
+
+def holds(place: Place) -> bool | None:
+    """Whether a count is right; None where it isn't known what is counted.
+
+    Args:
+        place: The number, in its sentence and result.
+    """
+    whole = place.quantity.whole
+    every = len(place.grid.rows)
+    before = [
+        t.text for t in place.sentence.tokens[max(0, place.quantity.at - 2) : place.quantity.at]
+    ]
+    if {"of", "von"} & set(before):
+        return whole == every or whole in _distinct(place)
+    test = _condition(place)
+    if test is not None:
+        return any(one == whole for one in test)
+    if whole == every or whole in _distinct(place):
+        return True
+    after = {row for one in place.labels if one.at > place.quantity.last for row in one.rows}
+    if after and ":" in [t.text for t in place.sentence.tokens[place.quantity.last :]]:
+        return len(after) == whole
+    return None if _following(place)[:1] == ["of"] else False
+
+
+def _distinct(place: Place) -> set[int]:
+    grid = place.grid
+    return {len({row[index] for row in grid.rows}) for index in grid.labels}
+
+
+def _condition(place: Place) -> list[int] | None:
+    """How many rows meet what the sentence says of them, for each column that can be meant."""
+    grid, sentence = place.grid, place.sentence
+    found: list[int] = []
+    for number, limit in enumerate(sentence.quantities):
+        if limit is place.quantity or not is_limit(limit):
+            continue
+        columns: Sequence[Column] = columns_for(grid, sentence, number) or grid.numeric
+        for column in columns:
+            if meets := comparison(limit, column):
+                values = [(row, grid.cell(row, column)) for row in range(len(grid.rows))]
+                if any(value is not None and in_unit(limit, column, value) for _, value in values):
+                    found.append(sum(v is not None and meets(v) for _, v in values))
+        return found
+    cues = place.cues()
+    for names, sign in ((_GAINS, 1), (_LOSSES, -1)):
+        said = names & cues
+        if not said:
+            continue
+        signed = [c for c in grid.numeric if c.change or {"profit", "gewinn"} & set(c.words)]
+        near = _matching(grid, [*said])
+        for column in [c for c in near if c in signed] or signed:
+            found.append(sum(value * sign > 0 for value in grid.values(column)))
+        return found or None
+    return None
+
+
+def is_limit(quantity: Quantity) -> bool:
+    """Whether a number is a bound: `above 500,000`, `at least 5 %`."""
+    return quantity.hedge in ("over", "under") and bool(quantity.readings)
+
+
+def comparison(limit: Quantity, column: Column) -> Callable[[Decimal], bool] | None:
+    """Whether a cell lies beyond a bound, as a function; None where the units don't go together.
+
+    Args:
+        limit: The bound as written.
+        column: The cell's column.
+    """
+
+    def meets(value: Decimal) -> bool:
+        bound = limit.readings[0]
+        shown = in_unit(limit, column, value)
+        return any(one > bound if limit.hedge == "over" else one < bound for one in shown)
+
+    return meets

@@ -1,0 +1,343 @@
+"""Numbers that follow from a result by one step: sums, means, differences, ratios, shares, growth.
+
+Only what the sentence's own words ask for is worked out, and only from the rows that it names: from
+many numbers, one can make any other.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, DivisionByZero, InvalidOperation
+
+from allotrope.graphs.work.tables.claims import vocabulary as words
+from allotrope.graphs.work.tables.claims.grid import Column, Grid
+from allotrope.graphs.work.tables.claims.matching import fits, in_unit
+from allotrope.graphs.work.tables.claims.mentions import Mention
+from allotrope.graphs.work.tables.claims.quantities import Quantity, Sentence
+from allotrope.graphs.work.tables.claims.vocabulary import word_set
+
+_RATIO = word_set("times twice double half factor fold ratio x mal doppelt so as")
+_SAID_AFTER = word_set(
+    """
+    more less fewer higher lower up down above below ahead behind warmer colder cooler larger
+    smaller longer shorter increase decrease growth decline drop rise mehr weniger höher niedriger
+    über unter hinter vor
+    """
+)
+"""Words of direction that can stand after their number."""
+_MOST_PAIRS = 60
+
+
+@dataclass(frozen=True)
+class Derived:
+    """A value that follows from a result.
+
+    Args:
+        value: It, with its sign.
+        how: The sum, for people.
+        unit: What it counts as: `same` (that of the column), `%`, `points`, `times` or `each`.
+        column: The column it is made of.
+        signed: Whether its sign is a direction, which words must not contradict.
+    """
+
+    value: Decimal
+    how: str
+    unit: str
+    column: Column
+    signed: bool = False
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a number may be made of.
+
+    Args:
+        grid: The result.
+        sentence: The sentence.
+        number: Which of its numbers.
+        labels: The labels of the sentence, or of the one before it.
+        readings: The rows that the number can belong to.
+        columns: The columns that words name, or None.
+    """
+
+    grid: Grid
+    sentence: Sentence
+    number: int
+    labels: Sequence[Mention]
+    readings: Sequence[frozenset[int]]
+    columns: Sequence[Column] | None
+
+    @property
+    def quantity(self) -> Quantity:
+        """The number."""
+        return self.sentence.quantities[self.number]
+
+    def cues(self) -> set[str]:
+        """The words of the sentence."""
+        return {token.text for token in self.sentence.tokens if token.kind == "word"}
+
+
+def derived(place: Place) -> Derived | None:
+    """The first value that the number can be, or None.
+
+    Args:
+        place: What it may be made of.
+    """
+    quantity = place.quantity
+    for one in _candidates(place):
+        for value in _shown(quantity, one):
+            if fits(quantity, value, any_sign=one.signed) and _direction_fits(place, one):
+                return one
+    return None
+
+
+def _shown(quantity: Quantity, one: Derived) -> list[Decimal]:
+    """A derived value in the unit of the number; nothing where they don't go together."""
+    unit = quantity.unit
+    if one.unit == "%":
+        if unit == "%" and not quantity.points:
+            return [one.value * 100]
+        return [one.value] if unit == "fraction" else []
+    if one.unit == "times":
+        return [one.value] if unit in ("times", "", "fraction") else []
+    if one.unit == "points":
+        return [one.value] if unit == "%" else []
+    if one.unit == "each":
+        return [one.value] if unit not in ("%", "times", "fraction") else []
+    if one.column.kind == "share" and unit == "%":
+        return []
+    if unit in ("C", "F", "deg") and one.signed and unit != "F":
+        return [one.value] if one.column.unit in ("C", "F", "deg", "") else []
+    return in_unit(quantity, one.column, one.value)
+
+
+def _direction_fits(place: Place, one: Derived) -> bool:
+    """Whether words of rising and falling say the same as a difference's sign."""
+    if not one.signed or one.value == 0:
+        return True
+    said = direction(place.sentence, place.quantity)
+    return said == 0 or (said > 0) == (one.value > 0)
+
+
+def direction(sentence: Sentence, quantity: Quantity) -> int:
+    """What the words nearest to a number say: 1 for a rise, -1 for a fall, 0 for neither.
+
+    Args:
+        sentence: The sentence.
+        quantity: One of its numbers.
+    """
+    if quantity.negative:
+        return -1
+    begin = max((q.last + 1 for q in sentence.quantities if q.last < quantity.at), default=0)
+    end = min(
+        (q.at for q in sentence.quantities if q.at > quantity.last), default=len(sentence.tokens)
+    )
+    after = []
+    for token in sentence.tokens[quantity.last + 1 : min(end, quantity.last + 4)]:
+        if token.kind == "sign":
+            break
+        after += [token.text] if token.text in _SAID_AFTER else []
+    before = sentence.words(begin, quantity.at)
+    for near in (after, list(reversed(before)), list(reversed(sentence.words(0, begin)))):
+        for word in near:
+            if word in words.FALL:
+                return -1
+            if word in words.RISE and word not in ("over", "über", "above", "expanded"):
+                return 1
+    return 0
+
+
+def _candidates(place: Place) -> Iterator[Derived]:
+    quantity, grid = place.quantity, place.grid
+    columns = list(place.columns) if place.columns else list(grid.numeric)
+    rest = [column for column in grid.numeric if column not in columns]
+    cues = place.cues()
+    if quantity.unit in ("%", "fraction"):
+        yield from _shares(place, columns)
+        yield from _growths(place, columns, cues)
+        yield from _points(place, columns)
+        yield from _quotients(place, columns, cues)
+        if quantity.unit == "fraction":
+            yield from _ratios(place, columns, cues)
+        yield from _shares(place, rest)
+        yield from _growths(place, rest, cues)
+        return
+    if quantity.unit == "times" or cues & {"factor", "ratio", "times", "faktor"}:
+        yield from _ratios(place, columns + rest, cues)
+        return
+    yield from _totals(place, columns, cues)
+    if cues & (words.GAP | words.RISE | words.FALL | words.MORE_THAN | words.LESS_THAN):
+        yield from _differences(place, columns, cues)
+        yield from _spreads(place, columns)
+    yield from _quotients(place, columns, cues)
+
+
+def _totals(place: Place, columns: Sequence[Column], cues: set[str]) -> Iterator[Derived]:
+    grid = place.grid
+    every = list(range(len(grid.rows)))
+    sets = [sorted(rows) for rows in place.readings if len(rows) > 1]
+    if len(place.labels) > 1:
+        sets.append(sorted(frozenset().union(*(one.rows for one in place.labels))))
+    for column in columns:
+        if column.kind != "share" and column.measure not in ("mean", "median", "max", "min"):
+            for rows in [every] if cues & words.TOTAL or len(sets) == 0 else [*sets, every]:
+                values = grid.values(column, rows)
+                if len(values) > 1 and (cues & words.TOTAL or rows != every):
+                    name = "all" if rows == every else "the named"
+                    yield Derived(
+                        sum(values, Decimal(0)),
+                        f"sum of {column.name} of {name} rows",
+                        "same",
+                        column,
+                    )
+            for rows in sets:
+                values = grid.values(column, rows)
+                if len(values) > 1 and cues & words.TOTAL:
+                    yield Derived(
+                        sum(values, Decimal(0)),
+                        f"sum of {column.name} of the named rows",
+                        "same",
+                        column,
+                    )
+        if cues & words.MEAN:
+            values = grid.values(column, every)
+            if len(values) > 1:
+                mean = sum(values, Decimal(0)) / len(values)
+                yield Derived(mean, f"mean of {column.name}", "same", column)
+
+
+def _pairs(place: Place, column: Column) -> Iterator[tuple[int, int]]:
+    """Rows that a sentence sets against each other; the first is the one that is spoken of."""
+    grid = place.grid
+    seen: set[tuple[int, int]] = set()
+    rows = [next(iter(one.rows)) for one in place.labels if len(one.rows) == 1]
+    order = [row for row in range(len(grid.rows)) if grid.cell(row, column) is not None]
+    if not order:
+        return
+    ranked = sorted(order, key=lambda row: grid.cell(row, column) or Decimal(0), reverse=True)
+    found: list[tuple[int, int]] = []
+    distinct = list(dict.fromkeys(rows))
+    for n, one in enumerate(distinct):
+        found += [(one, other) for other in distinct[n + 1 :]]
+    owners = [next(iter(r)) for r in place.readings if len(r) == 1]
+    for one in owners or distinct[:1]:
+        if grid.ordered and one in order and order.index(one):
+            found.append((one, order[order.index(one) - 1]))
+        if len(distinct) < 2 and one in ranked and ranked.index(one) + 1 < len(ranked):
+            found.append((one, ranked[ranked.index(one) + 1]))
+    if len(distinct) < 2:
+        found += [(ranked[0], ranked[-1]), (order[-1], order[0])]
+        if len(distinct) == 0:
+            found.append((ranked[0], ranked[1 if len(ranked) > 1 else 0]))
+    for pair in found[:_MOST_PAIRS]:
+        if pair[0] != pair[1] and pair not in seen:
+            seen.add(pair)
+            yield pair
+
+
+def _differences(place: Place, columns: Sequence[Column], cues: set[str]) -> Iterator[Derived]:
+    for column in columns:
+        for one, other in _pairs(place, column):
+            yield from _difference(place, column, *_in_time(place, one, other, cues))
+
+
+def _in_time(place: Place, one: int, other: int, cues: set[str]) -> tuple[int, int]:
+    """A rise from January to June is June less January, whichever stands first."""
+    ordered = place.grid.ordered and not cues & {"than", "als"}
+    return (max(one, other), min(one, other)) if ordered else (one, other)
+
+
+def _difference(place: Place, column: Column, one: int, other: int) -> Iterator[Derived]:
+    first, second = place.grid.cell(one, column), place.grid.cell(other, column)
+    if first is None or second is None:
+        return
+    unit = "points" if column.kind == "share" else "same"
+    factor = 100 if column.ratio else 1
+    yield Derived((first - second) * factor, f"{first} − {second}", unit, column, signed=True)
+
+
+def _points(place: Place, columns: Sequence[Column]) -> Iterator[Derived]:
+    for column in columns:
+        if column.kind == "share" and (place.quantity.points or place.quantity.unit == "%"):
+            for one, other in _pairs(place, column):
+                if place.quantity.points:
+                    yield from _difference(place, column, one, other)
+
+
+def _spreads(place: Place, columns: Sequence[Column]) -> Iterator[Derived]:
+    """How far two columns of a row are apart: its maximum and its minimum."""
+    same = [c for c in place.grid.numeric if c.measure in ("max", "min")] or list(columns)
+    for rows in place.readings:
+        for row in rows if len(rows) == 1 else ():
+            for n, first in enumerate(same):
+                for second in same[n + 1 :]:
+                    a, b = place.grid.cell(row, first), place.grid.cell(row, second)
+                    if a is not None and b is not None and first.unit == second.unit:
+                        yield Derived(abs(a - b), f"{a} − {b}", "same", first)
+
+
+def _ratios(place: Place, columns: Sequence[Column], cues: set[str]) -> Iterator[Derived]:
+    for column in columns:
+        for one, other in _pairs(place, column):
+            a, b = place.grid.cell(one, column), place.grid.cell(other, column)
+            if cues & {"doubled", "tripled", "quadrupled"}:
+                a, b = (place.grid.cell(row, column) for row in (max(one, other), min(one, other)))
+            if a is not None and b:
+                yield Derived(a / b, f"{a} / {b}", "times", column)
+
+
+def _shares(place: Place, columns: Sequence[Column]) -> Iterator[Derived]:
+    grid = place.grid
+    sets = list(place.readings)
+    for column in columns:
+        if column.kind == "share" or column.measure in ("mean", "median", "max", "min"):
+            continue
+        values = grid.values(column)
+        whole = sum(values, Decimal(0))
+        if len(values) < 2 or whole == 0 or any(value < 0 for value in values):
+            continue
+        for rows in sets:
+            part = sum(grid.values(column, sorted(rows)), Decimal(0))
+            if len(rows) < len(grid.rows):
+                yield Derived(part / whole, f"{part} / {whole}", "%", column)
+
+
+def _growths(place: Place, columns: Sequence[Column], cues: set[str]) -> Iterator[Derived]:
+    if not cues & (words.RISE | words.FALL | words.MORE_THAN | words.LESS_THAN):
+        return
+    for column in columns:
+        for one, other in _pairs(place, column):
+            new, old = _in_time(place, one, other, cues)
+            a, b = place.grid.cell(new, column), place.grid.cell(old, column)
+            if a is not None and b:
+                yield Derived((a - b) / abs(b), f"({a} − {b}) / {b}", "%", column, signed=True)
+
+
+def _quotients(place: Place, columns: Sequence[Column], cues: set[str]) -> Iterator[Derived]:
+    """One column by another one: revenue per order, conversions of sessions."""
+    percent = place.quantity.unit in ("%", "fraction")
+    if not percent and not cues & words.MEAN:
+        return
+    grid = place.grid
+    every = list(range(len(grid.rows)))
+    sets = [sorted(rows) for rows in place.readings] or []
+    if not sets or cues & words.TOTAL:
+        sets.append(every)
+    for rows in sets[:4]:
+        for first in grid.numeric:
+            for second in grid.numeric:
+                if first is second or "share" in (first.kind, second.kind):
+                    continue
+                if second.kind != "count" or second.measure in ("mean", "median", "max", "min"):
+                    continue
+                if not percent and first.kind == "count":
+                    continue
+                if percent and first.kind != second.kind:
+                    continue
+                a = sum(grid.values(first, rows), Decimal(0))
+                b = sum(grid.values(second, rows), Decimal(0))
+                try:
+                    value = a / b
+                except (DivisionByZero, InvalidOperation):
+                    continue
+                how = f"{a} / {b}"
+                yield Derived(value, how, "%" if percent else "each", first)

@@ -1,0 +1,409 @@
+"""Holding an answer against the results of its queries, sentence by sentence.
+
+A number holds when it stands in the row and column that the words around it name, in a unit and
+with a sign that fit; when it follows from such cells by one step that the words ask for; or when it
+is a bound or a count that the rows confirm. What is ranked or compared must stand so in the result.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from allotrope.graphs.work.tables.claims import counting, ranks
+from allotrope.graphs.work.tables.claims import vocabulary as words
+from allotrope.graphs.work.tables.claims.deriving import Derived, Place, derived, direction
+from allotrope.graphs.work.tables.claims.grid import Column, Grid, grid_of
+from allotrope.graphs.work.tables.claims.matching import fits, in_unit
+from allotrope.graphs.work.tables.claims.mentions import (
+    Mention,
+    Named,
+    columns_for,
+    named_in,
+    rows_of,
+)
+from allotrope.graphs.work.tables.claims.quantities import LONGEST, Quantity, Sentence, parse
+from allotrope.graphs.work.tables.claims.vocabulary import word_set
+
+MAX_SENTENCES = 200
+"""Sentences of an answer that are looked at; those that follow count as wrong."""
+MAX_NUMBERS = 60
+"""Numbers that a sentence may have; people read no more."""
+MAX_LOOKS = 600_000
+"""Cells that are looked at for the numbers of one answer, about."""
+_SPLIT = re.compile(
+    r"(?<=[.!?])(?<!\b[A-Z]\.)(?<!\bvs\.)(?<!\bca\.)(?<!\bapprox\.)\s+(?=[A-ZÄÖÜ*_\"(“])"
+)
+_LITERAL = re.compile(r"\d+(?:\.\d+)?")
+_MARK = re.compile(r"^[ \t>]*(?:[-*•]|\d{1,3}[.)])\s+|^#{1,6}\s+")
+_FENCE = re.compile(r"^\s*```")
+_PREMISE = word_set(
+    "of the all these those your our top last first past next than above over under below between "
+    "within least most von der die den aller letzten ersten top über unter in"
+)
+"""Words before a number that is taken from the question, not found in the result."""
+_ALL_OF_THEM = word_set("the all these those of alle die der aller")
+_NEXT = word_set(", ; ( and with while but und mit")
+_QUIET = word_set("was is are were be has have had of the a an and in for")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A sentence of an answer.
+
+    Args:
+        text: As written.
+        line: The line in which it stands, from 0.
+        problem: Why it doesn't hold, or None.
+        derived: Numbers of it that were worked out from the results, as `number = sum`.
+    """
+
+    text: str
+    line: int
+    problem: str | None = None
+    derived: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Result:
+    """A query's result, as the analyst keeps it.
+
+    Args:
+        columns: Names of its columns.
+        rows: Its rows.
+        sql: The query.
+    """
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    sql: str = ""
+
+
+def judge(answer: str, results: Sequence[Result], *, question: str = "") -> list[Judged]:
+    """Judges each sentence of an answer.
+
+    Args:
+        answer: What a model wrote.
+        results: What the queries gave.
+        question: What was asked; its numbers hold only where they are used as there.
+    """
+    grids = [grid_of(one.columns, one.rows, one.sql) for one in results]
+    asked = parse(question[:2000])
+    found: list[Judged] = []
+    topics: list[tuple[Mention, ...]] = [() for _ in grids]
+    fenced = False
+    cells = sum(len(grid.rows) * max(1, len(grid.numeric)) for grid in grids)
+    left = max(30, MAX_LOOKS // max(300, cells))
+    for number, line in enumerate(answer.split("\n")):
+        if _FENCE.match(line):
+            fenced = not fenced
+            continue
+        if fenced or not line.strip():
+            continue
+        for piece in _SPLIT.split(line.strip()):
+            if len(found) >= MAX_SENTENCES or left <= 0:
+                found.append(Judged(piece, number, "the answer is too long to be checked"))
+                continue
+            judged, topics, numbers = _judged(piece, number, grids, topics, asked)
+            left -= numbers
+            found.append(judged)
+    return found
+
+
+def kept(answer: str, judged: Sequence[Judged]) -> str:
+    """An answer without the sentences that don't hold.
+
+    Args:
+        answer: What a model wrote.
+        judged: From `judge`.
+    """
+    lines: list[str] = []
+    by_line: dict[int, list[Judged]] = {}
+    for one in judged:
+        by_line.setdefault(one.line, []).append(one)
+    for number, line in enumerate(answer.split("\n")):
+        pieces = by_line.get(number)
+        if not pieces or all(one.problem is None for one in pieces):
+            lines.append(line)
+            continue
+        good = [one.text for one in pieces if one.problem is None]
+        if any(re.search(r"\w", _MARK.sub("", text)) for text in good):
+            lines.append(" ".join(good))
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+
+
+def _judged(
+    piece: str,
+    line: int,
+    grids: Sequence[Grid],
+    topics: Sequence[tuple[Mention, ...]],
+    asked: Sentence,
+) -> tuple[Judged, list[tuple[Mention, ...]], int]:
+    plain = re.sub(r"\*\*|__|`", "", _MARK.sub("", piece))
+    own = parse(plain).quantities
+    problem = None
+    if len(plain) > LONGEST or len(own) > MAX_NUMBERS:
+        problem = "a sentence is too long to be checked"
+    elif not grids and own:
+        problem = f"{own[0].text}: there is no result"
+    if problem or not grids:
+        return Judged(piece, line, problem), list(topics), 0
+    views = [_View.of(grid, plain, topic, asked) for grid, topic in zip(grids, topics, strict=True)]
+    following = [
+        tuple(view.named.labels) or topic for view, topic in zip(views, topics, strict=True)
+    ]
+    best = min(views, key=lambda view: len(view.problems))
+    common = set.intersection(*(set(view.problems) for view in views))
+    problem = next((best.problems[text] for text in best.problems if text in common), None)
+    if problem is None:
+        wrong = [view.contradiction for view in views if view.named.labels or len(views) == 1]
+        problem = wrong[0] if wrong and all(wrong) else None
+    made = dict.fromkeys(note for view in views for note in view.made)
+    return Judged(piece, line, problem, tuple(made) if problem is None else ()), following, len(own)
+
+
+@dataclass
+class _View:
+    """A sentence held against one result."""
+
+    grid: Grid
+    sentence: Sentence
+    named: Named
+    topic: tuple[Mention, ...]
+    asked: Sentence
+    problems: dict[str, str]
+    made: list[str]
+    cells: dict[int, tuple[int, Column]]
+    contradiction: str | None = None
+
+    @classmethod
+    def of(cls, grid: Grid, text: str, topic: tuple[Mention, ...], asked: Sentence) -> "_View":
+        named = named_in(grid, text)
+        view = cls(grid, parse(text, taken=named.taken), named, topic, asked, {}, [], {})
+        view._look()
+        return view
+
+    def _look(self) -> None:
+        for date in self.named.unknown:
+            if date.lower() not in self.asked.text.lower():
+                self.problems[date] = f"{date}: no row has this date"
+        for number, quantity in enumerate(self.sentence.quantities):
+            problem = self._problem(number, quantity)
+            if problem:
+                self.problems[quantity.text] = f"{quantity.text}: {problem}"
+        self.contradiction = ranks.contradiction(
+            self.grid, self.sentence, self.named.labels, self.cells
+        )
+
+    def _place(self, number: int) -> Place:
+        labels = self.named.labels
+        return Place(
+            self.grid,
+            self.sentence,
+            number,
+            labels or self.topic,
+            rows_of(self.sentence, labels, self.topic, number),
+            columns_for(self.grid, self.sentence, number),
+        )
+
+    def _problem(self, number: int, quantity: Quantity) -> str | None:
+        if not quantity.readings:
+            return "this is no time" if quantity.unit else "it can't be read"
+        place = self._place(number)
+        if self._is_asked(quantity):
+            return None
+        if counting.is_count(place):
+            right = counting.holds(place)
+            if right:
+                return None
+            if right is False and not self._cell(place):
+                return "the result counts otherwise"
+            if right is False and place.columns is None and len(self.grid.rows) > 1:
+                return "the result counts otherwise"
+        if self._cell(place):
+            return None
+        if self._beyond(place):
+            return None
+        found = derived(place) or self._of_numbers(place)
+        if found is not None:
+            self.made.append(f"{quantity.text} = {found.how}")
+            return None
+        before = [
+            token.text for token in self.sentence.tokens[max(0, quantity.at - 1) : quantity.at]
+        ]
+        if quantity.whole == len(self.grid.rows) and set(before) & _ALL_OF_THEM:
+            return None
+        return self._reason(place)
+
+    def _is_asked(self, quantity: Quantity) -> bool:
+        """Whether a number is taken from the question: as a premise, beside the same word."""
+        before = [t.text for t in self.sentence.tokens[max(0, quantity.at - 2) : quantity.at]]
+        if not set(before) & _PREMISE:
+            return False
+        here = self._beside(self.sentence, quantity)
+        return any(
+            one.readings[:1] == quantity.readings[:1]
+            and one.unit == quantity.unit
+            and bool(here & self._beside(self.asked, one))
+            for one in self.asked.quantities
+        )
+
+    @staticmethod
+    def _beside(sentence: Sentence, quantity: Quantity) -> set[tuple[int, str]]:
+        found = set()
+        for side, at in ((-1, quantity.at - 1), (1, quantity.last + 1)):
+            if 0 <= at < len(sentence.tokens):
+                token = sentence.tokens[at]
+                if token.kind == "word" and token.text not in _QUIET:
+                    found.add((side, words.stem(token.text)))
+        return found
+
+    def _cell(self, place: Place) -> bool:
+        """Whether the number is a cell of its row and column, by unit, measure and sign."""
+        for row, column in self._choices(place):
+            value = self.grid.cell(row, column)
+            if value is None:
+                continue
+            for shown in in_unit(place.quantity, column, value):
+                if self._same(place, column, shown):
+                    self.cells[place.number] = (row, column)
+                    return True
+        return False
+
+    def _choices(self, place: Place) -> list[tuple[int, Column]]:
+        grid = self.grid
+        columns = [c for c in place.columns or () if self._goes(place.quantity, c)]
+        if not columns:
+            columns = [c for c in grid.numeric if self._goes(place.quantity, c)]
+        kinds = self._aggregates(place)
+        strict = kinds & {"mean", "median"}
+        columns = [
+            column
+            for column in columns
+            if not (strict and column.measure and column.measure not in strict)
+            and not (
+                column.measure in ("max", "min")
+                and kinds & {"max", "min"}
+                and column.measure not in kinds
+            )
+        ]
+        if place.readings:
+            rows = [
+                row
+                for reading in place.readings
+                if len(reading) <= 1 or len(grid.rows) == 1 or self._several(place)
+                for row in sorted(reading)
+            ]
+        elif len(grid.rows) > 1 and (strict or self._whole(place)):
+            rows = []
+        else:
+            rows = list(range(len(grid.rows)))
+        return [(row, column) for row in dict.fromkeys(rows) for column in columns]
+
+    def _several(self, place: Place) -> bool:
+        """Whether a label that many rows have may stand for one of them."""
+        return len(self.grid.labels) > 1
+
+    def _goes(self, quantity: Quantity, column: Column) -> bool:
+        values = self.grid.values(column)
+        return bool(values) and bool(in_unit(quantity, column, values[0]))
+
+    def _whole(self, place: Place) -> bool:
+        near = self._near(place)
+        return bool(set(near) & (words.TOTAL - {"over", "all", "both", "across", "aller", "alle"}))
+
+    def _near(self, place: Place) -> list[str]:
+        quantities = self.sentence.quantities
+        begin = quantities[place.number - 1].last + 1 if place.number else 0
+        return self.sentence.words(begin, place.quantity.at)
+
+    def _aggregates(self, place: Place) -> set[str]:
+        quantity = place.quantity
+        following = [q.at for q in self.sentence.quantities if q.at > quantity.last]
+        end = min([*following, quantity.last + 5])
+        near = self._near(place)[-6:]
+        for token in self.sentence.tokens[quantity.last + 1 : end]:
+            if token.text in _NEXT:
+                break
+            near.append(token.text)
+        return {
+            kind
+            for kind, names in words.AGGREGATES.items()
+            for word in near
+            if word in names
+            and word not in ("highest", "lowest", "high", "low", "up", "many", "bottom")
+        }
+
+    def _same(self, place: Place, column: Column, value: Any) -> bool:
+        quantity = place.quantity
+        said = direction(self.sentence, quantity)
+        near = set(self._near(place))
+        if fits(quantity, value):
+            if column.change and value != 0 and said and (said > 0) != (value > 0):
+                return quantity.negative
+            lost = near & {"lost", "loss", "deficit", "verlust"}
+            return not (lost and value > 0 and {"profit", "gewinn"} & set(column.words))
+        if value < 0 and not quantity.negative and fits(quantity, -value):
+            return said < 0 or bool(near & words.LOSS)
+        return False
+
+    def _beyond(self, place: Place) -> bool:
+        """Whether a bound holds: of its row, or as the bound of a count or of the question."""
+        quantity = place.quantity
+        if not counting.is_limit(quantity):
+            return False
+        counted = any(
+            counting.is_count(self._place(number))
+            for number, other in enumerate(self.sentence.quantities)
+            if other is not quantity
+        )
+        of_question = any(
+            one.readings[:1] == quantity.readings[:1] for one in self.asked.quantities
+        ) or str(quantity.readings[0]) in _LITERAL.findall(self.grid.sql)
+        if counted and not place.readings:
+            return True
+        for row, column in self._choices(place):
+            value = self.grid.cell(row, column)
+            meets = counting.comparison(quantity, column)
+            if value is None or meets is None:
+                continue
+            if meets(value) and (of_question or counted):
+                return True
+            missed = {"miss", "misses", "missed", "fail", "fails", "failed"} & place.cues()
+            if missed and column.kind == "share" and meets((1 if column.ratio else 100) - value):
+                return True
+        return False
+
+    def _of_numbers(self, place: Place) -> Derived | None:
+        """`24 of the 50 planned, 48 %`: a share of two numbers of the sentence."""
+        quantity = place.quantity
+        if quantity.unit not in ("%", "fraction"):
+            return None
+        others = [one for one in self.sentence.quantities if one is not quantity and one.readings]
+        for one, other in pairwise(others):
+            between = self.sentence.words(one.last + 1, other.at)
+            a, b = one.readings[0], other.readings[0]
+            joined = {"of", "von", "out"} & set(between) and len(between) <= 4
+            if not joined or not b or not self.grid.numeric:
+                continue
+            if fits(quantity, a / b * (100 if quantity.unit == "%" else 1)):
+                return Derived(a / b, f"{one.text} / {other.text}", "%", self.grid.numeric[0])
+        return None
+
+    def _reason(self, place: Place) -> str:
+        """Why a number doesn't hold, with what the result has."""
+        quantity = place.quantity
+        for column in self.grid.numeric:
+            for row in range(len(self.grid.rows)):
+                value = self.grid.cell(row, column)
+                if value is None:
+                    continue
+                if any(
+                    fits(quantity, one, any_sign=True)
+                    for one in (*in_unit(quantity, column, value), value)
+                ):
+                    label = next((str(self.grid.rows[row][i]) for i in self.grid.labels), "")
+                    where = f" of {label}" if label else ""
+                    return f"the result has this as {column.name}{where}"
+        return "it stands in no result, and follows from none by one step"

@@ -1,0 +1,434 @@
+"""The numbers of a sentence: value, how far it is written, unit, and the words around it."""
+
+import re
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+
+from allotrope.graphs.work.tables.claims import vocabulary as words
+
+LONGEST = 2_000
+"""Characters of a sentence that is looked at; a longer one is no sentence."""
+_SPACES = "\u00a0\u202f\u2009"
+_TOKEN = re.compile(
+    rf"(?P<number>\d{{1,3}}(?:[,.'’{_SPACES}]\d{{3}})+(?:[.,]\d+)?(?!\d)|\d+(?:[.,]\d+)?"
+    r"(?:[eE][-+]?\d{1,3})?)"
+    r"|(?P<word>[^\W\d_][\w'’]*|°[CFcf]?)|(?P<sign>[%$€£¥+\-−–(),;:/&~≈|.])"
+)
+_ONES = {
+    name: number
+    for number, names in enumerate(
+        (
+            "zero null", "one ein eine eins einen einer", "two zwei both", "three drei",
+            "four vier", "five fünf", "six sechs", "seven sieben", "eight acht",
+            "nine neun", "ten zehn",
+            "eleven elf", "twelve zwölf dozen dutzend", "thirteen dreizehn", "fourteen vierzehn",
+            "fifteen fünfzehn", "sixteen sechzehn", "seventeen siebzehn", "eighteen achtzehn",
+            "nineteen neunzehn",
+        )
+    )
+    for name in names.split()
+}  # fmt: skip
+_TENS = {
+    name: 10 * number
+    for number, names in enumerate(
+        ("twenty zwanzig", "thirty dreißig", "forty vierzig", "fifty fünfzig", "sixty sechzig",
+         "seventy siebzig", "eighty achtzig", "ninety neunzig"), 2,
+    )
+    for name in names.split()
+}  # fmt: skip
+_GROUPS = {
+    **dict.fromkeys(("k", "thousand", "tausend", "tsd"), 3),
+    **dict.fromkeys(("m", "mn", "mio", "million", "millions", "millionen"), 6),
+    **dict.fromkeys(("b", "bn", "mrd", "billion", "billions", "milliarde", "milliarden"), 9),
+    **dict.fromkeys(("trillion", "trillions", "tn"), 12),
+}
+_FRACTIONS = {
+    **dict.fromkeys(("half", "hälfte", "halb", "halben", "halves"), 2),
+    **dict.fromkeys(("third", "thirds", "drittel"), 3),
+    **dict.fromkeys(("quarter", "quarters", "viertel"), 4),
+    **dict.fromkeys(("fifth", "fifths", "fünftel"), 5),
+    **dict.fromkeys(("tenth", "tenths", "zehntel"), 10),
+}
+_TIMES = {
+    **dict.fromkeys(("twice", "double", "doubled", "doppelt", "doppelte", "zweimal"), 2),
+    **dict.fromkeys(("triple", "tripled", "dreimal", "dreifache"), 3),
+    **dict.fromkeys(("quadruple", "quadrupled", "viermal", "vierfache"), 4),
+    **dict.fromkeys(("fünfmal", "fünffache"), 5),
+    **dict.fromkeys(("zehnmal", "zehnfache"), 10),
+}
+UNITS = {
+    **dict.fromkeys(("%", "percent", "pct", "prozent"), "%"),
+    **dict.fromkeys(("$", "usd", "dollar", "dollars", "musd", "kusd"), "usd"),
+    **dict.fromkeys(("€", "eur", "euro", "euros", "meur", "teur", "keur"), "eur"),
+    **dict.fromkeys(("£", "gbp", "pounds_sterling"), "gbp"),
+    **dict.fromkeys(("hour", "hours", "h", "hrs", "hr", "stunde", "stunden", "std"), "h"),
+    **dict.fromkeys(("minute", "minutes", "min", "mins", "minuten"), "min"),
+    **dict.fromkeys(("second", "seconds", "sec", "secs", "s", "sekunden"), "s"),
+    **dict.fromkeys(("day", "days", "tag", "tage", "tagen"), "d"),
+    **dict.fromkeys(("ms", "milliseconds", "millisecond", "millisekunden"), "ms"),
+    **dict.fromkeys(("°c", "celsius", "degc", "c"), "C"),
+    **dict.fromkeys(("°f", "fahrenheit", "degf", "f"), "F"),
+    **dict.fromkeys(("degrees", "degree", "°", "grad"), "deg"),
+    **dict.fromkeys(("kg", "kilograms", "kilogram"), "kg"),
+    **dict.fromkeys(("g", "grams"), "g"),
+    **dict.fromkeys(("km", "kilometers", "kilometres", "kilometer"), "km"),
+    **dict.fromkeys(("kwh",), "kWh"),
+    **dict.fromkeys(("mwh",), "MWh"),
+    **dict.fromkeys(("times", "fold", "x", "fach", "mal"), "times"),
+}
+"""Words of units, for texts and for names of columns."""
+CURRENCIES = ("usd", "eur", "gbp")
+TIME = {
+    "ms": Decimal("0.001"),
+    "s": Decimal(1),
+    "min": Decimal(60),
+    "h": Decimal(3600),
+    "d": Decimal(86400),
+}
+"""Seconds of a unit of time."""
+
+
+@dataclass(frozen=True)
+class Token:
+    """A word, number or sign of a sentence.
+
+    Args:
+        text: In lower case.
+        kind: `word`, `number` or `sign`.
+        start: Where it begins.
+        end: Where it ends.
+    """
+
+    text: str
+    kind: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A number of a sentence.
+
+    Args:
+        text: As written, with its unit.
+        at: Index of its first token.
+        last: Index of its last token.
+        readings: What it can be; the exponent says how far it is written.
+        unit: As in `UNITS`; `fraction` for a half or a third; empty where there is none.
+        hedge: `about`, `over`, `under`, `almost` or empty.
+        negative: Whether a minus stands before it.
+        word: Whether it is written as a word.
+        points: Whether it is a difference of percentages (percentage points).
+    """
+
+    text: str
+    at: int
+    last: int
+    readings: tuple[Decimal, ...]
+    unit: str = ""
+    hedge: str = ""
+    negative: bool = False
+    word: bool = False
+    points: bool = False
+
+    @property
+    def whole(self) -> int | None:
+        """The value, where it is a small whole number without a unit."""
+        value = self.readings[0] if self.readings else Decimal("0.5")
+        small = value == value.to_integral_value() and abs(value) < 100_000 and not self.unit
+        return int(value) if small else None
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A sentence in tokens, and its numbers.
+
+    Args:
+        text: As written.
+        tokens: Its words, numbers and signs.
+        quantities: Its numbers, in order.
+    """
+
+    text: str
+    tokens: tuple[Token, ...]
+    quantities: tuple[Quantity, ...] = field(default=())
+
+    def words(self, start: int, end: int) -> list[str]:
+        """The words of tokens from `start` up to, not including, `end`."""
+        chosen = self.tokens[max(0, start) : max(0, end)]
+        return [token.text for token in chosen if token.kind == "word"]
+
+
+def tokens_of(text: str) -> tuple[Token, ...]:
+    """The tokens of a sentence."""
+    return tuple(
+        Token(match.group().lower().rstrip("'’"), str(match.lastgroup), match.start(), match.end())
+        for match in _TOKEN.finditer(text[:LONGEST])
+    )
+
+
+def parse(text: str, *, taken: tuple[tuple[int, int], ...] = ()) -> Sentence:
+    """A sentence with its numbers.
+
+    Args:
+        text: The sentence.
+        taken: Stretches of characters that are names or dates, and no numbers.
+    """
+    tokens = tokens_of(text)
+    free = [not any(a <= token.start < b for a, b in taken) for token in tokens]
+    german = words.is_german(text)
+    found: list[Quantity] = []
+    at = 0
+    while at < len(tokens):
+        one = _quantity(text, tokens, at, free, german) if free[at] else None
+        if one is None:
+            at += 1
+            continue
+        found.append(one)
+        at = one.last + 1
+    return Sentence(text, tokens, tuple(found))
+
+
+def _quantity(
+    text: str, tokens: tuple[Token, ...], at: int, free: list[bool], german: bool
+) -> Quantity | None:
+    start = tokens[at]
+    if start.kind == "number":
+        return _numeral(text, tokens, at, free, german)
+    if start.kind != "word":
+        return None
+    if start.text in _TIMES:
+        return _made(text, tokens, at, at, (Decimal(_TIMES[start.text]),), "times", word=True)
+    count, last = _in_words(tokens, at)
+    following = tokens[last + 1].text if last + 1 < len(tokens) else ""
+    if following in _FRACTIONS and following not in ("quarter", "quarters") and count:
+        value = Decimal(count) / _FRACTIONS[following]
+        return _made(text, tokens, at, last + 1, (value,), "fraction", word=True)
+    if start.text in ("half", "hälfte") or (
+        start.text in _FRACTIONS
+        and tokens[at - 1].text in ("a", "ein", "one")
+        and following == "of"
+    ):
+        value = Decimal(1) / _FRACTIONS[start.text]
+        return _made(text, tokens, at, at, (value,), "fraction", word=True)
+    if start.text in ("a", "ein", "the") and following in ("tenth", "fifth", "third", "quarter"):
+        after = tokens[at + 2].text if at + 2 < len(tokens) else ""
+        if after in ("of", "the", "as") and start.text != "the":
+            value = Decimal(1) / _FRACTIONS[following]
+            return _made(text, tokens, at, at + 1, (value,), "fraction", word=True)
+    single = start.text in ("one", "ein", "eine", "einen", "einer", "eins", "both")
+    counted = start.text == "one" and following in ("of", "percentage", "in")
+    if count is None or (single and not counted):
+        return None
+    power, last = _power(tokens, last, free)
+    unit, last, points = _unit(tokens, last)
+    value = Decimal(count).scaleb(power)
+    return _made(text, tokens, at, last, (value,), unit, word=True, points=points)
+
+
+def _in_words(tokens: tuple[Token, ...], at: int) -> tuple[int | None, int]:
+    """A number in words from here: its value, and its last token."""
+    name = tokens[at].text
+    if name in _TENS:
+        value, last = _TENS[name], at
+        step = 2 if at + 1 < len(tokens) and tokens[at + 1].text == "-" else 1
+        nearby = tokens[at + step].text if at + step < len(tokens) else ""
+        if 0 < _ONES.get(nearby, 0) < 10 and (step == 2):
+            return value + _ONES[nearby], at + step
+        return value, last
+    for ones, number in _ONES.items():
+        if name.endswith(("zig", "ßig")):
+            for tens, more in _TENS.items():
+                if number and name == f"{ones}und{tens}":
+                    return number + more, at
+    if name in _ONES:
+        following = tokens[at + 1].text if at + 1 < len(tokens) else ""
+        if following in ("dozen", "dutzend"):
+            return _ONES[name] * 12, at + 1
+        if following in ("hundred", "hundert"):
+            return _ONES[name] * 100, at + 1
+        return _ONES[name], at
+    return None, at
+
+
+def _numeral(
+    text: str, tokens: tuple[Token, ...], at: int, free: list[bool], german: bool
+) -> Quantity | None:
+    token = tokens[at]
+    before = text[token.start - 1 : token.start]
+    after = text[token.end : token.end + 1]
+    if before.isalpha() and before not in "$€£":
+        return None  # Q3, E01
+    clock = re.match(r"(\d{1,4}):(\d\d)(?::(\d\d))?(?!\d)", text[token.start : token.start + 14])
+    if clock:
+        return _clock(text, tokens, at, clock)
+    last = at
+    power = 0
+    if after.isalpha():
+        glued = tokens[at + 1].text if at + 1 < len(tokens) else ""
+        if glued in ("st", "nd", "rd", "th"):
+            return None
+        if glued not in _GROUPS and glued not in UNITS:
+            return None
+    readings = _readings(token.text, german)
+    power, last = _power(tokens, last, free)
+    unit, last, points = _unit(tokens, last)
+    values = tuple(value.scaleb(power) for value in readings)
+    return _made(text, tokens, at, last, values, unit, points=points)
+
+
+def _clock(text: str, tokens: tuple[Token, ...], at: int, clock: "re.Match[str]") -> Quantity:
+    """`28:45 hours`: hours and minutes, in hours; `:75` isn't a time, and has no reading."""
+    last = at
+    end = tokens[at].start + clock.end()
+    while last + 1 < len(tokens) and tokens[last + 1].start < end:
+        last += 1
+    minutes, seconds = int(clock[2]), int(clock[3] or 0)
+    unit, last, _ = _unit(tokens, last)
+    right = minutes < 60 and seconds < 60
+    if unit == "min":
+        value = Decimal(int(clock[1])) + Decimal(minutes) / 60
+    else:
+        value = Decimal(int(clock[1])) + Decimal(minutes) / 60 + Decimal(seconds) / 3600
+    value = value.quantize(Decimal("0.01")) if right else value
+    return _made(text, tokens, at, last, (value,) if right else (), unit or "h")
+
+
+def _power(tokens: tuple[Token, ...], last: int, free: list[bool]) -> tuple[int, int]:
+    if last + 1 < len(tokens) and free[last + 1]:
+        following = tokens[last + 1]
+        glued = following.start == tokens[last].end
+        if following.text in _GROUPS and (len(following.text) > 1 or glued):
+            skip = (
+                2
+                if last + 2 < len(tokens)
+                and tokens[last + 2].text == "."
+                and (following.text in ("mio", "mrd", "tsd"))
+                else 1
+            )
+            return _GROUPS[following.text], last + skip
+    return 0, last
+
+
+def _unit(tokens: tuple[Token, ...], last: int) -> tuple[str, int, bool]:
+    """The unit after a number, its last token, and whether it is percentage points."""
+    names = [token.text for token in tokens[last + 1 : last + 4]]
+    if names[:1] == ["percentage"] or names[:1] == ["pp"] or names[:1] == ["prozentpunkte"]:
+        return "%", last + (2 if names[0] == "percentage" else 1), True
+    if names[:2] == ["per", "cent"]:
+        return "%", last + 2, False
+    skip = 1 if names[:1] == ["-"] else 0
+    if len(names) <= skip:
+        return "", last, False
+    name = names[skip]
+    if (
+        name in ("us", "u.s")
+        and len(names) > skip + 1
+        and names[skip + 1] in ("dollars", "dollar", "$")
+    ):
+        return "usd", last + skip + 2, False
+    single = len(name) == 1 and name.isalpha()
+    glued = tokens[last + 1].start == tokens[last].end
+    if name in UNITS and not (single and not glued and name != "h"):
+        if (
+            UNITS[name] == "deg"
+            and len(names) > skip + 1
+            and names[skip + 1] in ("celsius", "fahrenheit", "c", "f")
+        ):
+            return UNITS[names[skip + 1]], last + skip + 2, False
+        return UNITS[name], last + skip + 1, names[skip + 1 : skip + 2] == ["points"]
+    return "", last, False
+
+
+def _made(
+    text: str,
+    tokens: tuple[Token, ...],
+    at: int,
+    last: int,
+    readings: tuple[Decimal, ...],
+    unit: str,
+    *,
+    word: bool = False,
+    points: bool = False,
+) -> Quantity:
+    first, negative = at, False
+    if at and tokens[at - 1].text in "$€£" and tokens[at - 1].end == tokens[at].start:
+        unit = unit or UNITS[tokens[at - 1].text]
+        first = at - 1
+    if first and tokens[first - 1].text in ("-", "−", "–"):
+        glued = tokens[first - 1].end == tokens[first].start
+        before = text[tokens[first - 1].start - 1 : tokens[first - 1].start]
+        negative = glued and not (before.isalnum() or before in ")%")
+        first -= negative
+    if first and tokens[first - 1].text == "minus":
+        negative = True
+    values = tuple(-value for value in readings) if negative else readings
+    shown = text[tokens[first].start : tokens[last].end]
+    return Quantity(shown, at, last, values, unit, _hedge(tokens, first), negative, word, points)
+
+
+def _hedge(tokens: tuple[Token, ...], first: int) -> str:
+    near = [token.text for token in tokens[max(0, first - 4) : first]]
+    for back in range(1, len(near) + 1):
+        name = near[-back]
+        if name in ("a", "the", "than", "as", "$", "€", "£", "at", "an", "that", "als", "to", "of"):
+            continue
+        if name == "least":
+            return "over"
+        if name == "most" and near[-back - 1 : -back] == ["at"]:
+            return "under"
+        if name in ("more", "mehr", "less", "weniger", "fewer"):
+            return (
+                ("over" if name in ("more", "mehr") else "under")
+                if ("than" in near or "als" in near)
+                else ""
+            )
+        for hedge, names in (
+            ("about", words.ABOUT),
+            ("almost", words.ALMOST),
+            ("over", words.OVER),
+            ("under", words.UNDER),
+        ):
+            if name in names:
+                if name == "just":
+                    return "about"
+                if (
+                    name in ("under", "below", "over", "above")
+                    and back > 1
+                    and near[-back + 1] not in ("a", "the", "$", "€", "£")
+                ):
+                    return ""
+                return hedge
+        return ""
+    return ""
+
+
+def _readings(digits: str, german: bool) -> tuple[Decimal, ...]:
+    """Each way to read digits with separators; of two, the one of the sentence's language first."""
+    if len(digits) > 60:
+        return ()
+    text = re.sub(rf"['’{_SPACES}]", "", digits)
+    ways: list[str] = []
+    if "," in text and "." in text:
+        thousands = "," if text.rindex(".") > text.rindex(",") else "."
+        ways.append(text.replace(thousands, "").replace(",", "."))
+    elif "," in text or "." in text:
+        mark = "," if "," in text else "."
+        groups = text.split(mark)
+        grouped = all(len(group) == 3 for group in groups[1:]) and 0 < len(groups[0]) <= 3
+        decimal = mark == ("," if german else ".")
+        if grouped and groups[0] != "0" and not (decimal and len(groups) == 2):
+            ways.append("".join(groups))
+        if len(groups) == 2 and (not ways or decimal):
+            ways.append(".".join(groups))
+    else:
+        ways.append(text)
+    found = []
+    for way in ways:
+        try:
+            value = Decimal(way)
+        except InvalidOperation:
+            continue
+        if abs(value.adjusted()) <= 300:
+            found.append(value)
+    return tuple(found)
