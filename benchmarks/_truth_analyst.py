@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from allotrope.exceptions import InputError
-from allotrope.graphs.work.tables.claims.judging import Result, judge
+from allotrope.graphs.work.tables.claims.judging import QueryFacts, judge
 from allotrope.graphs.work.tables.engine import QueryEngine
 from allotrope.graphs.work.tables.reading import Table, describe, read_tables
 
@@ -66,11 +66,11 @@ def _answers(lines: list[dict[str, Any]], folder: Path, step: int) -> list[dict[
     ]
 
 
-def _result(query: dict[str, Any], text: str, folder: Path) -> Result:
+def _result(query: dict[str, Any], text: str, folder: Path) -> QueryFacts:
     tables = _read(query["table"], text, folder)
     engine = QueryEngine({table.name: table.parquet for table in tables})
     found = engine.query(query["sql"])
-    return Result(found.columns, found.rows, found.sql)
+    return QueryFacts(found.columns, found.rows, found.sql)
 
 
 def _read(name: str, text: str, folder: Path) -> list[Table]:

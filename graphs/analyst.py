@@ -29,7 +29,7 @@ from allotrope.graphs.steps.steps import (
 from allotrope.graphs.work.answers import json_object, listed, origin, sql_of, table
 from allotrope.graphs.work.sources.naming import files_named
 from allotrope.graphs.work.tables import chart as charts
-from allotrope.graphs.work.tables.claims.judging import Judged, Result, judge, kept
+from allotrope.graphs.work.tables.claims.judging import Judged, QueryFacts, judge, kept
 from allotrope.graphs.work.tables.engine import QueryEngine, QueryError
 from allotrope.graphs.work.tables.reading import SUFFIXES, describe, read_tables
 from allotrope.graphs.work.tables.saving import save
@@ -218,7 +218,7 @@ def answer(state: AnalystState, settings: Settings) -> Step:
 
 def check(state: AnalystState, settings: Settings) -> Step:
     """Holds each sentence of the answer against the results."""
-    results = [Result(one["columns"], one["rows"], one["sql"]) for one in state["results"]]
+    results = [QueryFacts(one["columns"], one["rows"], one["sql"]) for one in state["results"]]
     judged: list[Judged] = yield Work(
         lambda: judge(state["draft"], results, question=question_of(state))
     )
@@ -299,7 +299,7 @@ def _engine(state: AnalystState, settings: Settings) -> QueryEngine:
 
 def _shown(results: list[dict[str, Any]]) -> str:
     blocks = [
-        f"Result {number} of:\n{one['sql']}\n{table(one['columns'], one['rows'], most=40)}"
+        f"QueryFacts {number} of:\n{one['sql']}\n{table(one['columns'], one['rows'], most=40)}"
         for number, one in enumerate(results, 1)
     ]
     return "\n\n".join(blocks)

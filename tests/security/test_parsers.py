@@ -20,7 +20,7 @@ from allotrope.graphs.steps import steps
 from allotrope.graphs.work import answers, constraints
 from allotrope.graphs.work.sources import citations, gathering, naming
 from allotrope.graphs.work.tables import numbers
-from allotrope.graphs.work.tables.claims.judging import Result, judge, kept
+from allotrope.graphs.work.tables.claims.judging import QueryFacts, judge, kept
 from allotrope.memory.compression import compression, tidying
 from allotrope.memory.recall import corrections, passages, sentences, words
 from allotrope.memory.summary import statements, summary
@@ -68,9 +68,9 @@ parsers = {
     "numbers.unsupported": lambda text: numbers.unsupported(
         text, [(["a"], [[1, 2.5, "3 of 4"]])], question=text),
     "claims.judge": lambda text: kept(text, judge(
-        text, [Result(["a", "n"], [["x", 1], ["y", 2.5]], text)], question=text)),
+        text, [QueryFacts(["a", "n"], [["x", 1], ["y", 2.5]], text)], question=text)),
     "claims.names": lambda text: judge(
-        "It is 5 for x.", [Result([text, "n"], [[text, 1], ["y", 2.5]])]),
+        "It is 5 for x.", [QueryFacts([text, "n"], [[text, 1], ["y", 2.5]])]),
     "numbers.values_of": lambda text: numbers.values_of([([text], [[text]])]),
     "steps.harmless": steps.harmless,
     "tidying.without_filler": tidying.without_filler,

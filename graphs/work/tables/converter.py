@@ -2,8 +2,8 @@
 
 import io
 import json
-import re
 import zipfile
+from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
 MAX_UNPACKED = 500_000_000
@@ -84,58 +84,60 @@ def _tidy(frame: Any) -> Any:
         raise Refused("has no rows.")
     if len(frame.columns) > MAX_COLUMNS:
         raise Refused(f"has {len(frame.columns):,} columns; {MAX_COLUMNS:,} is the limit.")
-    seen: dict[str, int] = {}
-    names = []
-    for position, column in enumerate(frame.columns, 1):
-        name = " ".join(str(column).split())[:80] or f"column_{position}"
-        seen[name.lower()] = seen.get(name.lower(), 0) + 1
-        names.append(name if seen[name.lower()] == 1 else f"{name}_{seen[name.lower()]}")
-    frame.columns = names
+    frame.columns = _names(list(frame.columns))
     return frame.convert_dtypes()
 
 
 def _csv(text: str) -> tuple[Any, list[str]]:
+    try:
+        from delimited import read_lines  # type: ignore[import-not-found] # beside it in the sandbox
+    except ImportError:
+        from allotrope.graphs.work.tables.delimited import read_lines
+
+    try:
+        lines = read_lines(text)
+    except ValueError as exc:
+        raise Refused("has no rows.") from exc
+    if not lines.rows:
+        raise Refused("has no rows.")
+    return _frame(lines.header, lines.rows, lines.mark, lines.notes)
+
+
+def _frame(
+    header: list[str], rows: list[list[Any]], mark: str, notes: list[str]
+) -> tuple[Any, list[str]]:
+    """A frame whose columns of text have the types of their cells."""
     import pandas as pd
 
-    notes: list[str] = []
-    header = next((line for line in text.split("\n") if line.strip()), "")
-    mark = max(",;\t|", key=header.count)
-    decimal = (
-        "," if mark == ";" and re.search(r"(?:^|[;\n])-?\d+,\d+(?:;|\n|$)", text[:100_000]) else "."
-    )
-    broken: list[int] = []
-    width = len(header.split(mark))
+    try:
+        from cells import style_of, typed  # type: ignore[import-not-found] # beside it in the sandbox
+    except ImportError:
+        from allotrope.graphs.work.tables.cells import style_of, typed
 
-    def mend(cells: list[str]) -> list[str]:
-        broken.append(1)
-        return cells[:width]
-
-    frame = pd.read_csv(
-        io.StringIO(text),
-        sep=mark,
-        decimal=decimal,
-        engine="python",
-        on_bad_lines=mend,
-        skipinitialspace=True,
-        index_col=False,
-    )
-    if broken:
-        notes.append(f"{len(broken)} lines had too many cells; the extra cells were left out.")
-    for column in frame.columns:
-        frame[column] = _numbers(frame[column])
-    return frame, notes
+    names = _names(header)
+    columns = dict(zip(names, zip(*rows, strict=True), strict=True))
+    texts = {
+        name: [str(cell) if cell is not None else "" for cell in cells]
+        for name, cells in columns.items()
+        if all(cell is None or isinstance(cell, str) for cell in cells)
+    }
+    style = style_of(texts, mark)
+    made = {
+        name: typed(name, texts[name], style) if name in texts else pd.Series(list(cells))
+        for name, cells in columns.items()
+    }
+    return pd.DataFrame(made), notes + style.notes
 
 
-def _numbers(column: Any) -> Any:
-    """Text such as `1,234.50` to numbers, if all of the column's cells are of that form."""
-    import pandas as pd
-
-    if not pd.api.types.is_string_dtype(column) and column.dtype != object:
-        return column
-    texts = column.dropna().astype(str).str.strip()
-    if len(texts) and texts.str.fullmatch(r"-?\d{1,3}(,\d{3})+(\.\d+)?|-?\d+(\.\d+)?").all():
-        return pd.to_numeric(column.astype("string").str.strip().str.replace(",", ""))
-    return column
+def _names(header: Sequence[Any]) -> list[str]:
+    """Names of columns that are text and unique."""
+    seen: dict[str, int] = {}
+    names = []
+    for position, column in enumerate(header, 1):
+        name = " ".join(str(column).split())[:80] or f"column_{position}"
+        seen[name.lower()] = seen.get(name.lower(), 0) + 1
+        names.append(name if seen[name.lower()] == 1 else f"{name}_{seen[name.lower()]}")
+    return names
 
 
 def _json(text: str) -> tuple[Any, list[str]]:
@@ -170,8 +172,6 @@ def _json(text: str) -> tuple[Any, list[str]]:
 
 
 def _sheets(source: IO[bytes]) -> list[tuple[str, Any, list[str]]]:
-    import pandas as pd
-
     with zipfile.ZipFile(source) as archive:
         entries = archive.infolist()
     unpacked = sum(entry.file_size for entry in entries)
@@ -181,9 +181,87 @@ def _sheets(source: IO[bytes]) -> list[tuple[str, Any, list[str]]]:
             f"{MAX_UNPACKED / 1e6:.0f} MB in {MAX_ENTRIES} files is the limit."
         )
     source.seek(0)
-    sheets = pd.read_excel(source, sheet_name=None, engine="openpyxl")
-    full = {name: sheet for name, sheet in sheets.items() if len(sheet.dropna(how="all"))}
-    if not full:
+    sheets = {name: grid for name, grid in _grids(source) if grid}
+    if not sheets:
         raise Refused("has no rows.")
-    single = len(full) == 1
-    return [("" if single else str(name), _tidy(sheet), []) for name, sheet in full.items()]
+    found = []
+    for name, grid in sheets.items():
+        frame, notes = _sheet(grid)
+        found.append(("" if len(sheets) == 1 else name, _tidy(frame), notes))
+    return found
+
+
+def _grids(source: IO[bytes]) -> Iterator[tuple[str, list[list[Any]]]]:
+    """The cells of each sheet; those that are merged sideways have their value in each column."""
+    import openpyxl
+
+    book = openpyxl.load_workbook(source, data_only=True)
+    for sheet in book.worksheets:
+        if (sheet.max_row or 0) * (sheet.max_column or 0) > MAX_CELLS:
+            raise Refused(f"has more than {MAX_CELLS:,} cells in the sheet {sheet.title}.")
+        rows = [list(row) for row in sheet.iter_rows(values_only=True)]
+        for area in list(sheet.merged_cells.ranges)[:10_000]:
+            value = rows[area.min_row - 1][area.min_col - 1]
+            for row in range(area.min_row - 1, min(area.max_row, area.min_row)):
+                for column in range(area.min_col - 1, min(area.max_col, len(rows[row]))):
+                    rows[row][column] = _Merged(value) if isinstance(value, str) else value
+        yield str(sheet.title), [row for row in rows if any(_told(cell) for cell in row)]
+
+
+class _Merged(str):
+    """Text of a merged cell, in each of the columns that it stands over."""
+
+
+def _told(cell: Any) -> bool:
+    return cell is not None and str(cell).strip() != ""
+
+
+def _sheet(grid: list[list[Any]]) -> tuple[Any, list[str]]:
+    """A sheet as a table: its header may have lines above it, and two lines of its own."""
+    try:
+        from delimited import first_row
+    except ImportError:
+        from allotrope.graphs.work.tables.delimited import first_row
+
+    texts = [["" if not _told(cell) else str(cell) for cell in _once(row)] for row in grid[:200]]
+    begin, width = first_row(texts)
+    end = begin + 1
+    if begin and _spans(grid[begin - 1]):
+        begin -= 1
+    notes = []
+    two = _spans(grid[begin]) and len(grid) > begin + 2
+    if two:
+        end = begin + 2
+    if begin:
+        above = " / ".join(" ".join(filter(None, row)) for row in texts[:begin])
+        notes.append(f"{begin} lines above the header were left out: “{above[:120]}”.")
+    header = [_title([row[n] for row in grid[begin:end]]) for n in range(width)]
+    if two:
+        named = ", ".join(filter(None, header))[:300]
+        notes.append(f"The header has two lines; its columns are named {named}.")
+    rows = [list(row[:width]) + [None] * (width - len(row)) for row in grid[end:]]
+    if not rows:
+        raise Refused("has no rows.")
+    used = [n for n in range(width) if header[n] or any(_told(row[n]) for row in rows)]
+    cells = [[None if not _told(row[n]) else row[n] for n in used] for row in rows]
+    return _frame([header[n] for n in used], cells, ",", notes)
+
+
+def _once(row: list[Any]) -> list[Any]:
+    """A row in which a merged cell counts once."""
+    kept: list[Any] = []
+    for cell in row:
+        repeated = isinstance(cell, _Merged) and any(cell == other for other in kept)
+        kept.append(None if repeated else cell)
+    return kept
+
+
+def _spans(row: list[Any]) -> bool:
+    """Whether a row has two titles or more that each stand over other columns."""
+    merged = {str(cell) for cell in row if isinstance(cell, _Merged)}
+    return bool(merged) and len({str(cell) for cell in row if _told(cell)}) > 1
+
+
+def _title(parts: list[Any]) -> str:
+    words = [str(part).strip() for part in parts if _told(part)]
+    return " ".join(dict.fromkeys(words))

@@ -24,6 +24,8 @@ from allotrope.support.extras import needed
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".json", ".jsonl", ".ndjson", ".xlsx", ".xlsm")
 """What the analyst reads."""
+_READER = b"2"
+"""Counts up when files are read otherwise than before, so that kept conversions aren't used."""
 _NAME = re.compile(r"[^a-z0-9_]+")
 
 
@@ -94,7 +96,7 @@ def _converted(path: Path, folder: Path) -> list[tuple[Path, str, list[str]]]:
     with needed("Reading tables"):
         _look_for_readers()
     raw = path.read_bytes()
-    digest = hashlib.sha256(kind.encode() + raw).hexdigest()[:32]
+    digest = hashlib.sha256(_READER + kind.encode() + raw).hexdigest()[:32]
     listing = folder / f"{digest}.json"
     try:
         rows = json.loads(listing.read_text(encoding="utf-8"))
@@ -123,7 +125,11 @@ def _convert(raw: bytes, kind: str, name: str, digest: str, folder: Path) -> lis
         {"kind": kind},
         program=text_of_module("allotrope.graphs.work.tables", "converter.py"),
         name=name,
-        packages=("pandas", "pyarrow", "openpyxl"),
+        packages=("pandas", "pyarrow", "openpyxl", "duckdb"),
+        modules={
+            name: text_of_module("allotrope.graphs.work.tables", name)
+            for name in ("delimited.py", "cells.py")
+        },
         limits=ConversionLimits(cpu_s=30, wall_s=120.0, memory_mb=3072, result_mb=1024),
     ) as (told, result):
         for number, one in enumerate(told):

@@ -86,6 +86,89 @@ def test_mixed_columns_become_text(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("text", "sums", "note"),
+    [
+        ("k;v\na;1.020,43\nb;981,89\n", 2002.32, "the comma is the decimal sign"),
+        ("k;v;w\na;1.020;0,5\nb;2.500;1,5\n", 3520, "as the other columns are"),
+        ("k;v\na;128.928\nb;111.191\n", 240119, "has two readings: 128.928 is read as 128928"),
+        ('k,v\na,"1,234"\nb,"5,678"\n', 6912, "has two readings: 1,234 is read as 1234"),
+        ("k,v\na,€ 12.50\nb,€ 7.25\n", 19.75, "is an amount in €"),
+        ("k,v\na,12.5%\nb,50%\n", 62.5, "holds per cent"),
+        ("k,v\na,(100)\nb,300\n", 200, "in parentheses are negative"),
+        ("k;v\na;1'250.50\nb;2\n", 1252.5, "semicolons"),
+        ("k,v\na,1\nb,n/a\nc,-\nd,4\n", 5, None),
+        ("Report,\nas of May,\nk,v\na,1\nb,2\n", 3, "2 lines above the header"),
+        ("k,v,\na,1,\nb,2,\n", 3, None),
+    ],
+)
+def test_numbers_as_files_write_them(tmp_path, text, sums, note):
+    (tmp_path / "a.csv").write_text(text)
+    (table,) = read(tmp_path, "a.csv")
+    assert list(rows(table).columns)[:2] == ["k", "v"]
+    assert float(rows(table)["v"].dropna().astype(float).sum()) == pytest.approx(sums)
+    assert note is None or any(note in one for one in table.notes), table.notes
+
+
+@pytest.mark.parametrize(
+    ("cells", "first", "note"),
+    [
+        (["31.12.2025", "15.01.2026"], "2025-12-31", "day, month, year"),
+        (["12/31/2025", "1/15/2026"], "2025-12-31", "month, day, year"),
+        (["03/04/2026", "05/06/2026"], "2026-03-04", "has two readings: 03/04/2026 is read as"),
+        (["2026-01-01", "2026-02-01"], "2026-01-01", None),
+        (["15 Jan 2026", "1 Feb 2026"], "2026-01-15", "holds dates"),
+        (["31.12.2025 18:30", "01.01.2026 06:15"], "2025-12-31 18:30:00", "day, month"),
+        (["2026-01-01T10:00:00+01:00", "2026-01-01T12:00:00Z"], "2026-01-01 09:00:00", "UTC"),
+        (["2026-01", "2026-02"], "2026-01", None),
+        (["32.01.2026", "01.01.2026"], "32.01.2026", None),
+    ],
+)
+def test_dates_as_files_write_them(tmp_path, cells, first, note):
+    (tmp_path / "a.csv").write_text("d,n\n" + "".join(f"{cell},1\n" for cell in cells))
+    (table,) = read(tmp_path, "a.csv")
+    assert str(rows(table)["d"][0]) == first
+    assert note is None or any(note in one for one in table.notes), table.notes
+
+
+def test_what_begins_with_zeros_is_no_number(tmp_path):
+    (tmp_path / "a.csv").write_text("plz,n\n01067,1\n99084,2\n")
+    (table,) = read(tmp_path, "a.csv")
+    assert rows(table)["plz"].tolist() == ["01067", "99084"]
+
+
+def test_a_workbook_with_a_title_and_merged_headers(tmp_path):
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    sheet = book.active
+    for row in [
+        ("Sales 2026",),
+        ("Region", "Q1", None, "Q2", None),
+        (None, "Units", "Euro", "Units", "Euro"),
+        ("North", 1, 10.5, 2, 20.5),
+        ("South", 3, 30, 4, 40),
+    ]:
+        sheet.append(row)
+    sheet.merge_cells("A1:E1")
+    sheet.merge_cells("A2:A3")
+    sheet.merge_cells("B2:C2")
+    sheet.merge_cells("D2:E2")
+    book.save(tmp_path / "x.xlsx")
+    (table,) = read(tmp_path, "x.xlsx")
+    assert list(rows(table).columns) == ["Region", "Q1 Units", "Q1 Euro", "Q2 Units", "Q2 Euro"]
+    assert rows(table)["Q2 Euro"].tolist() == [20.5, 40]
+    assert "“Sales 2026”" in table.notes[0]
+    assert "two lines" in table.notes[1]
+
+
+def test_text_numbers_of_a_workbook(tmp_path):
+    pd.DataFrame({"k": ["a", "b"], "v": ["1.020,43", "981,89"]}).to_excel(
+        tmp_path / "x.xlsx", index=False
+    )
+    (table,) = read(tmp_path, "x.xlsx")
+    assert rows(table)["v"].sum() == pytest.approx(2002.32)
+
+
+@pytest.mark.parametrize(
     ("name", "raw", "words"),
     [
         ("a.csv", b"", "empty"),

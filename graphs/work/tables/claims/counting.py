@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 
 from allotrope.graphs.work.tables.claims import vocabulary as words
-from allotrope.graphs.work.tables.claims.deriving import Place
+from allotrope.graphs.work.tables.claims.deriving import NumberPlace
 from allotrope.graphs.work.tables.claims.grid import Column, pieces
 from allotrope.graphs.work.tables.claims.matching import in_unit
 from allotrope.graphs.work.tables.claims.mentions import _matching, columns_for
-from allotrope.graphs.work.tables.claims.quantities import Quantity
+from allotrope.graphs.work.tables.claims.quantities import WrittenNumber
 from allotrope.graphs.work.tables.claims.vocabulary import word_set
 
 _ROWS = word_set(
@@ -28,8 +28,11 @@ _LOSSES = word_set(
     """
 )
 
+_RISEN = words.RISE - words.MORE_THAN - words.OVER - words.word_set("more up plus over vor über")
+_FALLEN = words.FALL - words.LESS_THAN - words.word_set("down less under below minus short hinter")
 
-def is_count(place: Place) -> bool:
+
+def is_count(place: NumberPlace) -> bool:
     """Whether a number counts rows: what follows it names what the rows are.
 
     Args:
@@ -45,7 +48,7 @@ def is_count(place: Place) -> bool:
     return any(_is_row(place, name) for name in names[:3])
 
 
-def _following(place: Place) -> list[str]:
+def _following(place: NumberPlace) -> list[str]:
     tokens = place.sentence.tokens
     found = []
     for token in tokens[place.quantity.last + 1 : place.quantity.last + 4]:
@@ -55,14 +58,14 @@ def _following(place: Place) -> list[str]:
     return found
 
 
-def _is_row(place: Place, name: str) -> bool:
+def _is_row(place: NumberPlace, name: str) -> bool:
     if name in ("rows", "records", "entries", "zeilen", "einträge"):
         return True
     columns = (place.grid.columns[index] for index in place.grid.labels)
     return any(words.alike(name, part) for column in columns for part in pieces(column))
 
 
-def holds(place: Place) -> bool | None:
+def holds(place: NumberPlace) -> bool | None:
     """Whether a count is right; None where it isn't known what is counted.
 
     Args:
@@ -73,7 +76,10 @@ def holds(place: Place) -> bool | None:
     before = [
         t.text for t in place.sentence.tokens[max(0, place.quantity.at - 2) : place.quantity.at]
     ]
-    if {"of", "von"} & set(before):
+    earlier = [one for one in place.sentence.quantities if one.last < place.quantity.at][-1:]
+    between = [w for one in earlier for w in place.sentence.words(one.last + 1, place.quantity.at)]
+    listed = bool(between) and set(between) <= {"of", "the", "der", "von", "den", "out", "our"}
+    if {"of", "von"} & set(before) or listed:
         return whole == every or whole in _distinct(place)
     test = _condition(place)
     if test is not None:
@@ -86,12 +92,12 @@ def holds(place: Place) -> bool | None:
     return None if _following(place)[:1] == ["of"] else False
 
 
-def _distinct(place: Place) -> set[int]:
+def _distinct(place: NumberPlace) -> set[int]:
     grid = place.grid
     return {len({row[index] for row in grid.rows}) for index in grid.labels}
 
 
-def _condition(place: Place) -> list[int] | None:
+def _condition(place: NumberPlace) -> list[int] | None:
     """How many rows meet what the sentence says of them, for each column that can be meant."""
     grid, sentence = place.grid, place.sentence
     found: list[int] = []
@@ -106,7 +112,7 @@ def _condition(place: Place) -> list[int] | None:
                     found.append(sum(v is not None and meets(v) for _, v in values))
         return found
     cues = place.cues()
-    for names, sign in ((_GAINS, 1), (_LOSSES, -1)):
+    for names, sign in ((_GAINS | _RISEN, 1), (_LOSSES | _FALLEN, -1)):
         said = names & cues
         if not said:
             continue
@@ -118,12 +124,12 @@ def _condition(place: Place) -> list[int] | None:
     return None
 
 
-def is_limit(quantity: Quantity) -> bool:
+def is_limit(quantity: WrittenNumber) -> bool:
     """Whether a number is a bound: `above 500,000`, `at least 5 %`."""
     return quantity.hedge in ("over", "under") and bool(quantity.readings)
 
 
-def comparison(limit: Quantity, column: Column) -> Callable[[Decimal], bool] | None:
+def comparison(limit: WrittenNumber, column: Column) -> Callable[[Decimal], bool] | None:
     """Whether a cell lies beyond a bound, as a function; None where the units don't go together.
 
     Args:

@@ -12,13 +12,13 @@ from allotrope.graphs.work.tables.claims import vocabulary as words
 from allotrope.graphs.work.tables.claims.grid import Column, Grid
 from allotrope.graphs.work.tables.claims.matching import fits, in_unit
 from allotrope.graphs.work.tables.claims.mentions import Mention
-from allotrope.graphs.work.tables.claims.quantities import Quantity, Sentence
+from allotrope.graphs.work.tables.claims.quantities import UNITS, ParsedSentence, WrittenNumber
 from allotrope.graphs.work.tables.claims.vocabulary import word_set
 
 _RATIO = word_set("times twice double half factor fold ratio x mal doppelt so as")
 _SAID_AFTER = word_set(
     """
-    more less fewer higher lower up down above below ahead behind warmer colder cooler larger
+    more less fewer higher lower up down above below ahead behind zurück warmer colder cooler larger
     smaller longer shorter increase decrease growth decline drop rise mehr weniger höher niedriger
     über unter hinter vor
     """
@@ -47,7 +47,7 @@ class Derived:
 
 
 @dataclass(frozen=True)
-class Place:
+class NumberPlace:
     """What a number may be made of.
 
     Args:
@@ -57,17 +57,19 @@ class Place:
         labels: The labels of the sentence, or of the one before it.
         readings: The rows that the number can belong to.
         columns: The columns that words name, or None.
+        asked: Numbers of the question that the sentence takes up.
     """
 
     grid: Grid
-    sentence: Sentence
+    sentence: ParsedSentence
     number: int
     labels: Sequence[Mention]
     readings: Sequence[frozenset[int]]
     columns: Sequence[Column] | None
+    asked: Sequence[Decimal] = ()
 
     @property
-    def quantity(self) -> Quantity:
+    def quantity(self) -> WrittenNumber:
         """The number."""
         return self.sentence.quantities[self.number]
 
@@ -76,7 +78,7 @@ class Place:
         return {token.text for token in self.sentence.tokens if token.kind == "word"}
 
 
-def derived(place: Place) -> Derived | None:
+def derived(place: NumberPlace) -> Derived | None:
     """The first value that the number can be, or None.
 
     Args:
@@ -90,7 +92,7 @@ def derived(place: Place) -> Derived | None:
     return None
 
 
-def _shown(quantity: Quantity, one: Derived) -> list[Decimal]:
+def _shown(quantity: WrittenNumber, one: Derived) -> list[Decimal]:
     """A derived value in the unit of the number; nothing where they don't go together."""
     unit = quantity.unit
     if one.unit == "%":
@@ -110,7 +112,7 @@ def _shown(quantity: Quantity, one: Derived) -> list[Decimal]:
     return in_unit(quantity, one.column, one.value)
 
 
-def _direction_fits(place: Place, one: Derived) -> bool:
+def _direction_fits(place: NumberPlace, one: Derived) -> bool:
     """Whether words of rising and falling say the same as a difference's sign."""
     if not one.signed or one.value == 0:
         return True
@@ -118,7 +120,7 @@ def _direction_fits(place: Place, one: Derived) -> bool:
     return said == 0 or (said > 0) == (one.value > 0)
 
 
-def direction(sentence: Sentence, quantity: Quantity) -> int:
+def direction(sentence: ParsedSentence, quantity: WrittenNumber) -> int:
     """What the words nearest to a number say: 1 for a rise, -1 for a fall, 0 for neither.
 
     Args:
@@ -146,7 +148,7 @@ def direction(sentence: Sentence, quantity: Quantity) -> int:
     return 0
 
 
-def _candidates(place: Place) -> Iterator[Derived]:
+def _candidates(place: NumberPlace) -> Iterator[Derived]:
     quantity, grid = place.quantity, place.grid
     columns = list(place.columns) if place.columns else list(grid.numeric)
     rest = [column for column in grid.numeric if column not in columns]
@@ -158,20 +160,22 @@ def _candidates(place: Place) -> Iterator[Derived]:
         yield from _quotients(place, columns, cues)
         if quantity.unit == "fraction":
             yield from _ratios(place, columns, cues)
+        yield from _against_question(place, columns + rest, cues)
         yield from _shares(place, rest)
         yield from _growths(place, rest, cues)
         return
     if quantity.unit == "times" or cues & {"factor", "ratio", "times", "faktor"}:
-        yield from _ratios(place, columns + rest, cues)
+        yield from _ratios(place, columns, cues)
         return
     yield from _totals(place, columns, cues)
+    yield from _against_question(place, columns, cues)
     if cues & (words.GAP | words.RISE | words.FALL | words.MORE_THAN | words.LESS_THAN):
         yield from _differences(place, columns, cues)
         yield from _spreads(place, columns)
     yield from _quotients(place, columns, cues)
 
 
-def _totals(place: Place, columns: Sequence[Column], cues: set[str]) -> Iterator[Derived]:
+def _totals(place: NumberPlace, columns: Sequence[Column], cues: set[str]) -> Iterator[Derived]:
     grid = place.grid
     every = list(range(len(grid.rows)))
     sets = [sorted(rows) for rows in place.readings if len(rows) > 1]
@@ -205,7 +209,7 @@ def _totals(place: Place, columns: Sequence[Column], cues: set[str]) -> Iterator
                 yield Derived(mean, f"mean of {column.name}", "same", column)
 
 
-def _pairs(place: Place, column: Column) -> Iterator[tuple[int, int]]:
+def _pairs(place: NumberPlace, column: Column) -> Iterator[tuple[int, int]]:
     """Rows that a sentence sets against each other; the first is the one that is spoken of."""
     grid = place.grid
     seen: set[tuple[int, int]] = set()
@@ -234,19 +238,21 @@ def _pairs(place: Place, column: Column) -> Iterator[tuple[int, int]]:
             yield pair
 
 
-def _differences(place: Place, columns: Sequence[Column], cues: set[str]) -> Iterator[Derived]:
+def _differences(
+    place: NumberPlace, columns: Sequence[Column], cues: set[str]
+) -> Iterator[Derived]:
     for column in columns:
         for one, other in _pairs(place, column):
             yield from _difference(place, column, *_in_time(place, one, other, cues))
 
 
-def _in_time(place: Place, one: int, other: int, cues: set[str]) -> tuple[int, int]:
+def _in_time(place: NumberPlace, one: int, other: int, cues: set[str]) -> tuple[int, int]:
     """A rise from January to June is June less January, whichever stands first."""
     ordered = place.grid.ordered and not cues & {"than", "als"}
     return (max(one, other), min(one, other)) if ordered else (one, other)
 
 
-def _difference(place: Place, column: Column, one: int, other: int) -> Iterator[Derived]:
+def _difference(place: NumberPlace, column: Column, one: int, other: int) -> Iterator[Derived]:
     first, second = place.grid.cell(one, column), place.grid.cell(other, column)
     if first is None or second is None:
         return
@@ -255,15 +261,16 @@ def _difference(place: Place, column: Column, one: int, other: int) -> Iterator[
     yield Derived((first - second) * factor, f"{first} − {second}", unit, column, signed=True)
 
 
-def _points(place: Place, columns: Sequence[Column]) -> Iterator[Derived]:
+def _points(place: NumberPlace, columns: Sequence[Column]) -> Iterator[Derived]:
     for column in columns:
         if column.kind == "share" and (place.quantity.points or place.quantity.unit == "%"):
             for one, other in _pairs(place, column):
                 if place.quantity.points:
-                    yield from _difference(place, column, one, other)
+                    order = _in_time(place, one, other, place.cues())
+                    yield from _difference(place, column, *order)
 
 
-def _spreads(place: Place, columns: Sequence[Column]) -> Iterator[Derived]:
+def _spreads(place: NumberPlace, columns: Sequence[Column]) -> Iterator[Derived]:
     """How far two columns of a row are apart: its maximum and its minimum."""
     same = [c for c in place.grid.numeric if c.measure in ("max", "min")] or list(columns)
     for rows in place.readings:
@@ -275,7 +282,7 @@ def _spreads(place: Place, columns: Sequence[Column]) -> Iterator[Derived]:
                         yield Derived(abs(a - b), f"{a} − {b}", "same", first)
 
 
-def _ratios(place: Place, columns: Sequence[Column], cues: set[str]) -> Iterator[Derived]:
+def _ratios(place: NumberPlace, columns: Sequence[Column], cues: set[str]) -> Iterator[Derived]:
     for column in columns:
         for one, other in _pairs(place, column):
             a, b = place.grid.cell(one, column), place.grid.cell(other, column)
@@ -285,7 +292,7 @@ def _ratios(place: Place, columns: Sequence[Column], cues: set[str]) -> Iterator
                 yield Derived(a / b, f"{a} / {b}", "times", column)
 
 
-def _shares(place: Place, columns: Sequence[Column]) -> Iterator[Derived]:
+def _shares(place: NumberPlace, columns: Sequence[Column]) -> Iterator[Derived]:
     grid = place.grid
     sets = list(place.readings)
     for column in columns:
@@ -301,7 +308,7 @@ def _shares(place: Place, columns: Sequence[Column]) -> Iterator[Derived]:
                 yield Derived(part / whole, f"{part} / {whole}", "%", column)
 
 
-def _growths(place: Place, columns: Sequence[Column], cues: set[str]) -> Iterator[Derived]:
+def _growths(place: NumberPlace, columns: Sequence[Column], cues: set[str]) -> Iterator[Derived]:
     if not cues & (words.RISE | words.FALL | words.MORE_THAN | words.LESS_THAN):
         return
     for column in columns:
@@ -312,13 +319,14 @@ def _growths(place: Place, columns: Sequence[Column], cues: set[str]) -> Iterato
                 yield Derived((a - b) / abs(b), f"({a} − {b}) / {b}", "%", column, signed=True)
 
 
-def _quotients(place: Place, columns: Sequence[Column], cues: set[str]) -> Iterator[Derived]:
+def _quotients(place: NumberPlace, columns: Sequence[Column], cues: set[str]) -> Iterator[Derived]:
     """One column by another one: revenue per order, conversions of sessions."""
     percent = place.quantity.unit in ("%", "fraction")
     if not percent and not cues & words.MEAN:
         return
     grid = place.grid
     every = list(range(len(grid.rows)))
+    per = _per(place)
     sets = [sorted(rows) for rows in place.readings] or []
     if not sets or cues & words.TOTAL:
         sets.append(every)
@@ -327,7 +335,8 @@ def _quotients(place: Place, columns: Sequence[Column], cues: set[str]) -> Itera
             for second in grid.numeric:
                 if first is second or "share" in (first.kind, second.kind):
                     continue
-                if second.kind != "count" or second.measure in ("mean", "median", "max", "min"):
+                named = second in per or second.kind == "count"
+                if not named or second.measure in ("mean", "median", "max", "min"):
                     continue
                 if not percent and first.kind == "count":
                     continue
@@ -341,3 +350,48 @@ def _quotients(place: Place, columns: Sequence[Column], cues: set[str]) -> Itera
                     continue
                 how = f"{a} / {b}"
                 yield Derived(value, how, "%" if percent else "each", first)
+
+
+def _per(place: NumberPlace) -> list[Column]:
+    """The columns that a sentence divides by: `per kWh`, `je Kunde`."""
+    tokens = place.sentence.tokens
+    for at in range(place.quantity.last + 1, min(len(tokens) - 1, place.quantity.last + 4)):
+        if tokens[at].text in ("per", "pro", "je", "a", "each"):
+            name = tokens[at + 1].text
+            return [
+                column
+                for column in place.grid.numeric
+                if name in column.words or (column.unit and UNITS.get(name) == column.unit)
+            ]
+    return []
+
+
+def _against_question(
+    place: NumberPlace, columns: Sequence[Column], cues: set[str]
+) -> Iterator[Derived]:
+    """How far a cell is from a number of the question: a target, a plan, a limit."""
+    if not cues & (
+        words.RISE | words.FALL | words.MORE_THAN | words.LESS_THAN | words.GAP | words.SHARE
+    ):
+        return
+    grid = place.grid
+    rows = sorted(frozenset().union(*place.readings)) if place.readings else range(len(grid.rows))
+    for given in place.asked:
+        for column in columns:
+            if not given or column.kind == "share":
+                continue
+            for row in list(rows)[:50]:
+                value = grid.cell(row, column)
+                if value is None:
+                    continue
+                if place.quantity.unit in ("%", "fraction"):
+                    yield Derived(
+                        (value - given) / given,
+                        f"({value} − {given}) / {given}",
+                        "%",
+                        column,
+                        signed=True,
+                    )
+                    yield Derived(value / given, f"{value} / {given}", "%", column)
+                else:
+                    yield Derived(value - given, f"{value} − {given}", "same", column, signed=True)

@@ -14,6 +14,9 @@ from allotrope.graphs.work.tables.claims.vocabulary import word_set
 MAX_CELLS = 20_000
 """Cells of a result that are looked at."""
 _PIECE = re.compile(r"[A-Za-zÄÖÜäöüß]+|\d+")
+_SMALL = words.word_set(
+    "gmbh ltd inc corp company group team north south east west new the and und"
+)
 _CALL = {
     "mean": ("avg(", "mean("),
     "median": ("median(", "quantile"),
@@ -165,7 +168,21 @@ def _column(index: int, name: str, cells: Sequence[Decimal], sql: str) -> Column
     elif whole and (measure == "count" or names & words.COUNTED):
         kind = "count"
     ratio = kind == "share" and unit != "%" and all(abs(cell) <= 1 for cell in cells)
-    change = bool(names & {"change", "growth", "delta", "diff", "difference", "yoy", "mom"})
+    change = bool(
+        names
+        & {
+            "veraenderung",
+            "veränderung",
+            "wachstum",
+            "change",
+            "growth",
+            "delta",
+            "diff",
+            "difference",
+            "yoy",
+            "mom",
+        }
+    )
     extra = tuple(re.findall(r"[a-zäöüß]{3,}", meant)) if meant else ()
     own = tuple(dict.fromkeys((*parts, *(part for part in extra if part not in _SQL_WORDS))))
     return Column(index, name, own, measure, unit, scale, kind, ratio, change)
@@ -214,8 +231,10 @@ def _forms(cells: Sequence[Any], periods: Mapping[int, dates.Period]) -> dict[st
         names = {text, *(periods[row].forms if row in periods else ())}
         if not periods:
             tokens = text.split()
-            if len(tokens) > 1:
-                names.add(tokens[-1])  # "footrest" for "Oak footrest"; dropped if not alone
+            if len(tokens) > 1:  # "Brandt" for "Brandt GmbH"; dropped where others have it too
+                names.update(token for token in tokens if token not in _SMALL)
+            elif text.isalpha() and len(text) > 4:
+                names.add(f"~{words.stem(text)}")
         for name in names:
             if 0 < len(name) <= 80:
                 forms.setdefault(name, set()).add(row)

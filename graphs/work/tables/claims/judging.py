@@ -7,23 +7,31 @@ is a bound or a count that the rows confirm. What is ranked or compared must sta
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
 from allotrope.graphs.work.tables.claims import counting, ranks
 from allotrope.graphs.work.tables.claims import vocabulary as words
-from allotrope.graphs.work.tables.claims.deriving import Derived, Place, derived, direction
-from allotrope.graphs.work.tables.claims.grid import Column, Grid, grid_of
+from allotrope.graphs.work.tables.claims.deriving import Derived, NumberPlace, derived, direction
+from allotrope.graphs.work.tables.claims.grid import Column, Grid, grid_of, pieces
 from allotrope.graphs.work.tables.claims.matching import fits, in_unit
 from allotrope.graphs.work.tables.claims.mentions import (
     Mention,
     Named,
     columns_for,
     named_in,
+    own_part,
     rows_of,
 )
-from allotrope.graphs.work.tables.claims.quantities import LONGEST, Quantity, Sentence, parse
+from allotrope.graphs.work.tables.claims.quantities import (
+    LONGEST,
+    ParsedSentence,
+    WrittenNumber,
+    parse,
+)
 from allotrope.graphs.work.tables.claims.vocabulary import word_set
 
 MAX_SENTENCES = 200
@@ -43,6 +51,9 @@ _PREMISE = word_set(
     "within least most von der die den aller letzten ersten top über unter in"
 )
 """Words before a number that is taken from the question, not found in the result."""
+_FOUND = word_set("total sum number average count altogether anzahl summe insgesamt")
+"""Words before a number that is said to be found, not taken up."""
+_ONE_IN = word_set("of in out every the von aus")
 _ALL_OF_THEM = word_set("the all these those of alle die der aller")
 _NEXT = word_set(", ; ( and with while but und mit")
 _QUIET = word_set("was is are were be has have had of the a an and in for")
@@ -66,7 +77,7 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Result:
+class QueryFacts:
     """A query's result, as the analyst keeps it.
 
     Args:
@@ -80,7 +91,7 @@ class Result:
     sql: str = ""
 
 
-def judge(answer: str, results: Sequence[Result], *, question: str = "") -> list[Judged]:
+def judge(answer: str, results: Sequence[QueryFacts], *, question: str = "") -> list[Judged]:
     """Judges each sentence of an answer.
 
     Args:
@@ -138,7 +149,7 @@ def _judged(
     line: int,
     grids: Sequence[Grid],
     topics: Sequence[tuple[Mention, ...]],
-    asked: Sentence,
+    asked: ParsedSentence,
 ) -> tuple[Judged, list[tuple[Mention, ...]], int]:
     plain = re.sub(r"\*\*|__|`", "", _MARK.sub("", piece))
     own = parse(plain).quantities
@@ -168,17 +179,19 @@ class _View:
     """A sentence held against one result."""
 
     grid: Grid
-    sentence: Sentence
+    sentence: ParsedSentence
     named: Named
     topic: tuple[Mention, ...]
-    asked: Sentence
+    asked: ParsedSentence
     problems: dict[str, str]
     made: list[str]
     cells: dict[int, tuple[int, Column]]
     contradiction: str | None = None
 
     @classmethod
-    def of(cls, grid: Grid, text: str, topic: tuple[Mention, ...], asked: Sentence) -> "_View":
+    def of(
+        cls, grid: Grid, text: str, topic: tuple[Mention, ...], asked: ParsedSentence
+    ) -> "_View":
         named = named_in(grid, text)
         view = cls(grid, parse(text, taken=named.taken), named, topic, asked, {}, [], {})
         view._look()
@@ -188,6 +201,9 @@ class _View:
         for date in self.named.unknown:
             if date.lower() not in self.asked.text.lower():
                 self.problems[date] = f"{date}: no row has this date"
+        for label in self.named.labels:
+            if problem := self._date_elsewhere(label):
+                self.problems[label.name] = f"{label.name}: {problem}"
         for number, quantity in enumerate(self.sentence.quantities):
             problem = self._problem(number, quantity)
             if problem:
@@ -196,24 +212,58 @@ class _View:
             self.grid, self.sentence, self.named.labels, self.cells
         )
 
-    def _place(self, number: int) -> Place:
+    def _date_elsewhere(self, label: Mention) -> str | None:
+        """Whether a date stands in another column of dates than the one that the words name."""
+        if label.column not in self.grid.periods or len(self.grid.periods) < 2:
+            return None
+        near = self.sentence.words(max(0, label.at - 9), label.at)
+        points = {
+            column: sum(
+                words.alike(word, part)
+                for word in near
+                for part in pieces(self.grid.columns[column])
+            )
+            for column in self.grid.periods
+        }
+        own = {one.column for one in self.named.labels if one.at == label.at}
+        best = max(points.values())
+        if best and all(points[column] < best for column in own):
+            return "the result has this date in another column"
+        return None
+
+    @cached_property
+    def _taken_up(self) -> list[Decimal]:
+        """Numbers of the question, where the sentence speaks of what they are."""
+        here = {
+            words.stem(word) for token in self.sentence.tokens if (word := token.text).isalpha()
+        }
+        found = []
+        for one in self.asked.quantities:
+            named = {name for _, name in self._beside(self.asked, one)}
+            said = any(q.readings[:1] == one.readings[:1] for q in self.sentence.quantities)
+            if one.readings and (said or named & here) and one.unit != "%":
+                found.append(one.readings[0])
+        return found
+
+    def _place(self, number: int) -> NumberPlace:
         labels = self.named.labels
-        return Place(
+        return NumberPlace(
             self.grid,
             self.sentence,
             number,
             labels or self.topic,
-            rows_of(self.sentence, labels, self.topic, number),
+            rows_of(self.sentence, labels, self.topic, number, self.grid.periods),
             columns_for(self.grid, self.sentence, number),
+            self._taken_up,
         )
 
-    def _problem(self, number: int, quantity: Quantity) -> str | None:
+    def _problem(self, number: int, quantity: WrittenNumber) -> str | None:
         if not quantity.readings:
             return "this is no time" if quantity.unit else "it can't be read"
         place = self._place(number)
         if self._is_asked(quantity):
             return None
-        if counting.is_count(place):
+        if counting.is_count(place) and not self._one_in(number):
             right = counting.holds(place)
             if right:
                 return None
@@ -224,6 +274,8 @@ class _View:
         if self._cell(place):
             return None
         if self._beyond(place):
+            return None
+        if self._one_in(number):
             return None
         found = derived(place) or self._of_numbers(place)
         if found is not None:
@@ -236,30 +288,58 @@ class _View:
             return None
         return self._reason(place)
 
-    def _is_asked(self, quantity: Quantity) -> bool:
+    def _is_asked(self, quantity: WrittenNumber) -> bool:
         """Whether a number is taken from the question: as a premise, beside the same word."""
-        before = [t.text for t in self.sentence.tokens[max(0, quantity.at - 2) : quantity.at]]
-        if not set(before) & _PREMISE:
-            return False
+        before = [t.text for t in self.sentence.tokens[max(0, quantity.at - 3) : quantity.at]]
+        premise = bool(set(before[-2:]) & _PREMISE) and not set(before) & _FOUND
         here = self._beside(self.sentence, quantity)
         return any(
             one.readings[:1] == quantity.readings[:1]
             and one.unit == quantity.unit
-            and bool(here & self._beside(self.asked, one))
+            and any(
+                premise or side == -1 == other
+                for side, word in here
+                for other, asked in self._beside(self.asked, one)
+                if word == asked
+            )
             for one in self.asked.quantities
         )
 
     @staticmethod
-    def _beside(sentence: Sentence, quantity: Quantity) -> set[tuple[int, str]]:
+    def _beside(sentence: ParsedSentence, quantity: WrittenNumber) -> set[tuple[int, str]]:
+        """The words up to two places from a number, with their places."""
         found = set()
-        for side, at in ((-1, quantity.at - 1), (1, quantity.last + 1)):
+        for side in (-2, -1, 1, 2):
+            at = quantity.at + side if side < 0 else quantity.last + side
             if 0 <= at < len(sentence.tokens):
                 token = sentence.tokens[at]
                 if token.kind == "word" and token.text not in _QUIET:
                     found.add((side, words.stem(token.text)))
         return found
 
-    def _cell(self, place: Place) -> bool:
+    def _one_in(self, number: int) -> bool:
+        """Whether a number is part of `one in eight` that a share of the result confirms."""
+        quantities = self.sentence.quantities
+        for first, second in ((number, number + 1), (number - 1, number)):
+            if first < 0 or second >= len(quantities):
+                continue
+            one, other = quantities[first], quantities[second]
+            between = self.sentence.words(one.last + 1, other.at)
+            if not between or not set(between) <= _ONE_IN or not one.whole or not other.whole:
+                continue
+            share = Decimal(one.whole) / Decimal(other.whole)
+            spoken = replace(one, readings=(share,), unit="fraction", hedge=one.hedge)
+            sentence = replace(
+                self.sentence,
+                quantities=(*quantities[:first], spoken, *quantities[second + 1 :]),
+            )
+            view = replace(self, sentence=sentence, problems={}, made=[], cells={})
+            place = view._place(first)
+            if share < 1 and (view._cell(place) or derived(place)):
+                return True
+        return False
+
+    def _cell(self, place: NumberPlace) -> bool:
         """Whether the number is a cell of its row and column, by unit, measure and sign."""
         for row, column in self._choices(place):
             value = self.grid.cell(row, column)
@@ -271,9 +351,11 @@ class _View:
                     return True
         return False
 
-    def _choices(self, place: Place) -> list[tuple[int, Column]]:
+    def _choices(self, place: NumberPlace) -> list[tuple[int, Column]]:
         grid = self.grid
         columns = [c for c in place.columns or () if self._goes(place.quantity, c)]
+        if not columns and place.columns and place.quantity.unit == "fraction":
+            return []
         if not columns:
             columns = [c for c in grid.numeric if self._goes(place.quantity, c)]
         kinds = self._aggregates(place)
@@ -301,24 +383,23 @@ class _View:
             rows = list(range(len(grid.rows)))
         return [(row, column) for row in dict.fromkeys(rows) for column in columns]
 
-    def _several(self, place: Place) -> bool:
+    def _several(self, place: NumberPlace) -> bool:
         """Whether a label that many rows have may stand for one of them."""
         return len(self.grid.labels) > 1
 
-    def _goes(self, quantity: Quantity, column: Column) -> bool:
+    def _goes(self, quantity: WrittenNumber, column: Column) -> bool:
         values = self.grid.values(column)
         return bool(values) and bool(in_unit(quantity, column, values[0]))
 
-    def _whole(self, place: Place) -> bool:
+    def _whole(self, place: NumberPlace) -> bool:
         near = self._near(place)
         return bool(set(near) & (words.TOTAL - {"over", "all", "both", "across", "aller", "alle"}))
 
-    def _near(self, place: Place) -> list[str]:
-        quantities = self.sentence.quantities
-        begin = quantities[place.number - 1].last + 1 if place.number else 0
+    def _near(self, place: NumberPlace) -> list[str]:
+        begin = own_part(self.sentence, place.number)
         return self.sentence.words(begin, place.quantity.at)
 
-    def _aggregates(self, place: Place) -> set[str]:
+    def _aggregates(self, place: NumberPlace) -> set[str]:
         quantity = place.quantity
         following = [q.at for q in self.sentence.quantities if q.at > quantity.last]
         end = min([*following, quantity.last + 5])
@@ -335,7 +416,7 @@ class _View:
             and word not in ("highest", "lowest", "high", "low", "up", "many", "bottom")
         }
 
-    def _same(self, place: Place, column: Column, value: Any) -> bool:
+    def _same(self, place: NumberPlace, column: Column, value: Any) -> bool:
         quantity = place.quantity
         said = direction(self.sentence, quantity)
         near = set(self._near(place))
@@ -348,7 +429,7 @@ class _View:
             return said < 0 or bool(near & words.LOSS)
         return False
 
-    def _beyond(self, place: Place) -> bool:
+    def _beyond(self, place: NumberPlace) -> bool:
         """Whether a bound holds: of its row, or as the bound of a count or of the question."""
         quantity = place.quantity
         if not counting.is_limit(quantity):
@@ -375,7 +456,7 @@ class _View:
                 return True
         return False
 
-    def _of_numbers(self, place: Place) -> Derived | None:
+    def _of_numbers(self, place: NumberPlace) -> Derived | None:
         """`24 of the 50 planned, 48 %`: a share of two numbers of the sentence."""
         quantity = place.quantity
         if quantity.unit not in ("%", "fraction"):
@@ -391,7 +472,7 @@ class _View:
                 return Derived(a / b, f"{one.text} / {other.text}", "%", self.grid.numeric[0])
         return None
 
-    def _reason(self, place: Place) -> str:
+    def _reason(self, place: NumberPlace) -> str:
         """Why a number doesn't hold, with what the result has."""
         quantity = place.quantity
         for column in self.grid.numeric:

@@ -3,7 +3,7 @@
 from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal, InvalidOperation
 
 from allotrope.graphs.work.tables.claims.grid import Column
-from allotrope.graphs.work.tables.claims.quantities import CURRENCIES, TIME, Quantity
+from allotrope.graphs.work.tables.claims.quantities import CURRENCIES, TIME, WrittenNumber
 
 NEAR = Decimal("0.35")
 """How much larger than `over 100` a value may be for the words to be about it."""
@@ -13,7 +13,7 @@ LOOSE = Decimal("0.05")
 """How far off `about half` may be, of the whole."""
 
 
-def fits(quantity: Quantity, value: Decimal, *, any_sign: bool = False) -> bool:
+def fits(quantity: WrittenNumber, value: Decimal, *, any_sign: bool = False) -> bool:
     """Whether a value can be what is written.
 
     Args:
@@ -28,7 +28,7 @@ def fits(quantity: Quantity, value: Decimal, *, any_sign: bool = False) -> bool:
     )
 
 
-def _fits(written: Decimal, value: Decimal, quantity: Quantity) -> bool:
+def _fits(written: Decimal, value: Decimal, quantity: WrittenNumber) -> bool:
     if written == value:
         return True
     if quantity.unit == "fraction" or (quantity.unit == "times" and quantity.word):
@@ -64,7 +64,7 @@ def _loosely(written: Decimal, value: Decimal, hedge: str) -> bool:
     if hedge == "under":
         return Decimal("0.6") <= ratio < 1
     if hedge == "almost":
-        return 1 - JUST <= ratio < Decimal("1.005")
+        return Decimal("0.85") <= ratio < Decimal("1.005")
     slack = JUST if hedge == "about" else LOOSE
     return abs(ratio - 1) <= slack
 
@@ -85,7 +85,7 @@ def _rounded(written: Decimal, value: Decimal, step: int) -> bool:
         return False
 
 
-def in_unit(quantity: Quantity, column: Column, value: Decimal) -> list[Decimal]:
+def in_unit(quantity: WrittenNumber, column: Column, value: Decimal) -> list[Decimal]:
     """A cell in the unit in which a number is written; nothing where the two don't go together.
 
     Args:
@@ -94,6 +94,8 @@ def in_unit(quantity: Quantity, column: Column, value: Decimal) -> list[Decimal]
         value: The cell.
     """
     unit = quantity.unit
+    if unit == "fraction" and column.kind == "share":
+        return [value if column.ratio else value / 100]
     if unit in ("times", "fraction"):
         return []
     if unit == "%":

@@ -1,13 +1,13 @@
 """Which rows and columns a sentence speaks of, and which of them each number belongs to."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from allotrope.graphs.work.tables.claims import dates
 from allotrope.graphs.work.tables.claims import vocabulary as words
 from allotrope.graphs.work.tables.claims.grid import Column, Grid
-from allotrope.graphs.work.tables.claims.quantities import Sentence, Token, tokens_of
+from allotrope.graphs.work.tables.claims.quantities import ParsedSentence, WrittenToken, tokens_of
 from allotrope.graphs.work.tables.claims.vocabulary import word_set
 
 _LONGEST_LABEL = 8
@@ -82,7 +82,10 @@ def named_in(grid: Grid, text: str) -> Named:
             known = known or bool(rows)
             if rows and (len(rows) < every or every == 1):
                 found.append(Mention(column, rows, at, last, text[span[0] : span[1]]))
-        if written.period.day and not known:
+        exact = written.period.day or (
+            written.period.year and (written.period.month or written.period.quarter)
+        )
+        if exact and not known and (written.period.day or _has_years(grid)):
             unknown.append(text[span[0] : span[1]])
     for column, forms in grid.labels.items():
         if column in grid.periods:
@@ -93,7 +96,9 @@ def named_in(grid: Grid, text: str) -> Named:
             for length in range(min(_LONGEST_LABEL, len(tokens) - at), 0, -1):
                 start, end = tokens[at].start, tokens[at + length - 1].end
                 name = _own(flat[start:end])
-                named = forms.get(name.lower())
+                named = forms.get(name.lower()) or (
+                    forms.get(f"~{words.stem(name)}") if length == 1 and name.isalpha() else None
+                )
                 if named and not _hidden(name, tokens[at : at + length]):
                     found.append(Mention(column, named, at, at + length - 1, text[start:end]))
                     taken.append((start, start + len(name)))
@@ -104,25 +109,33 @@ def named_in(grid: Grid, text: str) -> Named:
     return Named(tuple(found), tuple(taken), tuple(unknown))
 
 
+def _has_years(grid: Grid) -> bool:
+    return any(one.year for periods in grid.periods.values() for one in periods.values())
+
+
 def _own(name: str) -> str:
     """A name without `'s`."""
     return re.sub(r"['’]s?$", "", name)
 
 
-def _hidden(name: str, tokens: Sequence[Token]) -> bool:
+def _hidden(name: str, tokens: Sequence[WrittenToken]) -> bool:
     """Whether what looks like a label is a small word or a bare number."""
     if name.isalpha() and len(name) <= 3 and not name.isupper():
         return name.lower() in words._ENGLISH | words._GERMAN or len(name) == 1
     return all(token.kind != "word" for token in tokens) and len(name) < 3
 
 
-def _span(tokens: Sequence[Token], start: int, end: int) -> tuple[int, int]:
+def _span(tokens: Sequence[WrittenToken], start: int, end: int) -> tuple[int, int]:
     inside = [n for n, token in enumerate(tokens) if start <= token.start < end]
     return (inside[0], inside[-1]) if inside else (0, 0)
 
 
 def rows_of(
-    sentence: Sentence, labels: Sequence[Mention], topic: Sequence[Mention], number: int
+    sentence: ParsedSentence,
+    labels: Sequence[Mention],
+    topic: Sequence[Mention],
+    number: int,
+    times: Collection[int] = (),
 ) -> list[frozenset[int]]:
     """The rows that a number can belong to by its place in the sentence; nothing where it is free.
 
@@ -134,6 +147,7 @@ def rows_of(
         labels: Its labels.
         topic: The labels of the sentence before it.
         number: Which of its numbers.
+        times: The columns of labels that are periods, in order.
     """
     readings: list[frozenset[int]] = []
     for column in dict.fromkeys(one.column for one in (*labels, *topic)):
@@ -142,7 +156,7 @@ def rows_of(
             own = [one for one in topic if one.column == column]
             choices = [one.rows for one in own[-1:]] + [own[0].rows]
         else:
-            choices = _choices(sentence, own, number)
+            choices = _choices(sentence, own, number, column_is_time=column in times)
         if not readings:
             readings = choices
         elif choices:
@@ -151,7 +165,9 @@ def rows_of(
     return list(dict.fromkeys(readings))
 
 
-def _choices(sentence: Sentence, own: Sequence[Mention], number: int) -> list[frozenset[int]]:
+def _choices(
+    sentence: ParsedSentence, own: Sequence[Mention], number: int, *, column_is_time: bool
+) -> list[frozenset[int]]:
     quantity = sentence.quantities[number]
     tokens = sentence.tokens
     following = next((one for one in own if one.at > quantity.last), None)
@@ -179,19 +195,23 @@ def _choices(sentence: Sentence, own: Sequence[Mention], number: int) -> list[fr
     together = _together(sentence, before)
     if len(together) > 1:
         choices.append(frozenset().union(*(one.rows for one in together)))
+    if column_is_time and {"from", "von"} & {
+        t.text for t in tokens[max(0, quantity.at - 2) : quantity.at]
+    }:
+        choices += [frozenset({row - 1}) for row in nearest.rows if row > 0]
     gap = [token.text for token in tokens[max(0, nearest.at - 3) : nearest.at]]
     if {"than", "als", "behind", "hinter", "ahead", "vor", "above", "below", "over"} & set(gap):
         choices.append(before[0].rows)
     return choices
 
 
-def _respectively(sentence: Sentence) -> bool:
+def _respectively(sentence: ParsedSentence) -> bool:
     return any(
         token.text in ("respectively", "beziehungsweise", "bzw") for token in sentence.tokens
     )
 
 
-def _run(sentence: Sentence, number: int) -> list[int]:
+def _run(sentence: ParsedSentence, number: int) -> list[int]:
     """The numbers that stand in one list with a number: `437k and 412k`."""
     runs, run = [], [0]
     for n in range(1, len(sentence.quantities)):
@@ -211,7 +231,7 @@ def _run(sentence: Sentence, number: int) -> list[int]:
     return next(run for run in runs if number in run)
 
 
-def _paired(sentence: Sentence, own: Sequence[Mention], number: int) -> frozenset[int] | None:
+def _paired(sentence: ParsedSentence, own: Sequence[Mention], number: int) -> frozenset[int] | None:
     """The label at the same place of the list of labels as a number has in its list."""
     run = _run(sentence, number)
     if len(run) < 2:
@@ -226,7 +246,7 @@ def _paired(sentence: Sentence, own: Sequence[Mention], number: int) -> frozense
     return chosen[run.index(number)].rows if len(chosen) == len(run) else None
 
 
-def _together(sentence: Sentence, before: Sequence[Mention]) -> list[Mention]:
+def _together(sentence: ParsedSentence, before: Sequence[Mention]) -> list[Mention]:
     """The labels at the end of those before a number that are joined by `and` or commas."""
     chosen = [before[-1]]
     for one in reversed(before[:-1]):
@@ -237,7 +257,7 @@ def _together(sentence: Sentence, before: Sequence[Mention]) -> list[Mention]:
     return chosen
 
 
-def columns_for(grid: Grid, sentence: Sentence, number: int) -> list[Column] | None:
+def columns_for(grid: Grid, sentence: ParsedSentence, number: int) -> list[Column] | None:
     """The columns that the words around a number name; None where no word names one.
 
     A noun right after the number decides; else the nearest words before it.
@@ -251,19 +271,32 @@ def columns_for(grid: Grid, sentence: Sentence, number: int) -> list[Column] | N
     tokens = sentence.tokens
     until = next((q.at for q in sentence.quantities[number + 1 :]), len(tokens))
     after: list[str] = []
-    for token in tokens[quantity.last + 1 : min(until, quantity.last + 4)]:
+    for token in tokens[quantity.last + 1 : min(until, quantity.last + 6)][:5]:
+        if quantity.unit == "fraction" and token.text in ("of", "all", "the", "der", "aller"):
+            continue
         if token.kind != "word" or token.text in _STOP:
             break
         after.append(token.text)
     hit = _matching(grid, after)
     if hit:
         return hit
-    begin = sentence.quantities[number - 1].last + 1 if number else 0
+    begin = own_part(sentence, number)
     own = _nearest(grid, list(tokens[begin : quantity.at]))
     if own:
         return own
     first = _run(sentence, number)[0]
     return columns_for(grid, sentence, first) if first != number else None
+
+
+def own_part(sentence: ParsedSentence, number: int) -> int:
+    """Where the words begin that can be said of a number, and not of the one before it."""
+    if not number:
+        return 0
+    begin = sentence.quantities[number - 1].last + 1
+    for at in range(begin, min(begin + 4, sentence.quantities[number].at)):
+        if sentence.tokens[at].text in (")", ",", ";", "but", "although", "while"):
+            return at + 1
+    return begin
 
 
 _STOP = word_set(
@@ -274,7 +307,7 @@ _STOP = word_set(
 )
 
 
-def _nearest(grid: Grid, tokens: Sequence[Token]) -> list[Column]:
+def _nearest(grid: Grid, tokens: Sequence[WrittenToken]) -> list[Column]:
     """The columns named nearest to the end of some tokens; two words of one name count double."""
     for end in range(len(tokens), 0, -1):
         if tokens[end - 1].text in (";", "|") or (tokens[end - 1].text == "while"):

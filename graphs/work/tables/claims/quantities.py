@@ -56,6 +56,8 @@ _TIMES = {
     **dict.fromkeys(("fünfmal", "fünffache"), 5),
     **dict.fromkeys(("zehnmal", "zehnfache"), 10),
 }
+_OCCASIONS = words.word_set("out in during over between . , ) each per last since on at and")
+"""After `11 times`: what says that it is a count, not a factor."""
 UNITS = {
     **dict.fromkeys(("%", "percent", "pct", "prozent"), "%"),
     **dict.fromkeys(("$", "usd", "dollar", "dollars", "musd", "kusd"), "usd"),
@@ -89,7 +91,7 @@ TIME = {
 
 
 @dataclass(frozen=True)
-class Token:
+class WrittenToken:
     """A word, number or sign of a sentence.
 
     Args:
@@ -106,7 +108,7 @@ class Token:
 
 
 @dataclass(frozen=True)
-class Quantity:
+class WrittenNumber:
     """A number of a sentence.
 
     Args:
@@ -140,7 +142,7 @@ class Quantity:
 
 
 @dataclass(frozen=True)
-class Sentence:
+class ParsedSentence:
     """A sentence in tokens, and its numbers.
 
     Args:
@@ -150,8 +152,8 @@ class Sentence:
     """
 
     text: str
-    tokens: tuple[Token, ...]
-    quantities: tuple[Quantity, ...] = field(default=())
+    tokens: tuple[WrittenToken, ...]
+    quantities: tuple[WrittenNumber, ...] = field(default=())
 
     def words(self, start: int, end: int) -> list[str]:
         """The words of tokens from `start` up to, not including, `end`."""
@@ -159,15 +161,17 @@ class Sentence:
         return [token.text for token in chosen if token.kind == "word"]
 
 
-def tokens_of(text: str) -> tuple[Token, ...]:
+def tokens_of(text: str) -> tuple[WrittenToken, ...]:
     """The tokens of a sentence."""
     return tuple(
-        Token(match.group().lower().rstrip("'’"), str(match.lastgroup), match.start(), match.end())
+        WrittenToken(
+            match.group().lower().rstrip("'’"), str(match.lastgroup), match.start(), match.end()
+        )
         for match in _TOKEN.finditer(text[:LONGEST])
     )
 
 
-def parse(text: str, *, taken: tuple[tuple[int, int], ...] = ()) -> Sentence:
+def parse(text: str, *, taken: tuple[tuple[int, int], ...] = ()) -> ParsedSentence:
     """A sentence with its numbers.
 
     Args:
@@ -177,7 +181,7 @@ def parse(text: str, *, taken: tuple[tuple[int, int], ...] = ()) -> Sentence:
     tokens = tokens_of(text)
     free = [not any(a <= token.start < b for a, b in taken) for token in tokens]
     german = words.is_german(text)
-    found: list[Quantity] = []
+    found: list[WrittenNumber] = []
     at = 0
     while at < len(tokens):
         one = _quantity(text, tokens, at, free, german) if free[at] else None
@@ -186,12 +190,12 @@ def parse(text: str, *, taken: tuple[tuple[int, int], ...] = ()) -> Sentence:
             continue
         found.append(one)
         at = one.last + 1
-    return Sentence(text, tokens, tuple(found))
+    return ParsedSentence(text, tokens, tuple(found))
 
 
 def _quantity(
-    text: str, tokens: tuple[Token, ...], at: int, free: list[bool], german: bool
-) -> Quantity | None:
+    text: str, tokens: tuple[WrittenToken, ...], at: int, free: list[bool], german: bool
+) -> WrittenNumber | None:
     start = tokens[at]
     if start.kind == "number":
         return _numeral(text, tokens, at, free, german)
@@ -201,7 +205,9 @@ def _quantity(
         return _made(text, tokens, at, at, (Decimal(_TIMES[start.text]),), "times", word=True)
     count, last = _in_words(tokens, at)
     following = tokens[last + 1].text if last + 1 < len(tokens) else ""
-    if following in _FRACTIONS and following not in ("quarter", "quarters") and count:
+    after = tokens[last + 2].text if last + 2 < len(tokens) else ""
+    calendar = following in ("quarter", "quarters") and after != "of"
+    if following in _FRACTIONS and not calendar and count:
         value = Decimal(count) / _FRACTIONS[following]
         return _made(text, tokens, at, last + 1, (value,), "fraction", word=True)
     if start.text in ("half", "hälfte") or (
@@ -211,11 +217,10 @@ def _quantity(
     ):
         value = Decimal(1) / _FRACTIONS[start.text]
         return _made(text, tokens, at, at, (value,), "fraction", word=True)
-    if start.text in ("a", "ein", "the") and following in ("tenth", "fifth", "third", "quarter"):
-        after = tokens[at + 2].text if at + 2 < len(tokens) else ""
-        if after in ("of", "the", "as") and start.text != "the":
-            value = Decimal(1) / _FRACTIONS[following]
-            return _made(text, tokens, at, at + 1, (value,), "fraction", word=True)
+    part = following in ("tenth", "fifth", "third", "quarter") and after in ("of", "the", "as")
+    if start.text in ("a", "ein") and part:
+        value = Decimal(1) / _FRACTIONS[following]
+        return _made(text, tokens, at, at + 1, (value,), "fraction", word=True)
     single = start.text in ("one", "ein", "eine", "einen", "einer", "eins", "both")
     counted = start.text == "one" and following in ("of", "percentage", "in")
     if count is None or (single and not counted):
@@ -226,7 +231,7 @@ def _quantity(
     return _made(text, tokens, at, last, (value,), unit, word=True, points=points)
 
 
-def _in_words(tokens: tuple[Token, ...], at: int) -> tuple[int | None, int]:
+def _in_words(tokens: tuple[WrittenToken, ...], at: int) -> tuple[int | None, int]:
     """A number in words from here: its value, and its last token."""
     name = tokens[at].text
     if name in _TENS:
@@ -252,8 +257,8 @@ def _in_words(tokens: tuple[Token, ...], at: int) -> tuple[int | None, int]:
 
 
 def _numeral(
-    text: str, tokens: tuple[Token, ...], at: int, free: list[bool], german: bool
-) -> Quantity | None:
+    text: str, tokens: tuple[WrittenToken, ...], at: int, free: list[bool], german: bool
+) -> WrittenNumber | None:
     token = tokens[at]
     before = text[token.start - 1 : token.start]
     after = text[token.end : token.end + 1]
@@ -277,7 +282,9 @@ def _numeral(
     return _made(text, tokens, at, last, values, unit, points=points)
 
 
-def _clock(text: str, tokens: tuple[Token, ...], at: int, clock: "re.Match[str]") -> Quantity:
+def _clock(
+    text: str, tokens: tuple[WrittenToken, ...], at: int, clock: "re.Match[str]"
+) -> WrittenNumber:
     """`28:45 hours`: hours and minutes, in hours; `:75` isn't a time, and has no reading."""
     last = at
     end = tokens[at].start + clock.end()
@@ -294,7 +301,7 @@ def _clock(text: str, tokens: tuple[Token, ...], at: int, clock: "re.Match[str]"
     return _made(text, tokens, at, last, (value,) if right else (), unit or "h")
 
 
-def _power(tokens: tuple[Token, ...], last: int, free: list[bool]) -> tuple[int, int]:
+def _power(tokens: tuple[WrittenToken, ...], last: int, free: list[bool]) -> tuple[int, int]:
     if last + 1 < len(tokens) and free[last + 1]:
         following = tokens[last + 1]
         glued = following.start == tokens[last].end
@@ -310,7 +317,7 @@ def _power(tokens: tuple[Token, ...], last: int, free: list[bool]) -> tuple[int,
     return 0, last
 
 
-def _unit(tokens: tuple[Token, ...], last: int) -> tuple[str, int, bool]:
+def _unit(tokens: tuple[WrittenToken, ...], last: int) -> tuple[str, int, bool]:
     """The unit after a number, its last token, and whether it is percentage points."""
     names = [token.text for token in tokens[last + 1 : last + 4]]
     if names[:1] == ["percentage"] or names[:1] == ["pp"] or names[:1] == ["prozentpunkte"]:
@@ -327,6 +334,8 @@ def _unit(tokens: tuple[Token, ...], last: int) -> tuple[str, int, bool]:
         and names[skip + 1] in ("dollars", "dollar", "$")
     ):
         return "usd", last + skip + 2, False
+    if name == "times" and (len(names) == skip + 1 or names[skip + 1] in _OCCASIONS):
+        return "", last + skip + 1, False
     single = len(name) == 1 and name.isalpha()
     glued = tokens[last + 1].start == tokens[last].end
     if name in UNITS and not (single and not glued and name != "h"):
@@ -342,7 +351,7 @@ def _unit(tokens: tuple[Token, ...], last: int) -> tuple[str, int, bool]:
 
 def _made(
     text: str,
-    tokens: tuple[Token, ...],
+    tokens: tuple[WrittenToken, ...],
     at: int,
     last: int,
     readings: tuple[Decimal, ...],
@@ -350,7 +359,7 @@ def _made(
     *,
     word: bool = False,
     points: bool = False,
-) -> Quantity:
+) -> WrittenNumber:
     first, negative = at, False
     if at and tokens[at - 1].text in "$€£" and tokens[at - 1].end == tokens[at].start:
         unit = unit or UNITS[tokens[at - 1].text]
@@ -364,10 +373,12 @@ def _made(
         negative = True
     values = tuple(-value for value in readings) if negative else readings
     shown = text[tokens[first].start : tokens[last].end]
-    return Quantity(shown, at, last, values, unit, _hedge(tokens, first), negative, word, points)
+    return WrittenNumber(
+        shown, at, last, values, unit, _hedge(tokens, first), negative, word, points
+    )
 
 
-def _hedge(tokens: tuple[Token, ...], first: int) -> str:
+def _hedge(tokens: tuple[WrittenToken, ...], first: int) -> str:
     near = [token.text for token in tokens[max(0, first - 4) : first]]
     for back in range(1, len(near) + 1):
         name = near[-back]

@@ -7,7 +7,7 @@ from itertools import pairwise
 from allotrope.graphs.work.tables.claims import vocabulary as words
 from allotrope.graphs.work.tables.claims.grid import Column, Grid
 from allotrope.graphs.work.tables.claims.mentions import Mention, _matching
-from allotrope.graphs.work.tables.claims.quantities import Sentence
+from allotrope.graphs.work.tables.claims.quantities import ParsedSentence
 from allotrope.graphs.work.tables.claims.vocabulary import word_set
 
 _OBJECTS = word_set(
@@ -22,6 +22,11 @@ _COSTS = word_set(
     resolution duration kosten dauer fehler open
     """
 )
+_CARRIERS = word_set(
+    "month quarter year week day region product channel team country one of at with in is and was "
+    "value number amount total performer seller"
+)
+"""After `most` or `best`: words that are no adjective of another measure."""
 _VALUED = word_set(
     """
     best strongest beste stärkste worst weakest schwächste schlechteste poorest better worse
@@ -30,7 +35,10 @@ _VALUED = word_set(
 
 
 def contradiction(
-    grid: Grid, sentence: Sentence, labels: Sequence[Mention], cells: dict[int, tuple[int, Column]]
+    grid: Grid,
+    sentence: ParsedSentence,
+    labels: Sequence[Mention],
+    cells: dict[int, tuple[int, Column]],
 ) -> str | None:
     """What a sentence ranks or compares wrongly, as a reason; None where nothing is wrong.
 
@@ -50,7 +58,10 @@ def contradiction(
 
 
 def _superlatives(
-    grid: Grid, sentence: Sentence, labels: Sequence[Mention], cells: dict[int, tuple[int, Column]]
+    grid: Grid,
+    sentence: ParsedSentence,
+    labels: Sequence[Mention],
+    cells: dict[int, tuple[int, Column]],
 ) -> Iterator[str]:
     tokens = sentence.tokens
     for at, token in enumerate(tokens):
@@ -77,6 +88,15 @@ def _superlatives(
             continue
         row = next(iter(mention.rows))
         columns = _measured(grid, sentence, at, mention, cells)
+        beside = tokens[at + 1].text if at + 1 < len(tokens) else ""
+        if (
+            token.text in ("most", "least", "best", "worst")
+            and beside.isalpha()
+            and not _matching(grid, [beside])
+            and beside not in _CARRIERS
+            and not beside.endswith("s")
+        ):
+            continue
         columns = [column for column in columns if grid.cell(row, column) is not None]
         if not columns or len(grid.rows) == 1:
             if len(grid.rows) == 1 and _against_order(grid, sign):
@@ -91,7 +111,7 @@ def _superlatives(
             )
 
 
-def _not_a_rank(sentence: Sentence, at: int) -> bool:
+def _not_a_rank(sentence: ParsedSentence, at: int) -> bool:
     """`at most`, `at least`, `the first half`, `most of`, `last year`, `leading to`."""
     token = sentence.tokens[at]
     before = sentence.tokens[at - 1].text if at else ""
@@ -118,7 +138,7 @@ def _not_a_rank(sentence: Sentence, at: int) -> bool:
     return token.text == "oldest" and after == "in"
 
 
-def _subject(labels: Sequence[Mention], sentence: Sentence, at: int) -> Mention | None:
+def _subject(labels: Sequence[Mention], sentence: ParsedSentence, at: int) -> Mention | None:
     """The row that a superlative is said of: the nearest before it, else the first after it."""
     stop = max(
         (
@@ -151,7 +171,7 @@ def _subject(labels: Sequence[Mention], sentence: Sentence, at: int) -> Mention 
 
 def _measured(
     grid: Grid,
-    sentence: Sentence,
+    sentence: ParsedSentence,
     at: int,
     mention: Mention,
     cells: dict[int, tuple[int, Column]],
@@ -206,7 +226,7 @@ def _against_order(grid: Grid, sign: int) -> bool:
     return falling != (sign > 0)
 
 
-def _comparisons(grid: Grid, sentence: Sentence, labels: Sequence[Mention]) -> Iterator[str]:
+def _comparisons(grid: Grid, sentence: ParsedSentence, labels: Sequence[Mention]) -> Iterator[str]:
     tokens = sentence.tokens
     for at, token in enumerate(tokens):
         sign = 1 if token.text in words.MORE_THAN else -1 if token.text in words.LESS_THAN else 0
@@ -237,7 +257,10 @@ def _comparisons(grid: Grid, sentence: Sentence, labels: Sequence[Mention]) -> I
 
 
 def _courses(
-    grid: Grid, sentence: Sentence, labels: Sequence[Mention], cells: dict[int, tuple[int, Column]]
+    grid: Grid,
+    sentence: ParsedSentence,
+    labels: Sequence[Mention],
+    cells: dict[int, tuple[int, Column]],
 ) -> Iterator[str]:
     """`rose from A to B`, and `increased every month`."""
     texts = [token.text for token in sentence.tokens]
@@ -279,7 +302,7 @@ def _throughout(texts: Sequence[str]) -> bool:
     )
 
 
-def _exceptions(sentence: Sentence, labels: Sequence[Mention]) -> frozenset[int]:
+def _exceptions(sentence: ParsedSentence, labels: Sequence[Mention]) -> frozenset[int]:
     at = next((n for n, t in enumerate(sentence.tokens) if t.text in words.EXCEPT), None)
     if at is None:
         return frozenset()

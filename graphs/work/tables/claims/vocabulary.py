@@ -23,11 +23,15 @@ ABOUT = word_set(
     about around roughly approximately approx some circa ca rund etwa ungefähr ~ ≈ close
     """
 )
-OVER = word_set("over above exceeding exceeds exceeded exceed über mehr more least")
+OVER = word_set(
+    "passed topped surpassed crossed beyond over above exceeding exceeds exceeded exceed über "
+    "mehr more least"
+)
 UNDER = word_set("under below less unter weniger fewer")
 ALMOST = word_set("almost nearly just fast knapp beinahe")
 RISE = word_set(
     """
+    doubled tripled climbing beat passed surpassed erhöht erhöhte steigerte
     rose rise rises risen rising increased increase increases increasing grew grow grows grown
     growing growth gained gain gains climbed climb jumped jump improved up higher more plus
     added surged expanded exceeded above ahead warmer larger greater bigger longer stieg
@@ -36,6 +40,7 @@ RISE = word_set(
 )
 FALL = word_set(
     """
+    slipped slid missed short shortfall verfehlt zurück gesenkt senkten sinkt eased
     fell fall falls fallen falling decreased decrease decreases declined decline declines
     dropped drop drops down lower less fewer minus lost lose loses loss shrank shrunk dip
     dipped reduced below behind colder cooler smaller shorter contracted slipped negative sank
@@ -85,6 +90,7 @@ ORDINALS = {
 }
 TOTAL = word_set(
     """
+    there gibt
     total totals totalled totaled totalling together combined sum overall altogether all whole
     entire both adds add gesamt insgesamt zusammen summe gesamtumsatz gesamte alle aller
     across over
@@ -162,6 +168,14 @@ _ALIKE = (
     "readings measurements messungen rows records entries samples",
     "hired joined hire started eingestellt",
     "sla",
+    "first earliest oldest initial start erste min begin",
+    "last latest recent newest final end letzte max",
+    "consumption consumed used usage verbrauch verbrauchte verbrauchten",
+    "rating rated ratings score bewertung",
+    "gross grossed box",
+    "delay delays late delayed verspätung",
+    "deliveries delivery delivered lieferungen",
+    "churn churned",
 )
 _GROUPS: dict[str, set[int]] = {}
 for _number, _line in enumerate(_ALIKE):
@@ -193,7 +207,10 @@ SHARES = word_set(
 @lru_cache(maxsize=20_000)
 def stem(word: str) -> str:
     """A word without its ending."""
-    return str(_stemmer().stemWord(word.lower()))
+    return str(_stemmer().stemWord(word.lower().translate(_PLAIN)))
+
+
+_PLAIN = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"})
 
 
 @cache

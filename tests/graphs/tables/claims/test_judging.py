@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allotrope.graphs.work.tables.claims.judging import Result, judge, kept
+from allotrope.graphs.work.tables.claims.judging import QueryFacts, judge, kept
 
-SHOPS = Result(
+SHOPS = QueryFacts(
     ["shop", "revenue", "orders", "return_rate", "change_pct"],
     [
         ["Oak", 5200.5, 130, 0.042, 12.5],
@@ -15,7 +15,7 @@ SHOPS = Result(
     ],
     "SELECT shop, sum(amount) AS revenue, count(*) AS orders FROM t GROUP BY 1 ORDER BY 2 DESC",
 )
-MONTHS = Result(
+MONTHS = QueryFacts(
     ["month", "avg_wait_min"],
     [["2025-11-01", "30"], ["2025-12-01", "45"], ["2026-01-01", "36"]],
     "SELECT month, avg(wait) AS avg_wait_min FROM t GROUP BY 1 ORDER BY 1",
@@ -138,7 +138,7 @@ def test_without_a_result_no_number_holds():
 
 @given(st.integers(1, 999_999), st.integers(0, 2))
 def test_each_cell_holds_as_it_is_written(value, row):
-    result = Result(["shop", "total"], [["Oak", value], ["Elm", value * 3], ["Ash", value * 7]])
+    result = QueryFacts(["shop", "total"], [["Oak", value], ["Elm", value * 3], ["Ash", value * 7]])
     name, factor = (("Oak", 1), ("Elm", 3), ("Ash", 7))[row]
     assert [one.problem for one in judge(f"{name}: {value * factor:,}.", [result])] == [None]
 
