@@ -39,7 +39,7 @@ def _answers(lines: list[dict[str, Any]], folder: Path, step: int) -> list[dict[
     counts: dict[tuple[bool, bool], Counter[bool]] = {}
     failures: dict[tuple[bool, bool], list[str]] = {}
     for query in list(queries.values())[::step]:
-        result = _result(query, texts[query["table"]], folder)
+        result = _result(query, texts, folder)
         for answer in lines:
             if answer["kind"] != "answer" or answer["query"] != query["id"]:
                 continue
@@ -66,8 +66,10 @@ def _answers(lines: list[dict[str, Any]], folder: Path, step: int) -> list[dict[
     ]
 
 
-def _result(query: dict[str, Any], text: str, folder: Path) -> QueryFacts:
-    tables = _read(query["table"], text, folder)
+def _result(query: dict[str, Any], texts: dict[str, str], folder: Path) -> QueryFacts:
+    if "result" in query:
+        return QueryFacts(query["result"]["columns"], query["result"]["rows"], query["sql"])
+    tables = _read(query["table"], texts[query["table"]], folder)
     engine = QueryEngine({table.name: table.parquet for table in tables})
     found = engine.query(query["sql"])
     return QueryFacts(found.columns, found.rows, found.sql)

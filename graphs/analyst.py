@@ -31,7 +31,8 @@ from allotrope.graphs.work.sources.naming import files_named
 from allotrope.graphs.work.tables import chart as charts
 from allotrope.graphs.work.tables.claims.judging import Judged, QueryFacts, judge, kept
 from allotrope.graphs.work.tables.engine import QueryEngine, QueryError
-from allotrope.graphs.work.tables.reading import SUFFIXES, describe, read_tables
+from allotrope.graphs.work.tables.naming import definitions, is_courtesy, whole_name
+from allotrope.graphs.work.tables.reading import SUFFIXES, UNREADABLE, describe, read_tables
 from allotrope.graphs.work.tables.saving import save
 from allotrope.settings import Settings
 from allotrope.settings.agents import AgentsSettings
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from langgraph.types import Checkpointer
 
 MAX_STEPS = 3
+MOST_FILES = 8
+"""Files that a thread's questions can be about at a time."""
 MOST_REASONS = 10
 """Reasons for what was struck, and sums of what was worked out, that an answer lists."""
 
@@ -60,6 +63,7 @@ class AnalystState(AgentState):
         files: Paths of the data; they stay for the next question of the thread.
         tables: The tables made from them: name, parquet, source, notes.
         described: The tables for prompts.
+        courtesy: Whether the message asks for nothing: thanks, a greeting.
         trouble: Why the data can't be used, as a sentence.
         steps: The results that are needed.
         results: What queries gave: sql, columns, rows, more.
@@ -77,6 +81,7 @@ class AnalystState(AgentState):
     files: NotRequired[list[str]]
     tables: NotRequired[list[dict[str, Any]]]
     described: NotRequired[str]
+    courtesy: NotRequired[bool]
     trouble: NotRequired[str]
     steps: NotRequired[list[str]]
     results: NotRequired[list[dict[str, Any]]]
@@ -99,15 +104,17 @@ class AnalystOutput(AgentOutput):
 
 
 def files_in(text: str) -> list[str]:
-    """The data files that a text names, in order."""
-    return list(dict.fromkeys(name for name, _ in files_named(text, SUFFIXES)))
+    """The data files that a text names, in order; those that can't be read are among them."""
+    return list(dict.fromkeys(name for name, _ in files_named(text, (*SUFFIXES, *UNREADABLE))))
 
 
 def intake(state: AnalystState, settings: Settings) -> Step:
-    """Reads the files that the user named, and profiles them."""
-    named = files_in(question_of(state)) or state.get("files") or []
+    """Reads the files that the user named, and profiles them; thanks ask for nothing."""
+    question = question_of(state)
+    known = list(state.get("files") or [])
     fresh: dict[str, Any] = {
-        "files": named,
+        "files": known,
+        "courtesy": bool(known) and is_courtesy(question),
         "trouble": "",
         "steps": [],
         "results": [],
@@ -121,15 +128,19 @@ def intake(state: AnalystState, settings: Settings) -> Step:
         "origin": {},
         "saved": [],
     }
-    if not named:
+    named = files_in(question)
+    if fresh["courtesy"] or not (named or known):
         return fresh
+    limits = settings.agents
 
     def work() -> dict[str, Any]:
         from allotrope.stores.folders import data_folder
 
-        limits = settings.agents
+        own = [whole_name(name, question, roots=limits.file_roots) for name in named]
+        # what was named before stays, so that a question can set the two against each other
+        chosen = list(dict.fromkeys([*own, *known]))[:MOST_FILES]
         tables = read_tables(
-            named,
+            chosen,
             roots=limits.file_roots,
             max_bytes=limits.max_file_mb * 1_000_000,
             folder=data_folder(settings) / "tables",
@@ -144,7 +155,9 @@ def intake(state: AnalystState, settings: Settings) -> Step:
             }
             for table in tables
         ]
-        return {"tables": facts, "described": describe(tables, engine.profile())}
+        said = definitions(chosen, roots=limits.file_roots)
+        described = describe(tables, engine.profile())
+        return {"files": chosen, "tables": facts, "described": f"{described}{said}"}
 
     try:
         found: dict[str, Any] = yield Work(work)
@@ -309,7 +322,7 @@ def after_intake(state: AnalystState) -> str:
     """With data to the plan, without to a plain answer, with trouble to its report."""
     if state["trouble"]:
         return REPORT
-    return "plan" if state.get("files") else RESPOND
+    return "plan" if state.get("files") and not state.get("courtesy") else RESPOND
 
 
 def make_after_run(settings_of: LazyParts) -> Any:

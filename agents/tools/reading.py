@@ -13,6 +13,7 @@ from allotrope.exceptions import InputError
 from allotrope.graphs.work.sources.naming import named_by_user
 from allotrope.graphs.work.sources.reading.files import allowed_file, decode, inside
 from allotrope.graphs.work.sources.reading.web import WebPage, fetch
+from allotrope.graphs.work.tables.reading import UNREADABLE as TABLES_UNREADABLE
 from allotrope.settings import Settings, load_settings
 from allotrope.support.fencing import fence, visible
 
@@ -72,13 +73,7 @@ _ADDRESS = re.compile(
 )
 """A host with a point in it, or `localhost`, with or without a port and a path."""
 _UNREADABLE = {
-    **dict.fromkeys(
-        (".xls", ".xlsb", ".ods", ".numbers"), "Save it as .xlsx or CSV, and name that."
-    ),
-    **dict.fromkeys(
-        (".sqlite", ".sqlite3", ".db", ".mdb", ".accdb", ".duckdb"),
-        "Export the tables that matter as CSV, and name those files.",
-    ),
+    **TABLES_UNREADABLE,
     **dict.fromkeys((".doc", ".odt", ".rtf", ".pages"), "Save it as .docx or PDF, and name that."),
     **dict.fromkeys((".ppt", ".pptx", ".odp", ".key"), "Save it as PDF, and name that."),
     **dict.fromkeys(

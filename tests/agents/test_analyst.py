@@ -214,3 +214,45 @@ def test_a_failed_model_keeps_the_question(bench, sales):
         run.ask(QUESTION)
     state = run.graph.invoke(None, run.config)
     check_good(state)
+
+
+def test_thanks_in_a_thread_with_files_are_no_query(bench, sales):
+    run = bench("analyst", [PLAN, SQL, ANSWER, CHART, "You're welcome.", PLAN, SQL, ANSWER, CHART])
+    check_good(run.ask(QUESTION))
+    assert last(run.ask("Thanks, that's all!")) == "You're welcome."
+    check_good(run.ask("Which region sold most?"))
+
+
+def test_files_of_a_thread_stay_beside_new_ones(bench, sales, tmp_path):
+    (tmp_path / "plan.csv").write_text("region,target\nNorth,1000\nSouth,900\n")
+    both = (
+        "```sql\nSELECT p.region, target FROM plan p JOIN sales s USING (region) GROUP BY ALL\n```"
+    )
+    run = bench(
+        "analyst", [PLAN, SQL, ANSWER, CHART, PLAN, both, "North's target is 1,000.", CHART]
+    )
+    check_good(run.ask(QUESTION))
+    state = run.ask("Compare that with plan.csv")
+    assert last(state).startswith("North's target is 1,000.")
+    assert 'Table "plan"' in run.prompts()[4]
+    assert 'Table "sales"' in run.prompts()[4]
+
+
+@pytest.mark.parametrize("name", ["old.xls", "shop.sqlite", "stats.ods"])
+def test_files_that_cant_be_read_are_named(bench, tmp_path, name):
+    (tmp_path / name).write_bytes(b"\xd0\xcf\x11\xe0 data")
+    run = bench("analyst", [])
+    text = last(run.ask(f"What is the total in {name}?"))
+    assert text.startswith(
+        f"{name} is a .{name.rpartition('.')[2]} file, which can't be read here."
+    )
+    assert run.model.calls == []
+
+
+def test_a_name_with_blanks_and_definitions(bench, tmp_path):
+    (tmp_path / "sales figures.csv").write_text("region,amount\nNorth,5\nSouth,7\n")
+    (tmp_path / "definitions.md").write_text("Amount is net of tax.")
+    sql = "```sql\nSELECT region, amount FROM sales_figures\n```"
+    run = bench("analyst", [PLAN, sql, "South has 7.", CHART])
+    assert last(run.ask("What is in sales figures.csv?")).startswith("South has 7.")
+    assert "Amount is net of tax." in run.prompts()[0]

@@ -24,6 +24,20 @@ from allotrope.support.extras import needed
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".json", ".jsonl", ".ndjson", ".xlsx", ".xlsm")
 """What the analyst reads."""
+UNREADABLE = {
+    **dict.fromkeys(
+        (".xls", ".xlsb", ".ods", ".numbers"), "Save it as .xlsx or CSV, and name that."
+    ),
+    **dict.fromkeys(
+        (".sqlite", ".sqlite3", ".db", ".mdb", ".accdb", ".duckdb"),
+        "Export the tables that matter as CSV, and name those files.",
+    ),
+    **dict.fromkeys(
+        (".sav", ".dta", ".sas7bdat", ".rds", ".orc", ".avro", ".feather"),
+        "Save it as CSV or Parquet, and name that.",
+    ),
+}
+"""Endings of data files that no reader here understands, and what to do instead."""
 _READER = b"2"
 """Counts up when files are read otherwise than before, so that kept conversions aren't used."""
 _NAME = re.compile(r"[^a-z0-9_]+")
@@ -90,6 +104,10 @@ def _converted(path: Path, folder: Path) -> list[tuple[Path, str, list[str]]]:
     """The Parquet files of a file, with sheet and notes; parsed in the sandbox, once a content."""
     kind = path.suffix.lower()
     if kind not in SUFFIXES:
+        if kind in UNREADABLE:
+            raise InputError(
+                f"{path.name} is a {kind} file, which can't be read here.", hint=UNREADABLE[kind]
+            )
         raise InputError(
             f"{path.name} is no table.", hint="CSV, TSV, Parquet, JSON, JSONL and Excel are read."
         )

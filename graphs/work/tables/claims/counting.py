@@ -41,6 +41,8 @@ def is_count(place: NumberPlace) -> bool:
     quantity = place.quantity
     if quantity.whole is None:
         return False
+    if quantity.unit == "d":
+        return _is_row(place, "day")
     following = _following(place)
     if following[:1] == ["of"]:
         return quantity.word or (quantity.whole or 0) <= len(place.grid.rows)
@@ -80,7 +82,7 @@ def holds(place: NumberPlace) -> bool | None:
     between = [w for one in earlier for w in place.sentence.words(one.last + 1, place.quantity.at)]
     listed = bool(between) and set(between) <= {"of", "the", "der", "von", "den", "out", "our"}
     if {"of", "von"} & set(before) or listed:
-        return whole == every or whole in _distinct(place)
+        return True if whole == every or whole in _distinct(place) else None
     test = _condition(place)
     if test is not None:
         return any(one == whole for one in test)
@@ -111,6 +113,9 @@ def _condition(place: NumberPlace) -> list[int] | None:
                 if any(value is not None and in_unit(limit, column, value) for _, value in values):
                     found.append(sum(v is not None and meets(v) for _, v in values))
         return found
+    after = [one for one in place.labels if one.at > place.quantity.last]
+    if len(after) == 1 and after[0].column in grid.periods:
+        return [len(after[0].rows)]
     cues = place.cues()
     for names, sign in ((_GAINS | _RISEN, 1), (_LOSSES | _FALLEN, -1)):
         said = names & cues

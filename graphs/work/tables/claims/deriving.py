@@ -158,6 +158,7 @@ def _candidates(place: NumberPlace) -> Iterator[Derived]:
         yield from _growths(place, columns, cues)
         yield from _points(place, columns)
         yield from _quotients(place, columns, cues)
+        yield from _overruns(place, cues)
         if quantity.unit == "fraction":
             yield from _ratios(place, columns, cues)
         yield from _against_question(place, columns + rest, cues)
@@ -169,7 +170,7 @@ def _candidates(place: NumberPlace) -> Iterator[Derived]:
         return
     yield from _totals(place, columns, cues)
     yield from _against_question(place, columns, cues)
-    if cues & (words.GAP | words.RISE | words.FALL | words.MORE_THAN | words.LESS_THAN):
+    if cues & (words.GAP | words.RISE | words.FALL | words.MORE_THAN | words.LESS_THAN | _BEYOND):
         yield from _differences(place, columns, cues)
         yield from _spreads(place, columns)
     yield from _quotients(place, columns, cues)
@@ -272,14 +273,46 @@ def _points(place: NumberPlace, columns: Sequence[Column]) -> Iterator[Derived]:
 
 def _spreads(place: NumberPlace, columns: Sequence[Column]) -> Iterator[Derived]:
     """How far two columns of a row are apart: its maximum and its minimum."""
-    same = [c for c in place.grid.numeric if c.measure in ("max", "min")] or list(columns)
+    same = [c for c in place.grid.numeric if c.measure in ("max", "min")] or [
+        c for c in place.grid.numeric if c.kind in ("money", "time", "count")
+    ]
     for rows in place.readings:
         for row in rows if len(rows) == 1 else ():
             for n, first in enumerate(same):
                 for second in same[n + 1 :]:
                     a, b = place.grid.cell(row, first), place.grid.cell(row, second)
-                    if a is not None and b is not None and first.unit == second.unit:
+                    alike = first.unit == second.unit and first.kind == second.kind
+                    if a is not None and b is not None and alike:
                         yield Derived(abs(a - b), f"{a} − {b}", "same", first)
+
+
+def _said(column: Column, cues: set[str]) -> bool:
+    """Whether a sentence names a column."""
+    return any(words.alike(word, part) for word in cues for part in column.words if len(part) > 2)
+
+
+def _overruns(place: NumberPlace, cues: set[str]) -> Iterator[Derived]:
+    """How far one column of a row is above or below another one, in per cent."""
+    if not cues & _BEYOND:
+        return
+    grid = place.grid
+    for rows in place.readings:
+        for row in rows if len(rows) == 1 else ():
+            for first in grid.numeric:
+                for second in grid.numeric:
+                    alike = first.kind == second.kind and first.unit == second.unit
+                    if first is second or not alike or first.kind not in ("money", "count", "time"):
+                        continue
+                    a, b = grid.cell(row, first), grid.cell(row, second)
+                    if a is not None and b:
+                        yield Derived(abs(a - b) / abs(b), f"({a} − {b}) / {b}", "%", first)
+
+
+_BEYOND = word_set(
+    "over overrun overspent exceeded exceeds above under underspent below left remaining remain "
+    "surplus shortfall more less über unter übrig"
+)
+"""Words for how far a value is from a plan."""
 
 
 def _ratios(place: NumberPlace, columns: Sequence[Column], cues: set[str]) -> Iterator[Derived]:
@@ -335,12 +368,14 @@ def _quotients(place: NumberPlace, columns: Sequence[Column], cues: set[str]) ->
             for second in grid.numeric:
                 if first is second or "share" in (first.kind, second.kind):
                     continue
-                named = second in per or second.kind == "count"
+                alike = first.kind == second.kind and first.unit == second.unit
+                whole = percent and alike and _said(second, cues)
+                named = second in per or second.kind == "count" or whole
                 if not named or second.measure in ("mean", "median", "max", "min"):
                     continue
                 if not percent and first.kind == "count":
                     continue
-                if percent and first.kind != second.kind:
+                if percent and (first.kind != second.kind or not first.kind):
                     continue
                 a = sum(grid.values(first, rows), Decimal(0))
                 b = sum(grid.values(second, rows), Decimal(0))

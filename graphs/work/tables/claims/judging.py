@@ -214,7 +214,16 @@ class _View:
 
     def _date_elsewhere(self, label: Mention) -> str | None:
         """Whether a date stands in another column of dates than the one that the words name."""
-        if label.column not in self.grid.periods or len(self.grid.periods) < 2:
+        if label.column not in self.grid.periods:
+            return None
+        named = [
+            one
+            for one in self.named.labels
+            if one.column not in self.grid.periods and one.last < label.at
+        ]
+        if named and not any(one.rows & label.rows for one in named):
+            return f"the row of {named[-1].name} has another date"
+        if len(self.grid.periods) < 2:
             return None
         near = self.sentence.words(max(0, label.at - 9), label.at)
         points = {
@@ -230,6 +239,31 @@ class _View:
         if best and all(points[column] < best for column in own):
             return "the result has this date in another column"
         return None
+
+    def _implied(self, number: int) -> list[frozenset[int]]:
+        """The row of `the top article`, where no label stands between that and a number."""
+        quantity = self.sentence.quantities[number]
+        for at in range(quantity.at - 1, max(-1, quantity.at - 7), -1):
+            text = self.sentence.tokens[at].text
+            if any(one.at <= at <= one.last for one in self.named.labels):
+                return []
+            sign = (text in words.HIGHEST) - (text in words.LOWEST)
+            if sign and at and self.sentence.tokens[at - 1].text in ("the", "der", "die", "das"):
+                after = [one for one in self.named.labels if at < one.at]
+                before = [one for one in self.named.labels if one.last < at]
+                if after or before or text in ("maximum", "minimum", "peak"):
+                    return []
+                return [
+                    frozenset({max(range(len(values)), key=lambda row: values[row] * sign)})
+                    for column in self.grid.numeric
+                    if (
+                        values := [
+                            self.grid.cell(row, column) or Decimal(0)
+                            for row in range(len(self.grid.rows))
+                        ]
+                    )
+                ]
+        return []
 
     @cached_property
     def _taken_up(self) -> list[Decimal]:
@@ -247,12 +281,13 @@ class _View:
 
     def _place(self, number: int) -> NumberPlace:
         labels = self.named.labels
+        readings = rows_of(self.sentence, labels, self.topic, number, self.grid.periods)
         return NumberPlace(
             self.grid,
             self.sentence,
             number,
             labels or self.topic,
-            rows_of(self.sentence, labels, self.topic, number, self.grid.periods),
+            self._implied(number) or readings,
             columns_for(self.grid, self.sentence, number),
             self._taken_up,
         )
@@ -263,7 +298,7 @@ class _View:
         place = self._place(number)
         if self._is_asked(quantity):
             return None
-        if counting.is_count(place) and not self._one_in(number):
+        if counting.is_count(place):
             right = counting.holds(place)
             if right:
                 return None
@@ -284,7 +319,7 @@ class _View:
         before = [
             token.text for token in self.sentence.tokens[max(0, quantity.at - 1) : quantity.at]
         ]
-        if quantity.whole == len(self.grid.rows) and set(before) & _ALL_OF_THEM:
+        if quantity.readings[0] == len(self.grid.rows) and set(before) & _ALL_OF_THEM:
             return None
         return self._reason(place)
 
@@ -353,7 +388,8 @@ class _View:
 
     def _choices(self, place: NumberPlace) -> list[tuple[int, Column]]:
         grid = self.grid
-        columns = [c for c in place.columns or () if self._goes(place.quantity, c)]
+        named = () if self._out_of(place) else place.columns or ()
+        columns = [c for c in named if self._goes(place.quantity, c)]
         if not columns and place.columns and place.quantity.unit == "fraction":
             return []
         if not columns:
@@ -382,6 +418,17 @@ class _View:
         else:
             rows = list(range(len(grid.rows)))
         return [(row, column) for row in dict.fromkeys(rows) for column in columns]
+
+    def _out_of(self, place: NumberPlace) -> bool:
+        """Whether a number is what another one is a part of: `44,100 of 45,000 spent`."""
+        if not place.number:
+            return False
+        before = self.sentence.quantities[place.number - 1]
+        return self.sentence.words(before.last + 1, place.quantity.at) in (
+            ["of"],
+            ["of", "the"],
+            ["von"],
+        )
 
     def _several(self, place: NumberPlace) -> bool:
         """Whether a label that many rows have may stand for one of them."""

@@ -274,6 +274,8 @@ def columns_for(grid: Grid, sentence: ParsedSentence, number: int) -> list[Colum
     for token in tokens[quantity.last + 1 : min(until, quantity.last + 6)][:5]:
         if quantity.unit == "fraction" and token.text in ("of", "all", "the", "der", "aller"):
             continue
+        if token.text in _HELPERS and not after:
+            continue
         if token.kind != "word" or token.text in _STOP:
             break
         after.append(token.text)
@@ -299,6 +301,7 @@ def own_part(sentence: ParsedSentence, number: int) -> int:
     return begin
 
 
+_HELPERS = word_set("were was have has had been wurden wurde")
 _STOP = word_set(
     """
     in for from by at of on with while and or but compared than as per im auf bei für aus von

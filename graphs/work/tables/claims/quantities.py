@@ -137,7 +137,8 @@ class WrittenNumber:
     def whole(self) -> int | None:
         """The value, where it is a small whole number without a unit."""
         value = self.readings[0] if self.readings else Decimal("0.5")
-        small = value == value.to_integral_value() and abs(value) < 100_000 and not self.unit
+        small = value == value.to_integral_value() and abs(value) < 100_000
+        small = small and self.unit in ("", "d")
         return int(value) if small else None
 
 
@@ -210,13 +211,17 @@ def _quantity(
     if following in _FRACTIONS and not calendar and count:
         value = Decimal(count) / _FRACTIONS[following]
         return _made(text, tokens, at, last + 1, (value,), "fraction", word=True)
-    if start.text in ("half", "hälfte") or (
+    if (start.text in ("half", "hälfte") and following not in ("a", "an")) or (
         start.text in _FRACTIONS
         and tokens[at - 1].text in ("a", "ein", "one")
         and following == "of"
     ):
         value = Decimal(1) / _FRACTIONS[start.text]
         return _made(text, tokens, at, at, (value,), "fraction", word=True)
+    if start.text in ("half", "halbe", "halben") and following in ("a", "an", "the"):
+        unit, end, _ = _unit(tokens, at + 1)
+        if unit in TIME:
+            return _made(text, tokens, at, end, (Decimal("0.5"),), unit, word=True)
     part = following in ("tenth", "fifth", "third", "quarter") and after in ("of", "the", "as")
     if start.text in ("a", "ein") and part:
         value = Decimal(1) / _FRACTIONS[following]
@@ -225,9 +230,12 @@ def _quantity(
     counted = start.text == "one" and following in ("of", "percentage", "in")
     if count is None or (single and not counted):
         return None
+    whole = Decimal(count)
+    if [token.text for token in tokens[last + 1 : last + 4]] == ["and", "a", "half"]:
+        whole, last = whole + Decimal("0.5"), last + 3
     power, last = _power(tokens, last, free)
     unit, last, points = _unit(tokens, last)
-    value = Decimal(count).scaleb(power)
+    value = whole.scaleb(power)
     return _made(text, tokens, at, last, (value,), unit, word=True, points=points)
 
 
