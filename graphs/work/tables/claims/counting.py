@@ -31,6 +31,8 @@ _LOSSES = word_set(
 _RISEN = words.RISE - words.MORE_THAN - words.OVER - words.word_set("more up plus over vor über")
 _FALLEN = words.FALL - words.LESS_THAN - words.word_set("down less under below minus short hinter")
 
+_ENDS = words.word_set("in for per pro je at on with from by während im bei für")
+
 
 def is_count(place: NumberPlace) -> bool:
     """Whether a number counts rows: what follows it names what the rows are.
@@ -54,7 +56,7 @@ def _following(place: NumberPlace) -> list[str]:
     tokens = place.sentence.tokens
     found = []
     for token in tokens[place.quantity.last + 1 : place.quantity.last + 4]:
-        if token.kind != "word":
+        if token.kind != "word" or token.text in _ENDS:
             break
         found.append(token.text)
     return found

@@ -29,6 +29,13 @@ _WRITTEN = re.compile(
     re.IGNORECASE,
 )
 
+_ELLIPTIC = re.compile(
+    r"\b(?:im|in|vom|zum|the|auf)(?: the)? (first|second|third|fourth|ersten?|zweiten?|dritten?"
+    r"|vierten?)\b(?! (?:quarter|quartal|half))",
+    re.IGNORECASE,
+)
+"""`im dritten`, where the sentence speaks of quarters."""
+
 
 @dataclass(frozen=True)
 class Period:
@@ -141,7 +148,13 @@ def written_in(text: str) -> list[Written]:
                 at for at, names in enumerate(_QUARTERS) if part["w8"].lower() in names.split()
             )
         found.append(Written(Period(year, month, day, quarter), match.start(), match.end()))
-    return found
+    if "quart" in text.lower():
+        for match in _ELLIPTIC.finditer(text):
+            quarter = 1 + next(
+                at for at, names in enumerate(_QUARTERS) if match[1].lower() in names.split()
+            )
+            found.append(Written(Period(quarter=quarter), match.start(1), match.end(1)))
+    return sorted(found, key=lambda one: one.start)
 
 
 def rows_within(periods: Mapping[int, Period], period: Period) -> frozenset[int]:

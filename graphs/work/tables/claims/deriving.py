@@ -12,7 +12,13 @@ from allotrope.graphs.work.tables.claims import vocabulary as words
 from allotrope.graphs.work.tables.claims.grid import Column, Grid
 from allotrope.graphs.work.tables.claims.matching import fits, in_unit
 from allotrope.graphs.work.tables.claims.mentions import Mention
-from allotrope.graphs.work.tables.claims.quantities import UNITS, ParsedSentence, WrittenNumber
+from allotrope.graphs.work.tables.claims.quantities import (
+    CURRENCIES,
+    TIME,
+    UNITS,
+    ParsedSentence,
+    WrittenNumber,
+)
 from allotrope.graphs.work.tables.claims.vocabulary import word_set
 
 _RATIO = word_set("times twice double half factor fold ratio x mal doppelt so as")
@@ -24,6 +30,10 @@ _SAID_AFTER = word_set(
     """
 )
 """Words of direction that can stand after their number."""
+_OTHERS = word_set(
+    "excluding without except other others rest remaining apart ohne übrigen anderen"
+)
+"""Words for the rows that a sentence doesn't name."""
 _MOST_PAIRS = 60
 
 
@@ -151,6 +161,11 @@ def direction(sentence: ParsedSentence, quantity: WrittenNumber) -> int:
 def _candidates(place: NumberPlace) -> Iterator[Derived]:
     quantity, grid = place.quantity, place.grid
     columns = list(place.columns) if place.columns else list(grid.numeric)
+    if quantity.unit in CURRENCIES or quantity.unit in TIME:
+        fitting = [c for c in columns if any(in_unit(quantity, c, v) for v in grid.values(c)[:1])]
+        columns = fitting or [
+            c for c in grid.numeric if any(in_unit(quantity, c, v) for v in grid.values(c)[:1])
+        ]
     rest = [column for column in grid.numeric if column not in columns]
     cues = place.cues()
     if quantity.unit in ("%", "fraction"):
@@ -180,29 +195,22 @@ def _totals(place: NumberPlace, columns: Sequence[Column], cues: set[str]) -> It
     grid = place.grid
     every = list(range(len(grid.rows)))
     sets = [sorted(rows) for rows in place.readings if len(rows) > 1]
+    if cues & _OTHERS and place.labels:
+        named = frozenset().union(*(one.rows for one in place.labels))
+        sets.append([row for row in every if row not in named])
     if len(place.labels) > 1:
         sets.append(sorted(frozenset().union(*(one.rows for one in place.labels))))
+    if cues & words.TOTAL or not place.labels:
+        sets.insert(0, every)
     for column in columns:
         if column.kind != "share" and column.measure not in ("mean", "median", "max", "min"):
-            for rows in [every] if cues & words.TOTAL or len(sets) == 0 else [*sets, every]:
-                values = grid.values(column, rows)
-                if len(values) > 1 and (cues & words.TOTAL or rows != every):
-                    name = "all" if rows == every else "the named"
-                    yield Derived(
-                        sum(values, Decimal(0)),
-                        f"sum of {column.name} of {name} rows",
-                        "same",
-                        column,
-                    )
             for rows in sets:
                 values = grid.values(column, rows)
-                if len(values) > 1 and cues & words.TOTAL:
-                    yield Derived(
-                        sum(values, Decimal(0)),
-                        f"sum of {column.name} of the named rows",
-                        "same",
-                        column,
-                    )
+                name = "all" if rows == every else "the named"
+                if len(values) > 1:
+                    total = sum(values, Decimal(0))
+                    how = f"sum of {column.name} of {name} rows"
+                    yield Derived(total, how, "same", column)
         if cues & words.MEAN:
             values = grid.values(column, every)
             if len(values) > 1:
@@ -375,7 +383,7 @@ def _quotients(place: NumberPlace, columns: Sequence[Column], cues: set[str]) ->
                     continue
                 if not percent and first.kind == "count":
                     continue
-                if percent and (first.kind != second.kind or not first.kind):
+                if percent and not whole and not _countable(first, second):
                     continue
                 a = sum(grid.values(first, rows), Decimal(0))
                 b = sum(grid.values(second, rows), Decimal(0))
@@ -385,6 +393,12 @@ def _quotients(place: NumberPlace, columns: Sequence[Column], cues: set[str]) ->
                     continue
                 how = f"{a} / {b}"
                 yield Derived(value, how, "%" if percent else "each", first)
+
+
+def _countable(first: Column, second: Column) -> bool:
+    """Whether one column can be a part of another: both count, and neither has a unit."""
+    kinds = {first.kind, second.kind}
+    return kinds <= {"count", ""} and "count" in kinds and not (first.unit or second.unit)
 
 
 def _per(place: NumberPlace) -> list[Column]:

@@ -98,21 +98,48 @@ def grid_of(columns: Sequence[str], rows: Sequence[Sequence[Any]], sql: str = ""
     """
     kept = tuple(tuple(map(_plain, row)) for row in rows[: MAX_CELLS // max(1, len(columns))])
     numeric, labels, periods = [], {}, {}
+    counted: set[int] = set()
     for index, name in enumerate(columns):
         cells = [row[index] for row in kept]
         there = [cell for cell in cells if cell is not None]
         if not there:
             continue
-        if all(isinstance(cell, Decimal) for cell in there) and not _is_period(name, there):
+        numbers = all(isinstance(cell, Decimal) for cell in there)
+        if numbers and _is_key(name, index, there, sql):
+            labels[index] = _numbered(name, cells)
+            counted.add(index)
+            continue
+        if numbers and not _is_period(name, there):
             numeric.append(_column(index, name, there, sql))
             continue
         found = dates.periods_of(name, cells)
         if found:
             periods[index] = found
         labels[index] = _forms(cells, found)
-    return Grid(
-        tuple(columns), kept, tuple(numeric), labels, sql, ordered=bool(periods), periods=periods
+    first = min(labels, default=-1)
+    ordered = first in counted or (
+        first in periods and len(set(periods[first].values())) == len(kept)
     )
+    return Grid(tuple(columns), kept, tuple(numeric), labels, sql, ordered=ordered, periods=periods)
+
+
+def ordering(grid: "Grid") -> Column | None:
+    """The column of numbers by which the query sorts, if it does.
+
+    Args:
+        grid: The result.
+    """
+    low = " ".join(grid.sql.lower().split())
+    key = (
+        low.rpartition(" order by ")[2].split(",")[0].split(" limit ")[0]
+        if " order by " in low
+        else ""
+    )
+    name = key.replace(" desc", "").replace(" asc", "").strip().strip('"')
+    for column in grid.numeric:
+        if name in (column.name.lower(), str(column.index + 1)):
+            return column
+    return None
 
 
 def _plain(cell: Any) -> Any:
@@ -135,6 +162,41 @@ def pieces(name: str) -> tuple[str, ...]:
     """The words of a column's name, in lower case: `avgResolution_hours` has three."""
     split = re.sub(r"(?<=[a-zäöüß])(?=[A-ZÄÖÜ])", "_", name)
     return tuple(piece.lower() for piece in _PIECE.findall(split))
+
+
+def _is_key(name: str, index: int, cells: Sequence[Decimal], sql: str) -> bool:
+    """Whether numbers name the rows: what the query groups by, counted through."""
+    whole = all(cell == cell.to_integral_value() and 0 <= cell < 10_000 for cell in cells)
+    if index or len(cells) < 2 or not whole or len(set(cells)) < len(cells):
+        return False
+    if _is_period(name, cells):
+        return False
+    grouped = " ".join(sql.lower().split()).partition(" group by ")[2].partition(" order by ")[0]
+    keys = [key.strip().strip('"') for key in grouped.split(",")]
+    return name.lower() in keys or "1" in keys
+
+
+_ORDINALS = (
+    "zeroth", "first 1st erste ersten", "second 2nd zweite zweiten", "third 3rd dritte dritten",
+    "fourth 4th vierte vierten", "fifth 5th fünfte fünften", "sixth 6th", "seventh 7th",
+)  # fmt: skip
+
+
+def _numbered(name: str, cells: Sequence[Any]) -> dict[str, frozenset[int]]:
+    """The forms of rows that a number names: `visit 2`, `the second visit`."""
+    forms: dict[str, set[int]] = {}
+    words_of_name = " ".join(pieces(name))
+    for row, cell in enumerate(cells):
+        if cell is None:
+            continue
+        number = int(cell)
+        names = {f"{words_of_name} {number}", f"{words_of_name} #{number}"}
+        if number < len(_ORDINALS):
+            names |= {f"{ordinal} {words_of_name}" for ordinal in _ORDINALS[number].split()}
+            names |= {f"the {ordinal}" for ordinal in _ORDINALS[number].split()}
+        for one in names:
+            forms.setdefault(one, set()).add(row)
+    return {one: frozenset(rows) for one, rows in forms.items()}
 
 
 def _is_period(name: str, cells: Sequence[Any]) -> bool:

@@ -304,6 +304,7 @@ def own_part(sentence: ParsedSentence, number: int) -> int:
 _HELPERS = word_set("were was have has had been wurden wurde")
 _STOP = word_set(
     """
+    against versus vs gegenüber
     in for from by at of on with while and or but compared than as per im auf bei für aus von
     und oder pro je to which who is are was were has have
     """

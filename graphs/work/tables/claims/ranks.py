@@ -5,7 +5,7 @@ from decimal import Decimal
 from itertools import pairwise
 
 from allotrope.graphs.work.tables.claims import vocabulary as words
-from allotrope.graphs.work.tables.claims.grid import Column, Grid
+from allotrope.graphs.work.tables.claims.grid import Column, Grid, ordering
 from allotrope.graphs.work.tables.claims.mentions import Mention, _matching
 from allotrope.graphs.work.tables.claims.quantities import ParsedSentence
 from allotrope.graphs.work.tables.claims.vocabulary import word_set
@@ -66,6 +66,9 @@ def _superlatives(
     tokens = sentence.tokens
     for at, token in enumerate(tokens):
         sign = 1 if token.text in words.HIGHEST else -1 if token.text in words.LOWEST else 0
+        inside = any(one.at <= at <= one.last for one in labels)
+        if not sign and not inside and _is_superlative(sentence, at):
+            sign = 1
         rank = 1
         if token.text in words.ORDINALS and not sign:
             after = [one.text for one in tokens[at + 1 : at + 3]]
@@ -109,6 +112,23 @@ def _superlatives(
                 f"“{token.text}” doesn't hold: by {columns[0].name} it is "
                 f"{_name(grid, columns[0], sign, rank, mention.column)}"
             )
+
+
+_NO_SUPERLATIVES = word_set(
+    """
+    interest request forest harvest contest invest guest protest suggest latest earliest newest
+    highest digest manifest honest modest conquest midwest northwest southwest closest nearest
+    """
+)
+_TURNED = word_set("emptiest narrowest thinnest slimmest lowliest calmest quietest rarest")
+
+
+def _is_superlative(sentence: ParsedSentence, at: int) -> bool:
+    """Whether a word is another superlative, by its ending: `the fullest`."""
+    text = sentence.tokens[at].text
+    before = sentence.tokens[at - 1].text if at else ""
+    ends = text.endswith("est") and len(text) >= 6 and text not in _NO_SUPERLATIVES | _TURNED
+    return ends and before in ("the", "is", "are", "was", "were")
 
 
 def _not_a_rank(sentence: ParsedSentence, at: int) -> bool:
@@ -200,6 +220,9 @@ def _measured(
     named = _matching(grid, near)
     if named:
         return named
+    sorted_by = ordering(grid)
+    if sorted_by is not None:
+        return [sorted_by]
     return list(grid.numeric) if len(grid.numeric) <= 2 else []
 
 

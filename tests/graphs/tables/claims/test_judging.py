@@ -109,6 +109,46 @@ def test_wrong_periods_and_units_of_time(answer):
     assert problems(answer, MONTHS)
 
 
+VISITS = QueryFacts(
+    ["visit", "patients", "mean_pressure"],
+    [[1, 40, 148.2], [2, 38, 141.7], [3, 35, 136.5]],
+    "SELECT visit, count(*) AS patients, avg(p) AS mean_pressure FROM v GROUP BY visit ORDER BY 1",
+)
+PLANS = QueryFacts(
+    ["project", "budget_eur", "spent_eur"], [["Atlas", 120000, 131500], ["Cygnus", 45000, 44100]]
+)
+
+
+@pytest.mark.parametrize(
+    ("result", "answer"),
+    [
+        (VISITS, "Pressure fell from 148.2 at visit 1 to 136.5 at visit 3, a drop of 11.7 points."),
+        (VISITS, "35 patients attended the third visit."),
+        (PLANS, "Atlas spent €131,500 against a budget of €120,000, 9.6% or €11,500 over."),
+        (PLANS, "Cygnus has used €44,100 of €45,000, 98% of its budget."),
+        (SHOPS, "The three shops took 247 orders."),
+        (SHOPS, "Without Oak, the other shops made 5,850."),
+    ],
+)
+def test_rows_by_number_plans_and_totals(result, answer):
+    assert problems(answer, result) == []
+
+
+@pytest.mark.parametrize(
+    ("result", "answer"),
+    [
+        (VISITS, "38 patients attended the third visit."),
+        (VISITS, "Pressure was 141.7 at visit 3."),
+        (PLANS, "Atlas spent €120,000 against a budget of €131,500."),
+        (PLANS, "Cygnus has used 89% of its budget."),
+        (SHOPS, "The three shops took 274 orders."),
+        (SHOPS, "Elm is the richest in orders, with 65."),
+    ],
+)
+def test_wrong_rows_by_number_plans_and_totals(result, answer):
+    assert problems(answer, result)
+
+
 def test_only_the_wrong_sentence_is_struck():
     answer = (
         "Oak leads with 5,200.50. Elm made 9. Ash made 1,950.\n\n- Oak: 130 orders\n- Elm: 7 orders"
