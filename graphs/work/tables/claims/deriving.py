@@ -162,10 +162,11 @@ def _candidates(place: NumberPlace) -> Iterator[Derived]:
     quantity, grid = place.quantity, place.grid
     columns = list(place.columns) if place.columns else list(grid.numeric)
     if quantity.unit in CURRENCIES or quantity.unit in TIME:
-        fitting = [c for c in columns if any(in_unit(quantity, c, v) for v in grid.values(c)[:1])]
-        columns = fitting or [
+        going = [
             c for c in grid.numeric if any(in_unit(quantity, c, v) for v in grid.values(c)[:1])
         ]
+        exact = [c for c in going if c.unit in TIME or c.unit in CURRENCIES] or going
+        columns = [c for c in columns if c in exact] or exact
     rest = [column for column in grid.numeric if column not in columns]
     cues = place.cues()
     if quantity.unit in ("%", "fraction"):
@@ -174,7 +175,7 @@ def _candidates(place: NumberPlace) -> Iterator[Derived]:
         yield from _points(place, columns)
         yield from _quotients(place, columns, cues)
         yield from _overruns(place, cues)
-        if quantity.unit == "fraction":
+        if quantity.unit == "fraction" and not _of_all(place):
             yield from _ratios(place, columns, cues)
         yield from _against_question(place, columns + rest, cues)
         yield from _shares(place, rest)
@@ -282,7 +283,7 @@ def _points(place: NumberPlace, columns: Sequence[Column]) -> Iterator[Derived]:
 def _spreads(place: NumberPlace, columns: Sequence[Column]) -> Iterator[Derived]:
     """How far two columns of a row are apart: its maximum and its minimum."""
     same = [c for c in place.grid.numeric if c.measure in ("max", "min")] or [
-        c for c in place.grid.numeric if c.kind in ("money", "time", "count")
+        c for c in place.grid.numeric if c.kind != "share"
     ]
     for rows in place.readings:
         for row in rows if len(rows) == 1 else ():
@@ -290,8 +291,13 @@ def _spreads(place: NumberPlace, columns: Sequence[Column]) -> Iterator[Derived]
                 for second in same[n + 1 :]:
                     a, b = place.grid.cell(row, first), place.grid.cell(row, second)
                     alike = first.unit == second.unit and first.kind == second.kind
-                    if a is not None and b is not None and alike:
-                        yield Derived(abs(a - b), f"{a} − {b}", "same", first)
+                    if a is None or b is None or not alike:
+                        continue
+                    if set(first.words) & _PLANS and not set(second.words) & _PLANS:
+                        a, b = b, a
+                    planned = bool({*first.words, *second.words} & _PLANS)
+                    value = a - b if planned else abs(a - b)
+                    yield Derived(value, f"{a} − {b}", "same", first, signed=planned)
 
 
 def _said(column: Column, cues: set[str]) -> bool:
@@ -316,11 +322,19 @@ def _overruns(place: NumberPlace, cues: set[str]) -> Iterator[Derived]:
                         yield Derived(abs(a - b) / abs(b), f"({a} − {b}) / {b}", "%", first)
 
 
+_PLANS = word_set("quota budget target plan planned goal limit forecast soll ziel plan")
+"""Words of columns that hold what was planned."""
 _BEYOND = word_set(
     "over overrun overspent exceeded exceeds above under underspent below left remaining remain "
     "surplus shortfall more less über unter übrig"
 )
 """Words for how far a value is from a plan."""
+
+
+def _of_all(place: NumberPlace) -> bool:
+    """Whether a fraction is one of everything: `half of all errors`."""
+    following = place.sentence.words(place.quantity.last + 1, place.quantity.last + 4)
+    return bool({"all", "total", "aller", "every"} & set(following))
 
 
 def _ratios(place: NumberPlace, columns: Sequence[Column], cues: set[str]) -> Iterator[Derived]:
@@ -410,7 +424,8 @@ def _per(place: NumberPlace) -> list[Column]:
             return [
                 column
                 for column in place.grid.numeric
-                if name in column.words or (column.unit and UNITS.get(name) == column.unit)
+                if any(words.alike(name, part) for part in column.words)
+                or (column.unit and UNITS.get(name) == column.unit)
             ]
     return []
 

@@ -28,6 +28,7 @@ from allotrope.graphs.work.tables.claims.mentions import (
 )
 from allotrope.graphs.work.tables.claims.quantities import (
     LONGEST,
+    TIME,
     ParsedSentence,
     WrittenNumber,
     parse,
@@ -394,6 +395,9 @@ class _View:
             return []
         if not columns:
             columns = [c for c in grid.numeric if self._goes(place.quantity, c)]
+        unit = place.quantity.unit
+        if unit in TIME and any(column.unit in TIME for column in columns):
+            columns = [column for column in columns if column.unit in TIME]
         kinds = self._aggregates(place)
         strict = kinds & {"mean", "median"}
         columns = [

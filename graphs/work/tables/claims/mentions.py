@@ -17,6 +17,7 @@ _BEFORE_LABEL = word_set(
     in for from by at of on with im auf bei für aus von der the a an measured to compared
     """
 )
+_APART = word_set(", ; and than more less fewer that twice times as")
 _LIST = word_set(
     """
     . , and und & or oder as well the ; / vs vs. versus against gegenüber with to than
@@ -182,7 +183,7 @@ def _choices(
             and texts[-1] in ("the", "der", "dem", "a")
         )
         bound = bound or texts in (["("], [])
-        if free and bound and not {",", ";", "and", "than", "more", "less", "fewer"} & set(texts):
+        if free and bound and not _APART & set(texts):
             return [following.rows]
     paired = _paired(sentence, own, number)
     before = [one for one in own if one.last < quantity.at]
@@ -272,7 +273,7 @@ def columns_for(grid: Grid, sentence: ParsedSentence, number: int) -> list[Colum
     until = next((q.at for q in sentence.quantities[number + 1 :]), len(tokens))
     after: list[str] = []
     for token in tokens[quantity.last + 1 : min(until, quantity.last + 6)][:5]:
-        if quantity.unit == "fraction" and token.text in ("of", "all", "the", "der", "aller"):
+        if quantity.unit and token.text in ("of", "all", "the", "der", "aller"):
             continue
         if token.text in _HELPERS and not after:
             continue
@@ -295,9 +296,16 @@ def own_part(sentence: ParsedSentence, number: int) -> int:
     if not number:
         return 0
     begin = sentence.quantities[number - 1].last + 1
-    for at in range(begin, min(begin + 4, sentence.quantities[number].at)):
+    end = sentence.quantities[number].at
+    for at in range(begin, min(begin + 4, end)):
         if sentence.tokens[at].text in (")", ",", ";", "but", "although", "while"):
             return at + 1
+    # "14 deals worth 124,800", "277 mm of rain and 838 hours": the first noun is the first number's
+    text = [token.text for token in sentence.tokens[begin:end]]
+    if text[:1] == ["of"] and len(text) > 2:
+        return begin + 2
+    if text[:1] and text[0].isalpha() and text[0] not in _STOP | _HELPERS and len(text) > 1:
+        return begin + 1
     return begin
 
 

@@ -67,7 +67,8 @@ def _superlatives(
     for at, token in enumerate(tokens):
         sign = 1 if token.text in words.HIGHEST else -1 if token.text in words.LOWEST else 0
         inside = any(one.at <= at <= one.last for one in labels)
-        if not sign and not inside and _is_superlative(sentence, at):
+        either = not sign and not inside and _is_superlative(sentence, at)
+        if either:  # "the driest": which end is meant isn't known
             sign = 1
         rank = 1
         if token.text in words.ORDINALS and not sign:
@@ -98,6 +99,8 @@ def _superlatives(
             and not _matching(grid, [beside])
             and beside not in _CARRIERS
             and not beside.endswith("s")
+            and {"is", "are", "was", "were", "ist", "war"}
+            & {one.text for one in tokens[max(0, at - 2) : at]}
         ):
             continue
         columns = [column for column in columns if grid.cell(row, column) is not None]
@@ -107,7 +110,11 @@ def _superlatives(
             continue
         if token.text in _VALUED:
             columns = [c for c in columns if not _COSTS & set(c.words)]
-        if columns and not any(_ranked(grid, column, row, sign, rank) for column in columns):
+        if columns and not any(
+            _ranked(grid, column, row, sign, rank)
+            or (either and _ranked(grid, column, row, -sign, rank))
+            for column in columns
+        ):
             yield (
                 f"“{token.text}” doesn't hold: by {columns[0].name} it is "
                 f"{_name(grid, columns[0], sign, rank, mention.column)}"
@@ -211,7 +218,7 @@ def _measured(
         for number, (cell_row, column) in cells.items()
         if cell_row == row and sentence.quantities[number].at < end
     ]
-    nearest = [min(found, key=lambda pair: pair[0])[1]] if found else []
+    nearest = [column for _, column in sorted(found, key=lambda pair: pair[0])[:2]]
     if named:
         return list(dict.fromkeys([*named, *nearest]))
     if nearest:

@@ -56,6 +56,7 @@ LOSS = word_set(
 )
 HIGHEST = word_set(
     """
+    fullest wettest tallest widest deepest loudest brightest thickest steepest rainiest sunniest
     highest most largest biggest greatest top leading leads lead leader maximum peak strongest
     busiest warmest hottest longest slowest heaviest oldest richest priciest best first
     höchste höchsten größte größten meiste meisten stärkste führt spitzenreiter wärmste
@@ -64,6 +65,7 @@ HIGHEST = word_set(
 )
 LOWEST = word_set(
     """
+    driest emptiest narrowest thinnest slimmest quietest calmest rarest
     lowest least smallest fewest minimum weakest coldest coolest shortest fastest quickest
     lightest youngest cheapest poorest worst last niedrigste niedrigsten kleinste kleinsten
     wenigste wenigsten schwächste kälteste kürzeste schnellste schlechteste günstigste
@@ -145,7 +147,8 @@ AGGREGATES = {
     "sum": word_set("total sum totals totalled totaled summe gesamt insgesamt combined"),
 }
 _ALIKE = (
-    "revenue sales turnover umsatz income takings revenues proceeds erlös erlöse sold brought",
+    "mrr arr revenue sales turnover umsatz income takings revenues proceeds erlös erlöse sold "
+    "brought",
     "orders order purchases bestellungen aufträge transactions",
     "customers customer clients kunden kunde buyers",
     "employees employee people staff headcount mitarbeiter workers heads hires persons n count",
