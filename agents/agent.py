@@ -14,7 +14,6 @@ from allotrope.agents import registry
 from allotrope.agents.reply import Reply, TurnMeter
 from allotrope.agents.spec import AgentSpec
 from allotrope.agents.turns.loop_graphs import LoopGraphs
-from allotrope.agents.turns.loop_thread import LoopThread
 from allotrope.agents.turns.start import TurnStart, check_ends_so, going_on, within_the_limit
 from allotrope.agents.turns.stopping import keep_said
 from allotrope.agents.turns.text import (
@@ -33,6 +32,7 @@ from allotrope.memory.checkpoints.threads import thread_config
 from allotrope.models.profiles.budget_profiles import check_budget_profiles
 from allotrope.settings import Settings, load_settings
 from allotrope.stores import lacks
+from allotrope.support.loop_thread import LoopThread
 from allotrope.support.pools import TURNS
 from allotrope.usage.prices.prices import PriceBook
 

@@ -13,7 +13,6 @@ from langchain_core.runnables import Runnable, RunnableConfig, RunnableWithFallb
 from langchain_core.runnables.config import (
     ensure_config,
     get_async_callback_manager_for_config,
-    get_callback_manager_for_config,
     patch_config,
     set_config_context,
 )
@@ -43,6 +42,7 @@ from allotrope.models.failures.trail import Trail
 from allotrope.models.providers.provider import all_providers
 from allotrope.settings import Settings
 from allotrope.support.counters import count
+from allotrope.support.loop_thread import SYNC_CALLS
 from allotrope.support.pools import TURNS
 from allotrope.support.providers import label_of
 
@@ -72,7 +72,13 @@ class FailoverChain(RunnableWithFallbacks[LanguageModelInput, AIMessage]):
     def invoke(
         self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
     ) -> AIMessage:
-        """Asks the models in order; see `RunnableWithFallbacks.invoke`.
+        """As `ainvoke`, for callers that aren't async."""
+        return SYNC_CALLS.run(self.ainvoke(input, ensure_config(config), **kwargs))
+
+    async def ainvoke(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> AIMessage:
+        """Asks the models in order; see `RunnableWithFallbacks.ainvoke`.
 
         Raises:
             AllProvidersFailedError: No model could answer; `causes` has every error.
@@ -80,30 +86,11 @@ class FailoverChain(RunnableWithFallbacks[LanguageModelInput, AIMessage]):
         config, trail = with_trail(config)
         trail.earlier = self._lets_pass
         if self._stale():
-            self._refresh()
-        rest = self._serving(self.runnables)
-        while True:
-            try:
-                return self._asked(rest, input, config, **kwargs)
-            except LeftQueueError:
-                rest, config = self._returned(trail), _first_again(config)
-            except ModelGoneError as exc:
-                rest, config = self._after_gone(exc, trail), _again(config)
-            except FAILOVER_ERRORS as exc:
-                rest, config = self._after_all(exc, trail, config)
-
-    async def ainvoke(
-        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
-    ) -> AIMessage:
-        """The same as `invoke`, asynchronously."""
-        config, trail = with_trail(config)
-        trail.earlier = self._lets_pass
-        if self._stale():
             await TURNS.run(self._refresh)
         rest = self._serving(self.runnables)
         while True:
             try:
-                return await self._aasked(rest, input, config, **kwargs)
+                return await self._asked(rest, input, config, **kwargs)
             except LeftQueueError:
                 rest, config = self._returned(trail), _first_again(config)
             except ModelGoneError as exc:
@@ -111,7 +98,7 @@ class FailoverChain(RunnableWithFallbacks[LanguageModelInput, AIMessage]):
             except FAILOVER_ERRORS as exc:
                 rest, config = self._after_all(exc, trail, config)
 
-    def _asked(
+    async def _asked(
         self,
         runnables: Iterable[Any],
         input: LanguageModelInput,
@@ -120,38 +107,9 @@ class FailoverChain(RunnableWithFallbacks[LanguageModelInput, AIMessage]):
     ) -> AIMessage:
         """What the first of them answers that can, as a run whose children theirs are.
 
-        LangChain's own `invoke` hands them the config of the run itself (fallbacks.py:194), so that
-        with bound tools a tracer stands twice among the handlers and hears of each call twice.
+        LangChain's own `ainvoke` hands them the config of the run itself (fallbacks.py:194): with
+        bound tools a tracer stands twice among the handlers then, and hears of each call twice.
         """
-        manager = get_callback_manager_for_config(config)
-        name = config.get("run_name") or self.get_name()
-        run = manager.on_chain_start(None, input, name=name, run_id=config.pop("run_id", None))
-        child = patch_config(config, callbacks=run.get_child())
-        failed: BaseException | None = None
-        for runnable in runnables:
-            try:
-                with set_config_context(child) as context:
-                    answer: AIMessage = context.run(runnable.invoke, input, child, **kwargs)
-            except self.exceptions_to_handle as exc:
-                failed = failed or exc
-            except BaseException as exc:
-                run.on_chain_error(exc)
-                raise
-            else:
-                run.on_chain_end(answer)
-                return answer
-        assert failed is not None
-        run.on_chain_error(failed)
-        raise failed
-
-    async def _aasked(
-        self,
-        runnables: Iterable[Any],
-        input: LanguageModelInput,
-        config: RunnableConfig,
-        **kwargs: Any,
-    ) -> AIMessage:
-        """The same as `_asked`, asynchronously."""
         manager = get_async_callback_manager_for_config(config)
         name = config.get("run_name") or self.get_name()
         run = await manager.on_chain_start(
@@ -203,49 +161,21 @@ class FailoverChain(RunnableWithFallbacks[LanguageModelInput, AIMessage]):
     def stream(
         self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
     ) -> Iterator[AIMessage]:
-        """Streams the first model that starts to speak, then the next if that one breaks off.
-
-        Before the second's first chunk comes a `StreamRestart`; chunks added up over it are right.
-
-        Raises:
-            AllProvidersFailedError: No model could answer.
-        """
-        config, trail = with_trail(config)
-        trail.earlier = self._lets_pass
-        if self._stale():
-            self._refresh()
-        rest, void = self._serving(self.runnables), False
-        while True:
-            known, last = len(trail), None
-            try:
-                part: Any = RunnableWithFallbacks.stream(self._of(rest), input, config, **kwargs)
-                with contextlib.closing(part):
-                    for last in part:
-                        if void:
-                            void = False
-                            yield StreamRestart(content="")
-                        yield last
-                return
-            except LeftQueueError:
-                rest, config = self._returned(trail), _first_again(config)
-                continue
-            except ModelGoneError as exc:
-                rest, config = self._after_gone(exc, trail), _again(config)
-                continue
-            except FAILOVER_ERRORS as exc:
-                rest = _after_break(rest, trail, known, spoke=last is not None)
-                if not rest and not config["configurable"].get(Configurable.LAST):
-                    rest = self._last_resort(trail)
-                    config = _last(config)
-                if not rest:
-                    raise all_failed(trail, exc, function=self.function) from exc
-            void = void or isinstance(last, AIMessageChunk)
-            config = _again(config)
+        """As `astream`, for callers that aren't async."""
+        parts: Any = self.astream(input, ensure_config(config), **kwargs)
+        yield from SYNC_CALLS.iterate(parts)
 
     async def astream(
         self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
     ) -> AsyncIterator[AIMessage]:
-        """The same as `stream`, asynchronously; once it is closed, no request is under way."""
+        """Streams the first model that starts to speak, then the next if that one breaks off.
+
+        Before the second's first chunk comes a `StreamRestart`; chunks added up over it are right.
+        Once it is closed, no request is under way.
+
+        Raises:
+            AllProvidersFailedError: No model could answer.
+        """
         config, trail = with_trail(config)
         trail.earlier = self._lets_pass
         async with contextlib.AsyncExitStack() as streams:

@@ -1,8 +1,7 @@
 """One attempt at a reply: its parts, its limits, and its clean end."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,17 +16,6 @@ from allotrope.models.call.streams import CleanStream
 @dataclass
 class Opened:
     """A stream that has begun to speak, or has ended well."""
-
-    permit: Permit
-    clean: CleanStream
-    head: list[ChatGenerationChunk]
-    source: Iterator[ChatGenerationChunk] | None
-    since: float
-
-
-@dataclass
-class AsyncOpened:
-    """The same for coroutines."""
 
     permit: Permit
     clean: CleanStream
@@ -84,67 +72,34 @@ def noticed(call: Call, chunk: ChatGenerationChunk) -> None:
         call.heard()
 
 
-def in_time(call: Call, since: float) -> None:
-    """A sync stream can't be interrupted; it is ended at the first chunk after its total limit."""
-    seconds, code = call.seconds_left(since)
-    if code == "total" and seconds == 0.0:
-        raise call.too_slow(code)
-
-
-def first_chunks(
-    source: Iterator[ChatGenerationChunk],
-    clean: CleanStream,
-    call: Call,
-    since: float,
-    left: Callable[[], bool],
-) -> list[ChatGenerationChunk]:
-    """What a stream says first; all of it where it says nothing before its end.
-
-    Args:
-        source: The stream.
-        clean: Holds back what isn't to be seen yet.
-        call: Whose stream it is.
-        since: `time.perf_counter()` when it was asked for.
-        left: Whether nobody waits for it any more.
-    """
-    for chunk in source:
-        if left():
-            return []
-        in_time(call, since)
-        noticed(call, chunk)
-        head = clean.take(chunk)
-        if head:
-            return head
-    return [] if left() else clean.end()
-
-
-def close(source: Iterator[ChatGenerationChunk] | None) -> None:
-    """Ends a stream early, where there is one.
-
-    One that a thread left behind still reads can't be closed from here; that thread does it.
-    """
-    end = getattr(source, "close", None)
-    if end is not None:
-        with contextlib.suppress(ValueError):  # generator already executing
-            end()
-
-
 async def aclose(source: AsyncIterator[ChatGenerationChunk] | None) -> None:
-    """The same for coroutines."""
+    """Ends a stream early, where there is one."""
     end = getattr(source, "aclose", None)
     if end is not None:
         await end()
 
 
-def announce(manager: CallbackManagerForLLMRun | None, chunk: ChatGenerationChunk) -> None:
-    """Tells the callbacks of a chunk."""
-    if manager is not None:
-        manager.on_llm_new_token(chunk.text, chunk=chunk)
-
-
-async def aannounce(
+async def announce(
     manager: AsyncCallbackManagerForLLMRun | None, chunk: ChatGenerationChunk
 ) -> None:
-    """The same for coroutines."""
+    """Tells the callbacks of a chunk."""
     if manager is not None:
         await manager.on_llm_new_token(chunk.text, chunk=chunk)
+
+
+def asynchronous(
+    manager: CallbackManagerForLLMRun | None,
+) -> AsyncCallbackManagerForLLMRun | None:
+    """The callbacks of a sync call, for the coroutine that does its work."""
+    if manager is None:
+        return None
+    return AsyncCallbackManagerForLLMRun(
+        run_id=manager.run_id,
+        handlers=manager.handlers,
+        inheritable_handlers=manager.inheritable_handlers,
+        parent_run_id=manager.parent_run_id,
+        tags=manager.tags,
+        inheritable_tags=manager.inheritable_tags,
+        metadata=manager.metadata,
+        inheritable_metadata=manager.inheritable_metadata,
+    )

@@ -37,7 +37,6 @@ from allotrope.models.failures.trail import takes_over, trail_of_run
 from allotrope.models.providers.content import text_length
 from allotrope.models.waiting import queue as slots
 from allotrope.models.waiting.admission import Admission
-from allotrope.models.waiting.blocking import GivenUpError
 from allotrope.models.waiting.caution import CautionRules
 from allotrope.models.waiting.first_token import REASON, FirstTokenWatch, Watched
 from allotrope.models.waiting.overdue import OverdueRules
@@ -170,34 +169,19 @@ class Call:
 
     # -- one attempt ------------------------------------------------------------------------------
 
-    def admit(self) -> Permit:
+    async def aadmit(self) -> Permit:
         """Leave for one request.
 
         Raises:
             CircuitOpenError: The breaker holds calls back.
         """
-        self._permit = permit = self._admission.leave()
-        if self._slot is not None:
-            permit.place = self._slot.join()
-            try:
-                stays = permit.place.turn(self._leaves(), self._guard.limits.total_s)
-            except BaseException as exc:  # noqa: BLE001 - the place is given back in any case
-                permit.give_back()
-                raise self._in_queue(exc) from None
-            self._stays(permit, stays=stays)
-        self.attempts += 1
-        self._since = time.monotonic()
-        return self._permit
-
-    async def aadmit(self) -> Permit:
-        """The same for coroutines."""
         STALLS.watch(asyncio.get_running_loop())
         self._permit = permit = await self._admission.aleave()
         if self._slot is not None:
             permit.place = self._slot.join()
             try:
                 stays = await permit.place.aturn(self._leaves(), self._guard.limits.total_s)
-            except BaseException as exc:  # noqa: BLE001 - as above
+            except BaseException as exc:  # noqa: BLE001 - the place is given back in any case
                 permit.agive_back()
                 raise self._in_queue(exc) from None
             self._stays(permit, stays=stays)
@@ -252,17 +236,6 @@ class Call:
         if self._permit is not None:
             self._permit.spoke()
 
-    def block(self, work: Callable[[Callable[[], bool]], T], *, drop: Callable[[T], object]) -> T:
-        """Does the blocking part of an attempt (`FirstTokenWatch.block`).
-
-        Raises:
-            ProviderTimeoutError: It was given up.
-        """
-        try:
-            return self.watch.block(work, drop=drop)
-        except GivenUpError as exc:
-            raise self.too_slow(REASON) from exc
-
     def request(self) -> list[BaseMessage]:
         """The prompt of this attempt: packed for this model, with a correction where it erred."""
         messages = self._messages
@@ -279,24 +252,13 @@ class Call:
             return self.request()
         return await pool_for(text_length(self._messages)).run(self.request)
 
-    def failed(self, exc: BaseException, permit: Permit | None) -> BaseException:
+    async def afailed(self, exc: BaseException, permit: Permit | None) -> BaseException:
         """What to raise for a failed attempt; tells the breaker.
 
         Args:
             exc: What was raised.
             permit: The attempt's leave, if it had one.
         """
-        error = self._error(exc)
-        if error is None:
-            if permit is not None:
-                permit.give_back()
-            return exc
-        if permit is not None:
-            permit.fail(error)
-        return self._learnt(error)
-
-    async def afailed(self, exc: BaseException, permit: Permit | None) -> BaseException:
-        """The same for coroutines."""
         error = self._error(exc)
         if error is None:
             if permit is not None:

@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -15,15 +14,11 @@ from pydantic import PrivateAttr
 from allotrope.contracts import STAMP, Provenance, Succession
 from allotrope.exceptions import ProviderError
 from allotrope.models.call.attempts import (
-    AsyncOpened,
     Opened,
     Within,
-    aannounce,
     aclose,
     announce,
-    close,
-    first_chunks,
-    in_time,
+    asynchronous,
     linked,
     next_chunk,
     noticed,
@@ -32,9 +27,10 @@ from allotrope.models.call.cancelled import one_call, reported
 from allotrope.models.call.guard import Call, Guard
 from allotrope.models.call.replies import check_reply
 from allotrope.models.call.streams import CleanStream
-from allotrope.models.providers.content import asent, plain, sent
+from allotrope.models.providers.content import asent, plain
 from allotrope.models.waiting.queue import CallQueue
 from allotrope.support.compat.langchain import CallByCall
+from allotrope.support.loop_thread import SYNC_CALLS
 from allotrope.support.pools import TURNS
 
 if TYPE_CHECKING:
@@ -121,34 +117,9 @@ class GuardedChatModel(CallByCall):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        call = Call(self._guard, self, messages, tools=bool(kwargs.get("tools")))
-        inner = super()._generate  # type: ignore[safe-super]  # the mixed-in model's
-
-        def once() -> ChatResult:
-            permit = call.admit()
-            call.watch.begin()
-            try:
-                self.ensure_ready()
-                ready, arguments = sent(self.prepare, call.request(), kwargs)
-                result: ChatResult = call.block(
-                    lambda left: inner(ready, stop=stop, run_manager=run_manager, **arguments),
-                    drop=lambda late: None,
-                )
-                call.heard()
-                self._check(result, arguments)
-            except BaseException as exc:  # noqa: BLE001 - the breaker hears of every end
-                call.watch.end()
-                raise linked(call.failed(exc, permit), exc)  # noqa: B904 - linked there
-            permit.succeed(first_token_s=call.seconds_to_first_token())
-            return result
-
-        try:
-            result = self._guard.retries.call(
-                once, deadline=call.deadline, on_retry=call.retried, may_retry=call.may_retry
-            )
-        except ProviderError as exc:
-            raise linked(call.gives_up(exc), exc)  # noqa: B904 - linked there
-        return self._stamped(result, call)
+        manager = asynchronous(run_manager)
+        work = GuardedChatModel._agenerate(self, messages, stop, manager, **kwargs)
+        return SYNC_CALLS.run(work)
 
     async def _agenerate(
         self,
@@ -199,64 +170,11 @@ class GuardedChatModel(CallByCall):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        call = Call(self._guard, self, messages, streamed=True, tools=bool(kwargs.get("tools")))
-        inner = super()._stream
-
-        def begin() -> Opened:
-            permit = call.admit()
-            call.watch.begin()
-            since = time.perf_counter()
-            source: Iterator[ChatGenerationChunk] | None = None
-            try:
-                self.ensure_ready()
-                ready, arguments = sent(self.prepare, call.request(), kwargs)
-                source = inner(ready, stop=stop, **{**self.stream_arguments(), **arguments})
-                clean = CleanStream(self, call, arguments)
-                head = call.block(
-                    partial(first_chunks, source, clean, call, since),
-                    drop=lambda late: close(source),
-                )
-                if clean.ended:
-                    source = None
-            except BaseException as exc:  # noqa: BLE001 - the breaker hears of every end
-                call.watch.end()
-                close(source)
-                raise linked(call.failed(exc, permit), exc)  # noqa: B904 - linked there
-            call.watch.end()
-            return Opened(permit, clean, head, source, since)
-
-        try:
-            opened = self._guard.retries.call(
-                begin, deadline=call.deadline, on_retry=call.retried, may_retry=call.may_retry
-            )
-        except ProviderError as exc:
-            raise linked(call.gives_up(exc), exc)  # noqa: B904 - linked there
-        permit, source = opened.permit, opened.source
-        chunks = opened.head
-        try:
-            while True:
-                for chunk in chunks:
-                    announce(run_manager, chunk)
-                    yield chunk
-                if source is None:
-                    break
-                try:
-                    following = next(source, None)
-                    in_time(call, opened.since)
-                    if following is None:
-                        source = None
-                        chunks = opened.clean.end()
-                    else:
-                        chunks = opened.clean.take(following)
-                except BaseException as exc:  # noqa: BLE001 - the breaker hears of every end
-                    close(source)
-                    source = None
-                    error = call.failed(exc, permit)
-                    chunks = self._broke(call, opened.clean, error, exc)
-            permit.succeed(first_token_s=call.seconds_to_first_token())
-        finally:
-            close(source)
-            permit.give_back()
+        work: Any = GuardedChatModel._astream(self, messages, stop, **kwargs)
+        for chunk in SYNC_CALLS.iterate(work):
+            if run_manager is not None:
+                run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+            yield chunk
 
     async def _astream(
         self,
@@ -268,7 +186,7 @@ class GuardedChatModel(CallByCall):
         call = Call(self._guard, self, messages, streamed=True, tools=bool(kwargs.get("tools")))
         inner = super()._astream
 
-        async def begin() -> AsyncOpened:
+        async def begin() -> Opened:
             permit = await call.aadmit()
             call.watch.begin(asyncio.get_running_loop())
             since = time.perf_counter()
@@ -291,7 +209,7 @@ class GuardedChatModel(CallByCall):
                 await aclose(source)
                 raise linked(await call.afailed(exc, permit), exc)  # noqa: B904 - linked there
             call.watch.end()
-            return AsyncOpened(permit, clean, head, source, since)
+            return Opened(permit, clean, head, source, since)
 
         try:
             opened = await self._guard.retries.acall(
@@ -304,7 +222,7 @@ class GuardedChatModel(CallByCall):
         try:
             while True:
                 for chunk in chunks:
-                    await aannounce(run_manager, chunk)
+                    await announce(run_manager, chunk)
                     yield chunk
                 if source is None:
                     break
@@ -324,10 +242,6 @@ class GuardedChatModel(CallByCall):
         finally:
             permit.agive_back()
             await aclose(source)
-
-    def stream_arguments(self) -> dict[str, Any]:
-        """Arguments for a streamed call only, such as its timeout between chunks; none here."""
-        return {}
 
     def _broke(
         self, call: Call, clean: CleanStream, error: BaseException, cause: BaseException

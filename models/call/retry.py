@@ -53,50 +53,14 @@ class Retries:
     Attributes:
         rules: How often and how long.
         clock: Seconds of a clock that never goes back; the deadline is one of its readings.
-        sleep: Waits so many seconds.
-        asleep: The same for coroutines.
+        asleep: Waits so many seconds.
         chance: Random numbers in [0, 1).
     """
 
     rules: RetryRules = RetryRules()
     clock: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
     asleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     chance: Callable[[], float] = random.random
-
-    def call(
-        self,
-        work: Callable[[], T],
-        *,
-        deadline: float,
-        on_retry: OnRetry | None = None,
-        may_retry: MayRetry | None = None,
-    ) -> T:
-        """Does the work, again where that helps.
-
-        Args:
-            work: Makes one request; raises classified errors.
-            deadline: The clock's reading after which no retry begins.
-            on_retry: Hears of every retry, before its wait.
-            may_retry: Has the last word on an error that the policy would retry.
-
-        Raises:
-            ProviderError: The last error that came from the provider, not from the breaker.
-        """
-        real: list[ProviderError] = []
-
-        def one() -> T:
-            try:
-                return work()
-            except ProviderError as exc:
-                _note(real, exc)
-                raise
-
-        loop = tenacity.Retrying(sleep=self.sleep, **self._plan(deadline, on_retry, may_retry))
-        try:
-            return loop(one)
-        except CircuitOpenError as exc:
-            raise (real[-1] if real else exc) from None
 
     async def acall(
         self,

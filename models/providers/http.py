@@ -1,11 +1,12 @@
 """HTTP clients that survive more than one event loop."""
 
 import asyncio
+import contextlib
 import ssl
 import weakref
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -29,6 +30,22 @@ async def _kept(transport: Any) -> AsyncGenerator[None, None]:
         await transport.aclose()
 
 
+_closing: set["asyncio.Task[None]"] = set()
+
+
+def _close_all(pools: "WeakKeyDictionary[asyncio.AbstractEventLoop, _Pool]") -> None:
+    """Closes each pool on its loop: whoever used them is gone, from whatever thread."""
+    for loop, pool in list(pools.items()):
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and its pools with it
+            loop.call_soon_threadsafe(_close, loop, pool)
+
+
+def _close(loop: asyncio.AbstractEventLoop, pool: _Pool) -> None:
+    task = loop.create_task(pool.keeper.aclose())
+    _closing.add(task)
+    task.add_done_callback(_closing.discard)
+
+
 class PerLoopTransport(httpx2.AsyncBaseTransport):
     """An async transport with one connection pool per event loop.
 
@@ -45,6 +62,7 @@ class PerLoopTransport(httpx2.AsyncBaseTransport):
         self._max_connections = max_connections
         self._library = library
         self._pools: WeakKeyDictionary[asyncio.AbstractEventLoop, _Pool] = WeakKeyDictionary()
+        close_with(self, partial(_close_all, self._pools))
 
     async def handle_async_request(self, request: Any) -> Any:
         """Sends the request over the pool of the running loop."""

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import httpx
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from langchain_ollama import ChatOllama
+from pydantic import model_validator
 
 from allotrope.contracts import Provenance
 from allotrope.exceptions import UnexpectedProviderError
@@ -35,6 +37,20 @@ class OllamaChat(CachingChatModel, GuardedChatModel, ChatOllama):
     """`ChatOllama` with clear errors and provenance."""
 
     provider: str = "ollama"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _for_any_loop(cls, data: Any) -> Any:
+        """Sync calls have an event loop of their own, and loops can't share connections."""
+        if not isinstance(data, dict):
+            return data
+        own = dict(data.get("async_client_kwargs") or {})
+        if "transport" in own or "transport" in (data.get("client_kwargs") or {}):
+            return data
+        return {
+            **data,
+            "async_client_kwargs": {**own, "transport": PerLoopTransport(library=httpx)},
+        }
 
     def bind_tools(
         self,
@@ -105,8 +121,6 @@ def build_ollama(settings: OllamaSettings, **arguments: Any) -> OllamaChat:
         settings: Address, model, window in tokens and timeouts.
         arguments: More arguments of `ChatOllama`, such as a profile's `temperature`.
     """
-    import httpx
-
     timeout = httpx.Timeout(settings.timeout_s, connect=settings.connect_timeout_s)
     transport = limit_transport(httpx.HTTPTransport(verify=tls()), settings.timeout_s)
     given: dict[str, Any] = {
@@ -115,7 +129,6 @@ def build_ollama(settings: OllamaSettings, **arguments: Any) -> OllamaChat:
         "num_ctx": settings.num_ctx,
         "client_kwargs": {"timeout": timeout, "verify": tls()},
         "sync_client_kwargs": {"transport": transport},
-        "async_client_kwargs": {"transport": PerLoopTransport(library=httpx)},
         "profile": {"max_input_tokens": settings.num_ctx, "tool_calling": True},
     }
     model = OllamaChat(**{**given, **arguments})

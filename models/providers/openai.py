@@ -7,7 +7,7 @@ from typing import Any
 import httpx2
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatResult
-from pydantic import PrivateAttr
+from pydantic import PrivateAttr, model_validator
 
 from allotrope.contracts import Provenance, Succession
 from allotrope.exceptions import (
@@ -45,6 +45,15 @@ class OpenAIChat(CachingChatModel, GuardedChatModel, HookedChatOpenAI):
     """`ChatOpenAI` with clear errors and provenance, that knows its predecessors and successors."""
 
     provider: str = "openai"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _for_any_loop(cls, data: Any) -> Any:
+        """Sync calls have an event loop of their own, and loops can't share connections."""
+        if not isinstance(data, dict) or data.get("http_async_client") or data.get("async_client"):
+            return data
+        return {**data, "http_async_client": async_client(httpx2.Timeout(600.0, connect=5.0))}
+
     _lifecycles: Lifecycles | None = PrivateAttr(default=None)
     _wanted: str = PrivateAttr(default="")
 
@@ -150,15 +159,6 @@ class OpenAIChat(CachingChatModel, GuardedChatModel, HookedChatOpenAI):
     def received(self, chunk: dict[str, Any]) -> dict[str, Any]:
         """As for a whole answer."""
         return chunk if is_countable(chunk.get("usage")) else {**chunk, "usage": None}
-
-    def stream_arguments(self) -> dict[str, Any]:
-        """A sync stream can't be interrupted between chunks: its socket's timeout must do."""
-        limits = self._guard.limits
-        if limits.first_token_s is None or limits.idle_s is None:
-            return {}
-        connect = getattr(self.request_timeout, "connect", None)
-        wait = max(limits.first_token_s, limits.idle_s)
-        return {"timeout": httpx2.Timeout(wait, connect=connect)}
 
     # -- inside -----------------------------------------------------------------------------------
 

@@ -39,26 +39,12 @@ class Admission:
     watch: FirstTokenWatch
     clock: Callable[[], float]
 
-    def leave(self) -> Permit:
+    async def aleave(self) -> Permit:
         """Leave for one request; waits while caution holds it (`models.caution`).
 
         Raises:
             CircuitOpenError: The breaker holds calls back.
         """
-        permit = self._try()
-        if permit is None:
-            left = self._held()
-            with self.circuits.waiters.thread() as bell:
-                while permit is None:
-                    bell.clear()
-                    seconds = left()
-                    permit = self._try(force=seconds <= 0)
-                    if permit is None:
-                        bell.wait(min(seconds, self.watch.pause_s()))
-        return permit
-
-    async def aleave(self) -> Permit:
-        """The same for coroutines."""
         permit = await self._atry()
         if permit is None:
             left = self._held()
@@ -72,20 +58,6 @@ class Admission:
                             async with asyncio.timeout(min(seconds, self.watch.pause_s())):
                                 await bell.wait()
         return permit
-
-    def _try(self, *, force: bool = False) -> Permit | None:
-        self.watch.check()
-        permit = self.circuits.admit(
-            self.provider,
-            self.model,
-            deployment=self.deployment,
-            lease_s=self.lease_s,
-            last=self.last,
-        )
-        if self._goes(permit, force=force):
-            return permit
-        permit.give_back()
-        return None
 
     async def _atry(self, *, force: bool = False) -> Permit | None:
         if self.watch.is_silent():

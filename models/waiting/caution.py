@@ -102,13 +102,6 @@ class Waiters:
             ring()
 
     @contextmanager
-    def thread(self) -> Iterator[threading.Event]:
-        """An event that `wake` sets, for a call in a thread."""
-        event = threading.Event()
-        with self._listening(event.set):
-            yield event
-
-    @contextmanager
     def task(self) -> Iterator[asyncio.Event]:
         """An event that `wake` sets, for a coroutine."""
         event, loop = asyncio.Event(), asyncio.get_running_loop()

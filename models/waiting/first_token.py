@@ -2,12 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from allotrope.models.breaker.circuits import Circuits
-from allotrope.models.waiting.blocking import Blocking
 from allotrope.models.waiting.overdue import Overdue, OverdueRules, WaitingCall
 from allotrope.models.waiting.stalls import STALLS
 from allotrope.support.pools import TURNS
@@ -58,7 +56,6 @@ class FirstTokenWatch:
         self._timeout: asyncio.Timeout | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._give_up_at: float | None = None
-        self._job: Blocking[Any] | None = None
 
     def check(self) -> None:
         """Opens the circuit if the calls under way are silent, and lets them go elsewhere."""
@@ -91,17 +88,16 @@ class FirstTokenWatch:
         limit = self._tracker().limit_s(found.kind, found.timeout_s, found.rules)
         return LOOK_S if limit is None else min(LOOK_S, limit / 4)
 
-    def begin(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+    def begin(self, loop: asyncio.AbstractEventLoop) -> None:
         """An attempt begins.
 
         Args:
-            loop: Where the call runs; None: in a thread, by `block`.
+            loop: Where the call runs.
         """
         found = self._watched
         self.gave_up, self._give_up_at, self._loop = False, None, loop
         if found is not None:
-            abandon = self._abandon if loop is not None else self._abandon_blocking
-            self._flight = self._tracker().begin(found.kind, found.timeout_s, abandon=abandon)
+            self._flight = self._tracker().begin(found.kind, found.timeout_s, abandon=self._abandon)
             self._arm()
 
     def spoke(self) -> None:
@@ -118,42 +114,6 @@ class FirstTokenWatch:
             self._still()
             if self._watched is not None:
                 self._watched.circuits.waiters.wake()
-
-    def block(self, work: Callable[[Callable[[], bool]], T], *, drop: Callable[[T], object]) -> T:
-        """Does the blocking part of an attempt; it can be given up like any other.
-
-        Args:
-            work: What blocks; it is handed a question: has it been given up?
-            drop: Told the result nobody waited for.
-
-        Raises:
-            GivenUpError: Silence opened the circuit, and this call was overdue.
-        """
-        if self._watched is None:
-            return work(lambda: False)
-        job: Blocking[T] = Blocking(lambda: work(lambda: job.left), drop=drop)
-        self._job = job
-        try:
-            return job.run(self._patience_s)
-        finally:
-            self._job = None
-
-    def _patience_s(self) -> float | None:
-        """Seconds to wait for blocking work until it is to be asked again; None: give it up."""
-        if self._flight is None:
-            return LOOK_S  # it speaks: its own timeouts do the rest
-        self.check()
-        if self._give_up_at is None:
-            return self.pause_s()
-        left = self._give_up_at - time.monotonic()
-        self.gave_up = left <= 0
-        return None if self.gave_up else left
-
-    def _abandon_blocking(self, after_s: float) -> None:
-        self._give_up_at = time.monotonic() + after_s
-        job = self._job
-        if job is not None:
-            job.stir()
 
     def enter(self, timeout: asyncio.Timeout) -> None:
         """The attempt waits under this timeout."""

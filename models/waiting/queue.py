@@ -52,7 +52,7 @@ class Place:
     def __init__(self, slot: CallQueue) -> None:
         self._slot = slot
 
-    def turn(self, leaves: Leaves, most_s: float | None) -> bool:
+    async def aturn(self, leaves: Leaves, most_s: float | None) -> bool:
         """Waits until it is this one's turn.
 
         Args:
@@ -65,20 +65,6 @@ class Place:
         Raises:
             TimeoutError: It took too long.
         """
-        if self._is_first():
-            return True
-        until = _until(most_s)
-        with self._slot._waiters.thread() as bell:
-            while not self._is_first():
-                bell.clear()
-                if leaves(self._is_newest()):
-                    return False
-                if not self._is_first():
-                    bell.wait(_pause(until))
-        return True
-
-    async def aturn(self, leaves: Leaves, most_s: float | None) -> bool:
-        """The same for coroutines."""
         if self._is_first():
             return True
         until = _until(most_s)

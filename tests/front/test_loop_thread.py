@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from allotrope.agents.turns.loop_thread import LoopThread
+from allotrope.support.loop_thread import LoopThread
 
 
 def test_a_task_that_swallows_cancellations_is_over_before_its_loop_is_closed() -> None:

@@ -83,15 +83,16 @@ def test_doubt_ends_with_an_answer_and_with_time() -> None:
     assert goes(circuits) is not None
 
 
-def test_the_outcome_that_opens_the_circuit_wakes_who_waits() -> None:
+async def test_the_outcome_that_opens_the_circuit_wakes_who_waits() -> None:
     circuits = Circuits(clock=Clock())
     for _ in range(2):
         goes(circuits).fail(DOWN)
     last = goes(circuits)
     assert goes(circuits) is None
-    with circuits.waiters.thread() as bell:
+    with circuits.waiters.task() as bell:
         last.fail(DOWN)
-        assert bell.is_set()
+        async with asyncio.timeout(5):
+            await bell.wait()
     with pytest.raises(ours.CircuitOpenError):
         goes(circuits)
 

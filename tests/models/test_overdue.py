@@ -9,7 +9,6 @@ import pytest
 
 from allotrope.models.breaker.circuits import Circuits
 from allotrope.models.chain import build_chain
-from allotrope.models.waiting.blocking import Blocking, GivenUpError
 from allotrope.models.waiting.overdue import Overdue, OverdueRules, limit_s
 from allotrope.settings import load_settings
 from allotrope.testing.content.replies import SimRequest
@@ -195,37 +194,3 @@ async def test_calls_in_threads_go_to_the_fallback_too(sim: ProviderSimulator, w
     async with asyncio.timeout(15):  # the threads left behind end, and drop what came late
         while any(thread.name == "allotrope-call" for thread in threading.enumerate()):  # noqa: ASYNC110  # a thread has no event of ours
             await asyncio.sleep(0.05)
-
-
-def test_blocking_work_runs_in_the_callers_context_and_raises_there() -> None:
-    import contextvars
-
-    where = contextvars.ContextVar("where", default="nowhere")
-    where.set("here")
-    assert Blocking(where.get, drop=list).run(lambda: 1.0) == "here"
-
-    def fail() -> None:
-        raise KeyError("x")
-
-    with pytest.raises(KeyError):
-        Blocking(fail, drop=list).run(lambda: 1.0)
-
-
-def test_what_comes_late_is_dropped() -> None:
-    go, dropped, told = threading.Event(), threading.Event(), []
-
-    def drop(late: str) -> None:
-        told.append(late)
-        dropped.set()
-
-    def work() -> str:
-        go.wait(10)
-        return "late"
-
-    job = Blocking(work, drop=drop)
-    with pytest.raises(GivenUpError):
-        job.run(lambda: None)
-    assert job.left
-    go.set()
-    assert dropped.wait(10)
-    assert told == ["late"]

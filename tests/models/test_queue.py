@@ -156,20 +156,20 @@ async def test_a_place_is_first_come_first_served() -> None:
     assert served == [0, 1, 2, 3, 4]
 
 
-def test_a_thread_in_the_queue_is_woken_and_gives_up() -> None:
+async def test_who_waits_in_the_queue_is_woken_from_any_thread_and_gives_up() -> None:
     slot = CallQueue()
     first, second = slot.join(), slot.join()
-    assert first.turn(lambda newest: False, 60.0)
+    assert await first.aturn(lambda newest: False, 60.0)
     threading.Timer(0.05, first.leave).start()
-    assert second.turn(lambda newest: False, 60.0)
+    assert await second.aturn(lambda newest: False, 60.0)
     third = slot.join()
-    assert not third.turn(lambda newest: newest, 60.0)
+    assert not await third.aturn(lambda newest: newest, 60.0)
     with pytest.raises(TimeoutError):
-        third.turn(lambda newest: False, 0.01)
+        await third.aturn(lambda newest: False, 0.01)
     third.leave()
     second.leave()
     second.leave()
-    assert slot.join().turn(lambda newest: False, 0.0)
+    assert await slot.join().aturn(lambda newest: False, 0.0)
 
 
 def _sum(chunks: list[Any]) -> Any:

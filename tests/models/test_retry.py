@@ -22,7 +22,6 @@ class World:
         self.retries = Retries(
             rules=RetryRules(**rules),
             clock=lambda: self.now,
-            sleep=self.sleep,
             asleep=self.asleep,
             chance=lambda: 0.5,
         )
@@ -47,12 +46,10 @@ class World:
         self.heard.append((type(error).__name__, attempt))
 
 
-@pytest.fixture(params=["sync", "async"])
-def run(request: pytest.FixtureRequest) -> Any:
+@pytest.fixture
+def run() -> Any:
     def go(world: World, *, within: float = 10.0) -> str:
         deadline = world.now + within
-        if request.param == "sync":
-            return world.retries.call(world.work, deadline=deadline, on_retry=world.note)
         return asyncio.run(world.retries.acall(world.awork, deadline=deadline, on_retry=world.note))
 
     return go
@@ -153,5 +150,5 @@ def test_the_coroutine_is_awaited() -> None:
 def test_the_caller_has_the_last_word() -> None:
     world = World(e(DOWN), e(DOWN))
     with pytest.raises(DOWN):
-        world.retries.call(world.work, deadline=1e9, may_retry=lambda error: False)
+        asyncio.run(world.retries.acall(world.awork, deadline=1e9, may_retry=lambda error: False))
     assert world.calls == 1

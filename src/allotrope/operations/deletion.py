@@ -3,11 +3,11 @@
 import logging
 from dataclasses import dataclass
 
-from allotrope.agents.turns.loop_thread import LoopThread
 from allotrope.agents.turns.thread_locks import ThreadLocks
 from allotrope.exceptions import ThreadBusyError
 from allotrope.settings import Settings
 from allotrope.stores.errors import error_name
+from allotrope.support.loop_thread import LoopThread
 from allotrope.support.pools import TURNS
 
 logger = logging.getLogger(__name__)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import queue
 import threading
 import weakref
@@ -114,6 +115,13 @@ class LoopThread:
         end()
         thread.join(timeout=5)
 
+    def forget(self) -> None:
+        """Leaves the loop to the process that this one was forked from."""
+        self._lock = threading.Lock()
+        if self._end is not None:
+            self._end.detach()
+        self._loop = self._thread = self._end = None
+
     def _submit(self, run: Coroutine[Any, Any, T], work: Coroutine[Any, Any, Any]) -> "Future[T]":
         with self._lock:
             if self._loop is None:
@@ -124,8 +132,8 @@ class LoopThread:
             run.close()
             work.close()
             raise InputError(
-                "A sync call on the agent's own event loop would wait for itself.",
-                hint="Use the async one: `aask`, `aresume`, `astream`.",
+                "A sync call on the event loop of sync calls would wait for itself.",
+                hint="Use the async one: `aask`, `aresume`, `astream`, `ainvoke`.",
             )
         return asyncio.run_coroutine_threadsafe(run, loop)
 
@@ -181,3 +189,10 @@ def _retrieve(done: "Future[None]") -> None:
     """The reader has had the failure from the queue."""
     if not done.cancelled():
         done.exception()
+
+
+SYNC_CALLS = LoopThread()
+"""Runs the sync calls of models, in this process."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=SYNC_CALLS.forget)  # the thread stays with the parent
