@@ -1,5 +1,6 @@
 """A report as Markdown or as one HTML page without scripts, fit for mail."""
 
+import re
 from collections.abc import Sequence
 from datetime import timedelta
 from html import escape
@@ -12,13 +13,15 @@ _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:56rem;margin:2rem auto;padding:0 1rem;
 color:#1b1f24;background:#fff}
 h1{font-size:1.5rem;margin-bottom:.2rem}h2{font-size:1.1rem;margin-top:2rem}
-p.sub{color:#57606a;margin-top:0}
+h1+p{color:#57606a;margin-top:0}
 table{border-collapse:collapse;width:100%}th,td{padding:.3rem .6rem;text-align:right;
 border-bottom:1px solid #d0d7de}th:first-child,td:first-child{text-align:left}
 th{font-weight:600;color:#57606a}
 @media(prefers-color-scheme:dark){body{color:#e6edf3;background:#0d1117}
-th,td{border-color:#30363d}th,p.sub{color:#8b949e}}
+th,td{border-color:#30363d}th,h1+p{color:#8b949e}}
 """
+
+_MARKS = re.compile(r"[\\`*_\[\]<>|~&]")
 
 Table = tuple[str, Sequence[str], Sequence[Sequence[str]]]
 
@@ -34,40 +37,28 @@ def markdown(report: Report) -> str:
     if report.recommendations:
         lines += ["## Recommendations", ""]
         for one in report.recommendations:
-            lines += [f"- **{one.title}** ({gain(one)}). {one.evidence} Change: {one.change}"]
+            lines.append(
+                f"- **{_cell(one.title)}** ({gain(one)}). {_cell(one.evidence)}"
+                f" Change: {_cell(one.change)}"
+            )
         lines.append("")
     return "\n".join(lines)
 
 
 def html(report: Report) -> str:
-    """The report as one HTML page; every name is escaped."""
-    parts = [
-        "<!doctype html><html lang='en'><head><meta charset='utf-8'>",
-        "<meta name='viewport' content='width=device-width,initial-scale=1'>",
-        f"<title>{escape(title(report))}</title><style>{_STYLE}</style></head><body>",
-        f"<h1>{escape(title(report))}</h1><p class='sub'>{escape(subtitle(report))}</p><ul>",
-        *(f"<li>{escape(line.removeprefix('- '))}</li>" for line in _headline(report)),
-        "</ul>",
-    ]
-    for heading, columns, rows in _tables(report):
-        parts.append(f"<h2>{escape(heading)}</h2><table><thead><tr>")
-        parts += [f"<th scope='col'>{escape(column)}</th>" for column in columns]
-        parts.append("</tr></thead><tbody>")
-        for row in rows:
-            cells = "".join(f"<td>{escape(cell)}</td>" for cell in row)
-            parts.append(f"<tr>{cells}</tr>")
-        parts.append("</tbody></table>")
-    if report.recommendations:
-        parts.append("<h2>Recommendations</h2><ul>")
-        for one in report.recommendations:
-            parts.append(
-                f"<li><strong>{escape(one.title)}</strong> "
-                f"({escape(gain(one))}). "
-                f"{escape(one.evidence)} Change: {escape(one.change)}</li>"
-            )
-        parts.append("</ul>")
-    parts.append("</body></html>")
-    return "\n".join(parts)
+    """The report as one HTML page; no name in it is read as markup."""
+    from markdown_it import MarkdownIt
+
+    reader = MarkdownIt("commonmark", {"html": False}).enable("table")
+    return "\n".join(
+        [
+            "<!doctype html><html lang='en'><head><meta charset='utf-8'>",
+            "<meta name='viewport' content='width=device-width,initial-scale=1'>",
+            f"<title>{escape(title(report))}</title><style>{_STYLE}</style></head><body>",
+            reader.render(markdown(report)),
+            "</body></html>",
+        ]
+    )
 
 
 def title(report: Report) -> str:
@@ -94,7 +85,7 @@ def _headline(report: Report) -> list[str]:
         else f"{change:+.0%} against {money(report.before.cost)} in the stretch before"
     )
     lines = [
-        *(f"- {notice}" for notice in report.notices),
+        *(f"- {_cell(notice)}" for notice in report.notices),
         f"- Spent: {money(now.cost)} ({trend})",
         f"- Saved: {money(now.saved)}",
         f"- Calls: {now.calls:,}, of which {now.hits:,} were answered from the cache "
@@ -110,7 +101,7 @@ def _headline(report: Report) -> list[str]:
             + ", ".join(f"p{p * 100:g} {ms / 1000:.2f} s" for p, ms in report.latency.items())
         )
     lines += [
-        f"- {wanted} has ended: {answered} answered {calls:,} calls in its place"
+        f"- {_cell(wanted)} has ended: {_cell(answered)} answered {calls:,} calls in its place"
         for wanted, answered, calls in report.successions
     ]
     if now.unpriced:
@@ -172,7 +163,8 @@ def _row(part: ReportLine) -> tuple[str, ...]:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    """A name as Markdown that stands for nothing but itself."""
+    return _MARKS.sub(r"\\\g<0>", text.replace("\n", " "))
 
 
 def gain(one: Recommendation) -> str:
