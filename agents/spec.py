@@ -17,11 +17,13 @@ class AgentSpec:
     Attributes:
         name: What users call it: `assistant`.
         summary: What it does, one sentence.
-        graph: Its builder, `package.module:function`, called with `parts`, `checkpointer`, `store`.
+        graph: Its builder, `package.module:function`, called with `parts`, `checkpointer`, `store`,
+            and with `agent`, `prompt`, `profile` and `tools` of the spec where it takes them.
         prompt: Its prompt template.
         profile: Its parameter profile, where neither run, settings nor a promotion name one;
             default: that of the settings.
-        tools: Names of the tools it may call.
+        tools: Names of the tools it may call (`agents.tools.making.MAKERS`); a builder that takes
+            `tools` gets them made.
         asks: Whether a turn may stop to ask a person; the next text of the thread is the answer.
     """
 
@@ -38,9 +40,15 @@ class AgentSpec:
         from allotrope.graphs.parts import named
 
         builder = named(self.graph)
-        if "profile" not in collaborators and self.takes_profile():
-            collaborators["profile"] = self.profile
-        graph: CompiledStateGraph[Any, Any, Any, Any] = builder(**collaborators)
+        takes = inspect.signature(builder).parameters
+        own = {"agent": self.name, "prompt": self.prompt, "profile": self.profile}
+        given = {name: value for name, value in own.items() if name in takes} | collaborators
+        if self.tools and "tools" in takes and "tools" not in given:
+            from allotrope.agents.tools.making import MAKERS, tools_named
+
+            if MAKERS.keys() >= set(self.tools):  # a builder makes tools of its own itself
+                given["tools"] = tools_named(self.tools)
+        graph: CompiledStateGraph[Any, Any, Any, Any] = builder(**given)
         return graph
 
     def takes_profile(self) -> bool:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from allotrope.graphs.assistant import DEFAULT_TOOLS
+from allotrope.agents.tools.making import MAKERS
 from allotrope.graphs.parts import named
 from allotrope.settings import Settings, load_settings
 
@@ -93,7 +93,7 @@ def _tools(folder: Path) -> dict[str, Any]:
         agents={"file_roots": (folder,), "private_hosts": ("127.0.0.1", "localhost")},
     )
     _files(folder)
-    made = [_made(maker, settings) for maker in DEFAULT_TOOLS]
+    made = [_made(maker, settings) for maker in MAKERS.values()]
     return {tool.name: tool for tool in made}
 
 

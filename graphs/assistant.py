@@ -19,16 +19,9 @@ if TYPE_CHECKING:
     from langgraph.store.base import BaseStore
     from langgraph.types import Checkpointer
 
-DEFAULT_TOOLS = (
-    "allotrope.agents.tools:clock_tool",
-    "allotrope.agents.tools:convert_time_tool",
-    "allotrope.agents.tools:dates_tool",
-    "allotrope.agents.tools:date_add_tool",
-    "allotrope.agents.tools:arithmetic_tool",
-    "allotrope.agents.tools:units_tool",
-    "allotrope.agents.tools:reading_tool",
-)
-"""Makers of the assistant's tools, by name: a graph doesn't import `agents`."""
+SPEC = "allotrope.agents.assistant:SPEC"
+MAKE = "allotrope.agents.tools.making:tools_named"
+"""The assistant's tools, by name: a graph doesn't import `agents`."""
 
 
 def build_graph(
@@ -47,13 +40,13 @@ def build_graph(
         agent: The agent's name, for usage and cache.
         prompt: Its prompt template, `name` or `name@version`.
         profile: The parameter profile where a run names none.
-        tools: What it may call; default: `DEFAULT_TOOLS`.
+        tools: What it may call; default: those of the assistant's spec.
         parts: What the nodes work with; default: opened from the settings at the first run.
         checkpointer: Keeps threads; leave it out under LangGraph's Agent Server.
         store: Long-term facts.
     """
     if tools is None:
-        tools = [named(maker)() for maker in DEFAULT_TOOLS]
+        tools = named(MAKE)(named(SPEC).tools)
     lazy = LazyParts(parts)
     if tools:
         tools = [*tools, recall_tool(lazy)]

@@ -1,13 +1,46 @@
 """How we make a LangChain tool: described arguments, and mistakes as a sentence."""
 
+import importlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from allotrope.exceptions import AllotropeError
+from allotrope.exceptions import AllotropeError, SettingsError
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
+
+
+MAKERS: Mapping[str, str] = {
+    "current_time": "allotrope.agents.tools.clock:clock_tool",
+    "convert_time": "allotrope.agents.tools.clock:convert_time_tool",
+    "date_difference": "allotrope.agents.tools.clock:dates_tool",
+    "date_add": "allotrope.agents.tools.clock:date_add_tool",
+    "calculate": "allotrope.agents.tools.arithmetic:arithmetic_tool",
+    "convert_units": "allotrope.agents.tools.units:units_tool",
+    "read": "allotrope.agents.tools.reading:reading_tool",
+}
+"""What makes each tool, by the name under which a spec asks for it and the model calls it."""
+
+
+def tools_named(names: Sequence[str]) -> "list[BaseTool]":
+    """The tools that a spec names.
+
+    Args:
+        names: Of `MAKERS`.
+
+    Raises:
+        SettingsError: There is no tool of that name.
+    """
+    made = []
+    for name in names:
+        if name not in MAKERS:
+            raise SettingsError(
+                f"There is no tool {name!r}.", hint=f"There are {', '.join(MAKERS)}."
+            )
+        module, _, function = MAKERS[name].partition(":")
+        made.append(getattr(importlib.import_module(module), function)())
+    return made
 
 
 def make_tool(

@@ -1,17 +1,25 @@
 """What every graph can do: be a node, travel in time, be cancelled, end before the limit."""
 
 import asyncio
+import sys
 import threading
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.tools import BaseTool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.types import Command
 
 from allotrope.agents import registry
+from allotrope.agents.spec import AgentSpec
+from allotrope.agents.tools.making import MAKERS, tools_named
+from allotrope.exceptions import SettingsError
 from allotrope.graphs.work.sandbox.backends import local
 
 QUESTIONS = {
@@ -159,3 +167,33 @@ def test_the_assistant_answers_before_the_limit(bench: Any, limit: int) -> None:
     run = bench("assistant", [answer] * 40, limit=limit)
     assert last(run.ask("What is 1+1?")) == "It is 2."
     assert len(run.model.calls) > 1
+
+
+def test_a_spec_is_the_agent_its_graph_gets_name_prompt_and_tools(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given: dict[str, Any] = {}
+
+    def build(
+        *, agent: str, prompt: str, tools: Sequence[BaseTool], profile: str | None = None
+    ) -> Any:
+        given.update(agent=agent, prompt=prompt, profile=profile, tools=[t.name for t in tools])
+
+    monkeypatch.setitem(sys.modules, "own_graph", SimpleNamespace(build=build))
+    spec = AgentSpec(
+        name="desk", summary="Helps.", graph="own_graph:build", prompt="desk",
+        profile="economical", tools=("calculate", "read"),
+    )  # fmt: skip
+    spec.build()
+    assert given == {
+        "agent": "desk", "prompt": "desk", "profile": "economical", "tools": ["calculate", "read"],
+    }  # fmt: skip
+    given.clear()
+    with pytest.raises(TypeError, match="tools"):  # its own: the builder makes them
+        replace(spec, tools=("fly",)).build()
+
+
+def test_each_tool_has_the_name_under_which_it_is_asked_for() -> None:
+    assert [tool.name for tool in tools_named(tuple(MAKERS))] == list(MAKERS)
+    with pytest.raises(SettingsError, match="no tool 'fly'"):
+        tools_named(["fly"])
