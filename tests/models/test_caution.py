@@ -195,7 +195,8 @@ async def test_a_crowd_wastes_no_more_than_it_takes_to_open(
     answers = await asyncio.gather(*(ask() for _ in range(12)))
     assert {a.response_metadata["allotrope"]["provider"] for a in answers} == {"ollama"}
     assert len(sim.chats("openai")) == 2
-    assert counters.counts()["allotrope_held_calls_total"]
+    if way != "invoke":  # threads come one after the other, and may find the circuit open already
+        assert counters.counts()["allotrope_held_calls_total"]
 
 
 async def test_off_by_setting_and_held_no_longer_than_set(sim: ProviderSimulator) -> None:
