@@ -1,6 +1,7 @@
 """An event loop in a thread of its own, so that sync calls run on the async core."""
 
 import asyncio
+import atexit
 import contextlib
 import os
 import queue
@@ -193,6 +194,7 @@ def _retrieve(done: "Future[None]") -> None:
 
 SYNC_CALLS = LoopThread()
 """Runs the sync calls of models, in this process."""
+atexit.register(SYNC_CALLS.close)
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=SYNC_CALLS.forget)  # the thread stays with the parent

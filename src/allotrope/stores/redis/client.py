@@ -216,6 +216,8 @@ class PerLoop:
         self._clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _KeptClient | None] = (
             weakref.WeakKeyDictionary()
         )
+        # what closes must not hold this object, or it would not be let go
+        weakref.finalize(self, _close_all, self._clients).atexit = False
 
     def get(self) -> redis.asyncio.Redis | None:
         """The client of the running loop."""
@@ -240,6 +242,25 @@ class _KeptClient:
     client: redis.asyncio.Redis
     keeper: AsyncGenerator[None, None]
     begun: "asyncio.Task[None]"
+
+
+_closing: set["asyncio.Task[None]"] = set()
+
+
+def _close_all(
+    clients: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _KeptClient | None]",
+) -> None:
+    """Closes each client on its loop: who asked for them is gone, from whatever thread."""
+    for loop, kept in list(clients.items()):
+        if kept is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and its clients with it
+                loop.call_soon_threadsafe(_close, loop, kept)
+
+
+def _close(loop: asyncio.AbstractEventLoop, kept: _KeptClient) -> None:
+    task = loop.create_task(kept.keeper.aclose())
+    _closing.add(task)
+    task.add_done_callback(_closing.discard)
 
 
 def _kept(client: redis.asyncio.Redis) -> _KeptClient:
