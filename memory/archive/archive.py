@@ -400,6 +400,10 @@ class Archive:
         """Rows of a thread that have a word, newest first."""
         return self.database.newest(scoped(thread.key, word), limit)
 
+    def with_beginning(self, thread: ThreadFacts, letters: str, *, limit: int) -> list[int]:
+        """Rows of a thread that have a word that begins so, newest first."""
+        return self.database.newest(scoped(thread.key, letters), limit, begins=True)
+
     def search(self, tenant: str, thread: str, query: str, *, limit: int = 10) -> list[Archived]:
         """Messages of a thread that have words of the query, best first by full text search."""
         facts = self.thread(tenant, thread)

@@ -34,8 +34,8 @@ class ArchiveDatabase(Protocol):
     def unindex(self, thread_key: int) -> None:
         """Takes a thread's messages out of the full-text index."""
 
-    def newest(self, token: str, limit: int) -> list[int]:
-        """Rows that have a token, newest first."""
+    def newest(self, token: str, limit: int, *, begins: bool = False) -> list[int]:
+        """Rows that have a token, or one that begins so, newest first."""
 
     def matching(self, tokens: Sequence[str], limit: int) -> list[int]:
         """Rows that have any of the tokens, best first by the database's own ranking."""

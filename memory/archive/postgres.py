@@ -102,12 +102,13 @@ class PostgresDatabase:
     def unindex(self, thread_key: int) -> None:
         """The index entry goes with the message's row."""
 
-    def newest(self, token: str, limit: int) -> list[int]:
-        """Rows that have a token, newest first."""
+    def newest(self, token: str, limit: int, *, begins: bool = False) -> list[int]:
+        """Rows that have a token, or one that begins so, newest first."""
         sql = (
             "SELECT row FROM archive_messages WHERE tokens @@ ?::tsquery ORDER BY row DESC LIMIT ?"
         )
-        return [int(row) for (row,) in self.run(sql, (_lexeme(token), limit))]
+        lexeme = _lexeme(token) + ":*" * begins
+        return [int(row) for (row,) in self.run(sql, (lexeme, limit))]
 
     def matching(self, tokens: Sequence[str], limit: int) -> list[int]:
         """Rows that have any of the tokens, best `ts_rank` first."""

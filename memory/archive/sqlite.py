@@ -122,13 +122,13 @@ class SqliteDatabase:
                 (row, _tokens(thread_key, words)),
             )
 
-    def newest(self, token: str, limit: int) -> list[int]:
-        """Rows that have a token, newest first."""
+    def newest(self, token: str, limit: int, *, begins: bool = False) -> list[int]:
+        """Rows that have a token, or one that begins so, newest first."""
         sql = (
             "SELECT rowid FROM archive_index WHERE archive_index MATCH ?"
             " ORDER BY rowid DESC LIMIT ?"
         )
-        return [int(row) for (row,) in self.run(sql, (f'"{token}"', limit))]
+        return [int(row) for (row,) in self.run(sql, (f'"{token}"{"*" * begins}', limit))]
 
     def matching(self, tokens: Sequence[str], limit: int) -> list[int]:
         """Rows that have any of the tokens, best BM25 first."""

@@ -19,6 +19,7 @@ _POOL = 300
 _BEST = 100
 _NEWEST_EMBEDDED = 300
 _BEFORE = 0.2
+_KIN, _KIN_ROWS, _KIN_WEIGHT = 5, 30, 0.6
 """Bounds of one recall, whatever the thread's length: rows read per word, rows scored, rows
 whose neighbours are read too; and the weight of words from the turn before."""
 
@@ -72,12 +73,16 @@ class Recall:
         if facts is None or facts.messages == 0:
             return []
         question = self._question(text, before, facts)
+        reader = self._known.reader(facts, self._archive.lineage(facts, tip))
         frequency: dict[str, int] = {}
         pool = self._pool(facts, question, frequency, _POSTINGS)
+        with_kin = self._with_kin(question, frequency, facts, reader)
+        if with_kin is not question:
+            question = with_kin
+            pool = self._pool(facts, question, frequency, _POSTINGS)
         if not pool and self._vectors is None:
             return []
         corpus = Corpus(facts.messages, facts.words / facts.messages, frequency)
-        reader = self._known.reader(facts, self._archive.lineage(facts, tip))
         found = self._load(facts, pool, reader)
         candidates = [one.candidate.focused(question.words) for one in found]
         scores = score(candidates, question, corpus, self._weights)
@@ -131,6 +136,33 @@ class Recall:
         found = {word: _BEFORE for word in bag(before) if word not in names} | found
         years = sorted({moment.year for moment in (facts.first_at, facts.last_at) if moment})
         return RecallQuery(found, named, spans(text, years=years), asks_when(text))
+
+    def _with_kin(
+        self,
+        question: RecallQuery,
+        frequency: dict[str, int],
+        facts: ThreadFacts,
+        reader: ArchiveReader,
+    ) -> RecallQuery:
+        """The question with words that begin as one of it that the thread never says.
+
+        Stemming joins the forms of a word, and not a word with what is derived from it: Allergie,
+        allergisch.
+        """
+        kin: dict[str, float] = {}
+        for word, weight in question.words.items():
+            letters = word[: max(_KIN, len(word) - 2)]
+            if frequency[word] or len(word) <= _KIN or not word.isalpha() or weight < 1.0:
+                continue
+            rows = self._archive.with_beginning(facts, letters, limit=_KIN_ROWS)
+            found = Counter(
+                other
+                for one in reader.rows(rows)
+                for other in one.candidate.words
+                if other.startswith(letters) and len(other) <= len(word) + _KIN
+            )
+            kin |= dict.fromkeys([other for other, _ in found.most_common(3)], weight * _KIN_WEIGHT)
+        return replace(question, words=kin | dict(question.words)) if kin else question
 
     def _pool(
         self, facts: ThreadFacts, question: RecallQuery, frequency: dict[str, int], limit: int

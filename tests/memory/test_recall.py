@@ -88,3 +88,16 @@ def test_lines_name_year_and_speaker_once_and_cost_what_they_say() -> None:
         frame = COUNTER.message(build("x", ()) or block)
         assert lines is None or COUNTER.message(lines) <= tokens + frame
     archive.close()
+
+
+def test_a_word_that_was_never_said_finds_what_is_derived_from_it() -> None:
+    archive = Archive(SqliteDatabase(":memory:"))
+    recall = Recall(archive)
+    texts = [f"Am Fluss war es kalt, Tag {n}." for n in range(40)]
+    texts[7] = "Gegen Nüsse bin ich allergisch."
+    texts[9] = "Die Allee ist lang."
+    archive.add("default", "t", said(*texts), at=AT)
+    assert found(recall, "Welche Allergie?")[0].message.seq == 7
+    archive.add("default", "t", [HumanMessage("Die Allergie ist weg.", id="new")], at=AT)
+    assert found(recall, "Welche Allergie?")[0].message.message_id == "new"
+    archive.close()
