@@ -164,8 +164,8 @@ def _statement(sentence: str, code: str, cues: bool = False) -> _Statement:
             who.add(person[token])
         elif token in being:
             after_being = True
-        elif (
-            token not in small and not _is_short(token) and (token[0].isalnum() or token in _SIGNS)
+        elif (token in names or not (token in small or _is_short(token))) and (
+            token[0].isalnum() or token in _SIGNS
         ):
             if words and _counts_on(words[-1], token) and not after_being:
                 token = words.pop().text + token
@@ -214,7 +214,8 @@ def _shared(later: _Statement, earlier: _Statement, kinds: frozenset[str], code:
         # all of it comes again: it has ended, or both values are named
         ended = "ended" in kinds and len(come) <= 2
         both = "contrast" in kinds and come and _one_run(new, come, code)
-        enough = shared >= (2 if spaced else 3)
+        told = shared + bool(later.persons & earlier.persons)
+        enough = told >= (2 if spaced else 3)
         return shared if enough and (ended or (both and _alike(old, new, same, come, code))) else 0
     come = _without_reason(come, max(same.values()))
     if not come or not _one_run(old, gone, code) or not _one_run(new, come, code):

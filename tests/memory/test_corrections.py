@@ -79,3 +79,9 @@ def test_the_prompt_marks_the_sentence_and_not_its_neighbours(
 def test_what_was_said_twice_in_the_same_words_is_marked_twice() -> None:
     said = ["The gate code is 4817.", "The hall code is 9.", "The gate code is 4817"]
     assert best_match("Correction: the gate code is 5920.", said) == [0, 2]
+
+
+def test_a_letter_that_names_somebody_counts() -> None:
+    assert corrected("Correction: patient B weighs 80 kg.", "Patient A weighs 70 kg.") is None
+    assert corrected("Correction: patient A weighs 80 kg.", "Patient A weighs 70 kg.")
+    assert corrected("I'm no longer vegetarian.", "I'm vegetarian.")
