@@ -135,6 +135,28 @@ class CacheAdmin:
                         return None
         return None
 
+    def reasons(self, key: str) -> list[dict[str, Any]]:
+        """Why the entry whose key starts like this was served to questions in other words.
+
+        Returns:
+            For each such question: `asked`, the kept `question`, `cosine`, `score`, `reason`,
+            the measured `precision` of its band of scores, and the `run`.
+        """
+        for part in self.partitions():
+            for name in self._run(_meta(part)):
+                if name.startswith(key):
+                    return self._notes(part, name)
+        return []
+
+    def _notes(self, part: Partition, digest: str) -> list[dict[str, Any]]:
+        found = []
+        for note in self._run(store.explained(part, digest)):
+            try:
+                found.append(json.loads(self._answers.codec.unseal(note)))
+            except (UnreadableEntryError, ValueError):
+                continue
+        return found
+
     def invalidate(
         self,
         *,
@@ -155,7 +177,10 @@ class CacheAdmin:
             agent: Only of this agent.
         """
         gone = 0
+        threads = [tag.removeprefix("thread=") for tag in tags if tag.startswith("thread=")]
         for part in self.partitions(tenant=tenant, agent=agent):
+            for thread in threads:
+                self._forget_asked(part, thread)
             found = set(self._run(_meta(part)))
             for tag in tags:
                 found &= set(self._run(store.tagged(part, tag)))
@@ -166,6 +191,37 @@ class CacheAdmin:
                 found &= set(self._run(store.older_than(part, limit)))
             gone += self._run(store.drop(part, sorted(found)))
         return gone
+
+    def _note_wrong(self, part: Partition, digest: str, run_id: str) -> None:
+        """Keeps the pair of a wrong semantic hit as a labelled one, for the next calibration."""
+        for note in self._notes(part, digest):
+            if note.get("run") != run_id:
+                continue
+            pair = {"a": note["asked"], "b": note["question"], "same": 0}
+            pair["thread"] = note["thread"]
+            sealed = self._answers.codec.seal(json.dumps(pair).encode())
+            self._run(store.keep_wrong(part, run_id, sealed))
+
+    def _forget_asked(self, part: Partition, thread: str) -> None:
+        """Takes out the questions of a thread that were kept to explain hits."""
+        self._run(store.forget_asked(part, thread))
+        for run_id, pair in self._wrong_of(part).items():
+            if pair.get("thread") == thread:
+                self._run(store.keep_wrong(part, run_id, b""))
+
+    def wrong_pairs(self) -> list[dict[str, Any]]:
+        """Pairs of questions that users reported as wrong hits, in the form of `calibrate`."""
+        reported = [pair for part in self.partitions() for pair in self._wrong_of(part).values()]
+        return [{name: pair[name] for name in ("a", "b", "same")} for pair in reported]
+
+    def _wrong_of(self, part: Partition) -> dict[str, dict[str, Any]]:
+        found = {}
+        for run_id, sealed in self._run(_wrong(part)):
+            try:
+                found[run_id.decode()] = json.loads(self._answers.codec.unseal(sealed))
+            except (UnreadableEntryError, ValueError):
+                continue
+        return found
 
     def report_wrong(self, run_id: str) -> list[str]:
         """Takes out what answered a run and counts it as a false hit.
@@ -179,6 +235,9 @@ class CacheAdmin:
         tiers = []
         for part in self.partitions():
             hits, paid = self._run(store.of_run(part, run_id))
+            for tier, digest in hits:
+                if tier == "semantic":
+                    self._note_wrong(part, digest, run_id)
             self._run(store.forget_run(part, run_id))
             for tier, _ in hits:
                 self._run(store.count(part, {f"false_{tier}": 1}))
@@ -186,6 +245,11 @@ class CacheAdmin:
             if set(paid) - {digest for _, digest in hits}:
                 tiers.append("paid")
         return tiers
+
+
+def _wrong(part: Partition) -> Steps[list[tuple[bytes, bytes]]]:
+    (reply,) = yield [("HGETALL", part.key("wrong"))]
+    return [] if isinstance(reply, Exception) else store.pairs(reply)
 
 
 def _meta(part: Partition) -> Steps[dict[str, dict[str, Any]]]:

@@ -65,11 +65,14 @@ class Hit:
         entry: The answer.
         tier: Where it came from: `exact` or `semantic`.
         digest: The exact key it is kept under.
+        why: Of a semantic hit: the kept `question`, `cosine`, `score`, `reason`, and `precision`,
+            how often pairs of such a score were the same when it was calibrated.
     """
 
     entry: StoredAnswer
     tier: str
     digest: str
+    why: dict[str, Any] | None = None
 
 
 class AnswerCache:

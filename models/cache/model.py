@@ -322,6 +322,7 @@ class CachingChatModel(BaseChatModel):
             "succession": getattr(self, "succession", lambda: None)(),
             "repairs": [],
             "cached": hit.tier,
+            **({} if hit.why is None else {"semantic": hit.why}),
             "saved": dict(hit.entry.saved),
             "attempts": 0,
             "degraded": degraded(trail, provider=str(stamp["provider"]), model=str(stamp["model"])),

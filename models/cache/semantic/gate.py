@@ -36,11 +36,14 @@ class Verdict:
             refuses.
         score: The calibrated score, 0 to 1; 1 for equal texts, 0 where a rule refuses, the cosine
             where only a verifier can tell.
+        precision: How often pairs of such a score were the same when it was calibrated; None where
+            no score decides.
     """
 
     admitted: bool
     reason: str
     score: float
+    precision: float | None = None
 
 
 class SafetyGate:
@@ -92,7 +95,8 @@ class SafetyGate:
         if reason is not None:
             return Verdict(False, reason, 0.0)
         score = self._scorer.score(a, b, cosine, found)
-        return Verdict(score >= self._threshold, "score", score)
+        measured = self._scorer.precision_of(score)
+        return Verdict(score >= self._threshold, "score", score, measured)
 
 
 def _beside_material(asked: str, kept: str, same: bool) -> Verdict:

@@ -23,10 +23,8 @@ DIMENSIONS = 48
 """Of a word's vector."""
 
 MEANING = (
-    "soft_overlap_least", "soft_overlap_most", "worst_match_least", "worst_match_most",
-    "gap_peak_least", "gap_peak_most", "gap_least", "gap_most", "extra_match_least",
-    "extra_match_most", "extra_match_best", "extra_centre", "centre", "all_match_least",
-    "all_match_most", "cosine_by_centre",
+    "gap_peak_least", "gap_peak_most", "gap_least", "extra_match_least", "extra_match_best",
+    "centre", "all_match_least", "cosine_by_centre",
 )  # fmt: skip
 
 MISSPELLED = 0.6
@@ -72,24 +70,15 @@ def meaning(
     extra_b = [place for place, word in enumerate(theirs) if word not in words_a]
     if extra_a and extra_b:
         apart = near[extra_a][:, extra_b]
-        extras = [*sorted((apart.max(1).min(), apart.max(0).min())), apart.max()]
-        extras.append(_cosine(rare_a[extra_a] @ left[extra_a], rare_b[extra_b] @ right[extra_b]))
+        extras = [min(apart.max(1).min(), apart.max(0).min()), apart.max()]
     else:
-        extras = [0.5 if extra_a or extra_b else 1.0] * 4
+        extras = [0.5 if extra_a or extra_b else 1.0] * 2
     centre = _cosine(sum_a, sum_b)
     every = _vectors(tuple(dict.fromkeys(a.words))) @ _vectors(tuple(dict.fromkeys(b.words))).T
     found = [
-        *sorted(
-            (match_a @ rare_a / (rare_a.sum() + 1e-9), match_b @ rare_b / (rare_b.sum() + 1e-9))
-        ),
-        *sorted((match_a.min(), match_b.min())),
-        *sorted((gaps_a.max(), gaps_b.max())),
-        *sorted((gaps_a.sum(), gaps_b.sum())),
-        *extras,
-        centre,
-        *sorted((every.max(1).mean(), every.max(0).mean())),
-        centre * cosine,
-    ]
+        *sorted((gaps_a.max(), gaps_b.max())), min(gaps_a.sum(), gaps_b.sum()), *extras, centre,
+        min(every.max(1).mean(), every.max(0).mean()), centre * cosine,
+    ]  # fmt: skip
     only_a = (1 - match_a[extra_a]) @ left[extra_a]
     only_b = (1 - match_b[extra_b]) @ right[extra_b]
     return found, np.concatenate([only_a + only_b, np.abs(only_a - only_b)])

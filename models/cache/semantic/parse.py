@@ -113,10 +113,9 @@ class ParsedQuestion:
         return frozenset(self.content)
 
     @cached_property
-    def pieces(self) -> tuple[Pieces, Pieces, Pieces]:
-        """Runs of four and of two letters, and of three without the gaps between words."""
-        spaced = " ".join(self.words)
-        return _pieces(spaced, 4), _pieces(spaced, 2), _pieces("".join(self.words), 3)
+    def fours(self) -> Pieces:
+        """Runs of four letters."""
+        return _pieces(" ".join(self.words), 4)
 
     @cached_property
     def pairs(self) -> frozenset[tuple[str, str]]:

@@ -13,9 +13,6 @@ from typing import NamedTuple
 from allotrope.models.cache.semantic.parse import ParsedQuestion, stem
 from allotrope.models.cache.semantic.words import (
     FILLING,
-    MODES,
-    PAST,
-    PERSONS,
     PREPOSITIONS,
     STOPWORDS,
     SYNONYMS,
@@ -129,25 +126,9 @@ def typos(few: Collection[str], many: Collection[str]) -> int:
     )
 
 
-def _differ(groups: tuple[frozenset[str], ...], a: frozenset[str], b: frozenset[str]) -> int:
-    return sum(bool(group & a) != bool(group & b) for group in groups)
-
-
-def _degree(words: frozenset[str]) -> int:
-    """2 for a superlative, 1 for a comparative, else 0."""
-    if "most" in words or "best" in words or "worst" in words or "top" in words:
-        return 2
-    if any(len(word) > 5 and word.endswith("est") for word in words):
-        return 2
-    return int(bool(words & {"more", "better", "less", "worse", "than"}))
-
-
 PHRASING = (
-    "frame_same", "frame_both", "core_jaccard", "core_least", "core_most", "core_equal",
-    "core_rare_share", "core_rarest_extra", "core_rare_least", "core_rare_most", "core_both",
-    "bound_least", "bound_most", "typos", "persons_differ", "second_person", "modals_differ",
-    "past_differs", "degrees_differ", "plurals", "sentences_differ", "sentences_most",
-    "places_differ", "inserted_least", "replaced", "word_grams", "core_empty", "core_order",
+    "frame_both", "core_rare_share", "core_both", "bound_most", "typos", "plurals",
+    "places_differ", "word_grams",
 )  # fmt: skip
 
 
@@ -169,38 +150,16 @@ def phrasing(
     ours, theirs = set(one.stems), set(two.stems)
     both, extra_a, extra_b = ours & theirs, ours - theirs, theirs - ours
     few, many = sorted((extra_a, extra_b), key=lambda extra: (len(extra), sum(map(len, extra))))
-    misspelled = typos(few, many)
     usual = rarity.get("", 1.0)
     rare = {s: rarity.get(s, usual) for s in ours | theirs}
     shared = sum(rare[s] for s in both)
-    sums = sorted((sum(rare[s] for s in extra_a), sum(rare[s] for s in extra_b)))
-    bound = sorted((len(extra_a & one.bound), len(extra_b & two.bound)))
-    words_a, words_b = a.word_set, b.word_set
-    plurals = _other_forms(a, b)
-    stops = _sentences(a.text), _sentences(b.text)
-    places = replaced = 0
-    sides = [0, 0]
-    for kind, i1, i2, j1, j2 in matched.get_opcodes():
-        if kind != "equal":
-            places += 1
-            sides[0] += i2 - i1
-            sides[1] += j2 - j1
-            replaced += kind == "replace"
-    pairs_a, pairs_b = a.pairs, b.pairs
+    differing = sum(rare[s] for s in extra_a | extra_b)
+    places = sum(kind != "equal" for kind, *_ in matched.get_opcodes())
     return [
-        one.frame == two.frame, one.frame == two.frame == "how",
-        len(both) / len(ours | theirs) if ours or theirs else 1.0,
-        len(few) - misspelled, len(many) - misspelled, ours == theirs,
-        shared / (shared + sum(sums) + 1e-9),
-        max((rare[s] for s in extra_a | extra_b), default=0.0), *sums, len(both), *bound,
-        misspelled,
-        _differ(PERSONS, words_a, words_b),
-        ("your" in words_a) != ("your" in words_b), _differ(MODES, words_a, words_b),
-        bool(PAST & words_a) != bool(PAST & words_b),
-        abs(_degree(words_a) - _degree(words_b)), plurals, abs(stops[0] - stops[1]), max(stops),
-        places, min(sides), replaced,
-        2 * len(pairs_a & pairs_b) / max(1, len(pairs_a) + len(pairs_b)),
-        not ours or not theirs, one.stems == two.stems,
+        one.frame == two.frame == "how", shared / (shared + differing + 1e-9), len(both),
+        max(len(extra_a & one.bound), len(extra_b & two.bound)), typos(few, many),
+        _other_forms(a, b), places,
+        2 * len(a.pairs & b.pairs) / max(1, len(a.pairs) + len(b.pairs)),
     ]  # fmt: skip
 
 
@@ -208,7 +167,3 @@ def _other_forms(a: ParsedQuestion, b: ParsedQuestion) -> int:
     """How many words are in both with another ending."""
     forms = dict(zip(b.stems, b.words, strict=True))
     return sum(forms.get(stem, word) != word for word, stem in zip(a.words, a.stems, strict=True))
-
-
-def _sentences(text: str) -> int:
-    return 1 + len(re.findall(r"[.!?][)\"']*\s+\S", text))

@@ -15,20 +15,18 @@ import numpy.typing as npt
 
 from allotrope.exceptions import InputError
 from allotrope.models.cache.semantic.differences import Differences
-from allotrope.models.cache.semantic.features import FEATURES, LINEAR, Learned, features
+from allotrope.models.cache.semantic.features import FEATURES, Learned, features
 from allotrope.models.cache.semantic.meaning import word_vectors
 from allotrope.models.cache.semantic.parse import ParsedQuestion
 from allotrope.models.cache.semantic.rules import language
 
-FORMAT = "allotrope-gate-4"
+FORMAT = "allotrope-gate-5"
 
 LINEAR_SHARE = 1 / 3
 """How much of the score the linear part has; the trees have the rest."""
 
-SAME_CORE = 0.5
-"""Log-odds for the same core in the same frame: nothing is left that could differ but filling."""
-
-_FRAME, _EMPTY, _CORE = (FEATURES.index(n) for n in ("frame_same", "core_empty", "core_order"))
+MOST_DEVIATIONS = 6.0
+"""How far from its mean a feature counts in the linear part."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,6 @@ class TreeScorer:
                 node = 2 * node + 1 + (row[split[at]] > cut[at])
             total[index] += leaf[first_leaf + node].sum()
         total += LINEAR_SHARE * (self._line(rows) - total)
-        total += SAME_CORE * (rows[:, _FRAME] * rows[:, _CORE] * (1 - rows[:, _EMPTY]))
         result: npt.NDArray[np.float64] = 1 / (1 + np.exp(-total))
         return result
 
@@ -86,6 +83,14 @@ class TreeScorer:
         ready = standardised(rows, mean[1:], scale[1:])
         result: npt.NDArray[np.float64] = slope[0] + ready @ slope[1:]
         return result
+
+    def precision_of(self, score: float) -> float | None:
+        """How often pairs of such a score were the same, in cross-validation; None if unknown."""
+        found = None
+        for band in self.measured.get("bands", ()):
+            if score >= band["from"]:
+                found = float(band["precision"])
+        return found
 
     def dump(self) -> str:
         """The scorer as JSON."""
@@ -111,8 +116,9 @@ class TreeScorer:
 def standardised(
     rows: npt.NDArray[np.float64], mean: npt.NDArray[np.float64], scale: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """The features of the linear part around 0, none farther than six deviations away."""
-    result: npt.NDArray[np.float64] = np.clip((rows[:, :LINEAR] - mean) / scale, -6, 6)
+    """The features around 0, none farther than `MOST_DEVIATIONS` away."""
+    far = MOST_DEVIATIONS
+    result: npt.NDArray[np.float64] = np.clip((rows - mean) / scale, -far, far)
     return result
 
 

@@ -6,6 +6,7 @@ only, so a follow-up is matched with its context or not at all.
 """
 
 import hashlib
+import json
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any, Protocol
 from langchain_core.embeddings import Embeddings
 
 from allotrope.models.cache.answers import AnswerCache, CacheCall, Hit
+from allotrope.models.cache.semantic.gate import Verdict
 from allotrope.models.cache.semantic.index.mirror import Neighbour, Vector, unit
 from allotrope.models.cache.semantic.index.vectors import MirrorIndex, Space, VectorIndex
 from allotrope.models.cache.semantic.verify import Verifier
@@ -38,9 +40,34 @@ class Gate(Protocol):
         """Whether any but an equal question could be admitted."""
         ...
 
-    def admits(self, asked: str, kept: str, cosine: float) -> bool:
-        """Whether both questions surely ask the same."""
+    def judge(self, asked: str, kept: str, cosine: float) -> Verdict:
+        """Whether both questions surely ask the same, and why."""
         ...
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """A candidate that the gate lets through.
+
+    Args:
+        candidate: Whose answer it is.
+        verdict: What the gate says.
+    """
+
+    candidate: Neighbour
+    verdict: Verdict
+
+    @property
+    def why(self) -> dict[str, Any]:
+        """The hit explained, for the trace and `cache show`."""
+        verdict = self.verdict
+        return {
+            "question": self.candidate.question,
+            "cosine": round(self.candidate.cosine, 4),
+            "score": round(verdict.score, 4),
+            "reason": verdict.reason,
+            "precision": verdict.precision,
+        }
 
 
 @dataclass(frozen=True)
@@ -89,9 +116,10 @@ class SemanticTier:
         vector = self._embedded(call)
         if vector is None:
             return None
-        for candidate in self._answers.execute(self._search(call, vector)) or ():
-            if self._verify is None or self._verify.same(call.question, candidate.question):
-                served = self._answers.execute(self._serve(call, candidate))
+        for found in self._answers.execute(self._search(call, vector)) or ():
+            kept = found.candidate.question
+            if self._verify is None or self._verify.same(call.question, kept):
+                served = self._answers.execute(self._serve(call, found))
                 if served is not None:
                     return served.hit
         return None
@@ -103,9 +131,10 @@ class SemanticTier:
         vector = await self._aembedded(call)
         if vector is None:
             return None
-        for candidate in await self._answers.aexecute(self._search(call, vector)) or ():
-            if self._verify is None or await self._verify.asame(call.question, candidate.question):
-                served = await self._answers.aexecute(self._serve(call, candidate))
+        for found in await self._answers.aexecute(self._search(call, vector)) or ():
+            kept = found.candidate.question
+            if self._verify is None or await self._verify.asame(call.question, kept):
+                served = await self._answers.aexecute(self._serve(call, found))
                 if served is not None:
                     return served.hit
         return None
@@ -162,22 +191,24 @@ class SemanticTier:
     def _space(self, call: CacheCall, vector: Vector) -> Space:
         return Space(call.part, f"{call.space}{self._name}", len(vector))
 
-    def _search(self, call: CacheCall, vector: Vector) -> Steps[Iterator[Neighbour] | None]:
+    def _search(self, call: CacheCall, vector: Vector) -> Steps[Iterator[Admitted] | None]:
         candidates = yield from self._index.search(
             self._space(call, vector), vector, self._settings.candidates
         )
         return None if candidates is None else self._admitted(call, candidates)
 
-    def _admitted(self, call: CacheCall, candidates: Sequence[Neighbour]) -> Iterator[Neighbour]:
+    def _admitted(self, call: CacheCall, candidates: Sequence[Neighbour]) -> Iterator[Admitted]:
         """The candidates that may answer, nearest first; the gate looks at one when it is asked."""
         for candidate in candidates:
             if candidate.cosine < LEAST_COSINE:
                 return
-            if self._gate.admits(call.question, candidate.question, candidate.cosine):
-                yield candidate
+            verdict = self._gate.judge(call.question, candidate.question, candidate.cosine)
+            if verdict.admitted:
+                yield Admitted(candidate, verdict)
 
-    def _serve(self, call: CacheCall, candidate: Neighbour) -> Steps[Served | None]:
+    def _serve(self, call: CacheCall, found: Admitted) -> Steps[Served | None]:
         """The answer of a candidate; None when it is gone or too old and the next may have it."""
+        candidate = found.candidate
         now = self._answers.clock()
         (data,) = yield [("GET", call.part.key("e", candidate.digest))]
         entry = self._entry(data, candidate)
@@ -190,8 +221,14 @@ class SemanticTier:
         if self._settings.mode == "shadow":
             yield from store.count(call.part, {"shadow_hits": 1})
             return Served(None)
-        hit = Hit(entry=entry, tier="semantic", digest=candidate.digest)
+        hit = Hit(entry=entry, tier="semantic", digest=candidate.digest, why=found.why)
         yield from self._answers.booked(call, hit)
+        told = {"asked": call.question, "run": call.request.run_id, **found.why}
+        told["thread"] = call.request.thread
+        sealed = self._answers.codec.seal(json.dumps(told).encode())
+        yield from store.explain(
+            call.part, candidate.digest, call.digest, sealed, thread=call.request.thread
+        )
         return Served(hit)
 
     def _lifetime(self, call: CacheCall) -> float:

@@ -252,26 +252,3 @@ SYNONYMS = (
     "become be",
 )
 """Other words for the same; the first of each group stands for all."""
-
-PERSONS = (
-    _set("i me my mine myself"),
-    _set("you your yours yourself"),
-    _set("we us our ours"),
-    _set("he him his she her they them their"),
-)
-"""Who is meant: the asker, the asked, both, others."""
-
-PAST = _set("did was were had been")
-
-MODES = (
-    _set("should must shall ought supposed need"),
-    _set("can could may might able possible"),
-    _set("will would going"),
-    PAST,
-    _set("if when while unless"),
-    _set("really actually truly"),
-    _set("only just even still already ever"),
-    _set("some any few many"),
-    _set("all every each always whole entire"),
-)
-"""Words that say how a thing is meant: duty, ability, future, past, condition, stress, measure."""

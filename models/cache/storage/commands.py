@@ -247,7 +247,11 @@ def drop(part: Partition, digests: Iterable[str]) -> Steps[int]:
     """Removes entries; returns how many were there."""
     names, gone = list(digests), 0
     for start in range(0, len(names), 500):
-        (reply,) = yield [("EVAL", DROP, 4, *part.books(), part.base, *names[start : start + 500])]
+        some = names[start : start + 500]
+        reply, _ = yield [
+            ("EVAL", DROP, 4, *part.books(), part.base, *some),
+            ("UNLINK", *(part.key("w", name) for name in some)),
+        ]
         if isinstance(reply, Exception):
             raise reply
         gone += int(reply)
@@ -269,6 +273,49 @@ def count(
         replies = yield commands
         if any(isinstance(r, redis.ResponseError) and "WRONGTYPE" in str(r) for r in replies):
             yield [("UNLINK", part.key("stats"))]
+
+
+def explain(
+    part: Partition, digest: str, asked: str, told: bytes, *, thread: str = ""
+) -> Steps[None]:
+    """Notes why an entry was served to a question in other words.
+
+    Args:
+        part: Its partition.
+        digest: The entry.
+        asked: The exact key of the question; asked again, the note is replaced.
+        told: The note, sealed.
+        thread: Where it was asked; `forget_asked` finds the note by it.
+    """
+    notes = part.key("w", digest)
+    commands: list[Command] = [("HSET", notes, asked, told), ("EXPIRE", notes, SERVED_TTL_S)]
+    if thread:
+        found = part.key("t", f"asked={thread}")
+        commands += [("SADD", found, f"{digest}:{asked}"), ("EXPIRE", found, SERVED_TTL_S)]
+    yield commands
+
+
+def forget_asked(part: Partition, thread: str) -> Steps[None]:
+    """Empties the notes that hold questions of a thread."""
+    found = part.key("t", f"asked={thread}")
+    (reply,) = yield [("SMEMBERS", found)]
+    if isinstance(reply, Exception) or not reply:
+        return
+    names = (member.decode().split(":", 1) for member in reply)
+    emptied = [("HSET", part.key("w", digest), asked, b"") for digest, asked in names]
+    yield [*emptied, ("UNLINK", found)]
+
+
+def explained(part: Partition, digest: str) -> Steps[list[bytes]]:
+    """What `explain` noted of an entry."""
+    (reply,) = yield [("HGETALL", part.key("w", digest))]
+    return [] if isinstance(reply, Exception) else [note for _, note in pairs(reply)]
+
+
+def keep_wrong(part: Partition, run_id: str, pair: bytes) -> Steps[None]:
+    """Keeps a pair of questions that a user reported as a wrong hit."""
+    kept = part.key("wrong")
+    yield [("HSET", kept, run_id, pair), ("EXPIRE", kept, AUX_TTL_S)]
 
 
 def of_run(part: Partition, run_id: str) -> Steps[tuple[list[tuple[str, str]], list[str]]]:

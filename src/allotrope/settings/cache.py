@@ -23,7 +23,7 @@ class SemanticSettings(Section):
     )
     precision: Literal["strict", "balanced", "wide"] = Field(
         default="strict",
-        description="How sure the gate must be: the calibrated score at 0.92, 0.87 or 0.82.",
+        description="How sure the gate must be: the calibrated score at 0.92, 0.87 or 0.83.",
     )
     coefficients: Path | None = Field(
         default=None, description="A file of `allotrope cache calibrate`; default: the shipped."

@@ -22,6 +22,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "postgres": ("psycopg", "langgraph.checkpoint.postgres"),
     "telemetry": ("opentelemetry",),
     "redisearch": ("redisvl",),
+    "calibrate": ("sklearn",),
 }
 """Modules by the extra of pyproject.toml that brings them."""
 

@@ -15,7 +15,7 @@ def _named(a: str, b: str) -> dict[str, float]:
 def test_another_word_for_the_same_is_nearer_than_another_thing() -> None:
     same = _named("How do I sell my car?", "How do I sell my vehicle?")
     other = _named("How do I sell my car?", "How do I sell my piano?")
-    assert same["worst_match_least"] > 0.7 > other["worst_match_least"]
+    assert same["extra_match_best"] > 0.7 > other["extra_match_best"]
     assert same["gap_peak_most"] < other["gap_peak_most"]
     assert same["centre"] > other["centre"]
 
@@ -32,16 +32,16 @@ def test_the_same_words_differ_in_nothing() -> None:
         parse("Where is Zzyzx?"), parse("Zzyzx, where is it?"), 0.9, {"": 1.0}
     )
     named = dict(zip(MEANING, values, strict=True))
-    assert named["gap_most"] == 0
-    assert named["worst_match_least"] == 1
+    assert named["gap_peak_most"] == 0
+    assert named["extra_match_best"] == 1
     assert not direction.any()
 
 
 def test_an_unknown_word_is_near_only_to_what_is_spelled_alike() -> None:
     typo = _named("What does Brobdingnagian mean?", "What does Brobdignagian mean?")
     other = _named("What does Brobdingnagian mean?", "What does Xylophagous mean?")
-    assert 0.6 < typo["worst_match_least"] < 1
-    assert other["worst_match_least"] == 0
+    assert 0.6 < typo["extra_match_best"] < 1
+    assert other["extra_match_best"] == 0
 
 
 @pytest.mark.parametrize("text", ["", "?!", "的", "who", "🙂 🙂"])

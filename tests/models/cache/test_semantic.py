@@ -10,6 +10,7 @@ from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 
 from allotrope.models.cache import RedisCache, open_answers, open_semantic
+from allotrope.models.cache.admin import CacheAdmin
 from allotrope.models.cache.policy import request_of
 from allotrope.models.cache.semantic.index.mirror import Mirror, unit
 from allotrope.models.cache.semantic.verify import Verifier
@@ -79,6 +80,44 @@ async def test_other_words_hit_sync_async_streamed_and_in_another_process(
         assert "".join(chunk.text for chunk in streamed) == paid.text
     assert len(simulator.chats()) == 1
     await other.answers.aclose()
+
+
+def test_a_hit_is_explained_and_a_wrong_one_becomes_a_labelled_pair(
+    roomy: Settings, cache: RedisCache, vectors: WordVectors, make_chat: MakeChat
+) -> None:
+    _tier(roomy, cache, vectors)
+    model = make_chat()
+    model.invoke(FIRST)
+    asked = {"metadata": {"allotrope_run_id": "r1", "thread_id": "t1"}}
+    why = model.invoke(OTHER, asked).response_metadata["allotrope"]["semantic"]
+    assert (why["question"], why["reason"]) == (FIRST, "score")
+    assert 0 < why["score"] <= 1
+    assert 0 < why["precision"] <= 1
+    admin = CacheAdmin(cache.answers)
+    (entry,) = admin.listed()
+    (shown,) = admin.reasons(entry.key[:8])
+    assert (shown["asked"], shown["run"], shown["score"]) == (OTHER, "r1", why["score"])
+    assert admin.wrong_pairs() == []
+    admin.report_wrong("r1")
+    assert admin.wrong_pairs() == [{"a": OTHER, "b": FIRST, "same": 0}]
+    assert admin.reasons(entry.key[:8]) == []
+
+
+def test_a_deleted_thread_leaves_no_question_in_an_explanation(
+    roomy: Settings, cache: RedisCache, vectors: WordVectors, make_chat: MakeChat
+) -> None:
+    _tier(roomy, cache, vectors)
+    model = make_chat()
+    admin = CacheAdmin(cache.answers)
+    model.invoke(FIRST)
+    for run, thread in (("r1", "t1"), ("r2", "t2")):
+        model.invoke(OTHER, {"metadata": {"allotrope_run_id": run, "thread_id": thread}})
+    (entry,) = admin.listed()
+    assert len(admin.reasons(entry.key)) == 1  # the same question, noted once
+    admin.report_wrong("r2")
+    admin.invalidate(tags=["thread=t2"])
+    assert admin.reasons(entry.key) == []
+    assert admin.wrong_pairs() == []
 
 
 def test_a_follow_up_is_matched_with_its_context_or_not_at_all(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from allotrope.models.cache.semantic.features import FEATURES, LINEAR, Learned, apart, features
+from allotrope.models.cache.semantic.features import FEATURES, Learned, apart, features
 from allotrope.models.cache.semantic.fitting.learners import Fit, Labels, Rows, boost, logistic
 from allotrope.models.cache.semantic.gate import refusal
 from allotrope.models.cache.semantic.meaning import meaning
@@ -17,7 +17,7 @@ from allotrope.models.cache.semantic.score import TreeScorer, standardised
 Places = npt.NDArray[np.intp]
 
 RECALLS = (0.2, 0.4, 0.6)
-PRECISIONS = {"strict": 0.92, "balanced": 0.87, "wide": 0.82}
+PRECISIONS = {"strict": 0.92, "balanced": 0.87, "wide": 0.83}
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def _apart(pairs: Sequence[Pair], rarity: Mapping[str, float]) -> Rows:
 
 def _linear(rows: Rows, labels: Labels, how: Fit) -> Rows:
     """The linear part; see `TreeScorer.linear`."""
-    mean, scale = rows[:, :LINEAR].mean(0), rows[:, :LINEAR].std(0)
+    mean, scale = rows.mean(0), rows.std(0)
     scale[scale < 1e-9] = 1.0
     slope = logistic(standardised(rows, mean, scale), labels, how.ridge)
     return np.stack([np.append(0.0, mean), np.append(1.0, scale), slope])
@@ -197,6 +197,21 @@ def thresholds(scores: Labels, labels: Labels) -> dict[str, float]:
     return result
 
 
+BANDS = (0.0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
+"""Where bands of scores begin."""
+
+
+def bands(scores: Labels, labels: Labels) -> list[dict[str, float]]:
+    """How often the pairs of each band of scores were the same."""
+    found = []
+    for low, high in zip(BANDS, (*BANDS[1:], 2.0), strict=True):
+        inside = (scores >= low) & (scores < high)
+        if inside.sum() >= 20:
+            precision = round(float(labels[inside].mean()), 3)
+            found.append({"from": low, "pairs": int(inside.sum()), "precision": precision})
+    return found
+
+
 def calibrate(pairs: Sequence[Pair], how: Fit | None = None, *, folds: int = 5) -> TreeScorer:
     """A scorer with thresholds from cross-validation.
 
@@ -216,6 +231,7 @@ def calibrate(pairs: Sequence[Pair], how: Fit | None = None, *, folds: int = 5) 
         "precision_by_cosine": {
             str(r): round(precision_at(cosines, labels, r)[0], 4) for r in RECALLS
         },
+        "bands": bands(scores, labels),
         "refused_same": round(float((labels * (scores < 0)).sum() / max(1, labels.sum())), 4),
     }
     return replace(scorer, thresholds=thresholds(scores, labels), measured=measured)

@@ -1,4 +1,7 @@
-"""What the gate's score is fitted with: boosted trees and logistic regression. NumPy only."""
+"""What the gate's score is fitted with: scikit-learn. It is needed to fit, never to score.
+
+What it finds is turned into plain arrays, which `score.TreeScorer` walks with NumPy.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,26 +9,26 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from allotrope.exceptions import SettingsError
+from allotrope.support.extras import install
+
 Rows = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.float64]
-
-BINS = 48
 
 
 @dataclass(frozen=True)
 class Fit:
-    """How the trees are grown.
+    """How the trees are grown; the names in brackets are scikit-learn's.
 
     Args:
         forests: How many differently seeded forests are averaged.
-        trees: How many in each.
-        depth: Of each.
-        rate: Learning rate.
-        leaf: Least weight (hessian) of a leaf; less where there are few pairs.
-        shrink: L2 penalty on leaf values.
-        rows: Share of the pairs each tree sees.
-        columns: Share of the features each tree sees.
-        ridge: L2 penalty on the coefficients of the linear part and of the words' directions.
+        trees: How many in each (`n_estimators`).
+        depth: Of each (`max_depth`).
+        rate: Learning rate (`learning_rate`).
+        leaf: Fewest pairs in a leaf (`min_samples_leaf`); fewer where there are few pairs.
+        rows: Share of the pairs each tree sees (`subsample`).
+        columns: Share of the features each split sees (`max_features`).
+        ridge: L2 penalty on the coefficients of the linear part and of the words' directions (1/C).
         seed: Of the random choices.
     """
 
@@ -33,86 +36,78 @@ class Fit:
     trees: int = 300
     depth: int = 3
     rate: float = 0.05
-    leaf: float = 20.0
-    shrink: float = 8.0
+    leaf: int = 20
     rows: float = 0.7
     columns: float = 0.3
-    ridge: float = 20.0
+    ridge: float = 50.0
     seed: int = 7
 
 
+def _sklearn() -> tuple[Any, Any]:
+    try:
+        from sklearn.ensemble import GradientBoostingClassifier
+        from sklearn.linear_model import LogisticRegression
+    except ImportError as exc:
+        raise SettingsError(
+            "Fitting the semantic gate needs scikit-learn.", hint=install("calibrate")
+        ) from exc
+    return GradientBoostingClassifier, LogisticRegression
+
+
 def logistic(rows: Rows, labels: Labels, ridge: float) -> Rows:
-    """Logistic regression with an L2 penalty, by Newton's method; the intercept comes first."""
-    ready = np.hstack([np.ones((len(rows), 1)), rows])
-    penalty = np.full(ready.shape[1], ridge)
-    penalty[0] = 1e-6
-    slope = np.zeros(ready.shape[1])
-    for _ in range(25):
-        chance = 1 / (1 + np.exp(-np.clip(ready @ slope, -30, 30)))
-        grad = ready.T @ (labels - chance) - penalty * slope
-        curve = (ready.T * (chance * (1 - chance))) @ ready + np.diag(penalty)
-        step = np.linalg.solve(curve, grad)
-        slope += step
-        if float(np.abs(step).max()) < 1e-6:
-            break
-    return slope
+    """Logistic regression with an L2 penalty; the intercept comes first.
+
+    Raises:
+        SettingsError: scikit-learn is missing.
+    """
+    if len(set(labels.tolist())) < 2:
+        return np.zeros(rows.shape[1] + 1)
+    _, regression = _sklearn()
+    fitted = regression(C=1 / ridge, max_iter=500).fit(rows, labels)
+    found: Rows = np.append(fitted.intercept_, fitted.coef_[0])
+    return found
 
 
 def boost(rows: Rows, labels: Labels, how: Fit, seed: int) -> tuple[float, Any, Any, Any]:
-    """Gradient boosting with complete trees on binned features."""
-    rng = np.random.default_rng(seed)
-    edges = [np.unique(np.quantile(column, np.linspace(0, 1, BINS)[1:-1])) for column in rows.T]
-    bins = np.stack(
-        [np.searchsorted(at, column) for at, column in zip(edges, rows.T, strict=True)], axis=1
-    )
-    count, width = rows.shape
+    """Gradient boosting, written down as complete trees.
+
+    Returns:
+        The log-odds before any tree; feature and cut of each inner node, trees × nodes; the
+        log-odds of each leaf, trees × leaves.
+
+    Raises:
+        SettingsError: scikit-learn is missing.
+    """
+    boosting, _ = _sklearn()
+    fitted = boosting(
+        n_estimators=how.trees,
+        max_depth=how.depth,
+        learning_rate=how.rate,
+        min_samples_leaf=max(1, min(how.leaf, len(rows) // 50)),
+        subsample=how.rows,
+        max_features=how.columns,
+        random_state=seed,
+    ).fit(rows, labels)
+    share = float(labels.mean())
     inner, leaves = 2**how.depth - 1, 2**how.depth
-    share = float(np.clip(labels.mean(), 0.01, 0.99))
-    base = float(np.log(share / (1 - share)))
-    margin = np.full(count, base)
     split = np.zeros((how.trees, inner), dtype=np.int64)
     cut = np.full((how.trees, inner), np.inf)
     leaf = np.zeros((how.trees, leaves))
-    for tree in range(how.trees):
-        chance = 1 / (1 + np.exp(-margin))
-        grad, hess = labels - chance, chance * (1 - chance)
-        seen = rng.random(count) < how.rows
-        grad, hess = np.where(seen, grad, 0.0), np.where(seen, hess, 0.0)
-        columns = np.sort(rng.choice(width, max(1, int(width * how.columns)), replace=False))
-        node = np.zeros(count, dtype=np.int64)
-        for level in range(how.depth):
-            _grow(bins, edges, grad, hess, node, columns, level, how, split[tree], cut[tree])
-            inside = node + 2**level - 1
-            right = rows[np.arange(count), split[tree, inside]] > cut[tree, inside]
-            node = 2 * node + right
-        sums = np.bincount(node, grad, leaves), np.bincount(node, hess, leaves)
-        leaf[tree] = how.rate * sums[0] / (sums[1] + how.shrink)
-        margin += leaf[tree, node]
-    return base, split, cut, leaf
+    for number, grown in enumerate(fitted.estimators_[:, 0]):
+        _complete(grown.tree_, 0, 0, split[number], cut[number], leaf[number], inner)
+    return float(np.log(share / (1 - share))), split, cut, how.rate * leaf
 
 
-def _grow(
-    bins: Any, edges: Any, grad: Rows, hess: Rows, node: Any, columns: Any, level: int, how: Fit,
-    split: Any, cut: Any,
-) -> None:  # fmt: skip
-    """Finds the best split of every node of one level."""
-    nodes, wide = 2**level, len(columns)
-    place = (node[:, None] * wide + np.arange(wide)) * BINS + bins[:, columns]
-    size = nodes * wide * BINS
-    g = np.bincount(place.ravel(), np.repeat(grad, wide), size).reshape(nodes, wide, BINS)
-    h = np.bincount(place.ravel(), np.repeat(hess, wide), size).reshape(nodes, wide, BINS)
-    g_left, h_left = g.cumsum(2), h.cumsum(2)
-    g_all, h_all = g_left[..., -1:], h_left[..., -1:]
-    gain = (
-        g_left**2 / (h_left + how.shrink)
-        + (g_all - g_left) ** 2 / (h_all - h_left + how.shrink)
-        - g_all**2 / (h_all + how.shrink)
-    )
-    least = min(how.leaf, len(node) / 300)
-    gain[(h_left < least) | (h_all - h_left < least)] = -1.0
-    for number in range(nodes):
-        best = int(gain[number].argmax())
-        column, at = columns[best // BINS], best % BINS
-        if gain[number].flat[best] > 1e-6 and at < len(edges[column]):
-            split[2**level - 1 + number] = column
-            cut[2**level - 1 + number] = edges[column][at]
+def _complete(
+    tree: Any, node: int, place: int, split: Any, cut: Any, leaf: Any, inner: int
+) -> None:
+    """Writes a node and what is below it; a leaf that comes early has its value on the left."""
+    ends = tree.children_left[node] < 0
+    if place >= inner:
+        leaf[place - inner] = tree.value[node].ravel()[0]
+        return
+    if not ends:
+        split[place], cut[place] = tree.feature[node], tree.threshold[node]
+    left, right = (node, node) if ends else (tree.children_left[node], tree.children_right[node])
+    _complete(tree, left, 2 * place + 1, split, cut, leaf, inner)
+    _complete(tree, right, 2 * place + 2, split, cut, leaf, inner)

@@ -22,13 +22,16 @@ _DIGIT = re.compile(r"\d")
 _GLUED = re.compile(r"(?<=[^\W\d_])[)\]]?[,;!?]+(?=[^\W\d_]{2})")
 _PLURAL = re.compile(r"(?<=[^\W\d_]{2})\(s\)")
 _CODE = re.compile(r"[\[\](){}<>=*\\/_@`]")
+_NAMED = re.compile(r"[A-Za-z]+(?:\+\+|#|\.[A-Za-z]{2,})?")
+"""`C++`, `node.js`: names that are typed in any case."""
+
 _UNIT = 4
 """Letters of the longest unit whose capitals count."""
 
 _PLAIN = re.compile(r"['-]|(?<=[^\W\d_]{2})/(?=[^\W\d_]{2})")
 _SENTENCE = re.compile(r"[.!?:]\"?$")
 OPERATORS = frozenset("<>=≤≥≠≈*/^+-−÷×|&%")
-_DASHES = frozenset(("-", "--"))
+_DASHES = frozenset(("-", "--", "/", "&"))
 _ASKS = frozenset(
     """
     who whom whose what which when where why how is are was were
@@ -75,7 +78,7 @@ def literals(text: str) -> Literals:
     beside = _operands(chunks, cores)
     for place, (chunk, core) in enumerate(zip(chunks, cores, strict=True)):
         if core is None:
-            if chunk != "&" and not _prose_dash(chunk, place, cores):
+            if not _prose_dash(chunk, place, cores):
                 exact.append(chunk)
             continue
         written = NUMBERS.get(core.lower()) or _written(core, chunk)
@@ -130,8 +133,19 @@ def _written(core: str, chunk: str) -> str:
     if core[-1:].isdigit() and chunk.rstrip("?.,;:").endswith("!"):
         return f"{core}!"
     # what the punctuation around it says counts where it isn't prose: `s[:1]`, `f(x)`, `<b>`
-    bare = chunk.rstrip(".,;:!?")
-    return bare if any(char in bare for char in "[]{}()<>=*\\") else core
+    bare = _balanced(chunk.rstrip(".,;:!?"))
+    written = bare if any(char in bare for char in "[]{}()<>=*\\") else core
+    return written.lower() if _NAMED.fullmatch(written) else written
+
+
+def _balanced(chunk: str) -> str:
+    """A chunk without a bracket at its ends that prose opens or closes elsewhere: `(2016`."""
+    for opening, closing in ("()", "[]", "{}"):
+        if chunk.count(opening) != chunk.count(closing):
+            chunk = chunk.strip(f"{opening}{closing},")
+    if chunk[:1] == "(" and chunk[-1:] == ")" and chunk.count("(") == 1:
+        chunk = chunk[1:-1]
+    return chunk
 
 
 def _operands(chunks: list[str], cores: list[str | None]) -> frozenset[int]:
@@ -151,7 +165,7 @@ def _operands(chunks: list[str], cores: list[str | None]) -> frozenset[int]:
 
 
 def _prose_dash(chunk: str, place: int, cores: list[str | None]) -> bool:
-    """Whether a dash joins two parts of a sentence and isn't a minus."""
+    """Whether a dash, a slash or `&` joins words of a sentence and is no operator."""
     if chunk not in _DASHES:
         return False
     beside = cores[max(0, place - 1) : place] + cores[place + 1 : place + 2]
@@ -173,8 +187,8 @@ def literal_difference(a: str, b: str, *, near: bool = True) -> str | None:
     Args:
         a: One question.
         b: The other.
-        near: Whether they are nearly the same otherwise: then a number on one side only and the
-            order of numbers count, too.
+        near: Whether they are nearly the same otherwise: then a number or a symbol on one side
+            only and the order of numbers count, too.
 
     Returns:
         `numbers`, `symbols`, `quotes`, `marks`, `case`, or None.
@@ -183,7 +197,7 @@ def literal_difference(a: str, b: str, *, near: bool = True) -> str | None:
     ours, theirs = Counter(one.numbers), Counter(two.numbers)
     if (ours - theirs and theirs - ours) or (near and one.numbers != two.numbers):
         return "numbers"
-    if one.exact != two.exact:
+    if one.exact != two.exact and (near or (one.exact and two.exact)):
         return "symbols"
     if one.quoted != two.quoted and ((one.quoted and two.quoted) or ": " in a + b):
         return "quotes"

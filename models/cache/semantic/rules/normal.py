@@ -12,7 +12,7 @@ _LIKE = str.maketrans(
         "\u2018": "'", "\u2019": "'", "\u201a": "'", "\u02bc": "'", "\u201c": '"', "\u201d": '"',
         "\u201e": '"', "\u00ab": '"', "\u00bb": '"', "\u2010": "-", "\u2011": "-", "\u2012": "-",
         "\u2013": "-", "\u2014": "-", "\u2212": "-", "\u00ad": None, "\u200b": None,
-        "\ufeff": None, "\ufe0f": None,
+        "\ufeff": None, "\ufe0f": None, "\u00ae": None, "\u2122": None, "\u00a9": None,
     }
 )  # fmt: skip
 _BLANKS = re.compile(r"\s+")

@@ -167,6 +167,7 @@ def show(
                 "saved": entry.saved,
                 "seconds": entry.seconds,
                 "tags": list(entry.tags),
+                "semantic_hits": admin.reasons(key),
             }
             emit(body, indent=None if as_json else 2)
             return
@@ -263,6 +264,21 @@ def report_wrong(run_id: str, as_json: Json = False) -> None:
         emit({"run": run_id, "removed": tiers})
     else:
         print(f"Removed the answer of run {run_id} ({', '.join(tiers)}).")
+
+
+@app.command()
+def wrong(
+    out: Annotated[Path, typer.Option("--out", help="Where the pairs go, JSONL.")] = Path(
+        "wrong.jsonl"
+    ),
+    as_json: Json = False,
+) -> None:
+    """Write the pairs that users reported as wrong semantic hits, to calibrate with."""
+    with _admin() as (admin, _):
+        pairs = admin.wrong_pairs()
+    lines = [json.dumps(pair, ensure_ascii=False) for pair in pairs]
+    out.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    print(json.dumps({"pairs": len(pairs)}) if as_json else f"Wrote {len(pairs)} pairs to {out}.")
 
 
 @app.command()
