@@ -11,20 +11,22 @@ _PERSONS = {
     "we": "1s", "us": "1o", "our": "1p", "ours": "1p",
     "you": "2", "your": "2p", "yours": "2p", "yourself": "2",
     "he": "3ms", "him": "3mo", "his": "3mp", "she": "3fs", "her": "3f",
-    "they": "3s", "them": "3o", "their": "3p",
+    "they": "3s", "them": "3o", "their": "3p", "theirs": "3p", "hers": "3f",
 }  # fmt: skip
 """Person and role of a pronoun."""
 
+FIRST = frozenset(name for name, person in _PERSONS.items() if person.startswith("1"))
 _ASKERS = frozenset({"i", "you", "we"})
 """Who is meant by anybody: `how do I` is `how do you`."""
 
 _AUXILIARIES = YES_NO | {"to", "d", "ll", "ve"}
 _FILLING = frozenset({"a", "an", "the", "do", "does", "did", "s"})
 LIMITS = frozenset({"only", "solely", "merely", "exclusively"})
-CONDITIONS = frozenset({"if", "unless", "until", "till", "because", "although", "though"})
+CONDITIONS = frozenset({"if", "unless", "because", "although", "though"})
 LEADING = frozenset(
-    {"to", "from", "by", "into", "against", "without", "over", "under", "before", "after"}
-)
+    {"to", "from", "by", "into", "against", "without", "over", "under", "before", "after", "within",
+     "since", "until", "till", "during"}
+)  # fmt: skip
 """Words that give what follows its role, and of which none stands for another."""
 
 FUTURE = frozenset({"will", "shall", "going"})
@@ -42,7 +44,7 @@ def scope_difference(a: ParsedQuestion, b: ParsedQuestion) -> str | None:
     if _turned(a, b):
         return "order"
     ours, theirs = _persons(a.words), _persons(b.words)
-    if a.content_set == b.content_set:
+    if _things(a) == _things(b):
         words_a, words_b = a.word_set, b.word_set
         if (CONDITIONS & words_a) != (CONDITIONS & words_b):
             return "condition"
@@ -100,6 +102,12 @@ def _grouped(question: ParsedQuestion) -> list[tuple[str, ...]]:
     return [tuple(sorted(group)) for group in groups]
 
 
+def _things(question: ParsedQuestion) -> set[str]:
+    """The content without pronouns."""
+    pairs = zip(question.words, question.stems, strict=True)
+    return {base for word, base in pairs if word not in STOPWORDS and word not in _PERSONS}
+
+
 def _possessive(left: Counter[str]) -> bool:
     """Whether nothing is left but `my` and `your`, for which `the` may stand."""
     return all(person.endswith("p") for person in left)
@@ -133,6 +141,6 @@ def _persons(words: Sequence[str]) -> list[str]:
         asks = word in _ASKERS and (place == 0 or words[place - 1] in _AUXILIARIES)
         if not asks:
             found.append(person)
-    if not {"i", "me", "my", "we", "us", "our"} & set(words):  # `your` is anybody's
+    if not FIRST & set(words):  # `your` is anybody's
         found = [person.replace("2", "1") for person in found]
     return found

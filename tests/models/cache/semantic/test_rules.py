@@ -50,6 +50,9 @@ DIFFERENT = [
     ("Was she late because she was ill?", "Was she ill because she was late?"),
     ("Is the mushroom edible?", "Is the mushroom inedible?"),
     ("Should she thank him?", "Should he thank her?"),
+    ("Is our flat larger than theirs?", "Is their flat larger than ours?"),
+    ("Is my bike faster than yours?", "Is your bike faster than mine?"),
+    ("Can I cancel within a week?", "Can I cancel after a week?"),
     ("Did they build it?", "Will they build it?"),
     # material hides the question, and the other way round
     (f"{PASTED}\n\nWho wrote it?", f"{PASTED}\n\nWho pays repairs?"),
