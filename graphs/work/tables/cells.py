@@ -10,6 +10,8 @@ from typing import Any
 
 _NONE = ("", "na", "n/a", "nan", "null", "none", "-", "–", "—", ".", "#n/a", "k.a.", "k. a.")
 _MONEY = r"(?:[$€£¥₹]|r\$|usd|eur|gbp|chf|euro|kr)"
+_MONEY_BEFORE = re.compile(rf"^(-?)\s*{_MONEY}\s*")
+_MONEY_AFTER = re.compile(rf"{_MONEY}$")
 _POINT = re.compile(r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?(?:e[+-]?\d{1,3})?")
 _COMMA = re.compile(r"[+-]?(?:\d{1,3}(?:\.\d{3})+|\d+)?(?:,\d+)?(?:e[+-]?\d{1,3})?")
 _BOTH = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}")
@@ -66,7 +68,8 @@ def _core(cell: str) -> str | None:
     text = cell.strip().lower().replace("\u00a0", " ").replace("\u202f", " ")
     if text in _NONE:
         return None
-    text = re.sub(rf"^(-?)\s*{_MONEY}\s*|\s*{_MONEY}$", r"\1", text)
+    text = _MONEY_BEFORE.sub(r"\1", text)
+    text = _MONEY_AFTER.sub("", text).rstrip()
     text = text.removesuffix("%").strip().replace("−", "-")
     if text.startswith("(") and text.endswith(")"):
         text = "-" + text[1:-1]
