@@ -40,7 +40,7 @@ def test_metrics_count_what_was_asked(served: str, simulator: ProviderSimulator)
     with httpx.Client(base_url=served) as client:
         body = {"model": "assistant", "messages": [{"role": "user", "content": "Count me"}]}
         assert client.post("/v1/chat/completions", json=body, timeout=30).status_code == 200
-        wanted = 'gen_ai_client_token_usage_sum{gen_ai_provider_name="openai"'
+        wanted = 'gen_ai_client_token_usage_sum{gen_ai_agent_name="assistant",gen_ai_provider_name='
         deadline = time.monotonic() + 10
         while wanted not in (text := client.get("/metrics").text):
             assert time.monotonic() < deadline, text

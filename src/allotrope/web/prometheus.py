@@ -13,7 +13,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from allotrope.settings import Settings
-from allotrope.support.pools import STATUS
+from allotrope.support.pools import STATUS, pools
 from allotrope.web.health.checks import settings_of
 
 BOUNDS_S = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
@@ -43,9 +43,11 @@ METRICS: Mapping[str, tuple[str, str]] = {
     "allotrope_budget_used_ratio": ("gauge", "Used share of a budget's period, 1 is all of it."),
     "allotrope_circuit_state": ("gauge", "1 for the state a circuit is in, else 0."),
     "allotrope_circuit_failure_ratio": ("gauge", "Failed share of a circuit's window."),
+    "allotrope_pool_running": ("gauge", "Pieces of work of a kind that have a thread."),
+    "allotrope_pool_waiting": ("gauge", "Pieces of work of a kind that wait for a thread."),
     "allotrope_ledger_up": ("gauge", "Whether the ledger could be read."),
 }
-"""Every metric of the ledger and the circuits: type and help. Counters of this process follow."""
+"""Every metric of the ledger, the circuits and the pools: type and help. Counters of this process follow."""
 
 Labels = Mapping[str, str]
 Sample = tuple[str, Labels, float]
@@ -84,6 +86,7 @@ def gather(settings: Settings, *, now: datetime | None = None) -> list[Sample]:
     except AllotropeError:
         found.append(("allotrope_ledger_up", {}, 0))
     found += _circuits(settings)
+    found += _pools()
     return found
 
 
@@ -208,6 +211,17 @@ def _circuits(settings: Settings) -> list[Sample]:
             for state in STATES
         ]
         found.append(("allotrope_circuit_failure_ratio", labels, row["failure_rate"]))
+    return found
+
+
+def _pools() -> list[Sample]:
+    found: list[Sample] = []
+    for pool in pools():
+        use = pool.use()
+        found += [
+            ("allotrope_pool_running", {"pool": pool.name}, use.running),
+            ("allotrope_pool_waiting", {"pool": pool.name}, use.waiting),
+        ]
     return found
 
 
