@@ -62,7 +62,7 @@ _ALWAYS = re.compile(
 _IDIOMS = re.compile(
     r"\b(?:no (?:problem|worries|objections?|issues?|need to ask|doubt|complaints|rush)|why not"
     r"(?=[?.! ]*$)|(?:don't|do not|dont|wouldn't|won't) (?:mind|worry|object|care)|not bad"
-    r"|can't hurt|be my guest|never mind asking|kein problem|warum nicht(?=[?.! ]*$)"
+    r"|can't hurt|be my guest|of course|never mind asking|kein problem|warum nicht(?=[?.! ]*$)"
     r"|pas de problème)\b"
 )
 _REFUSALS = re.compile(
@@ -128,8 +128,11 @@ def reading_of(answer: object) -> Reading:
         return "edit" if polite and wish else "question"
     always = _ALWAYS.search(plain)
     if always:
-        rest = _WORD.findall(_ALWAYS.sub(" ", plain))
-        return "always" if not wish and not ({*rest} & _NO or "not" in rest) else "unclear"
+        left = _ALWAYS.sub(" ", plain)
+        rest = _WORD.findall(left)
+        return (
+            "always" if not _wish_in(left) and not ({*rest} & _NO or "not" in rest) else "unclear"
+        )
     return _told(plain, words, wish)
 
 

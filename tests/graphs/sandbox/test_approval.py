@@ -5,8 +5,8 @@ import pytest
 from allotrope.graphs.work.sandbox.approval import reading_of
 
 ANSWERS = {
-    "yes": ["yes", "Sure, go ahead", "no problem, run it", "👍", True, "ja", "could you run it?"],
-    "always": ["always", "yes, and don't ask again", "never ask me again, go ahead"],
+    "yes": ["yes", "Sure, go ahead", "no problem, run it", "👍", True, "ja", "of course"],
+    "always": ["always", "yes, and don't ask again", "you need not ask every time"],
     "no": ["no", "Please don't.", "do not run this", "nein", False, "not a chance", "forget it"],
     "wait": ["not yet", "hold on", "let me read it first", "don't run it yet"],
     "question": [
