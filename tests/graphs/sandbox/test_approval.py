@@ -6,7 +6,7 @@ from allotrope.graphs.work.sandbox.approval import reading_of
 
 ANSWERS = {
     "yes": ["yes", "Sure, go ahead", "no problem, run it", "👍", True, "ja", "of course"],
-    "always": ["always", "yes, and don't ask again", "you need not ask every time"],
+    "always": ["always", "yes, and don't ask again", "you don't need to ask every time"],
     "no": ["no", "Please don't.", "do not run this", "nein", False, "not a chance", "forget it"],
     "wait": ["not yet", "hold on", "let me read it first", "don't run it yet"],
     "question": [
