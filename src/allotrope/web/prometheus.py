@@ -47,7 +47,8 @@ METRICS: Mapping[str, tuple[str, str]] = {
     "allotrope_pool_waiting": ("gauge", "Pieces of work of a kind that wait for a thread."),
     "allotrope_ledger_up": ("gauge", "Whether the ledger could be read."),
 }
-"""Every metric of the ledger, the circuits and the pools: type and help. Counters of this process follow."""
+"""Every metric of the ledger, the circuits and the pools: type and help. The counters of this
+process follow."""
 
 Labels = Mapping[str, str]
 Sample = tuple[str, Labels, float]
