@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import ipaddress
 import ssl
+import urllib.request
 import weakref
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
@@ -33,11 +35,16 @@ async def _kept(transport: Any) -> AsyncGenerator[None, None]:
 _closing: set["asyncio.Task[None]"] = set()
 
 
-def _close_all(pools: "WeakKeyDictionary[asyncio.AbstractEventLoop, _Pool]") -> None:
+_LoopPools = dict[str | None, _Pool]
+"""The pools of a loop, by the proxy that they go through; None goes through none."""
+
+
+def _close_all(pools: "WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopPools]") -> None:
     """Closes each pool on its loop: whoever used them is gone, from whatever thread."""
-    for loop, pool in list(pools.items()):
-        with contextlib.suppress(RuntimeError):  # the loop has ended, and its pools with it
-            loop.call_soon_threadsafe(_close, loop, pool)
+    for loop, of_loop in list(pools.items()):
+        for pool in of_loop.values():
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and its pools with it
+                loop.call_soon_threadsafe(_close, loop, pool)
 
 
 def _close(loop: asyncio.AbstractEventLoop, pool: _Pool) -> None:
@@ -47,11 +54,12 @@ def _close(loop: asyncio.AbstractEventLoop, pool: _Pool) -> None:
 
 
 class PerLoopTransport(httpx2.AsyncBaseTransport):
-    """An async transport with one connection pool per event loop.
+    """An async transport with one connection pool per event loop and proxy.
 
     A pool's connections belong to the loop that opened them; `asyncio.run` twice in a process, or
     two threads with a loop each, would otherwise meet `RuntimeError: Event loop is closed`
-    (langchain-openai caches one client for all).
+    (langchain-openai caches one client for all). httpx looks at the proxies of the environment only
+    where it is given no transport, so this one does it (see `proxy_for`).
 
     Args:
         max_connections: Most connections at once, per loop.
@@ -61,27 +69,57 @@ class PerLoopTransport(httpx2.AsyncBaseTransport):
     def __init__(self, *, max_connections: int = 1000, library: Any = httpx2) -> None:
         self._max_connections = max_connections
         self._library = library
-        self._pools: WeakKeyDictionary[asyncio.AbstractEventLoop, _Pool] = WeakKeyDictionary()
+        self._proxies = proxies()
+        self._pools: WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopPools] = WeakKeyDictionary()
         close_with(self, partial(_close_all, self._pools))
 
     async def handle_async_request(self, request: Any) -> Any:
         """Sends the request over the pool of the running loop."""
-        loop = asyncio.get_running_loop()
-        pool = self._pools.get(loop)
+        proxy = proxy_for(request.url.scheme, request.url.host, self._proxies)
+        pools = self._pools.setdefault(asyncio.get_running_loop(), {})
+        pool = pools.get(proxy)
         if pool is None:
             limits = self._library.Limits(
                 max_connections=self._max_connections, max_keepalive_connections=100
             )
-            transport = self._library.AsyncHTTPTransport(verify=tls(), limits=limits)
-            pool = self._pools[loop] = _Pool(transport, _kept(transport))
+            transport = self._library.AsyncHTTPTransport(verify=tls(), limits=limits, proxy=proxy)
+            pool = pools[proxy] = _Pool(transport, _kept(transport))
             await anext(pool.keeper)
         return await pool.transport.handle_async_request(request)
 
     async def aclose(self) -> None:
-        """Closes the pool of the running loop; those of other loops went with their loop."""
-        pool = self._pools.pop(asyncio.get_running_loop(), None)
-        if pool is not None:
+        """Closes the pools of the running loop; those of other loops went with their loop."""
+        for pool in self._pools.pop(asyncio.get_running_loop(), {}).values():
             await pool.keeper.aclose()
+
+
+def proxies() -> dict[str, str]:
+    """The proxies of the environment (`HTTPS_PROXY`, `ALL_PROXY` …), by scheme."""
+    return urllib.request.getproxies()
+
+
+def proxy_for(scheme: str, host: str, known: dict[str, str]) -> str | None:
+    """The proxy that a request goes through; none for this machine, and none that `NO_PROXY` names.
+
+    Args:
+        scheme: Of the request's address.
+        host: Of the request's address.
+        known: As `proxies` gives them.
+    """
+    found = known.get(scheme) or known.get("all")
+    if not found or is_this_machine(host) or urllib.request.proxy_bypass(host):
+        return None
+    return found if "://" in found else f"http://{found}"
+
+
+def is_this_machine(host: str) -> bool:
+    """Whether a name or address is this machine's own: the embedded model, an Ollama beside it."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 @lru_cache(maxsize=1)
