@@ -4,6 +4,7 @@ Sub-questions are looked up in parallel; every sentence of the report is checked
 passages it cites, and what isn't verified is marked for the reader.
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, NotRequired
 
 from langgraph.types import Send
@@ -26,7 +27,13 @@ from allotrope.graphs.steps.steps import (
 from allotrope.graphs.work.answers import listed, origin, without_thoughts
 from allotrope.graphs.work.sources import citations
 from allotrope.graphs.work.sources.gathering import read_sources, sources_in
-from allotrope.graphs.work.sources.index import Embed, Passage, cached_passages, search
+from allotrope.graphs.work.sources.index import (
+    Embed,
+    Passage,
+    SourceDocument,
+    cached_passages,
+    search,
+)
 from allotrope.graphs.work.sources.reporting import notes_text, numbered, report_text
 from allotrope.settings import Settings
 from allotrope.settings.agents import AgentsSettings
@@ -36,6 +43,18 @@ if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph
     from langgraph.store.base import BaseStore
     from langgraph.types import Checkpointer
+
+
+SearchFor = Callable[[str], Sequence[Mapping[str, str]]]
+"""A question to what was found for it: `url`, and `text` where the search gives it."""
+MOST_HITS = 10
+"""Results of a search that are read."""
+MOST_CLAIMS = 40
+"""Sentences of a report that a model compares with their sources."""
+UNSOURCED = (
+    "No source is named: the answer is the model's own, and nothing of it is verified. Name files, "
+    "folders or addresses."
+)
 
 
 def noted(
@@ -64,6 +83,7 @@ class ResearcherState(AgentState):
         notes: For each sub-question: `at`, `question`, `passages`, `text`.
         draft: The report that is being checked.
         wrong: Its sentences that aren't verified, and why.
+        doubts: Sentences that a model doesn't find in what they cite.
         repairs: How often the report went back.
         origin: Where the draft came from.
     """
@@ -76,6 +96,8 @@ class ResearcherState(AgentState):
     notes: NotRequired[Annotated[list[dict[str, Any]], noted]]
     draft: NotRequired[str]
     wrong: NotRequired[list[str]]
+    doubts: NotRequired[list[str]]
+    hits: NotRequired[list[dict[str, str]]]
     repairs: NotRequired[int]
     origin: NotRequired[dict[str, Any]]
 
@@ -87,40 +109,64 @@ class ResearcherOutput(AgentOutput):
     wrong: NotRequired[list[str]]
 
 
-def ingest(state: ResearcherState, settings: Settings) -> Step:
-    """Reads and indexes the sources."""
-    named = sources_in(question_of(state)) or state.get("sources") or []
-    fresh: dict[str, Any] = {
-        "sources": named,
-        "read": [],
-        "problems": [],
-        "trouble": "",
-        "questions": [],
-        "notes": None,
-        "draft": "",
-        "wrong": [],
-        "repairs": 0,
-        "origin": {},
-    }
-    if not named:
-        return fresh
-    tell("step", name="ingest")
-    try:
-        passages, problems = yield Work(lambda: _passages(named, settings))
-    except AllotropeError as exc:
-        return {**fresh, "sources": [], "trouble": str(exc), "origin": UNASKED}
-    if not passages:
-        why = " ".join(problems) or "They hold no text."
-        why = f"None of the sources can be used. {why}"
-        return {**fresh, "sources": [], "trouble": why, "origin": UNASKED}
-    read = list(dict.fromkeys(one.source for one in passages))
-    return {**fresh, "read": read, "problems": problems}
+def make_ingest(search_for: SearchFor | None) -> Any:
+    """The node that reads and indexes the sources.
+
+    Args:
+        search_for: Finds sources where the question names none.
+    """
+
+    def ingest(state: ResearcherState, settings: Settings) -> Step:
+        question = question_of(state)
+        named = sources_in(question) or state.get("sources") or []
+        hits = list(state.get("hits") or [])
+        fresh: dict[str, Any] = {
+            "sources": named, "hits": hits, "read": [], "problems": [], "trouble": "",
+            "questions": [], "notes": None, "draft": "", "wrong": [], "doubts": [], "repairs": 0,
+            "origin": {},
+        }  # fmt: skip
+        if not named and search_for is not None:
+            tell("step", name="search")
+            hits = yield Work(lambda: _found(search_for(question)))
+            named = [hit["name"] for hit in hits]
+            fresh.update(sources=named, hits=hits)
+        if not named:
+            tell("notice", message=UNSOURCED)
+            return fresh
+        tell("step", name="ingest")
+        try:
+            passages, problems = yield Work(lambda: _passages(named, settings, hits))
+        except AllotropeError as exc:
+            return {**fresh, "sources": [], "trouble": str(exc), "origin": UNASKED}
+        if not passages:
+            why = " ".join(problems) or "They hold no text."
+            why = f"None of the sources can be used. {why}"
+            return {**fresh, "sources": [], "trouble": why, "origin": UNASKED}
+        read = list(dict.fromkeys(one.source for one in passages))
+        return {**fresh, "read": read, "problems": problems}
+
+    return ingest
 
 
-def _passages(named: list[str], settings: Settings) -> tuple[list[Passage], list[str]]:
+def _found(results: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    """What a search gave, as plain values: `name` and, where it gave any, `text`."""
+    return [
+        {"name": str(one["url"]), "text": str(one.get("text") or "")}
+        for one in results[:MOST_HITS]
+        if one.get("url")
+    ]
+
+
+def _passages(
+    named: list[str], settings: Settings, hits: Sequence[Mapping[str, str]] = ()
+) -> tuple[list[Passage], list[str]]:
     from allotrope.stores.folders import data_folder
 
-    found, problems = read_sources(named, settings)
+    given = {hit["name"]: hit["text"] for hit in hits if hit["text"]}
+    found, problems = read_sources([name for name in named if name not in given], settings)
+    found += [
+        SourceDocument(name, given[name].encode(), "page.txt") for name in named if name in given
+    ]
     passages, broken = cached_passages(
         found,
         chars=settings.agents.research_chunk_chars,
@@ -157,7 +203,7 @@ def make_look_up(embed: Embed | None) -> Any:
         question, most = state["question"], settings.agents.research_passages
 
         def work() -> list[Passage]:
-            passages, _ = _passages(state["sources"], settings)
+            passages, _ = _passages(state["sources"], settings, state.get("hits") or [])
             found = search(passages, question, most=most, embed=embed)
             # a plan can be nonsense; what the user asked isn't
             return found or search(passages, state["asked"], most=most, embed=embed)
@@ -199,12 +245,23 @@ def write(state: ResearcherState, settings: Settings) -> Step:
     return {"draft": harmless(reply.text), "origin": origin(reply)}
 
 
-def verify(state: ResearcherState, settings: Settings) -> dict[str, Any]:
+def verify(state: ResearcherState, settings: Settings) -> Step:
     """Checks every sentence of the report against the passages it cites."""
     passages = {number: one["text"] for number, one in numbered(state).items()}
-    wrong = citations.problems(citations.check(state["draft"], passages))
+    lines = citations.check(state["draft"], passages)
+    doubts: list[str] = []
+    held = [one for line in lines for one in line if one.marks and one.problem is None]
+    if held and settings.agents.research_entailment:
+        tell("step", name="entailment")
+        reply = yield Ask(
+            "researcher.entailment",
+            {"claims": Untrusted(citations.with_sources(held[:MOST_CLAIMS], passages))},
+            profile="economical",
+        )
+        doubts = [held[n].text for n in citations.denied(reply.text) if n < len(held)]
+    wrong = citations.problems(citations.doubted(lines, doubts))
     good = bool(state["draft"]) and not wrong
-    return {"wrong": wrong, "repairs": 0 if good else state["repairs"] + 1}
+    return {"wrong": wrong, "doubts": doubts, "repairs": 0 if good else state["repairs"] + 1}
 
 
 def report(state: ResearcherState, settings: Settings) -> dict[str, Any]:
@@ -229,6 +286,7 @@ def spread(state: ResearcherState) -> list[Send]:
                 "question": question,
                 "asked": question_of(state),
                 "sources": state["sources"],
+                "hits": state.get("hits") or [],
                 "read": state["read"],
                 "calibration": state.get("calibration"),
             },
@@ -248,8 +306,9 @@ def model_calls(limits: AgentsSettings) -> tuple[int, int]:
     Args:
         limits: How far the loops may go.
     """
-    usual = 2 + limits.research_questions
-    return usual, usual + limits.research_repairs
+    checks = int(limits.research_entailment)
+    usual = 2 + limits.research_questions + checks
+    return usual, usual + limits.research_repairs * (1 + checks)
 
 
 def build_graph(
@@ -258,6 +317,7 @@ def build_graph(
     prompt: str = "researcher",
     profile: str | None = None,
     embed: Embed | None = None,
+    search_for: SearchFor | None = None,
     parts: Parts | None = None,
     checkpointer: "Checkpointer" = None,
     store: "BaseStore | None" = None,
@@ -269,6 +329,8 @@ def build_graph(
         prompt: The template for turns without sources.
         profile: The parameter profile where a run names none.
         embed: Texts to vectors (`embeddings.embed_documents`), to search by meaning as well.
+        search_for: Finds sources where a question names none: takes the question, gives mappings
+            with `url` and, where it has it, `text`; an MCP client's tool or any search service.
         parts: What the nodes work with; default: opened from the settings at the first run.
         checkpointer: Keeps threads; leave it out under LangGraph's Agent Server.
         store: Long-term facts.
@@ -276,7 +338,7 @@ def build_graph(
     lazy = LazyParts(parts)
     graph = step_graph(
         {
-            "ingest": ingest,
+            "ingest": make_ingest(search_for),
             "plan": plan,
             "look_up": make_look_up(embed),
             "gather": pass_on,

@@ -50,11 +50,13 @@ class Ask:
         values: By name of variable or context slot; texts too long for the model's window are
             shortened.
         conversation: Whether the step sees what was said before the user's last message.
+        profile: The parameter profile of this call where the run names none; default: the agent's.
     """
 
     template: str
     values: Mapping[str, Value]
     conversation: bool = False
+    profile: str | None = None
 
 
 @dataclass(frozen=True)
@@ -195,7 +197,11 @@ class StepNodes:
     ) -> PreparedCall:
         context, thread = turn.context, thread_of(turn.config)
         profile = profile_for(
-            parts, agent=self.agent, own=self.profile, context=context, thread=thread
+            parts,
+            agent=self.agent,
+            own=ask.profile or self.profile,
+            context=context,
+            thread=thread,
         )
         packed, repack = pack_step(
             {**turn.state, "calibration": turn.calibration},

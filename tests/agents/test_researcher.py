@@ -74,7 +74,7 @@ def test_a_wrong_citation_goes_back(bench, docs):
     wrong = GOOD.replace("330", "340").replace("[2]", "[7]")
     run = bench("researcher", model(PLAN, notes, [wrong, GOOD]))
     check_good(run.ask(QUESTION))
-    assert "340 doesn't stand in the source" in run.prompts()[-1]
+    assert "340 metres doesn't stand in the source" in run.prompts()[-1]
     assert "there is no source [7]" in run.prompts()[-1]
 
 
@@ -153,6 +153,79 @@ def test_sources_stay_for_the_next_question(bench, docs):
 
 def test_without_sources_it_talks(bench):
     assert last(bench("researcher", ["Give me a source."]).ask("Hello")) == "Give me a source."
+
+
+def test_without_sources_it_says_so_before_it_talks(bench):
+    run = bench("researcher", ["Give me a source."])
+    events = list(
+        run.graph.stream({"messages": [("human", "Hello")]}, run.config, stream_mode="custom")
+    )
+    assert any("nothing of it is verified" in one.get("message", "") for one in events)
+
+
+def test_sources_that_disagree_are_shown(bench, docs):
+    (docs / "other.md").write_text("The tower is 324 metres tall.")
+    run = bench("researcher", model(PLAN, notes, [GOOD, GOOD]))
+    text = last(run.ask("How tall is the tower? docs/"))
+    assert "Sources disagree:\n[" in text
+    assert "“The tower is 324 metres tall.”" in text
+
+
+def test_words_that_dont_stand_in_the_passage_mark_the_claim(bench, docs):
+    quoted = 'The tower is 330 metres tall [1 "{}"].'
+    report = quoted.format("is 330 metres tall")
+    run = bench("researcher", model(PLAN, notes, [report]))
+    assert last(run.ask("How tall? docs/tower.html")).startswith(
+        "The tower is 330 metres tall [1]."
+    )
+    false = quoted.format("stands 330 metres high")
+    run = bench("researcher", model(PLAN, notes, [false, false]))
+    text = last(run.ask("How tall? docs/tower.html"))
+    assert text.startswith("The tower is 330 metres tall [1]. [unverified]")
+
+
+def test_a_model_compares_claims_with_their_sources_where_asked(bench, docs):
+    def answer(messages):
+        text = "\n".join(str(message.text) for message in messages)
+        if "You compare claims" in text:
+            assert "Claim 2: The best harvest was 4,120 tonnes in 2023" in text
+            return "1: yes\n2: no"
+        return model(PLAN, notes, [GOOD])[0](messages)
+
+    run = bench("researcher", [answer] * 40, research_entailment=True, research_repairs=0)
+    text = last(run.ask(QUESTION))
+    assert "2023 [2]. [unverified]" in text
+    assert "tall [1]. [unverified]" not in text
+
+
+def test_a_search_finds_sources_where_none_is_named(tmp_path):
+    from langchain_core.messages import HumanMessage
+
+    from allotrope.graphs.parts import Parts
+    from allotrope.graphs.researcher import build_graph
+    from allotrope.models.chain import FailoverChain
+    from allotrope.settings import load_settings
+    from allotrope.testing import ScriptedChatModel
+
+    asked = []
+
+    def search_for(question):
+        asked.append(question)
+        return [{"url": "https://a.test/tower", "text": "The tower is 330 metres tall."}]
+
+    settings = load_settings(environ={}, env_file=None, data_dir=tmp_path, cache={"enabled": False})
+    scripted = ScriptedChatModel(
+        answers=model("- How tall?", notes, ["The tower is 330 metres tall [1]."])
+    )
+    parts = Parts(
+        settings,
+        chain_of=lambda profile: FailoverChain(runnable=scripted, fallbacks=[]),
+        callbacks=[],
+    )
+    graph = build_graph(search_for=search_for, parts=parts)
+    state = graph.invoke({"messages": [HumanMessage("How tall is the tower?")]})
+    assert asked == ["How tall is the tower?"]
+    assert "[1] https://a.test/tower, part 1" in last(state)
 
 
 def test_near_the_recursion_limit_it_still_answers(bench, docs):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from langchain_core.documents import Document
 
 MAX_PASSAGES = 50_000
-FORMAT = 1
+FORMAT = 2
 """Goes into the hash; raise it when passages change."""
 _WORD = re.compile(r"[^\W_]+")
 

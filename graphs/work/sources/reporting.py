@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from allotrope.graphs.work.sources import citations
+from allotrope.graphs.work.sources.disagreement import disagreements
 
 _NOTE = re.compile(r"^\W*((?:\[\d{1,2}\]\s*)+)(.+)$")
 
@@ -24,6 +25,7 @@ def report_text(state: Mapping[str, Any]) -> str:
         return f"{nothing}\n{unread}".strip()
     if state["draft"]:
         lines = citations.check(state["draft"], {n: p["text"] for n, p in passages.items()})
+        lines = citations.doubted(lines, state.get("doubts") or [])
         text = citations.marked(lines)
         used = {mark for line in lines for one in line for mark in one.marks}
         bad = sum(one.problem is not None for line in lines for one in line)
@@ -40,6 +42,8 @@ def report_text(state: Mapping[str, Any]) -> str:
     else:
         found = [f"{one['source']}, {one['place']}" for one in passages.values()]
         parts.append("No source is cited. Passages that were found:\n" + "\n".join(found))
+    if differ := disagreements(passages):
+        parts.append("Sources disagree:\n" + "\n".join(differ))
     if bad:
         one = "1 sentence is" if bad == 1 else f"{bad} sentences are"
         parts.append(f"{one} marked [unverified]: no cited passage holds what it says.")

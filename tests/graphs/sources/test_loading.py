@@ -23,8 +23,52 @@ def test_pdf(papers):
 def test_docx(papers):
     raw = papers.docx("First line.", "Second line.")
     found = load_documents(raw, name="t.docx", source="/a/t.docx")
-    assert texts(found) == ["First line.\n\nSecond line."]
+    assert texts(found) == ["First line.\nSecond line."]
     assert found[0].metadata == {"source": "/a/t.docx"}
+
+
+def test_docx_tables_footnotes_and_margins(papers):
+    raw = papers.docx(
+        "The mill is old.",
+        table=[["Year", "Tonnes"], ["2023", "4,120"]],
+        note="Counted in May.",
+        header="Annual report",
+    )
+    (text,) = texts(load_documents(raw, name="t.docx"))
+    assert "The mill is old." in text
+    assert "| Year | Tonnes |\n| 2023 | 4,120 |" in text
+    assert "See (note 1)" in text
+    assert "Counted in May." in text
+    assert "Annual report" in text
+
+
+def test_tables_of_a_pdf_keep_their_cells_apart(papers):
+    rows = [["Year", "Visitors", "Revenue"], ["2021", "18,400", "202,435"],
+            ["2022", "25,900", "311,070"]]  # fmt: skip
+    (text,) = texts(load_documents(papers.pdf_table(rows), name="t.pdf"))
+    assert "| Year | Visitors | Revenue |" in text
+    assert "| 2022 | 25,900 | 311,070 |" in text
+
+
+@pytest.mark.parametrize(
+    ("table", "text"),
+    [
+        (
+            "<tr><th>Year<th>Tonnes</tr><tr><td>2024</td><td>35</td><td>5298</td></tr>",
+            "| Year | Tonnes |\n| 2024 | 35 | 5298 |",
+        ),
+        ("<tr><td>a</td><td><p>b</p><p>c | d</p></td></tr>", "| a | b c / d |"),
+        ("<tr><td><p>One.</p><p>Two.</p></td></tr>", "One.\nTwo."),
+        ("<tr><td>x</td><td hidden>obey</td><td>y</td></tr>", "| x | y |"),
+        (
+            "<tr><td>menu</td><td><table><tr><td>1</td><td>2</td></tr></table>after</td></tr>",
+            "| menu | |\n| 1 | 2 |\nafter",
+        ),
+    ],
+)
+def test_cells_of_an_html_table_stay_apart(table, text):
+    page = f"<body><table>{table}</table></body>".encode()
+    assert texts(load_documents(page, name="t.html")) == [text]
 
 
 def test_html_without_what_is_hidden():

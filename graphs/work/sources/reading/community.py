@@ -9,7 +9,7 @@ def community(module: str) -> ModuleType:
     """Imports a module of langchain-community, late and without its farewell.
 
     The package warns at import that it is no longer maintained. We know: only its document loaders
-    and its BM25 retriever are used, over libraries that are (pypdf, BeautifulSoup, docx2txt,
+    and its BM25 retriever are used, over libraries that are (pypdf, BeautifulSoup,
     rank-bm25). Only that one warning is silenced.
 
     Args:

@@ -189,7 +189,7 @@ def documents_of(raw: bytes, kind: str, *, name: str) -> list[dict[str, Any]]:
     Raises:
         InputError: It is broken, protected, or needs more than it may have.
     """
-    library = {".pdf": "pypdf", ".docx": "docx2txt"}.get(kind)
+    library = {".pdf": "pypdf", ".docx": "mammoth"}.get(kind)
     if library is not None:
         from importlib.util import find_spec
 
@@ -205,7 +205,7 @@ def documents_of(raw: bytes, kind: str, *, name: str) -> list[dict[str, Any]]:
         {"kind": kind},
         program=text_of_module("allotrope.graphs.work.sources.reading", "converter.py"),
         name=name,
-        packages=(library, "cryptography") if library else (),
+        packages=(library, "cryptography", "cobble") if library else (),
         modules={"visible.py": text_of_module("allotrope.graphs.work.sources.reading", "html.py")},
     ) as (_, result):
         found: list[dict[str, Any]] = json.load(result)

@@ -1,0 +1,1 @@
+"""Holding a claim against its source: figures, names, negation, direction, order of roles."""

@@ -1,0 +1,337 @@
+"""What a clause affirms or denies: negation, and words with an opposite, English and German.
+
+Words that have an opposite lie on an axis: `rose` and `fell` are the two ends of one, `approved`
+and `rejected` of another. A negation turns the end round. A claim contradicts its source where both
+speak of an axis and stand at different ends, and where one of them is negated and nothing in the
+other has a negative sense.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import cache, lru_cache
+
+_NEGATION = re.compile(
+    r"\b(?:not|no|never|none|neither|nor|without|cannot|nothing|nobody|nicht|kein\w*|nie"
+    r"|niemals|ohne"
+    r"|weder|no longer|hardly|barely|yet to|fail(?:s|ed)? to|ruled? out|rules out|ruling out"
+    r"|free of"
+    r"|rather than|instead of|(?:advis|warn|argu|decid|recommend)\w* against|lack(?:s|ed"
+    r"|ing)?)\b|n['’]t\b|\w-free\b",
+    re.IGNORECASE,
+)
+_NOT_ONLY = re.compile(
+    r"\b(?:not|never|nicht)(?: been)? (?:seen|recorded|reached|experienced"
+    r"|gesehen)\b(?=.{0,12}\bsince\b)"
+    r"|\b(?:if|wenn|falls)\b[^,.;]{0,40}?\b(?:not|no|nicht|kein\w*)\b|\bnot only\b"
+    r"|\bno (?:fewer|less|more|later|sooner|earlier) than\b|\bnot (?:just|merely)\b"
+    r"|\b(?:not|nicht)\b(?=[^,.;]{0,40}\b(?:before|until|vor)\b)"
+    r"|\bnicht nur\b|\bno doubt\b|\bNo\. ?\d|\bwhether or not\b|\bnot necessarily\b",
+    re.IGNORECASE,
+)
+_NEGATIVE = re.compile(
+    r"\b(?:deni\w+|deny|reject\w*|refus\w*|fail\w*|lack\w*|disable\w*|off|drop\w*|bar(?:s"
+    r"|red)?|ban(?:s|ned|ning)?"
+    r"|forbid\w*|forbade|prohibit\w*|exempt\w*|missing|hardly|barely|rule[sd]? out|disput\w*"
+    r"|doubt\w*"
+    r"|sceptic\w*|skeptic\w*|unless|stop\w*"
+    r"|prevent\w*|avoid\w*|un(?!i(?:on|t|ver|que|fi|form)|der|til)\w{4,}|in(?:sufficient"
+    r"|effective|active|complete|valid"
+    r"|dependent of)\w*"
+    r"|im(?:possible|probable)\w*|dis(?:agree|approv|allow|appoint|continu|prov|regard|satisf"
+    r"|courag|believ|qualif)\w*|dismiss\w*|exclud\w*|oppos\w*"
+    r"|absent|absence|remov\w*|discontinu\w*|short of|negative|halt\w*|abandon\w*"
+    r"|contrary|zero|unchanged|avert\w*"
+    r"|lehnt\w*|abgelehnt|bestreit\w*|verweiger\w*|un(?!ter|ser|gefähr)\w{5,}|bezweifel\w*"
+    r"|befreit|gegen|statt"
+    r"|closed|shut|wary|experimental|stuck|hold\w* off)\b",
+    re.IGNORECASE,
+)
+_LOOSELY = re.compile(
+    r"\b(?:instead|rather|fewer|less|free|longer|before|until|only|little|few|end(?:s|ed)|except"
+    r"|despite|same|kept|keep|still|remain\w*|half|poor\w*|limit\w*|lost|lose|loose|yet|ir\w{5,}"
+    r"|noch|nur|wenig\w*)\b",
+    re.IGNORECASE,
+)
+_STRONG = re.compile(
+    r"\b(?:prove[sdn]?|proof|definitely|certainly|undoubtedly|always|every|all|entire"
+    r"|entirely|only|sole"
+    r"|solely|guarantee[sd]?|conclusively|completely|fully|exclusively|any|everyone|nobody"
+    r"|none|must"
+    r"|will|cannot|inevitabl[ey]|clearly|whole|worldwide|unanimous(?:ly)?|alle[nrs]?|immer"
+    r"|jede[rsn]?"
+    r"|bewiesen|definitiv|sicher)\b",
+    re.IGNORECASE,
+)
+_FULL = re.compile(
+    r"\b(?:prove[sdn]?|proof|definitely|certainly|undoubtedly|always|every|all|entire"
+    r"|entirely|solely"
+    r"|guarantee[sd]?|conclusively|exclusively|everyone|inevitabl[ey]|unanimous(?:ly)?|alle[nrs]?"
+    r"|immer|jede[rsn]?|bewiesen|definitiv)\b(?!\s+(?:days?|weeks?|months?|years?|time|hours?|other"
+    r"|minutes?|\d|jahr|tag|monat|woche|affected))",
+    re.IGNORECASE,
+)
+_HEDGE = re.compile(
+    r"\b(?:may|might|could|can|possibl[ey]|perhaps|likely|probably|up to|as much as|suggests?"
+    r"|appears?"
+    r"|seems?|some|partly|estimated|expected|predicts?|forecasts?|projected|plans?|planned"
+    r"|would|should"
+    r"|at the earliest|potentially|slightly|most|many|usually|könnte[n]?|dürfte[n]?"
+    r"|vielleicht|mancher?"
+    r"|möglich\w*|wahrscheinlich|soll|expect\w*|aims?|tentative\w*|preliminary|experimental)\b",
+    re.IGNORECASE,
+)
+_UNTIL = re.compile(
+    r"(?:\b(?:not|nicht)\b|n['’]t\b)[^,.;]{0,60}?\b(?:before|until|vor|bis)\b", re.IGNORECASE
+)
+_STOPS = re.compile(r",|\b(?:and|but|und|aber)\b")
+"""What ends the reach of a negation."""
+_WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+
+
+@cache
+def _ends() -> dict[str, tuple[tuple[str, int], ...]]:
+    """Every word with an opposite, with its axes and ends."""
+    from importlib.resources import files
+
+    import yaml
+
+    package = files("allotrope.graphs.work.sources.claims")
+    axes = yaml.safe_load(package.joinpath("opposites.yaml").read_text(encoding="utf-8"))
+    found: dict[str, list[tuple[str, int]]] = {}
+    for axis, sides in axes.items():
+        for sign, side in zip((1, -1), sides, strict=True):
+            for word in side.split():
+                found.setdefault(word, []).append((axis, sign))
+    return {word: tuple(places) for word, places in found.items()}
+
+
+@dataclass(frozen=True)
+class Sense:
+    """What a clause affirms.
+
+    Args:
+        ends: The axes that it speaks of, with the ends (1 or -1) that it stands at.
+        raw: The same without what negations turn round.
+        scopes: The words behind each negation.
+        negated: Whether it has any negation.
+        negative: Whether any of its words has a negative sense, such as `denied` or `exempt`.
+        loosely: Whether any may have one, such as `still` or `only`.
+    """
+
+    ends: dict[str, set[int]]
+    raw: dict[str, set[int]]
+    scopes: tuple[str, ...]
+    negated: bool
+    negative: bool
+    loosely: bool
+
+
+@lru_cache(maxsize=4096)
+def sense(clause: str) -> Sense:
+    """What a clause affirms.
+
+    Args:
+        clause: A clause or a sentence.
+    """
+    text = _plain(_NOT_ONLY.sub(lambda match: " " * len(match.group()), clause.replace("’", "'")))
+    negations = [match.span() for match in _NEGATION.finditer(text)]
+    ends: dict[str, set[int]] = {}
+    raw: dict[str, set[int]] = {}
+    reach = [_reach(text[start:end]) for start, end in negations]
+    for match in _WORD.finditer(text):
+        places = _ends().get(match.group().lower())
+        if match.group().lower() in _PARTICLES:
+            places = _particle(text, match)
+        if not places:
+            continue
+        turned = [
+            n for n, (start, end) in enumerate(negations)
+            if 0 <= match.start() - end < reach[n] and not _STOPS.search(text, end, match.start())
+        ]  # fmt: skip
+        for axis, sign in places:
+            raw.setdefault(axis, set()).add(sign)
+            ends.setdefault(axis, set()).add(-sign if len(turned) % 2 else sign)
+    return Sense(
+        ends,
+        raw,
+        tuple(text[end : end + 60].split(",")[0] for _, end in negations),
+        bool(negations),
+        bool(negations) or bool(_NEGATIVE.search(text) or _UNTIL.search(clause)),
+        bool(negations)
+        or bool(_UNTIL.search(clause))
+        or _NEGATIVE.search(text) is not None
+        or _LOOSELY.search(text) is not None,
+    )
+
+
+@cache
+def _phrases() -> tuple[re.Pattern[str], dict[str, str]]:
+    from importlib.resources import files
+
+    import yaml
+
+    package = files("allotrope.graphs.work.sources.claims")
+    read = yaml.safe_load(package.joinpath("phrases.yaml").read_text(encoding="utf-8"))
+    word_of = {phrase.strip(): word for word, line in read.items() for phrase in line.split("|")}
+    known = "|".join(re.escape(one) for one in sorted(word_of, key=len, reverse=True))
+    return re.compile(rf"\b(?:{known})\b", re.IGNORECASE), word_of
+
+
+def _plain(text: str) -> str:
+    """With one word for each phrase that says what it says."""
+    pattern, word_of = _phrases()
+    return pattern.sub(lambda match: word_of[match.group().lower()], text)
+
+
+_PARTICLES = frozenset(("up", "down", "off", "unchanged", "steady", "flat", "unverändert"))
+
+
+def _particle(text: str, match: re.Match[str]) -> tuple[tuple[str, int], ...]:
+    """What `up` or `off` says where it says something: `up from 3`, `is off`."""
+    word = match.group().lower()
+    if word in ("unchanged", "steady", "flat", "unverändert"):
+        return (("amount", 0),)
+    if word == "off":
+        near = text[max(0, match.start() - 12) : match.start()].lower()
+        said = re.search(r"\b(?:is|are|was|were|switched|turned|be|remains|and)\s$", near)
+        return (("enabled", -1),) if said else ()
+    follows = re.match(r"\s(?:from|by|to|\d|some|about|nearly|almost|around)", text[match.end() :])
+    return (("amount", 1 if word == "up" else -1),) if follows else ()
+
+
+def _reach(cue: str) -> int:
+    """Characters behind a negation in which it turns words round."""
+    if cue.lower().endswith("-free"):
+        return 0
+    return 0 if cue.lower() in ("without", "free of", "ohne", "instead of", "rather than") else 45
+
+
+def opposed(claim: Sense, source: Sense, *, closely: bool = True) -> str | None:
+    """The axis on which a claim stands at the other end than its source, or None.
+
+    Args:
+        claim: Of the claim's clause.
+        source: Of the source's clause.
+        closely: Whether the claim follows its source's words, so that `before` is `before`.
+    """
+    for axis, ends in claim.ends.items():
+        there = source.ends.get(axis)
+        if claim.negated and source.negated and claim.raw[axis] & source.raw.get(axis, set()):
+            continue  # both deny it, in another order of words
+        if axis == "time" and not closely:
+            continue  # “X before Y” is “Y after X”
+        if there and not ends & there and len(ends) == 1 and len(there) == 1:
+            return axis
+    return None
+
+
+def overstated(claim: str, source: str) -> str | None:
+    """A word of a claim that is stronger than anything in its source, or None.
+
+    Args:
+        claim: The claim.
+        source: All that it cites.
+    """
+    plain = source.lower()
+    for match in _FULL.finditer(claim):
+        word = match.group().lower()
+        stem = rf"\b{word[:4]}" if len(word) > 5 else rf"\b{word}\b"
+        if claim[match.end() : match.end() + 1] == "-":
+            continue
+        if not re.search(stem, plain) and not _FULL.search(source):
+            return match.group()
+    return None
+
+
+def hedged(text: str) -> bool:
+    """Whether a text says that something isn't certain."""
+    return _HEDGE.search(text) is not None
+
+
+def promised(claim: str, source: str) -> bool:
+    """Whether a claim states for certain what its source holds for possible.
+
+    Args:
+        claim: The claim's clause.
+        source: The source's sentence.
+    """
+    sure = re.search(r"\b(?:will|definitely|certainly|wird|werden|must|certain)\b", claim, re.I)
+    may = re.search(
+        r"\b(?:may|might|could|possible|possibly|perhaps|könnte\w*|dürfte\w*)\b", source, re.I
+    )
+    if _NEGATION.search(claim):
+        return False
+    return bool(sure and may and not hedged(claim)) and not re.search(
+        r"\b(?:will|wird|werden)\b", source, re.I
+    )
+
+
+@cache
+def _stem_ends() -> dict[str, set[tuple[str, int]]]:
+    from allotrope.graphs.work.sources.claims.wording import stems
+
+    found: dict[str, set[tuple[str, int]]] = {}
+    for word, places in _ends().items():
+        for in_german in (False, True):
+            for stem in stems(word, in_german=in_german):
+                found.setdefault(stem, set()).update(places)
+    return found
+
+
+def same_end(one: str, other: str) -> bool:
+    """Whether two stems stand at the same end of an axis, as `rise` and `grow` do."""
+    ends = _stem_ends()
+    return bool(ends.get(one, set()) & ends.get(other, set()))
+
+
+def has_opposite(stem: str) -> bool:
+    """Whether a stem is of a word that lies on an axis."""
+    return stem in _stem_ends()
+
+
+_DENYING = re.compile(
+    r"\b(?:oppos(?:es|ed|e|ing)|reject(?:s|ed)?|den(?:ies|ied|y)|refus(?:es|ed|e)|disput(?:es|ed|e)"
+    r"|dismiss(?:es|ed)?|against|lehnte[n]?|bestreitet|bestritt)\b",
+    re.IGNORECASE,
+)
+
+
+def denials(text: str) -> list[str]:
+    """What a clause denies: the words behind each negation, and behind verbs such as `opposed`."""
+    found = list(sense(text).scopes)
+    found += [re.split(r",|\b(?:and|but)\b", text[one.end() : one.end() + 60])[0]
+              for one in _DENYING.finditer(text)]  # fmt: skip
+    return found
+
+
+def exception(text: str) -> str:
+    """What a sentence excepts from what it says; nothing where it excepts nothing."""
+    match = re.search(
+        r"\b(?:with the exception of|except for|except|apart from|other than|excluding|mit ausnahme"
+        r"|außer|abgesehen von)\b([^,.;]{1,80})",
+        text,
+        re.IGNORECASE,
+    )
+    return match[1] if match else ""
+
+
+def excepts(text: str) -> bool:
+    """Whether a sentence speaks of an exception."""
+    return (
+        bool(exception(text))
+        or re.search(r"\b(?:only|but|exempt\w*|excluded|nur|exception)\b", text, re.IGNORECASE)
+        is not None
+    )
+
+
+def is_negative(clause: str, scope: str) -> bool:
+    """Whether a clause has a negative sense in words other than those of a scope."""
+    plain = clause
+    for word in _WORD.findall(scope):
+        plain = re.sub(rf"\b{re.escape(word)}\b", " ", plain, flags=re.IGNORECASE)
+    return sense(plain).negative
+
+
+def leaves_open(clause: str) -> bool:
+    """Whether a clause leaves open what it speaks of: `it isn't known whether prices rise`."""
+    return re.search(r"\b(?:whether|undecided|ob)\b", clause, re.IGNORECASE) is not None
