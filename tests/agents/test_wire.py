@@ -129,7 +129,7 @@ TASKS = {
         starts=f"{TALL}\n\nSources:\n[1] tower.md",
         honest="[unverified]",
         requests=3,
-        tells=("340 doesn't stand in the source",),
+        tells=("340 metres doesn't stand in the source",),
     ),
 }
 

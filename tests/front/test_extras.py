@@ -19,6 +19,7 @@ DISTRIBUTIONS = {
     "jwt": "pyjwt",
     "jinja2": "jinja2",
     "bs4": "beautifulsoup4",
+    "sklearn": "scikit-learn",
     "langgraph.checkpoint.postgres": "langgraph-checkpoint-postgres",
     "opentelemetry": "opentelemetry-sdk",
 }

@@ -17,6 +17,7 @@ from allotrope.agents.tools import dates, zones
 from allotrope.agents.tools.arithmetic import MAX_LENGTH, evaluate
 from allotrope.agents.tools.units import LONGEST, convert
 from allotrope.exceptions import InputError
+from allotrope.graphs.work.sources.claims import polarity
 from allotrope.graphs.work.sources.reading import loading
 from allotrope.graphs.work.tables.claims import quantities
 from allotrope.memory.recall import lexicon
@@ -62,6 +63,10 @@ def tables() -> dict[str, list[str]]:
         "allotrope.memory.recall.lexicon:phrases": [
             lexicon.written(kind, code) for kind in lexicon.CUES for code in lexicon.languages()
         ],
+        "allotrope.graphs.work.sources.claims.polarity:f'\\\\b(?:{known})\\\\b'": [
+            polarity._phrases()[0].pattern
+        ],
+        "allotrope.graphs.work.sources.claims.polarity:stem": [r"\bcomp", r"\ball\b"],
         "allotrope.stores.postgres.errors:refused": ["|".join(reasons[:4])],
         "allotrope.stores.postgres.errors:pattern": reasons,
         # a person's own expression, in a scorer of an experiment that they run themselves
@@ -97,7 +102,7 @@ def test_a_slow_expression_is_found(pattern: str) -> None:
     program = Path(__file__).with_name("expressions.py")
     code = (
         f"import sys; sys.path.insert(0, {str(program.parent)!r}); import json, expressions as e;"
-        f"print(len(e.slow([e.Expression('here', {pattern!r}, 0, 'finditer')], cpu_s=1)))"
+        f"print(len(e.slow([e.Expression('here', {pattern!r}, 0, 'finditer')], cpu_s=0.2)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "1"

@@ -339,7 +339,8 @@ def _per(text: str, at: int) -> str:
 
 
 def _beyond(before: str) -> int:
-    if re.search(r"(?:more than|over|above|exceed\w*|mehr als|über|at least)$", before, re.I):
+    more = r"(?:more than|over|above|exceed(?:s|ed|ing)?|mehr als|über|at least)$"
+    if re.search(more, before, re.I):
         return 1
     return -bool(
         re.search(r"(?:less than|under|below|nearly|almost|fast|knapp|unter)$", before, re.I)
