@@ -338,9 +338,13 @@ def _per(text: str, at: int) -> str:
     return "/".join(_UNITS[match["u"].lower()])
 
 
+_MORE = re.compile(
+    r"(?:more than|over|above|exceed(?:s|ed|ing)?|mehr als|über|at least)$", re.IGNORECASE
+)
+
+
 def _beyond(before: str) -> int:
-    more = r"(?:more than|over|above|exceed(?:s|ed|ing)?|mehr als|über|at least)$"
-    if re.search(more, before, re.I):
+    if _MORE.search(before):
         return 1
     return -bool(
         re.search(r"(?:less than|under|below|nearly|almost|fast|knapp|unter)$", before, re.I)
