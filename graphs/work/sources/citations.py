@@ -79,10 +79,11 @@ def check(report: str, passages: Mapping[int, str]) -> list[list[Sentence]]:
             judged.append([_judge(line.strip(), passages, _near(lines, at))])
         else:
             pieces = _pieces(line)
+            near = _near(lines, at)
             judged.append(
                 [
-                    _judge(piece, passages, _beside(pieces, n) or _near(lines, at))
-                    for n, piece in enumerate(pieces)
+                    _judge(piece, passages, marks or near)
+                    for piece, marks in zip(pieces, _beside(pieces), strict=True)
                 ]
             )
     return judged
@@ -105,11 +106,20 @@ def _shown(text: str) -> str:
     return MARK.sub(lambda match: f"[{match[1]}]", text)
 
 
-def _beside(pieces: Sequence[str], at: int) -> tuple[int, ...]:
-    """The marks of the next sentence of a paragraph that has any, else of the one before."""
-    after = (_marks(piece) for piece in pieces[at + 1 :])
-    before = (_marks(piece) for piece in reversed(pieces[:at]))
-    return next(filter(None, [*after, *before]), ())
+def _beside(pieces: Sequence[str]) -> list[tuple[int, ...]]:
+    """For each sentence of a paragraph the marks of the next one that has any, else of the last."""
+    own = [_marks(piece) for piece in pieces]
+    before: list[tuple[int, ...]] = []
+    after: list[tuple[int, ...]] = []
+    last: tuple[int, ...] = ()
+    following: tuple[int, ...] = ()
+    for marks in own:
+        before.append(last)
+        last = marks or last
+    for marks in reversed(own):
+        after.append(following)
+        following = marks or following
+    return [one or other for one, other in zip(reversed(after), before, strict=True)]
 
 
 def _near(lines: Sequence[str], at: int) -> tuple[int, ...]:
