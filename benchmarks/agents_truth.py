@@ -1,29 +1,29 @@
 """How often the agents' checks are right: right and wrong answers apart.
 
-Each `_truth_NAME.py` has `run(quick)`, which gives rows with the keys `agent`, `check` or `what`
+Each `_truth_AGENT.py` has `run(quick)`, which gives rows with the keys `agent`, `check` or `what`
 (what is checked), `kind` (of the cases), `part` (`open`, or `held out` while building), `cases` or
 `of`, `good` or `count` (cases with that outcome), and where they are known `cost` and `goal`. The
 sets are `datasets/AGENT_truth.jsonl`. No model is asked: answers are played.
 """
 
 import importlib
-from pathlib import Path
 from typing import Any
 
 from _form import arguments, show, write_json
 
+from allotrope.agents import registry
+
 
 def main() -> None:
-    """Runs every `_truth_*.py` there is, and prints one table."""
+    """Runs the checks of every agent, and prints one table."""
     parser = arguments("How often the agents' checks are right, on answers that are played.")
     parser.add_argument("--agent", help="only this one: analyst, assistant, …")
     parser.add_argument("--failures", action="store_true", help="list the cases that went wrong")
     chosen = parser.parse_args()
     rows: list[dict[str, Any]] = []
-    for path in sorted(Path(__file__).parent.glob("_truth_*.py")):
-        name = path.stem.removeprefix("_truth_")
+    for name in registry.names():
         if chosen.agent in (None, name):
-            found = importlib.import_module(path.stem).run(chosen.quick)
+            found = importlib.import_module(f"_truth_{name}").run(chosen.quick)
             rows += [{"agent": name, **row} for row in found]
     show(
         "agents_truth",
