@@ -47,10 +47,16 @@ def listed(simulator: ProviderSimulator) -> list[str]:
 
 def chat_models() -> list[str]:
     """The chat models of the table that langchain-openai ships."""
-    from allotrope.models.providers.capabilities import known_models
+    from allotrope.support.compat.openai import profile_table
 
     other = ("embed", "image", "audio", "realtime", "tts", "transcribe", "deep-research", "search")
-    return [name for name in known_models() if not any(word in name for word in other)]
+    talks = [name for name, one in profile_table().items() if one.get("text_outputs", True)]
+    return sorted(
+        name
+        for name in talks
+        if name.startswith(("gpt-", "o1", "o3", "o4", "chatgpt-"))
+        and not any(word in name for word in other)
+    )
 
 
 def matrix(*, quick: bool) -> dict[str, Any]:
