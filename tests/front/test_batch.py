@@ -193,7 +193,7 @@ def test_items_of_one_thread_are_asked_in_their_order(
     source = write(tmp_path / "in", *rows)
     simulator.script([Said("Yes.", delay_s=0.3)] * 8)
     words = ("batch", "assistant", str(source), str(tmp_path / "out"), "--concurrency", "8")
-    ran = cli(*words, ALLOTROPE_AGENTS__TURN_WAIT_S="0.01")
+    ran = cli(*words, ALLOTROPE_AGENTS__TURN_WAIT_S="0.2")
     assert ran.code == 0, ran.out
     for thread in ("t0", "t1"):
         asked = [
