@@ -24,6 +24,8 @@ TEST = "from solution import add\n\ndef test_add():\n    assert add(1, 2) == 3\n
 def proof_of(code: str, test: str, **more: str) -> Proof:
     files = {"solution.py": code, "test_solution.py": test, **more}
     outcome = run_tests(files, limits=LIMITS)
+    while outcome.status != "ok" and "random.random()" in test:
+        outcome = run_tests(files, limits=LIMITS)  # until chance lets them pass
     assert outcome.status == "ok", outcome.output
     left = (outcome.facts or {}).get("left", ())
     green = GreenTests(files, {}, frozen.tests_in(files), skipped=left)
@@ -56,9 +58,6 @@ def test_what_green_tests_hide(test: str, words: str) -> None:
     code = (
         f"import random, pytest\nfrom solution import add\nseen = []\ndef test_it():\n    {test}\n"
     )
-    files = {"solution.py": CODE, "test_solution.py": code}
-    while run_tests(files, limits=LIMITS).status != "ok":
-        pass  # the one by chance
     proof = proof_of(CODE, code)
     assert proof.holds is not bool(words)
     assert words in " ".join(proof.problems)
