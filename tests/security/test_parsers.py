@@ -19,7 +19,6 @@ from allotrope.graphs import analyst, coder
 from allotrope.graphs.steps import steps
 from allotrope.graphs.work import answers, constraints
 from allotrope.graphs.work.sources import citations, gathering, naming
-from allotrope.graphs.work.tables import numbers
 from allotrope.graphs.work.tables.claims.judging import QueryFacts, judge, kept
 from allotrope.memory.compression import compression, tidying
 from allotrope.memory.recall import corrections, passages, sentences, words
@@ -65,13 +64,10 @@ parsers = {
     "naming.named_by_user": lambda text: [
         naming.named_by_user(text, [text]), naming.named_by_user("http://a.b", [text]),
         naming.named_by_user("a.csv", [text])],
-    "numbers.unsupported": lambda text: numbers.unsupported(
-        text, [(["a"], [[1, 2.5, "3 of 4"]])], question=text),
     "claims.judge": lambda text: kept(text, judge(
         text, [QueryFacts(["a", "n"], [["x", 1], ["y", 2.5]], text)], question=text)),
     "claims.names": lambda text: judge(
         "It is 5 for x.", [QueryFacts([text, "n"], [[text, 1], ["y", 2.5]])]),
-    "numbers.values_of": lambda text: numbers.values_of([([text], [[text]])]),
     "steps.harmless": steps.harmless,
     "tidying.without_filler": tidying.without_filler,
     "waits": waits._duration,
