@@ -1,8 +1,6 @@
 """HTTP clients that survive more than one event loop."""
 
 import asyncio
-import contextlib
-import ipaddress
 import ssl
 import urllib.request
 import weakref
@@ -15,7 +13,8 @@ from weakref import WeakKeyDictionary
 import httpx2
 
 from allotrope.support.compat.httpx import transports_of
-from allotrope.support.exchanges import limit
+from allotrope.support.exchanges import is_loopback, limit
+from allotrope.support.tasks import end_on
 
 
 @dataclass(frozen=True)
@@ -32,9 +31,6 @@ async def _kept(transport: Any) -> AsyncGenerator[None, None]:
         await transport.aclose()
 
 
-_closing: set["asyncio.Task[None]"] = set()
-
-
 _LoopPools = dict[str | None, _Pool]
 """The pools of a loop, by the proxy that they go through; None goes through none."""
 
@@ -43,14 +39,7 @@ def _close_all(pools: "WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopPools]"
     """Closes each pool on its loop: whoever used them is gone, from whatever thread."""
     for loop, of_loop in list(pools.items()):
         for pool in of_loop.values():
-            with contextlib.suppress(RuntimeError):  # the loop has ended, and its pools with it
-                loop.call_soon_threadsafe(_close, loop, pool)
-
-
-def _close(loop: asyncio.AbstractEventLoop, pool: _Pool) -> None:
-    task = loop.create_task(pool.keeper.aclose())
-    _closing.add(task)
-    task.add_done_callback(_closing.discard)
+            end_on(loop, pool.keeper)
 
 
 class PerLoopTransport(httpx2.AsyncBaseTransport):
@@ -107,19 +96,9 @@ def proxy_for(scheme: str, host: str, known: dict[str, str]) -> str | None:
         known: As `proxies` gives them.
     """
     found = known.get(scheme) or known.get("all")
-    if not found or is_this_machine(host) or urllib.request.proxy_bypass(host):
+    if not found or is_loopback(host) or urllib.request.proxy_bypass(host):
         return None
     return found if "://" in found else f"http://{found}"
-
-
-def is_this_machine(host: str) -> bool:
-    """Whether a name or address is this machine's own: the embedded model, an Ollama beside it."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 @lru_cache(maxsize=1)

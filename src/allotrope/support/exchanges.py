@@ -6,6 +6,7 @@ it is read to its end.
 """
 
 import contextlib
+import ipaddress
 import socket
 import sys
 import threading
@@ -50,6 +51,20 @@ def limit_transport(transport: T, total_s: float, *, once: bool = False) -> T:
     if wrap_network(given, lambda inner: _Backend(inner, once=once)):
         given.handle_request = _limited(given.handle_request, total_s)
     return transport
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address or name can only be reached from this machine.
+
+    Args:
+        host: As an address of the web has it; IPv6 in brackets or without.
+    """
+    if host.lower().rstrip(".") == "localhost" or host.lower().endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 @contextlib.contextmanager

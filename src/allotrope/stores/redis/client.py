@@ -28,6 +28,7 @@ from allotrope.settings import Settings
 from allotrope.stores.folders import data_folder
 from allotrope.stores.redis.server import EmbeddedServer, find_server, runtime_folder
 from allotrope.support.pools import TURNS
+from allotrope.support.tasks import end_on
 
 SCHEMES = ("redis", "rediss", "unix")
 
@@ -244,31 +245,17 @@ class _KeptClient:
     begun: "asyncio.Task[None]"
 
 
-_closing: set["asyncio.Task[None]"] = set()
-
-
 def _close_all(
     clients: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _KeptClient | None]",
 ) -> None:
     """Closes each client on its loop: who asked for them is gone, from whatever thread."""
     for loop, kept in list(clients.items()):
         if kept is not None:
-            with contextlib.suppress(RuntimeError):  # the loop has ended, and its clients with it
-                loop.call_soon_threadsafe(_close, loop, kept)
-
-
-def _close(loop: asyncio.AbstractEventLoop, kept: _KeptClient) -> None:
-    task = loop.create_task(kept.keeper.aclose())
-    _closing.add(task)
-    task.add_done_callback(_closing.discard)
+            end_on(loop, kept.keeper)
 
 
 def _kept(client: redis.asyncio.Redis) -> _KeptClient:
-    """The client with a generator of the running loop that closes it when it ends.
-
-    A loop ends the generators it began: when it ends itself (`asyncio.run`), and when one is
-    collected, so that no connection is left to be found open by the garbage collector.
-    """
+    """The client with a generator of the running loop that closes it when it ends."""
 
     async def keep() -> AsyncGenerator[None, None]:
         try:

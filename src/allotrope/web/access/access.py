@@ -1,6 +1,5 @@
 """Who may call: the token, the host names, where a browser comes from, and how often."""
 
-import ipaddress
 from collections.abc import Collection
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -14,6 +13,7 @@ from allotrope.exceptions import AllotropeError, SettingsError
 from allotrope.identity.principal import Principal
 from allotrope.settings import Settings
 from allotrope.settings.serve import ServeSettings
+from allotrope.support.exchanges import is_loopback
 from allotrope.web.access.credentials import COOKIE, SESSION_S, Credentials
 from allotrope.web.access.limits import RateLimit, SharedLimits
 from allotrope.web.access.proxies import Proxies
@@ -37,16 +37,6 @@ HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address or name can only be reached from this machine."""
-    if host.lower().rstrip(".") == "localhost" or host.lower().endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def path_of(scope: Scope) -> str:

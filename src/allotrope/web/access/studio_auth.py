@@ -17,7 +17,8 @@ from allotrope.exceptions import AllotropeError
 from allotrope.identity.local_peer import is_another_user
 from allotrope.identity.principal import Principal
 from allotrope.settings import load_settings
-from allotrope.web.access.access import is_known_host, is_loopback, is_same_origin
+from allotrope.support.exchanges import is_loopback
+from allotrope.web.access.access import is_known_host, is_same_origin
 from allotrope.web.access.credentials import Credentials
 from allotrope.web.access.proxies import Proxies
 from allotrope.web.errors import problem_of
