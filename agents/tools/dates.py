@@ -6,25 +6,11 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
 from allotrope.exceptions import InputError
+from allotrope.graphs.work.spelled import MONTH_NAMES, MONTHS
 
 LONGEST = 80
 """Characters of a date."""
-_MONTHS = (
-    ("january", "jan", "januar", "jänner"),
-    ("february", "feb", "februar"),
-    ("march", "mar", "märz", "mrz", "maerz"),
-    ("april", "apr"),
-    ("may", "mai"),
-    ("june", "jun", "juni"),
-    ("july", "jul", "juli"),
-    ("august", "aug"),
-    ("september", "sep", "sept"),
-    ("october", "oct", "oktober", "okt"),
-    ("november", "nov"),
-    ("december", "dec", "dezember", "dez"),
-)
-MONTHS = {name: number for number, names in enumerate(_MONTHS, 1) for name in names}
-"""Names of months, English and German, with their numbers."""
+_MONTHS = {**MONTHS, "maerz": 3}
 _HINT = "Write it as year-month-day, such as 2026-12-24."
 _TIME = re.compile(
     r"(?:\bat |\bum )?\b(?:(\d{1,2})(?::(\d\d))(?::(\d\d))?\s?([ap])?\.?(?:m\b\.?)?(?:\s?uhr\b)?"
@@ -113,9 +99,9 @@ def _date_of(rest: str, written: str) -> date:
         return _day(int(found[1]), int(found[2]), int(found[3]), written)
     if found := _POINTS.fullmatch(rest):
         return _day(int(found[3]), int(found[2]), int(found[1]), written)
-    if (found := _DAY_FIRST.fullmatch(rest)) and (month := MONTHS.get(found[2])):
+    if (found := _DAY_FIRST.fullmatch(rest)) and (month := _MONTHS.get(found[2])):
         return _day(int(found[3]), month, int(found[1]), written)
-    if (found := _MONTH_FIRST.fullmatch(rest)) and (month := MONTHS.get(found[1])):
+    if (found := _MONTH_FIRST.fullmatch(rest)) and (month := _MONTHS.get(found[1])):
         return _day(int(found[3]), month, int(found[2]), written)
     if found := _SLASHES.fullmatch(rest):
         first, second, year = int(found[1]), int(found[2]), int(found[3])
@@ -135,7 +121,7 @@ def _day(year: int, month: int, day: int, written: str) -> date:
     last = calendar.monthrange(year, month)[1]
     if not 1 <= day <= last:
         raise InputError(
-            f"{written!r} doesn't exist: {_MONTHS[month - 1][0].title()} {year} has {last} days.",
+            f"{written!r} doesn't exist: {MONTH_NAMES[month - 1].title()} {year} has {last} days.",
             hint=_HINT,
         )
     return date(year, month, day)

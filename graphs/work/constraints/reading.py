@@ -7,8 +7,9 @@ from allotrope.graphs.work.constraints import sounds
 from allotrope.graphs.work.constraints.grammar.forms import forms
 from allotrope.graphs.work.constraints.grammar.keywords import keywords
 from allotrope.graphs.work.constraints.grammar.lengths import Read, lengths
-from allotrope.graphs.work.constraints.grammar.tokens import Token, sentences, tokens, words
+from allotrope.graphs.work.constraints.grammar.tokens import Token, sentences, tokens
 from allotrope.graphs.work.constraints.kinds import MOST, Constraint, sentence
+from allotrope.graphs.work.spelled import words
 from allotrope.support.extras import install
 
 _WISHES = frozenset(

@@ -2,31 +2,26 @@
 
 from collections.abc import Sequence
 
-from allotrope.graphs.work.constraints.grammar.tokens import Token, words
+from allotrope.graphs.work.constraints.grammar.tokens import Token
+from allotrope.graphs.work.spelled import GERMAN_ONES, GERMAN_TENS, ONES, TENS, words
 
-_ONES = words(
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen "
-    "fourteen fifteen sixteen seventeen eighteen nineteen"
-)
-_TENS = words("twenty thirty forty fifty sixty seventy eighty ninety")
-_EINS = words(
-    "null eins zwei drei vier fünf sechs sieben acht neun zehn elf zwölf dreizehn "
-    "vierzehn fünfzehn sechzehn siebzehn achtzehn neunzehn"
-)
-_ZEHNER = words("zwanzig dreißig vierzig fünfzig sechzig siebzig achtzig neunzig")
 _ORDINALS = words(
     "zeroth first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth"
 )
 
 
 def _spelled() -> dict[str, int]:
-    known = {word: n for n, word in enumerate(_ONES)} | {word: n for n, word in enumerate(_EINS)}
-    known |= {word: 10 * n for n, word in enumerate(_TENS, 2)}
-    for n, word in enumerate(_ZEHNER, 2):
+    known = {word: n for n, word in enumerate(ONES)} | {
+        word: n for n, word in enumerate(GERMAN_ONES)
+    }
+    known |= {word: 10 * n for n, word in enumerate(TENS, 2)}
+    for n, word in enumerate(GERMAN_TENS, 2):
         known[word] = 10 * n
-        known |= {f"{'ein' if i == 1 else _EINS[i]}und{word}": 10 * n + i for i in range(1, 10)}
+        known |= {
+            f"{'ein' if i == 1 else GERMAN_ONES[i]}und{word}": 10 * n + i for i in range(1, 10)
+        }
     known |= dict.fromkeys(("ein", "eine", "einen", "einem", "einer"), 1)
-    known |= {f"{'' if n == 1 else _EINS[n]}hundert": 100 * n for n in range(1, 10)}
+    known |= {f"{'' if n == 1 else GERMAN_ONES[n]}hundert": 100 * n for n in range(1, 10)}
     known |= {"einhundert": 100, "tausend": 1000, "eintausend": 1000, "dreissig": 30}
     return known
 

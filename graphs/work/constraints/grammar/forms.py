@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 from allotrope.graphs.work.constraints.grammar.amounts import SPELLED, number_at, ordinal
 from allotrope.graphs.work.constraints.grammar.lengths import Read
 from allotrope.graphs.work.constraints.grammar.phrases import after, phrases
-from allotrope.graphs.work.constraints.grammar.tokens import Token, words
+from allotrope.graphs.work.constraints.grammar.tokens import Token
 from allotrope.graphs.work.constraints.kinds import LANGUAGES, Constraint
+from allotrope.graphs.work.spelled import words
 
 _POEMS = {"haiku": 3, "limerick": 5, "sonnet": 14, "sonett": 14}
 _GERMAN = {"deutsch": "de", "englisch": "en", "französisch": "fr", "spanisch": "es",

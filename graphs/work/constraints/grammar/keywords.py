@@ -10,9 +10,10 @@ from collections.abc import Iterator, Sequence
 from allotrope.graphs.work.constraints.grammar.amounts import number_at
 from allotrope.graphs.work.constraints.grammar.lengths import Read
 from allotrope.graphs.work.constraints.grammar.phrases import after, before, phrases
-from allotrope.graphs.work.constraints.grammar.tokens import Token, words
+from allotrope.graphs.work.constraints.grammar.tokens import Token
 from allotrope.graphs.work.constraints.grammar.vocabulary import PARTS
 from allotrope.graphs.work.constraints.kinds import Constraint
+from allotrope.graphs.work.spelled import words
 
 _NOUNS = frozenset(
     words(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from allotrope.graphs.work.constraints.grammar.amounts import number_at
 from allotrope.graphs.work.constraints.grammar.phrases import after, before
 from allotrope.graphs.work.constraints.grammar.quantities import Quantity, quantities
-from allotrope.graphs.work.constraints.grammar.tokens import Token, words
+from allotrope.graphs.work.constraints.grammar.tokens import Token
 from allotrope.graphs.work.constraints.grammar.vocabulary import (
     ABOUT,
     ABOVE,
@@ -40,6 +40,7 @@ from allotrope.graphs.work.constraints.grammar.vocabulary import (
     UPPER,
 )
 from allotrope.graphs.work.constraints.kinds import Constraint
+from allotrope.graphs.work.spelled import words
 
 _WITH_PERSONS = frozenset(words("with between featuring for has have of and mit about involving"))
 LONGEST_CLAUSE = 60

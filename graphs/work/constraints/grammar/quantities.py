@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from allotrope.graphs.work.constraints.grammar.amounts import number_at
 from allotrope.graphs.work.constraints.grammar.phrases import after, before
-from allotrope.graphs.work.constraints.grammar.tokens import Token, words
+from allotrope.graphs.work.constraints.grammar.tokens import Token
 from allotrope.graphs.work.constraints.grammar.vocabulary import (
     ABOVE,
     AFTER_BARE,
@@ -19,6 +19,7 @@ from allotrope.graphs.work.constraints.grammar.vocabulary import (
     WITHIN,
 )
 from allotrope.graphs.work.constraints.kinds import MOST
+from allotrope.graphs.work.spelled import words
 
 _FILLERS = frozenset(words(": = of is be should must at to approximately about max maximum min"))
 

@@ -4,11 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-
-def words(text: str) -> list[str]:
-    """The words of a text, in order; vocabularies are easier to read as text than as lists."""
-    return text.split()
-
+from allotrope.graphs.work.spelled import words
 
 LONGEST = 20_000
 """Characters of a brief that are read for constraints; what follows is material, not wishes."""

@@ -1,7 +1,7 @@
 """The words that a length is read by: units, bounds, and what says that a number is content."""
 
 from allotrope.graphs.work.constraints.grammar.phrases import phrases
-from allotrope.graphs.work.constraints.grammar.tokens import words
+from allotrope.graphs.work.spelled import words
 
 UNITS = {
     **dict.fromkeys(words("word words wort worte wörter wörtern worten"), "words"),

@@ -11,17 +11,24 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import lru_cache
 
-from allotrope.graphs.work.sources.claims.wording import words
+from allotrope.graphs.work.spelled import (
+    GERMAN_MONTH_NAMES,
+    GERMAN_ONES,
+    MONTH_NAMES,
+    ONES,
+    TENS,
+    words,
+)
 
-_MONTHS = words(
-    "january february march april may june july august september october november december"
-)
-_MONATE = words(
-    "januar februar märz april mai juni juli august september oktober november dezember"
-)
-_MONTH = {name: n for names in (_MONTHS, _MONATE) for n, name in enumerate(names, 1)} | {
-    name[:3]: n for n, name in enumerate(_MONTHS, 1) if name != "may"
-}
+_MONTH = {
+    name: n for names in (MONTH_NAMES, GERMAN_MONTH_NAMES) for n, name in enumerate(names, 1)
+} | {name[:3]: n for n, name in enumerate(MONTH_NAMES, 1) if name != "may"}
+_ALONE = [
+    name
+    for name in (*MONTH_NAMES, *GERMAN_MONTH_NAMES[:3], *GERMAN_MONTH_NAMES[4:])
+    if name != "may"
+]
+"""Months that a text may name without a day or a year; `may` is a verb."""
 _MONTH_WORD = "|".join(sorted(_MONTH, key=len, reverse=True))
 _DATE = re.compile(
     rf"\b(?P<d1>\d{{1,2}})(?:st|nd|rd|th"
@@ -30,7 +37,7 @@ _DATE = re.compile(
     rf"|th)?\b(?!\d)(?:,?\s+(?P<y2>\d{{4}}))?"
     rf"|\b(?P<m3>{_MONTH_WORD})\.?,?\s+(?P<y3>\d{{4}})\b"
     r"|\b(?P<y4>\d{4})-(?P<m4>\d{2})(?:-(?P<d4>\d{2}))?\b"
-    rf"|\b(?P<m5>{'|'.join((*_MONTHS[:3], 'april', *_MONTHS[5:], *_MONATE[:3], *_MONATE[4:]))})\b",
+    rf"|\b(?P<m5>{'|'.join(_ALONE)})\b",
     re.IGNORECASE,
 )
 _NUMBER = re.compile(
@@ -91,16 +98,15 @@ _UNIT = re.compile(
     re.IGNORECASE,
 )
 _SPELLED = {
-    word: n for n, word in enumerate(
-        words("zero one two three four five six seven eight nine ten eleven twelve thirteen "
-"fourteen fifteen sixteen seventeen eighteen nineteen twenty")
-    )
-} | {"thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90,
-     "twice": 2, "double": 2, "doubled": 2, "doubles": 2, "triple": 3, "tripled": 3, "thrice": 3,
-     "quadruple": 4, "quadrupled": 4, "dozen": 12,
-     "zwei": 2, "drei": 3, "vier": 4, "fünf": 5, "sechs": 6, "sieben": 7, "acht": 8, "neun": 9,
-     "zehn": 10, "elf": 11, "zwölf": 12, "hundred": 100}  # fmt: skip
-del _SPELLED["one"], _SPELLED["zero"]
+    **{word: n for n, word in enumerate(ONES) if n > 1},
+    **{word: 10 * n for n, word in enumerate(TENS, 2)},
+    **{word: n for n, word in enumerate(GERMAN_ONES[:13]) if n > 1},
+    **dict.fromkeys(words("twice double doubled doubles"), 2),
+    **dict.fromkeys(words("triple tripled thrice"), 3),
+    **dict.fromkeys(words("quadruple quadrupled"), 4),
+    "dozen": 12,
+    "hundred": 100,
+}
 _MULTIPLES = frozenset(
     ("twice", "double", "doubled", "doubles", "triple", "tripled", "thrice", "quadruple",
      "quadrupled")

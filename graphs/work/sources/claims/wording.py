@@ -5,12 +5,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from allotrope.graphs.work.sources.index import STOP
-
-
-def words(text: str) -> list[str]:
-    """The words of a text, in order; vocabularies are easier to read as text than as lists."""
-    return text.split()
-
+from allotrope.graphs.work.spelled import words
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _GERMAN = frozenset(

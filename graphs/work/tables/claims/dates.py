@@ -5,12 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-_MONTHS = (
-    "january jan januar jänner", "february feb februar", "march mar märz mrz", "april apr",
-    "may mai", "june jun juni", "july jul juli", "august aug", "september sep sept",
-    "october oct oktober okt", "november nov", "december dec dezember dez",
-)  # fmt: skip
-MONTHS = {name: at for at, names in enumerate(_MONTHS, 1) for name in names.split()}
+from allotrope.graphs.work.spelled import MONTHS
+
 _QUARTERS = ("first 1st erste ersten erstes", "second 2nd zweite zweiten zweites",
              "third 3rd dritte dritten drittes", "fourth 4th vierte vierten viertes")  # fmt: skip
 _ISO = re.compile(r"(\d{4})-(\d\d)(?:-(\d\d))?(?:[T ](\d\d):(\d\d).*)?")

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 
+from allotrope.graphs.work.spelled import GERMAN_ONES, GERMAN_TENS, ONES, TENS
 from allotrope.graphs.work.tables.claims import vocabulary as words
 
 LONGEST = 2_000
@@ -15,27 +16,12 @@ _TOKEN = re.compile(
     r"|(?P<word>[^\W\d_][\w'’]*|°[CFcf]?)|(?P<sign>[%$€£¥+\-−–(),;:/&~≈|.])"
 )
 _ONES = {
-    name: number
-    for number, names in enumerate(
-        (
-            "zero null", "one ein eine eins einen einer", "two zwei both", "three drei",
-            "four vier", "five fünf", "six sechs", "seven sieben", "eight acht",
-            "nine neun", "ten zehn",
-            "eleven elf", "twelve zwölf dozen dutzend", "thirteen dreizehn", "fourteen vierzehn",
-            "fifteen fünfzehn", "sixteen sechzehn", "seventeen siebzehn", "eighteen achtzehn",
-            "nineteen neunzehn",
-        )
-    )
-    for name in names.split()
-}  # fmt: skip
-_TENS = {
-    name: 10 * number
-    for number, names in enumerate(
-        ("twenty zwanzig", "thirty dreißig", "forty vierzig", "fifty fünfzig", "sixty sechzig",
-         "seventy siebzig", "eighty achtzig", "ninety neunzig"), 2,
-    )
-    for name in names.split()
-}  # fmt: skip
+    **{name: number for names in (ONES, GERMAN_ONES) for number, name in enumerate(names)},
+    **dict.fromkeys(("ein", "eine", "einen", "einer"), 1),
+    "both": 2,
+    **dict.fromkeys(("dozen", "dutzend"), 12),
+}
+_TENS = {name: 10 * number for names in (TENS, GERMAN_TENS) for number, name in enumerate(names, 2)}
 _GROUPS = {
     **dict.fromkeys(("k", "thousand", "tausend", "tsd"), 3),
     **dict.fromkeys(("m", "mn", "mio", "million", "millions", "millionen"), 6),
