@@ -4,19 +4,19 @@ The answers are held against the results of real queries over the set's tables, 
 check. `good` is a right answer that stays whole, or a wrong one of which the wrong sentence goes.
 """
 
-import json
 import tempfile
 from collections import Counter
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from _truth_sets import lines, row
+
 from allotrope.exceptions import InputError
 from allotrope.graphs.work.tables.claims.judging import QueryFacts, judge
 from allotrope.graphs.work.tables.engine import QueryEngine
 from allotrope.graphs.work.tables.reading import Table, describe, read_tables
 
-DATA = Path(__file__).parent / "datasets" / "analyst_truth.jsonl"
 MAX_BYTES = 1_000_000
 
 
@@ -26,21 +26,21 @@ def run(quick: bool) -> list[dict[str, Any]]:
     Args:
         quick: Only each third query and file.
     """
-    lines = [json.loads(line) for line in DATA.read_text(encoding="utf-8").splitlines()]
+    known = lines("analyst")
     step = 3 if quick else 1
     with tempfile.TemporaryDirectory() as folder:
-        rows = _answers(lines, Path(folder), step)
-        return rows + _files(lines, Path(folder), step)
+        rows = _answers(known, Path(folder), step)
+        return rows + _files(known, Path(folder), step)
 
 
-def _answers(lines: list[dict[str, Any]], folder: Path, step: int) -> list[dict[str, Any]]:
-    texts = {one["name"]: one["text"] for one in lines if one["kind"] == "table"}
-    queries = {one["id"]: one for one in lines if one["kind"] == "query"}
+def _answers(known: list[dict[str, Any]], folder: Path, step: int) -> list[dict[str, Any]]:
+    texts = {one["name"]: one["text"] for one in known if one["kind"] == "table"}
+    queries = {one["id"]: one for one in known if one["kind"] == "query"}
     counts: dict[tuple[bool, bool], Counter[bool]] = {}
     failures: dict[tuple[bool, bool], list[str]] = {}
     for query in list(queries.values())[::step]:
         result = _result(query, texts, folder)
-        for answer in lines:
+        for answer in known:
             if answer["kind"] != "answer" or answer["query"] != query["id"]:
                 continue
             judged = judge(answer["text"], [result], question=query["question"])
@@ -52,18 +52,14 @@ def _answers(lines: list[dict[str, Any]], folder: Path, step: int) -> list[dict[
                 why = problems or answer.get("wrong_in")
                 failures.setdefault(key, []).append(f"{query['id']}: {answer['text']!r} {why}")
     return [
-        {
-            "agent": "analyst",
-            "check": "numbers of answers",
-            "kind": "right answers" if right else "wrong answers",
-            "part": "held out" if held else "open",
-            "cases": found.total(),
-            "good": found[True],
-            "cost": "0 rounds where it holds, else 1",
-            "failures": failures.get((right, held), []),
-        }
+        row(
+            "analyst", "right answers rejected" if right else "wrong answers accepted",
+            "held out" if held else "open", of=found.total(), count=found[False],
+            goal="≤ 10 %" if right else "≤ 12 %", cost="0 rounds where it holds, else 1",
+            failures=failures.get((right, held), ()),
+        )
         for (right, held), found in sorted(counts.items(), reverse=True)
-    ]
+    ]  # fmt: skip
 
 
 def _result(query: dict[str, Any], texts: dict[str, str], folder: Path) -> QueryFacts:
@@ -82,27 +78,22 @@ def _read(name: str, text: str, folder: Path) -> list[Table]:
     )
 
 
-def _files(lines: list[dict[str, Any]], folder: Path, step: int) -> list[dict[str, Any]]:
+def _files(known: list[dict[str, Any]], folder: Path, step: int) -> list[dict[str, Any]]:
     counts: dict[bool, Counter[bool]] = {}
     failures: dict[bool, list[str]] = {}
-    files = [one for one in lines if one["kind"] == "file"]
+    files = [one for one in known if one["kind"] == "file"]
     for file in files[::step]:
         wrong = _misread(file, folder)
         counts.setdefault(file["held_out"], Counter())[not wrong] += 1
         if wrong:
             failures.setdefault(file["held_out"], []).append(f"{file['name']}: {wrong}")
     return [
-        {
-            "agent": "analyst",
-            "check": "files",
-            "kind": "files",
-            "part": "held out" if held else "open",
-            "cases": found.total(),
-            "good": found[True],
-            "failures": failures.get(held, []),
-        }
+        row(
+            "analyst", "files read right", "held out" if held else "open",
+            of=found.total(), count=found[True], goal="all", failures=failures.get(held, ()),
+        )
         for held, found in sorted(counts.items())
-    ]
+    ]  # fmt: skip
 
 
 def _misread(file: dict[str, Any], folder: Path) -> str:

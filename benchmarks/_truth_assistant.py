@@ -1,7 +1,6 @@
 """The assistant's tools on inputs as people type them: the right value, or a refusal that helps."""
 
 import http.server
-import json
 import tempfile
 import threading
 from collections import Counter
@@ -11,11 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from _truth_sets import lines, row
+
 from allotrope.agents.tools.making import MAKERS
 from allotrope.graphs.parts import named
 from allotrope.settings import Settings, load_settings
 
-DATA = Path(__file__).parent / "datasets" / "assistant_truth.jsonl"
 NOW = datetime(2026, 12, 1, 12, tzinfo=UTC)
 
 
@@ -25,12 +25,11 @@ def run(quick: bool) -> list[dict[str, Any]]:
     Args:
         quick: Only each fifth case.
     """
-    cases = [json.loads(line) for line in DATA.read_text(encoding="utf-8").splitlines()]
     found: dict[tuple[str, str], Counter[str]] = {}
     failures: dict[tuple[str, str], list[str]] = {}
     with tempfile.TemporaryDirectory() as folder, _page() as port:
         tools = _tools(Path(folder))
-        for case in cases[:: 5 if quick else 1]:
+        for case in lines("assistant")[:: 5 if quick else 1]:
             kind = "a value is wanted" if "has" in case else "a refusal is wanted"
             key = kind, "held out" if case["held_out"] else "open"
             outcome, text = _outcome(tools, case, port)
@@ -38,20 +37,17 @@ def run(quick: bool) -> list[dict[str, Any]]:
             if outcome != "good":
                 line = f"{outcome}: {case['tool']} {case['args']} → {text[:160]!r}"
                 failures.setdefault(key, []).append(line)
-    return [
-        {
-            "agent": "assistant",
-            "check": "tool inputs",
-            "kind": kind,
-            "part": part,
-            "cases": counts.total(),
-            "good": counts["good"],
-            "cost": f"{counts['refused']} refused with what to do, "
-            f"{counts['bare']} refused without, {counts['silent']} silently wrong",
-            "failures": failures.get((kind, part), []),
-        }
-        for (kind, part), counts in sorted(found.items(), reverse=True)
-    ]
+    rows = []
+    for (kind, part), counts in sorted(found.items(), reverse=True):
+        refused = f"{counts['refused']} refused with what to do, {counts['bare']} without"
+        for what, key, goal in ((f"{kind}, and comes", "good", "≥ 90 %"),
+                                (f"{kind}, and it is silently wrong", "silent", "0")):  # fmt: skip
+            rows.append(
+                row("assistant", what, part, of=counts.total(), count=counts[key], goal=goal,
+                    cost=refused if key == "good" else "",
+                    failures=failures.get((kind, part), ()) if key == "good" else ())
+            )  # fmt: skip
+    return rows
 
 
 def _outcome(tools: dict[str, Any], case: dict[str, Any], port: int) -> tuple[str, str]:
@@ -115,8 +111,8 @@ def _files(folder: Path) -> None:
         "staff.xlsx": [("Name", "Since"), ("Alice", datetime(2020, 3, 1)), ("Bob", None)],
     }.items():
         book = Workbook()
-        for row in rows:
-            book.active.append(row)
+        for cells in rows:
+            book.active.append(cells)
         book.save(folder / name)
     (folder / "notes").mkdir()
     (folder / "notes" / "plan.md").write_text("# Plan\nShip it.\n")

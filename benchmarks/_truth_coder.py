@@ -6,8 +6,6 @@ files; and files of the user's that a task names. Cases with `part: held` weren'
 the checks were written.
 """
 
-import argparse
-import json
 import os
 import tempfile
 import time
@@ -16,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from _truth_sets import PARTS, lines, row
 from langchain_core.messages import HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
 
@@ -25,20 +24,8 @@ from allotrope.models.chain import FailoverChain
 from allotrope.settings import load_settings
 from allotrope.testing import ScriptedChatModel
 
-SET = Path(__file__).parent / "datasets" / "coder_truth.jsonl"
 QUICK = 5
 """Only every fifth case of a quick run."""
-
-
-def cases(kind: str, part: str) -> list[dict[str, Any]]:
-    """The cases of a kind and a part.
-
-    Args:
-        kind: `verdict`, `named`, `reading` or `approval`.
-        part: `open` or `held`.
-    """
-    rows = [json.loads(line) for line in SET.read_text(encoding="utf-8").splitlines()]
-    return [row for row in rows if (row["kind"], row["part"]) == (kind, part)]
 
 
 @contextmanager
@@ -124,67 +111,35 @@ CHECKS: tuple[tuple[str, str, Callable[[dict[str, Any]], bool], Any, str], ...] 
 )
 
 
-def run(quick: bool, part: str = "", only: str = "", failures: bool = True) -> list[dict[str, Any]]:
+def run(quick: bool) -> list[dict[str, Any]]:
     """The rows of the table for the coder.
 
     Args:
         quick: Only every fifth case.
-        part: Only `open` or `held`; default: both, a row each.
-        only: Only this kind of cases.
-        failures: Whether each row names the cases that went wrong.
     """
     rows = []
+    known = lines("coder")
     for kind, what, check, right, goal in CHECKS:
-        for which in (part,) if part else ("open", "held"):
-            chosen = [c for c in cases(kind, which) if right is None or c["right"] is right]
-            chosen = chosen[:: QUICK if quick else 1]
-            if not chosen or only not in ("", kind):
-                continue
+        for part, held in PARTS:
+            chosen = [
+                case
+                for case in known
+                if case["kind"] == kind
+                and (case["part"] == "held") is held
+                and (right is None or case["right"] is right)
+            ][:: QUICK if quick else 1]
             started = time.monotonic()
             hits = [case for case in chosen if check(case)]
-            counted_bad = right is False
-            wrong = hits if counted_bad else [case for case in chosen if case not in hits]
-            each_ms = 1000 * (time.monotonic() - started) / len(chosen)
-            label = "held out" if which == "held" else which
+            each_ms = 1000 * (time.monotonic() - started) / max(1, len(chosen))
+            wrong = hits if right is False else [case for case in chosen if case not in hits]
             rows.append(
-                {
-                    "agent": "coder",
-                    "what": f"{what}{', held out' if which == 'held' else ''}",
-                    "count": len(hits),
-                    "of": len(chosen),
-                    "share": len(hits) / len(chosen),
-                    "goal": goal,
-                    "check": what,
-                    "kind": kind if right is None else ("right" if right else "wrong"),
-                    "part": label,
-                    "cases": len(chosen),
-                    "good": len(chosen) - len(wrong),
-                    "cost": f"{each_ms:.0f} ms a turn" if kind in ("verdict", "named") else "",
-                    "failures": [_shown(case) for case in wrong] if failures else [],
-                }
-            )
+                row("coder", what, part, of=len(chosen), count=len(hits), goal=goal,
+                    cost=f"{each_ms:.0f} ms a turn" if kind in ("verdict", "named") else "",
+                    failures=[_shown(case) for case in wrong])
+            )  # fmt: skip
     return rows
 
 
 def _shown(case: dict[str, Any]) -> str:
     what = case.get("manner", case.get("means", ""))
     return f"{case['id']} {what}: {case.get('text', case.get('task', ''))[:60]}"
-
-
-def main() -> None:
-    """Prints the rows, and with `--show` the cases that went wrong."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--show", action="store_true")
-    parser.add_argument("--part", choices=["open", "held"], default="")
-    parser.add_argument("--only", default="", help="verdict, named, reading or approval")
-    chosen = parser.parse_args()
-    for row in run(chosen.quick, chosen.part, chosen.only):
-        line = f"{row['what']}: {row['count']} of {row['of']} ({row['share']:.0%}; {row['goal']})"
-        print(line, row["cost"], flush=True)
-        if chosen.show:
-            print("".join(f"  {one}\n" for one in row["failures"]), end="", flush=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -4,27 +4,15 @@ The set is `datasets/creative_truth.jsonl`: briefs as people write them with wha
 understood; those marked `held_out` weren't looked at while the rules were written.
 """
 
-import argparse
-import json
 from collections import Counter
-from pathlib import Path
 from typing import Any
+
+from _truth_sets import PARTS, lines, row
 
 from allotrope.graphs.work import constraints as rules
 
-SET = Path(__file__).parent / "datasets" / "creative_truth.jsonl"
 SHORT = 30
 """Briefs of a quick run."""
-
-
-def cases(*, held_out: bool | None = None) -> list[dict[str, Any]]:
-    """The briefs of the set.
-
-    Args:
-        held_out: Only those held out, only the others, or all.
-    """
-    rows = [json.loads(line) for line in SET.read_text(encoding="utf-8").splitlines()]
-    return [row for row in rows if held_out is None or row["held_out"] is held_out]
 
 
 def joined(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -72,35 +60,20 @@ def run(quick: bool) -> list[dict[str, Any]]:
         quick: Only some of the briefs.
     """
     rows = []
-    for held, name in ((False, "constraints"), (True, "constraints, held out")):
-        chosen = cases(held_out=held)[: SHORT if quick else None]
-        count = Counter[str]()
-        for case in chosen:
+    for part, held in PARTS:
+        count, failures = Counter[str](), []
+        briefs = [one for one in lines("creative") if one["held_out"] is held]
+        for case in briefs[: SHORT if quick else None]:
             right, missed, misread = judged(case)
             count.update(right=right, of=right + len(missed), misread=len(misread))
-        for what, key, goal in (
-            (f"{name} read right", "right", "≥ 90 %"),
-            (f"{name} misread and then enforced", "misread", "0"),
-        ):
-            rows.append({"agent": "creative", "what": what, "count": count[key], "of": count["of"],
-                         "share": count[key] / count["of"], "goal": goal})  # fmt: skip
-    return rows
-
-
-def main() -> None:
-    """Prints the rows, or with `--show` what is read otherwise than the set says."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--show", choices=["own", "held"])
-    chosen = parser.parse_args()
-    if chosen.show:
-        for case in cases(held_out=chosen.show == "held"):
-            _, missed, misread = judged(case)
             if missed or misread:
-                print(f"{case['id']} {case['brief']}\n  missed {missed}\n  misread {misread}")
-    for row in run(chosen.quick):
-        print(f"{row['what']}: {row['count']} of {row['of']} ({row['share']:.0%}; {row['goal']})")
-
-
-if __name__ == "__main__":
-    main()
+                failures.append(f"{case['id']} {case['brief']} missed {missed}, misread {misread}")
+        for what, key, goal in (
+            ("constraints read right", "right", "≥ 90 %"),
+            ("constraints misread and then enforced", "misread", "0"),
+        ):
+            rows.append(
+                row("creative", what, part, of=count["of"], count=count[key], goal=goal,
+                    failures=failures if key == "right" else ())
+            )  # fmt: skip
+    return rows
