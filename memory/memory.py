@@ -13,6 +13,7 @@ from langchain_core.messages import BaseMessage, RemoveMessage, SystemMessage
 from allotrope.exceptions import StoreError
 from allotrope.memory.archive.archive import Archive, Archived, ThreadFacts
 from allotrope.memory.checkpoints.live import surely_fits, surplus
+from allotrope.memory.context.block import SlotRoom
 from allotrope.memory.context.fit import fit
 from allotrope.memory.context.history import question_of, with_ids
 from allotrope.memory.context.pieces import is_ours, latest_user_at
@@ -102,6 +103,7 @@ class ConversationMemory:
         pinned: Sequence[str] = (),
         ratio: float = 1.0,
         read_only: bool = False,
+        slots: Callable[[int], Mapping[str, SlotRoom]] | None = None,
     ) -> Pack:
         """Archives, recalls and packs. An archive that fails costs recall, never the turn.
 
@@ -113,6 +115,8 @@ class ConversationMemory:
             pinned: Facts and decisions that must be in, one line each.
             ratio: The thread's calibration (see `tokens.Calibration`).
             read_only: Shows what a prompt would be, and archives nothing.
+            slots: What a template's slots `summary` and `recalled` may hold, by the budget in
+                tokens; None where summary and recalled lines stand before the conversation.
 
         Raises:
             InputTooLongError: The latest user turn can't fit, even shortened.
@@ -139,6 +143,7 @@ class ConversationMemory:
             budget=budget,
             counter=counter,
             settings=self.settings,
+            slots=slots(budget) if slots is not None else None,
         )
         if self.summariser is not None:
             audit["summariser"] = self.summariser.state()

@@ -167,12 +167,12 @@ class ContextInjector:
         """
         count = count or self._count
         slots = {name: slot for name, slot in version.meta.context.items() if name in found}
-        room = max(budget_tokens, 0) / max(1.0, sum(slot.share for slot in slots.values()))
+        limits = self.limits(version, slots, budget_tokens=budget_tokens)
         values: dict[str, Fenced] = {}
         uses = []
         for name, slot in slots.items():
             pieces = found[name]
-            limit = int(slot.share * room)
+            limit = limits[name]
             if isinstance(pieces, Exception):
                 use = SlotUse(name, 0, limit, 0, problem=f"{type(pieces).__name__}: {pieces}")
                 text = Fenced("")
@@ -186,6 +186,30 @@ class ContextInjector:
             values[name] = text
             uses.append(use)
         return Injection(values=values, uses=tuple(uses))
+
+    def limits(
+        self, version: PromptTemplateVersion, names: Collection[str], *, budget_tokens: int
+    ) -> dict[str, int]:
+        """Tokens that each of some slots may cost. Shares that sum to more than 1 are scaled down.
+
+        Args:
+            version: The template.
+            names: The slots that share the budget.
+            budget_tokens: Tokens for context.
+        """
+        shares = {name: version.meta.context[name].share for name in names}
+        room = max(budget_tokens, 0) / max(1.0, sum(shares.values()))
+        return {name: int(share * room) for name, share in shares.items()}
+
+    def dressed(self, version: PromptTemplateVersion, name: str, piece: ContextPiece) -> str:
+        """A piece as it stands in a slot: fenced, unless the slot is trusted.
+
+        Args:
+            version: The template.
+            name: The slot.
+            piece: What goes in.
+        """
+        return _dressed(name, version.meta.context[name], piece, piece.text)
 
     def _ask(self, slot: str, request: ContextRequest) -> Sequence[ContextPiece] | Exception:
         provider = self.provider(slot)

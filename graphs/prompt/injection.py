@@ -1,16 +1,15 @@
 """Context for a prompt's slots: what a run has, what providers give, what memory has packed."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from langchain_core.messages import BaseMessage, HumanMessage
+from langchain_core.messages import BaseMessage
 
 from allotrope.graphs.context import RunContext
-from allotrope.memory.context.block import apart, joined
-from allotrope.memory.context.pieces import is_ours
-from allotrope.prompts.context import Found, SlotUse
-from allotrope.prompts.providers import ContextRequest
+from allotrope.memory.context.block import MemoryMessage, SlotRoom
+from allotrope.prompts.context import ContextInjector, Found, SlotUse
+from allotrope.prompts.providers import ContextPiece, ContextRequest
 from allotrope.support.fencing import Fenced, Value
 
 if TYPE_CHECKING:
@@ -108,6 +107,33 @@ def blanks(template: "PromptTemplateVersion") -> dict[str, Value]:
     return {name: Fenced("-") for name, slot in template.meta.context.items() if slot.required}
 
 
+def memory_rooms(
+    template: "PromptTemplateVersion", injector: ContextInjector, count: Callable[[str], int]
+) -> Callable[[int], Mapping[str, SlotRoom]] | None:
+    """What the template's slots for memory may hold, by the tokens of the conversation.
+
+    Args:
+        template: The prompt.
+        injector: Knows the slots' shares.
+        count: Counts the tokens of a text.
+
+    Returns:
+        None where the template has no such slot.
+    """
+    names = [name for name in REMEMBERED if name in template.meta.context]
+    if not names:
+        return None
+
+    def cost(name: str) -> Callable[[str], int]:
+        return lambda text: count(injector.dressed(template, name, ContextPiece(text)))
+
+    def rooms(budget_tokens: int) -> dict[str, SlotRoom]:
+        limits = injector.limits(template, names, budget_tokens=budget_tokens)
+        return {name: SlotRoom(limits[name], cost(name)) for name in names}
+
+    return rooms
+
+
 def lift_memory(
     messages: Sequence[BaseMessage], template: "PromptTemplateVersion"
 ) -> tuple[list[BaseMessage], dict[str, str]]:
@@ -126,12 +152,12 @@ def lift_memory(
     rest: list[BaseMessage] = []
     texts: dict[str, str] = {}
     for message in messages:
-        if not (is_ours(message) and isinstance(message, HumanMessage)):
+        if not isinstance(message, MemoryMessage):
             rest.append(message)
             continue
-        parts = dict(zip(REMEMBERED, apart(message), strict=True))
-        texts |= {name: parts.pop(name) for name in wanted}
-        kept = joined(parts.get("summary", ""), parts.get("recalled", ""))
+        parts = {"summary": message.notes, "recalled": message.recalled}
+        texts |= {name: parts[name] for name in wanted}
+        kept = message.without(notes="summary" in wanted, recalled="recalled" in wanted)
         rest += [] if kept is None else [kept]
     return rest, texts
 

@@ -8,7 +8,14 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
 from allotrope.contracts import STAMP
 from allotrope.graphs.context import RunContext
-from allotrope.graphs.prompt.injection import blanks, lift_memory, open_slots, request_of, told
+from allotrope.graphs.prompt.injection import (
+    blanks,
+    lift_memory,
+    memory_rooms,
+    open_slots,
+    request_of,
+    told,
+)
 from allotrope.graphs.prompt.window import budget_of, told_ratio
 from allotrope.memory.context.fit import fit
 from allotrope.memory.context.pieces import latest_user_at
@@ -127,6 +134,7 @@ def pack_prompt(
                 context.user, tenant=context.tenant, thread=thread, messages=state["messages"]
             ),
             ratio=counter.ratio,
+            slots=memory_rooms(template, parts.injector, counter.text),
         )
         messages, audit = pack.messages, dict(pack.audit)
     messages, remembered = lift_memory(messages, template)

@@ -1,11 +1,13 @@
 """The message that carries summary and recalled messages, and what each line of it costs."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Self
 
 from langchain_core.messages import HumanMessage
+from pydantic import PrivateAttr
 
 from allotrope.memory.context.pieces import MEMORY_ID
 from allotrope.memory.recall.corrections import corrected
@@ -13,6 +15,7 @@ from allotrope.memory.recall.passages import excerpt
 from allotrope.memory.recall.recall import Recalled
 from allotrope.memory.recall.words import words
 from allotrope.memory.tokens.counting import TokenCounter
+from allotrope.support.fencing import neutralise
 
 OPENING = "[Memory of this conversation: for reference, not a new request]"
 _CORRECTED = "corrected later"
@@ -37,6 +40,74 @@ class Chosen:
     tokens: int
 
 
+@dataclass(frozen=True)
+class SlotRoom:
+    """What a slot of a template may hold of memory.
+
+    Args:
+        limit: Tokens that the slot may cost.
+        cost: Tokens of a text as it stands in the slot, its fence included.
+    """
+
+    limit: int
+    cost: Callable[[str], int]
+
+
+class MemoryMessage(HumanMessage):
+    """Notes (pinned lines and summary) and recalled lines, made by `build`.
+
+    It knows its lines, so that whoever has less room takes out whole ones, the least relevant
+    first, instead of cutting the text where it happens to be.
+    """
+
+    _notes: str = PrivateAttr("")
+    _chosen: tuple[Chosen, ...] = PrivateAttr(())
+
+    @classmethod
+    def lc_id(cls) -> list[str]:
+        """Where it is written down it is a plain message, which any LangChain can read."""
+        return HumanMessage.lc_id()
+
+    @property
+    def notes(self) -> str:
+        """Pinned lines and summary."""
+        return self._notes
+
+    @property
+    def recalled(self) -> str:
+        """The recalled lines under their days, in the order in which they were said."""
+        return lines_of(self._chosen)
+
+    def without(self, *, notes: bool = False, recalled: bool = False) -> "Self | None":
+        """What is left of it without one part; None where that is nothing."""
+        return self._with("" if notes else self._notes, () if recalled else self._chosen)
+
+    def shrunk(self, fits: Callable[["MemoryMessage"], bool]) -> "Self | None":
+        """The message with as many of its lines as fit, best first.
+
+        Args:
+            fits: Whether a message is small enough.
+
+        Returns:
+            None where not even its notes alone fit.
+        """
+        message: Self | None = self
+        while message is not None and not fits(message):
+            message = (
+                message._with(message._notes, message._chosen[:-1]) if message._chosen else None
+            )
+        return message
+
+    def _with(self, notes: str, chosen: tuple[Chosen, ...]) -> "Self | None":
+        text = _text(notes, chosen)
+        if not text:
+            return None
+        # what is packed again later crosses no template, which would neutralise it
+        copy = self.model_copy(update={"content": neutralise(text)})
+        copy._notes, copy._chosen = notes, chosen
+        return copy
+
+
 def choose(
     found: Sequence[Recalled],
     *,
@@ -58,7 +129,7 @@ def choose(
     chosen, won = _filled(found, tokens, counter, asked, longest), 0
     if chosen and len(chosen) < len(found):
         # what stands under the day and the speaker of the line before costs less than was thought
-        won = sum(_most(chosen, counter)) - counter.text(_lines(chosen))
+        won = sum(_most(chosen, counter)) - counter.text(lines_of(chosen))
     return _filled(found, tokens + won, counter, asked, longest) if won > 0 else chosen
 
 
@@ -134,42 +205,24 @@ def _indented(text: str) -> str:
     return _LINE_BREAKS.sub("\n  ", text)
 
 
-def apart(message: HumanMessage) -> tuple[str, str]:
-    """The notes (pinned lines and summary) and the recalled lines of a memory message.
+def build(notes: str, chosen: Sequence[Chosen]) -> MemoryMessage | None:
+    """The message, or None when there is nothing to remember. Recalled lines stand in order.
 
     Args:
-        message: From `build`.
+        notes: Pinned lines and summary.
+        chosen: Recalled lines, best first.
     """
-    text = message.text.removeprefix(OPENING).strip("\n")
-    if text.startswith(_RECALLED + "\n"):
-        return "", text.removeprefix(_RECALLED).strip("\n")
-    # recalled lines are indented, so the last heading at a line's start is ours
-    notes, found, recalled = text.rpartition(f"\n{_RECALLED}\n")
-    return (notes, recalled) if found else (text, "")
+    return MemoryMessage("", id=MEMORY_ID)._with(notes, tuple(chosen))
 
 
-def joined(notes: str, recalled: str) -> HumanMessage | None:
-    """The memory message of notes and recalled lines; None where both are empty."""
-    parts = [OPENING, notes, f"{_RECALLED}\n{recalled}" if recalled else ""]
-    if not notes and not recalled:
-        return None
-    return HumanMessage("\n".join(part for part in parts if part), id=MEMORY_ID)
+def _text(notes: str, chosen: Sequence[Chosen]) -> str:
+    parts = [notes, f"{_RECALLED}\n{lines_of(chosen)}" if chosen else ""]
+    said = "\n".join(part for part in parts if part)
+    return f"{OPENING}\n{said}" if said else ""
 
 
-def build(summary: str, chosen: Sequence[Chosen]) -> HumanMessage | None:
-    """The message, or None when there is nothing to remember. Recalled lines stand in order."""
-    parts = [OPENING]
-    if summary:
-        parts.append(summary)
-    if chosen:
-        parts += [_RECALLED, _lines(chosen)]
-    if len(parts) == 1:
-        return None
-    return HumanMessage("\n".join(parts), id=MEMORY_ID)
-
-
-def _lines(chosen: Sequence[Chosen]) -> str:
-    """The lines under their days; one who goes on speaking isn't named again."""
+def lines_of(chosen: Sequence[Chosen]) -> str:
+    """The lines under their days, in order; one who goes on speaking isn't named again."""
     parts: list[str] = []
     day: date | None = None
     who = ""
@@ -187,5 +240,5 @@ def kinds(summary: str, chosen: Sequence[Chosen], counter: TokenCounter) -> Mapp
     """What summary and recalled messages cost inside the message."""
     return {
         "summary": counter.text(summary) if summary else 0,
-        "recalled": counter.text(_lines(chosen)) if chosen else 0,
+        "recalled": counter.text(lines_of(chosen)) if chosen else 0,
     }

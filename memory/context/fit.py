@@ -9,6 +9,7 @@ from langchain_core.messages import BaseMessage
 
 from allotrope.exceptions import InputTooLongError
 from allotrope.memory.compression.shorten import shorten
+from allotrope.memory.context.block import MemoryMessage
 from allotrope.memory.context.pieces import Dropped, Kind, Piece, cut
 from allotrope.memory.tokens.counting import TokenCounter
 
@@ -152,14 +153,26 @@ def shorten_current_turn(
 def _shorten_memory(
     pieces: list[Piece], room: int, counter: TokenCounter, noted: list[str]
 ) -> list[Piece]:
-    """A memory message made for a larger window takes at most half of what is left in this one."""
+    """A memory message made for a larger window takes at most half of what is left in this one.
+
+    Its least relevant lines go first; what isn't made of lines loses its middle.
+    """
     left = room - sum(cost_of(piece, counter) for piece in pieces if piece.kind in _REQUIRED)
-    return [
-        _shortened(piece, max(0, left // 2), counter, noted)
-        if piece.kind is Kind.RECALLED
-        else piece
-        for piece in pieces
-    ]
+    most = max(0, left // 2)
+    result: list[Piece] = []
+    for piece in pieces:
+        if piece.kind is Kind.RECALLED and cost_of(piece, counter) > most:
+            [message] = piece.messages
+            fewer = None
+            if isinstance(message, MemoryMessage):
+                fewer = message.shrunk(lambda smaller: counter.message(smaller) <= most)
+            if fewer is not None:
+                noted.append(str(message.id))
+                piece = Piece(piece.kind, (fewer,), piece.at)
+            else:
+                piece = _shortened(piece, most, counter, noted)
+        result.append(piece)
+    return result
 
 
 def _shortened(piece: Piece, tokens: int, counter: TokenCounter, noted: list[str]) -> Piece:

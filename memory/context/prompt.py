@@ -8,7 +8,15 @@ from langchain_core.messages import BaseMessage, ToolMessage
 
 from allotrope.memory.compression.compression import compress_tool_output
 from allotrope.memory.compression.tidying import tidied
-from allotrope.memory.context.block import Chosen, build, choose, kinds
+from allotrope.memory.context.block import (
+    Chosen,
+    MemoryMessage,
+    SlotRoom,
+    build,
+    choose,
+    kinds,
+    lines_of,
+)
 from allotrope.memory.context.fit import (
     AUDIT_ROWS,
     audit,
@@ -31,6 +39,9 @@ _SUMMARY_SHARE = 0.10
 _SUMMARY_SHARE_WHEN_SURE = 0.05
 _UNSURE_SHARE = 0.75
 _LONGEST_SHARE = 0.25
+_SHORTEST_LONG = 48
+_HEADED = 16
+"""Tokens that a long recalled message may have in the smallest prompt, and of a day's heading."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +74,17 @@ def assemble(
     budget: int,
     counter: TokenCounter,
     settings: MemorySettings,
+    slots: Mapping[str, SlotRoom] | None = None,
 ) -> tuple[list[BaseMessage], dict[str, Any]]:
     """Fills the budget: what must be in, the last exchange, summary, recalled, more recent turns.
+
+    Args:
+        history: The live messages.
+        remembered: What memory knows beside them.
+        budget: Tokens of the whole.
+        counter: Counts.
+        settings: The sizes.
+        slots: What a template's slots `summary` and `recalled` may hold, where it has them.
 
     Returns:
         The prompt and its audit.
@@ -99,8 +119,9 @@ def assemble(
     recent = _last_exchange(past, int(left * _RECENT_SHARE), counter)
     spent = sum(cost_of(piece, counter) for piece in recent)
     block, notes, chosen = _block(
-        remembered, recent, left=left - spent, whole=left, counter=counter, settings=settings
-    )
+        remembered, recent, left=left - spent, whole=left, counter=counter, settings=settings,
+        slots=slots or {},
+    )  # fmt: skip
     block_tokens = counter.message(block) if block is not None else 0
     left -= spent + block_tokens
     older = past[: len(past) - len(recent)]
@@ -178,27 +199,36 @@ def _block(
     whole: int,
     counter: TokenCounter,
     settings: MemorySettings,
-) -> tuple[BaseMessage | None, str, list[Chosen]]:
+    slots: Mapping[str, SlotRoom],
+) -> tuple[MemoryMessage | None, str, list[Chosen]]:
     """The memory message within `left` tokens, its notes (pinned and summary) and its lines."""
     frame = counter.message(build("x", ()) or ToolMessage("", tool_call_id=""))
+    frame = max(frame, sum(slot.cost("-") for slot in slots.values()))
     sure = _sure(remembered)
     # a question that finds its own messages needs the summary less
     part = int(whole * (_SUMMARY_SHARE_WHEN_SURE if sure else _SUMMARY_SHARE))
-    notes = _notes(remembered, max(0, left - frame), part, counter, settings)
+    notes = _fitting_notes(
+        remembered, max(0, left - frame), part, counter, settings, slots.get("summary")
+    )
     room = left - frame - (counter.text(notes) if notes else 0)
     share = 1.0 if sure else _UNSURE_SHARE
     shown = _whole(recent, remembered.found)
     found = [item for item in remembered.found if item.message.message_id not in shown]
     room = min(int(room * share), settings.recall_tokens)
+    slot = slots.get("recalled")
+    if slot is not None:
+        room = min(room, slot.limit - slot.cost("-"))
     chosen = choose(
         found,
         tokens=room,
         counter=counter,
         question=remembered.question,
-        longest=max(48, int(room * _LONGEST_SHARE)),
+        longest=max(min(_SHORTEST_LONG, room - _HEADED), int(room * _LONGEST_SHARE)),
     )
-    block = build(notes, chosen)
     # tokens of lines don't quite add up to the tokens of the whole: the worst goes until they do
+    while slot is not None and chosen and slot.cost(lines_of(chosen)) > slot.limit:
+        chosen = chosen[:-1]
+    block = build(notes, chosen)
     while block is not None and counter.message(block) > left:
         if chosen:
             chosen = chosen[:-1]
@@ -220,6 +250,28 @@ def _whole(pieces: Sequence[Piece], found: Sequence[Recalled]) -> set[str]:
         if not isinstance(message, ToolMessage)
         or message.content == texts.get(str(message.id), message.content)
     }
+
+
+def _fitting_notes(
+    remembered: Remembered,
+    left: int,
+    part: int,
+    counter: TokenCounter,
+    settings: MemorySettings,
+    slot: SlotRoom | None,
+) -> str:
+    """Pinned lines and summary, whole lines only, within what the prompt and their slot have."""
+    if slot is None:
+        return _notes(remembered, left, part, counter, settings)
+    left = min(left, slot.limit - slot.cost("-"))
+    notes = ""
+    while left > 0:
+        notes = _notes(remembered, left, part, counter, settings)
+        over = slot.cost(notes) - slot.limit
+        if over <= 0:
+            return notes
+        left -= over
+    return ""
 
 
 def _notes(
@@ -250,12 +302,12 @@ def _sure(remembered: Remembered) -> bool:
 
 
 def _without(
-    block: BaseMessage | None,
+    block: MemoryMessage | None,
     chosen: list[Chosen],
     pieces: Sequence[Piece],
     notes: str,
     counter: TokenCounter,
-) -> tuple[BaseMessage | None, list[Chosen], int]:
+) -> tuple[MemoryMessage | None, list[Chosen], int]:
     """The memory message without what now stands among the recent turns, and the tokens won."""
     shown = _whole(pieces, [item.recalled for item in chosen])
     rest = [item for item in chosen if item.recalled.message.message_id not in shown]

@@ -188,21 +188,23 @@ def test_a_provider_that_fails_costs_its_slot_unless_it_is_required(
     assert row["problem"] == "RuntimeError: no signal"
 
 
+@pytest.mark.parametrize("tools", [{}, {"tools_allowed": []}])
 def test_summary_and_recall_go_where_a_template_wants_them(
-    simulator_settings: Settings, simulator: ProviderSimulator
+    simulator_settings: Settings, simulator: ProviderSimulator, tools: dict[str, Any]
 ) -> None:
-    """assistant@1 has slots for both; what memory packs goes there, once."""
+    """assistant@1 has slots for both; what memory packs goes there, once, in whole lines."""
     memory = simulator_settings.memory.model_copy(
         update={"live_messages": 4, "live_tokens": 400, "context_tokens": 700}
     )
     settings = simulator_settings.model_copy(update={"memory": memory})
     simulator.script(["Noted."] * 20)
     with build_agent(settings=settings) as agent:
-        context = {"prompt_label": "1"}
+        context = {"prompt_label": "1", **tools}
         for n in range(9):
             filler = f"Note {n}: the harbour of town {n} has {n + 11} cranes and long piers. " * 4
             agent.ask(filler, thread_id="t", context=context)
         agent.ask("How many cranes has town 3?", thread_id="t", context=context)
+        audit = agent.graph.get_state(agent.thread_config("t")).values["audit"]
     body = simulator.chats()[-1].body
     messages = body.get("messages") or body["input"]
     texts = [m["content"] if isinstance(m["content"], str) else m["content"][0]["text"]
@@ -211,6 +213,8 @@ def test_summary_and_recall_go_where_a_template_wants_them(
     assert "[Memory of this conversation" not in "".join(texts)
     assert "Today is " in texts[-1]
     assert texts[-2] == "How many cranes has town 3?"
+    assert "[…]" not in texts[-1]
+    assert all(row["tokens"] <= row["limit"] for row in audit["slots"])
 
 
 def test_steps_fill_the_slots_they_leave_open(
