@@ -5,57 +5,33 @@ corrected by one that says the same of the same thing with another value: laid s
 two differ in one place, and what stands there is of one kind.
 """
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import lru_cache
 
-from allotrope.memory.recall.lexicon import cue, language_of, listed, persons
+from allotrope.memory.recall.claims import (
+    ASKS,
+    LONGEST,
+    READ,
+    STATEMENTS,
+    Claim,
+    StatementWord,
+    StatementWords,
+    claims,
+    claims_otherwise,
+    statement_of,
+)
 from allotrope.memory.recall.scripts import is_unspaced
-from allotrope.memory.recall.sentences import CLAUSE, sentences, tokens
-from allotrope.memory.recall.words import base_form
+from allotrope.memory.recall.sentences import sentences, tokens
 
-_LONGEST = 60
-"""Words of a statement; a longer one isn't compared."""
 _LONGEST_VALUE = 6
 _LONGEST_NEW_VALUE = 12
-_STATEMENTS = 12
-"""Statements of one message that are compared."""
-_SIGNS = frozenset("%€$£¥₹°")
-_ASKS = ("?", "？", "؟")
-_READ = 2_000
-"""Characters of a message that are looked at."""
-_WORDS = re.compile(r"\w+")
-_COLON = re.compile(r"[:：](?!\d)")
 _SAYS_IS = frozenset(["en", "de", "nl", "fr", "es", "pt", "it", "sv"])
-
-
-@dataclass(frozen=True)
-class _Word:
-    text: str
-    base: str
-    after_being: bool
-    named: bool
-
-    @property
-    def number(self) -> bool:
-        return self.text[0].isnumeric()
-
-
-@dataclass(frozen=True)
-class _Statement:
-    """A sentence without its cues and small words."""
-
-    words: tuple[_Word, ...]
-    persons: frozenset[int]
 
 
 def is_correction(text: str) -> bool:
     """Whether a message says that something said before no longer holds."""
-    folded = text[:_READ].casefold()
-    code = language_of(folded)
-    return any(cue(kind, code).search(folded) for kind in ("wrong", "changed", "ended"))
+    return claims_otherwise(text)
 
 
 def replaces(later: str, earlier: str) -> bool:
@@ -85,115 +61,32 @@ def best_match(later: str, earlier: Sequence[str]) -> list[int]:
     if not matches:
         return []
     best = max(matches, key=lambda at: (matches[at][0], -at))
-    said = [word.base for word in _statement(matches[best][1], "en").words]
+    said = [word.base for word in statement_of(matches[best][1], "en").words]
     return [
         at
         for at, (_, sentence) in matches.items()
-        if [word.base for word in _statement(sentence, "en").words] == said
+        if [word.base for word in statement_of(sentence, "en").words] == said
     ]
 
 
 def _match(later: str, earlier: str) -> tuple[int, str] | None:
     """How many words the corrected statement shares with its correction, and the statement."""
     best: tuple[int, str] | None = None
-    for sentence in sentences(earlier[:_READ])[:_STATEMENTS]:
-        if sentence.endswith(_ASKS):
+    for sentence in sentences(earlier[:READ])[:STATEMENTS]:
+        if sentence.endswith(ASKS):
             continue
-        for statement, kinds, code in _corrections(later[:_READ]):
-            shared = _shared(statement, _statement(sentence, code), kinds, code)
+        for claim in claims(later[:READ]):
+            shared = _shared(claim, statement_of(sentence, claim.code))
             if shared and (best is None or shared > best[0]):
                 best = (shared, sentence)
     return best
 
 
-@lru_cache(maxsize=64)
-def _corrections(text: str) -> tuple[tuple[_Statement, frozenset[str], str], ...]:
-    """The statements of a message that correct something, with the kinds of their cues."""
-    folded = text.casefold()
-    code = language_of(folded)
-    found: list[tuple[_Statement, frozenset[str], str]] = []
-    owned = False
-    for sentence in sentences(text)[:_STATEMENTS]:
-        if sentence.endswith(_ASKS):
-            continue
-        kinds = {
-            kind
-            for kind in ("wrong", "changed", "ended", "contrast")
-            if cue(kind, code).search(sentence.casefold())
-        }
-        # "Correction. The meeting is on Monday.": the cue may stand in a sentence of its own
-        owned = owned or "wrong" in kinds
-        if owned:
-            kinds.add("wrong")
-        if not kinds & {"wrong", "changed", "ended"}:
-            continue
-        for part in _parts(sentence):
-            statement = _statement(part, code, cues=True)
-            if statement.words:
-                found.append((statement, frozenset(kinds), code))
-    return tuple(found)
-
-
-def _parts(sentence: str) -> list[str]:
-    """The sentence, and its clauses where the others name nothing else."""
-    clauses = [part for part in CLAUSE.split(sentence) if part.strip()]
-    if len(clauses) < 2:
-        return [sentence]
-    plain = [not any(word[0].isdigit() for word in tokens(part)) for part in clauses]
-    alone = [
-        clause
-        for at, clause in enumerate(clauses)
-        if all(other for place, other in enumerate(plain) if place != at)
-    ]
-    return [sentence, *alone]
-
-
-@lru_cache(maxsize=2_048)
-def _statement(sentence: str, code: str, cues: bool = False) -> _Statement:
-    folded = sentence.casefold()
-    if cues:
-        for kind in ("wrong", "changed", "ended", "contrast"):
-            folded = cue(kind, code).sub(" , ", folded)
-    names = _names(sentence) if code != "de" else frozenset()
-    small, being, person = listed("small", code), listed("being", code), persons(code)
-    words: list[_Word] = []
-    who: set[int] = set()
-    after_being = False
-    for token in tokens(_COLON.sub(f" {next(iter(being))} ", folded))[: 4 * _LONGEST]:
-        if token in person:
-            who.add(person[token])
-        elif token in being:
-            after_being = True
-        elif (token in names or not (token in small or _is_short(token))) and (
-            token[0].isalnum() or token in _SIGNS
-        ):
-            if words and _counts_on(words[-1], token) and not after_being:
-                token = words.pop().text + token
-            words.append(_Word(token, base_form(token), after_being, token in names))
-            after_being = False
-    return _Statement(tuple(words), frozenset(who))
-
-
-def _counts_on(word: _Word, token: str) -> bool:
-    """Whether a numeral goes on: 二, 十, 三 are one number."""
-    return word.number and token.isnumeric() and is_unspaced(token) and is_unspaced(word.text)
-
-
-def _is_short(token: str) -> bool:
-    """Letters of an alphabet that are too few for a word with a meaning."""
-    return len(token) < 3 and "a" <= token[0] <= "\u024f"
-
-
-def _names(sentence: str) -> frozenset[str]:
-    """Words with a capital that don't begin the sentence, folded."""
-    found = _WORDS.findall(sentence)
-    return frozenset(word.casefold() for word in found[1:] if word[0].isupper())
-
-
-def _shared(later: _Statement, earlier: _Statement, kinds: frozenset[str], code: str) -> int:
+def _shared(claim: Claim, earlier: StatementWords) -> int:
     """How many words the two share where one corrects the other; 0 where it doesn't."""
+    later, kinds, code = claim.statement, claim.kinds, claim.code
     old, new = earlier.words, later.words
-    if not old or not new or max(len(old), len(new)) > _LONGEST:
+    if not old or not new or max(len(old), len(new)) > LONGEST:
         return 0
     if later.persons and earlier.persons and not later.persons & earlier.persons:
         return 0
@@ -210,6 +103,9 @@ def _shared(later: _Statement, earlier: _Statement, kinds: frozenset[str], code:
         if at not in same and not any(_within(old[at].base, base) for base in held)
     ]
     come = [at for at in range(len(new)) if at not in same.values()]
+    # where the correction names what no longer holds, that and nothing else may be gone
+    if claim.instead is not None and not (gone and {old[at].base for at in gone} <= claim.instead):
+        return 0
     if not gone:
         # all of it comes again: it has ended, or both values are named
         ended = "ended" in kinds and len(come) <= 2
@@ -236,7 +132,8 @@ def _shared(later: _Statement, earlier: _Statement, kinds: frozenset[str], code:
         return 0
     # what stands first is rather what is spoken of than what is said of it …
     together = shared + bool(later.persons & earlier.persons)
-    if together + 2 * typed < len(gone):
+    told_of_state = "state" in kinds and any(old[at].state for at in same)
+    if together + 2 * typed < len(gone) and not told_of_state:
         return 0
     if not typed and not before and (not wrong or len(gone) > longest):
         return 0
@@ -248,7 +145,9 @@ def _shared(later: _Statement, earlier: _Statement, kinds: frozenset[str], code:
     if kind == "number" and any(old[at].after_being for at in after):
         return 0
     least = 2
-    if typed or wrong:
+    if told_of_state:
+        least = 2
+    elif typed or wrong:
         least = 1
     elif spaced and kind != "name":
         least = 3 if later.persons & earlier.persons else 2
@@ -261,7 +160,7 @@ def _without_reason(come: list[int], last: int) -> list[int]:
     return early or come
 
 
-def _aligned(old: Sequence[_Word], new: Sequence[_Word]) -> dict[int, int]:
+def _aligned(old: Sequence[StatementWord], new: Sequence[StatementWord]) -> dict[int, int]:
     """Positions of words that both have, in the same order."""
     keys: list[str] = []
     bases = {word.base for word in old}
@@ -282,7 +181,7 @@ def _within(one: str, other: str) -> bool:
     return len(shorter) >= 5 and not shorter[0].isdigit() and shorter in longer
 
 
-def _one_run(words: Sequence[_Word], places: Sequence[int], code: str) -> bool:
+def _one_run(words: Sequence[StatementWord], places: Sequence[int], code: str) -> bool:
     """Whether words stand together, as one value does: not a thing and what is said of it.
 
     Times among them may stay: the meeting on Monday at 10 moves to Tuesday at 10.
@@ -304,7 +203,7 @@ def _one_run(words: Sequence[_Word], places: Sequence[int], code: str) -> bool:
     return whole or verbal or not numbers
 
 
-def _kind(words: Sequence[_Word], places: Sequence[int], code: str) -> str:
+def _kind(words: Sequence[StatementWord], places: Sequence[int], code: str) -> str:
     values = [words[at] for at in places]
     if any(_is_time(word, code) for word in values):
         return "time"
@@ -314,8 +213,8 @@ def _kind(words: Sequence[_Word], places: Sequence[int], code: str) -> str:
 
 
 def _alike(
-    old: Sequence[_Word],
-    new: Sequence[_Word],
+    old: Sequence[StatementWord],
+    new: Sequence[StatementWord],
     same: dict[int, int],
     come: Sequence[int],
     code: str,
@@ -325,7 +224,7 @@ def _alike(
     return any(_kind(old, [at], code) == kind for at in same if at > 0 or kind != "word")
 
 
-def _is_time(word: _Word, code: str) -> bool:
+def _is_time(word: StatementWord, code: str) -> bool:
     return word.text in _times(code)
 
 

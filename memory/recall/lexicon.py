@@ -5,13 +5,18 @@ a cue only says that it is worth comparing. A language that the file doesn't hav
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from allotrope.memory.recall.sentences import tokens
 
-CUES = ("wrong", "changed", "ended", "contrast", "decided", "allowed")
+CUES = (
+    "wrong", "changed", "ended", "contrast", "decided", "allowed", "unsure", "added", "instead",
+    "denied", "but", "ago",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,14 @@ class Language:
         decided: Cues of a decision.
         allowed: Cues of a permission.
         told: Words with which orders begin.
+        unsure: Cues: it is planned, wished for, a condition, or what somebody else says.
+        added: Cues: it comes on top of what was said.
+        instead: Cues before what no longer holds: rather than.
+        denied: Cues before what doesn't hold, where `but` or a comma tells what does.
+        but: What follows `denied`.
+        ago: When something happened, which says nothing of what holds.
+        states: What holds until something else does; `is` has its words, `now` tells how it
+            begins: moved to, lives in. `sind … gezogen` may have words between.
     """
 
     code: str
@@ -44,6 +57,26 @@ class Language:
     allowed: str
     told: str
     unspaced: bool = False
+    unsure: str = ""
+    added: str = ""
+    instead: str = ""
+    denied: str = ""
+    but: str = ""
+    ago: str = ""
+    states: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class States:
+    """States of one language.
+
+    Args:
+        forms: By word, the one that stands for its state.
+        begun: Patterns of how a state begins, with the word that tells of it.
+    """
+
+    forms: Mapping[str, str]
+    begun: tuple[tuple[re.Pattern[str], str], ...]
 
 
 @lru_cache(maxsize=1)
@@ -75,10 +108,33 @@ def cue(kind: str, code: str) -> re.Pattern[str]:
 def written(kind: str, code: str) -> str:
     """The expression of `cue`, longest phrases first."""
     language = languages()[code]
-    found = {one.strip() for one in getattr(language, kind).split(",")}
+    found = {one.strip() for one in getattr(language, kind).split(",")} - {""}
     longest_first = sorted(found, key=lambda one: (-len(one), one))
-    phrases = "|".join(re.escape(one) for one in longest_first)
+    phrases = "|".join(map(_phrase, longest_first)) or "(?!)"
     return phrases if language.unspaced else rf"(?<!\w)(?:{phrases})(?!\w)"
+
+
+def _phrase(words: str) -> str:
+    """A phrase, whose words may have commas between them: no, wait."""
+    return r"[\s,،]{1,3}".join(map(re.escape, words.split()))
+
+
+@lru_cache(maxsize=64)
+def states(code: str) -> States:
+    """What of a language tells of states that one thing has one of at a time: where one lives."""
+    language = languages()[code]
+    forms: dict[str, str] = {}
+    begun: list[tuple[re.Pattern[str], str]] = []
+    for state in language.states:
+        words = state["is"].split()
+        forms |= dict.fromkeys(words, words[0])
+        for said, form in state["now"].items():
+            first, gap, last = (_phrase(part) for part in said.partition("…"))
+            phrases = f"{first}(?P<middle>.{{1,60}}?){last}" if gap else first
+            if not language.unspaced:
+                phrases = rf"(?<!\w)(?:{phrases})(?!\w)"
+            begun.append((re.compile(phrases), form))
+    return States(forms, tuple(begun))
 
 
 @lru_cache(maxsize=64)
@@ -116,9 +172,9 @@ def language_of(text: str) -> str:
 
     def hits(code: str) -> int:
         small = listed("small", code) | listed("being", code) | persons(code).keys()
-        return 2 * len(found & small) + any(
-            cue(kind, code).search(letters) is not None for kind in ("wrong", "changed", "ended")
-        )
+        cues = [cue(kind, code) for kind in ("wrong", "changed", "ended", "instead")]
+        cues += [pattern for pattern, _ in states(code).begun]
+        return 2 * len(found & small) + any(one.search(letters) is not None for one in cues)
 
     return max(codes, key=hits)
 
