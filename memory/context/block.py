@@ -212,7 +212,7 @@ def build(notes: str, chosen: Sequence[Chosen]) -> MemoryMessage | None:
         notes: Pinned lines and summary.
         chosen: Recalled lines, best first.
     """
-    return MemoryMessage("", id=MEMORY_ID)._with(notes, tuple(chosen))
+    return MemoryMessage(content="", id=MEMORY_ID)._with(notes, tuple(chosen))
 
 
 def _text(notes: str, chosen: Sequence[Chosen]) -> str:
