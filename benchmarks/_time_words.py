@@ -6,7 +6,8 @@
 Relative days, weeks, months and years come from dateparser (BSD-3), which has them from Unicode's
 CLDR. Words for weather, news, exchange rates and the clock come from the keywords that CLDR gives
 emoji (Unicode License): a language's word for *weather* is the one on the emoji that have *weather*
-in English. A common English word, such as *change*, is left out.
+in English. A common English word, such as *change*, is left out; one for a day or a year, such as
+*sutra*, stands apart under `shared`: it counts in questions that aren't English.
 """
 
 import importlib
@@ -17,12 +18,18 @@ import unicodedata
 from collections import defaultdict
 from pathlib import Path
 
-import dateparser.data.date_translation_data as relative
+import dateparser.data.date_translation_data as days
 import numpy as np
 
 OUT = Path(__file__).parents[1] / "models" / "cache" / "time_words.json"
-TOPICS = {"weather": 0.5, "news": 1.0, "exchange": 1.0, "clock": 0.9}
+TOPICS = {"weather": 0.45, "news": 0.66, "exchange": 1.0, "clock": 0.8}
 """English keyword, and how far (Dice) the emoji of a word must be the same."""
+
+PAPER = "\U0001f4f0"
+"""News has two emoji; words of the other one alone mean *rolled up*."""
+
+SHORT = 3
+"""Letters of a word that more often means something else: French *une*, on the front page."""
 
 LANGUAGES = (
     "af am ar az be bg bn bs ca cs cy da de el en es et eu fa fi fil fr ga gl gu he hi hr hu hy id "
@@ -33,10 +40,10 @@ LANGUAGES = (
 
 def relative_words(language: str) -> set[str]:
     """Today, tomorrow, last week and their like."""
-    names = {module.name for module in pkgutil.iter_modules(relative.__path__)}
+    names = {module.name for module in pkgutil.iter_modules(days.__path__)}
     if language not in names:
         return set()
-    info = importlib.import_module(f"{relative.__name__}.{language}").info
+    info = importlib.import_module(f"{days.__name__}.{language}").info
     found = set()
     for when, words in info.get("relative-type", {}).items():
         # `2 hours`, and what counts from an unknown day, isn't said of a question
@@ -63,9 +70,18 @@ def topic_words(folder: Path, language: str, english: dict[str, set[str]]) -> se
     for word, emoji in keywords(folder, language).items():
         for topic, least in TOPICS.items():
             wanted = english[topic]
-            if 2 * len(emoji & wanted) / (len(emoji) + len(wanted)) >= least and len(word) > 1:
-                found.add(word)
+            near = 2 * len(emoji & wanted) / (len(emoji) + len(wanted))
+            if near < least or len(word) == 1:
+                continue
+            if topic == "news" and near < 1 and (PAPER not in emoji or is_short(word)):
+                continue
+            found.add(word)
     return found
+
+
+def is_short(word: str) -> bool:
+    """Whether it is a short word of an alphabet; two signs of Chinese are a whole word."""
+    return len(word) <= SHORT and ord(max(word)) < 0x0E00
 
 
 def english_words() -> set[str]:
@@ -84,14 +100,15 @@ def main() -> None:
     """Writes the file."""
     folder, known = Path(sys.argv[1]), english_words()
     english = keywords(folder, "en")
-    words = {
-        language: sorted(
-            word
-            for word in relative_words(language) | topic_words(folder, language, english)
-            if bare(word) not in known
-        )
-        for language in LANGUAGES.split(" ")
-    }
+    words: dict[str, list[str]] = {}
+    shared: set[str] = set()
+    for language in LANGUAGES.split(" "):
+        relative = relative_words(language)
+        every = relative | topic_words(folder, language, english)
+        words[language] = sorted(word for word in every if bare(word) not in known)
+        if language != "en":
+            shared |= {word for word in relative if bare(word) in known}
+    words["shared"] = sorted(shared)
     lines = [
         f"{json.dumps(language)}: {json.dumps(found, ensure_ascii=False)}"
         for language, found in words.items()

@@ -45,6 +45,9 @@ NOISE = frozenset({"refusal", "parsed", "reasoning_content", "token_usage"})
 REPEATED = frozenset({"tool_calls", "function_call"})
 """Parts of `additional_kwargs` that repeat a message's tool calls, where it has any."""
 
+ROLE = "__openai_role__"
+"""Where langchain-openai notes that a system message goes out as the developer's."""
+
 REFERENCES = frozenset({"item_reference", "image_generation_call", "computer_call"})
 """Kinds of blocks whose id is what the provider looks up: the id is the content."""
 
@@ -184,7 +187,7 @@ def _message(message: BaseMessage, numbers: dict[str, str]) -> dict[str, Any]:
         for key, value in message.additional_kwargs.items()
         if key not in NOISE
         and not (calls and key in REPEATED)
-        and not key.startswith("__")
+        and (key == ROLE or not key.startswith("__"))
         and value is not None
     }
     if extra:
@@ -255,13 +258,16 @@ def plain(value: Any) -> Any:
 UNHEEDED_HEADERS = frozenset(
     {
         "accept", "accept-encoding", "baggage", "connection", "content-length", "content-type",
-        "idempotency-key", "openai-beta", "traceparent", "tracestate", "user-agent",
+        "idempotency-key", "traceparent", "tracestate", "user-agent",
         "x-client-request-id", "x-correlation-id", "x-request-id", "x-session-id", "x-title",
         "x-trace-id", "http-referer", "referer",
         "b3", "sentry-trace",
     }
 )  # fmt: skip
 """Headers that name a request or its sender's software. Every other header may route the answer."""
+
+ORGANIZATION = "openai-organization"
+"""The header in which the client sends its organisation; who sets it says the same."""
 
 UNHEEDED_PREFIXES = ("x-stainless-", "x-b3-", "x-datadog-", "x-amzn-trace")
 
@@ -280,13 +286,13 @@ def route(model: Any, call: Mapping[str, Any]) -> dict[str, Any]:
         call: The call's arguments, with `extra_headers` and `extra_query`.
     """
     headers = {**_given(model, "default_headers"), **(call.get("extra_headers") or {})}
+    headers = {str(name).lower(): value for name, value in headers.items()}
+    organization = headers.pop(ORGANIZATION, None) or getattr(model, "openai_organization", None)
     query = {**_given(model, "default_query"), **(call.get("extra_query") or {})}
     found: dict[str, Any] = {
-        "headers": {
-            name.lower(): fingerprint(value) for name, value in headers.items() if heeds(name)
-        },
+        "headers": {name: fingerprint(value) for name, value in headers.items() if heeds(name)},
         "query": {str(name): str(value) for name, value in query.items()},
-        "organization": str(getattr(model, "openai_organization", None) or ""),
+        "organization": str(organization or ""),
         "account": fingerprint(call.get("api_key") or getattr(model, "openai_api_key", None)),
     }
     return {name: value for name, value in found.items() if value}
@@ -346,33 +352,43 @@ def heeded(kind: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _FENCE = re.compile(r"^\s*(?:```|~~~)")
-_RUNS = re.compile(r"(?<=\S)[ \t]{2,}(?=\S)")
-_LITERAL = re.compile(r"[`\"'|\t<>{}=;]")
-"""Marks of a line in which blanks may count: code, a table, something quoted."""
+_WIDE = "\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
+"""Blanks of other widths: no-break, thin, ideographic."""
+_RUNS = re.compile(rf"(?<=\S)(?:[ {_WIDE}]{{2,}}|[{_WIDE}])(?=\S)")
+_ODD = re.compile(rf"  |\t| \n|\n\n\n|[{_WIDE}]")
+_LITERAL = re.compile(r"[`\"|\t<>{}=;]|(?<!\w)'|'(?!\w)")
+"""Marks of a line in which blanks may count: code, a table, something quoted. An apostrophe within
+a word is none."""
+_EMPTY_LINES = re.compile(r"\n{3,}")
 
 
 def same_writing(text: str) -> str:
     """The text composed (NFC), with `\\n` at line ends and single blanks within lines of prose.
 
     Code keeps its blanks: fenced blocks, indented lines, lines with quotes or marks of code.
+    Several empty lines are one where all is prose.
     """
     if not text.isascii():
         text = unicodedata.normalize("NFC", text)
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if "  " not in text and "\t" not in text and " \n" not in text and text.strip() == text:
+    if not _ODD.search(text) and text.strip() == text:
         return text
-    fenced = False
+    fenced, prose = False, True
     lines = []
     for line in text.split("\n"):
         if _FENCE.match(line):
-            fenced = not fenced
+            fenced, prose = not fenced, False
         elif not fenced:
             line = line.rstrip()
             if not line.startswith((" ", "\t")) and not _LITERAL.search(line):
                 line = _RUNS.sub(" ", line)
+            else:
+                prose = False
         lines.append(line)
     whole = "\n".join(lines)
+    if prose:
+        whole = _EMPTY_LINES.sub("\n\n", whole)
     return (
         whole if fenced else whole.strip("\n").rstrip(" ").lstrip(" ") if _prose(whole) else whole
     )

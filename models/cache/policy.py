@@ -14,6 +14,7 @@ from langchain_core.outputs import ChatGeneration, Generation
 
 from allotrope.contracts import Metadata
 from allotrope.exceptions import InputError
+from allotrope.models.cache.semantic.words import STOPWORDS
 from allotrope.settings.cache import CacheSettings
 
 DIRECTIVES = Metadata.CACHE
@@ -197,7 +198,7 @@ VOLATILE = re.compile(
     | (?:this|last|next|past)\ (?:second|minute|hour|morning|afternoon|evening|night|day|week|
         weekend|month|quarter|year|season|monday|tuesday|wednesday|thursday|friday|saturday|sunday)
     | what(?:'s|\ is)?\ (?:the\ )?(?:time|date|day) | what\ (?:time|day|date|year)\ is
-    | weather | forecast | temperature\ in | stock | share\ price | exchange\ rate | price\ of
+    | weather | forecast | temperature\ in | stock | exchange\ rate | price\ of | \w+\ price
     | news | headlines? | traffic | score | trending | ago
     | heute | gestern | morgen | jetzt | aktuell\w* | neueste\w* | derzeit
     )\b""",
@@ -217,12 +218,27 @@ MOST_WORDS = 4
 PURE_TOOLS = frozenset({"function", "custom", "code_interpreter", "image_generation"})
 """Kinds of tools that read nothing which changes; all others that a provider runs itself do."""
 
-_SEARCHING = frozenset({"search", "web", "online", "sonar", "grounding", "browse", "browsing"})
-"""Words in the name of a parameter or a model that mean the provider looks things up."""
+_SEARCHING = frozenset(
+    {
+        "search", "web", "online", "sonar", "grounding", "browse", "browsing", "research",
+        "compound", "mcp", "connector", "connectors", "sources", "conversation",
+    }
+)  # fmt: skip
+"""Words in the name of a parameter or a model that mean the provider looks things up.
+
+`mcp_servers`, `connectors` and `data_sources` name where it does so; a `conversation` that the
+provider keeps grows with each question.
+"""
 
 _NO_TOOLS = frozenset({"parallel_tool_calls", "tool_choice", "tools"})
 _WORD = re.compile(r"[^\s!-&(-/:-@\[-`{-~«»“”„؛؟،。、？！，；：।¿¡…]+")
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
+_BREAK = "\u200b"
+"""Where a line may break in a script without blanks; some type it and some don't."""
+
+_FUNCTION_WORDS = frozenset(word for word in STOPWORDS if len(word) > 2)
+"""Words of English that an English question hardly does without."""
+
 _PARTS = re.compile(r"[^a-z]+")
 
 
@@ -245,15 +261,20 @@ def names_a_time(text: str) -> bool:
     """Whether a text has words, of whatever language, that bind an answer to a moment."""
     if VOLATILE.search(text):
         return True
-    spaced, unspaced = _time_words()
-    if any(phrase in spaced for phrase in _phrases(text)):
-        return True
-    return bool(_UNSPACED.search(text)) and any(phrase in text for phrase in unspaced)
-
-
-def _phrases(text: str) -> Iterator[str]:
-    """The words of a text, and up to `MOST_WORDS` of them in a row."""
+    known = _time_words()
     words = _bare(text)
+    if any(phrase in known.spaced for phrase in _phrases(words)):
+        return True
+    if not known.shared.isdisjoint(words) and _FUNCTION_WORDS.isdisjoint(words):
+        return True
+    if not _UNSPACED.search(text):
+        return False
+    joined = text.replace(_BREAK, "")
+    return any(phrase in joined for phrase in known.unspaced)
+
+
+def _phrases(words: Sequence[str]) -> Iterator[str]:
+    """The words of a text, and up to `MOST_WORDS` of them in a row."""
     for start in range(len(words)):
         phrase = words[start]
         yield phrase
@@ -273,19 +294,35 @@ def _bare(text: str) -> list[str]:
     return _WORD.findall(text)
 
 
-@lru_cache(maxsize=1)
-def _time_words() -> tuple[frozenset[str], tuple[str, ...]]:
-    """Phrases of languages with blanks between words, and of those without.
+@dataclass(frozen=True)
+class _TimeWords:
+    """What `time_words.json` has.
 
-    From `time_words.json`, which `benchmarks/_time_words.py` makes of CLDR's data. English has its
-    own list above.
+    Args:
+        spaced: Phrases of languages with blanks between words.
+        unspaced: Phrases of languages without.
+        shared: Words that are English ones, too, with another meaning: *sutra*, *leo*.
+    """
+
+    spaced: frozenset[str]
+    unspaced: tuple[str, ...]
+    shared: frozenset[str]
+
+
+@lru_cache(maxsize=1)
+def _time_words() -> _TimeWords:
+    """From `time_words.json`, which `benchmarks/_time_words.py` makes of CLDR's data.
+
+    English has its own list above.
     """
     file = files("allotrope.models.cache").joinpath("time_words.json")
     by_language = json.loads(file.read_text(encoding="utf-8"))
     by_language.pop("en", None)
-    phrases = {phrase for words in by_language.values() for phrase in words}
+    shared = frozenset(word for phrase in by_language.pop("shared") for word in _bare(phrase))
+    phrases = {phrase.replace(_BREAK, "") for words in by_language.values() for phrase in words}
     unspaced = tuple(sorted(phrase for phrase in phrases if _UNSPACED.search(phrase)))
-    return frozenset(" ".join(_bare(phrase)) for phrase in phrases - set(unspaced)), unspaced
+    spaced = frozenset(" ".join(_bare(phrase)) for phrase in phrases - set(unspaced))
+    return _TimeWords(spaced, unspaced, shared)
 
 
 def reads_the_world(tools: Sequence[Any], words: Sequence[str]) -> bool:

@@ -154,6 +154,24 @@ def test_what_routes_a_call_is_in_the_key() -> None:
     )
 
 
+def test_an_organisation_counts_once_wherever_it_is_named_and_a_beta_counts() -> None:
+    by_field = _key(HumanMessage("q"), model=_model(organization="org-b"))
+    by_header = _key(HumanMessage("q"), extra_headers={"OpenAI-Organization": "org-b"})
+    assert by_field == by_header != _key(HumanMessage("q"))
+    beta = _key(HumanMessage("q"), extra_headers={"OpenAI-Beta": "responses=v2"})
+    assert beta != _key(HumanMessage("q"))
+    regions = [_key(HumanMessage("q"), extra_headers={name: "eu"}) for name in ("X-Re", "x-re")]
+    assert regions[0] == regions[1]
+
+
+def test_a_developer_message_is_no_system_message() -> None:
+    def rules(**extra: str) -> SystemMessage:
+        return SystemMessage("Be brief.", additional_kwargs=extra)
+
+    assert _key(rules(__openai_role__="developer")) != _key(rules())
+    assert _key(rules(__internal__="x")) == _key(rules())
+
+
 def test_references_and_legacy_calls_are_in_the_key() -> None:
     def reference(name: str) -> HumanMessage:
         return HumanMessage([{"type": "item_reference", "id": name}])
@@ -181,6 +199,12 @@ def test_how_a_text_is_typed_is_not_in_the_key() -> None:
     assert not same("f('a  b')", "f('a b')")
     assert not same("if x:\n    y", "if x:\n  y")
     assert not same("| a  | b |", "| a | b |")
+    assert same("a\u00a0b", "a b")
+    assert same("What's  up?", "What's up?")
+    assert same("one\n\n\n\ntwo", "one\n\ntwo")
+    assert not same("def f():\n    pass\n\n\nf()", "def f():\n    pass\n\nf()")
+    assert not same("say 'a  b'", "say 'a b'")
+    assert not same("a\tb", "a b")
     blocks = [HumanMessage([{"type": "text", "text": text}, {"type": "text", "text": "."}])
               for text in ("cafe\u0301", "caf\u00e9")]  # fmt: skip
     assert _key(blocks[0]) == _key(blocks[1])

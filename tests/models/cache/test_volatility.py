@@ -39,6 +39,21 @@ from allotrope.models.cache.policy import (
         "Hôm nay có gì mới?",
         "Vad händer i morgon?",
         "מה קורה היום?",
+        "Какая погода в Москве?",
+        "Который час?",
+        "Gibt es Nachrichten aus Genf?",
+        "Quelles sont les actualités ?",
+        "Što se događa sutra?",
+        "Leo kuna nini Nairobi?",
+        "Ce faci mâine?",
+        "ថ្ងៃនេះមានអ្វី",
+        "ថ្ងៃ\u200bនេះមានអ្វី",
+        "Mitä tapahtui eilen?",
+        "Τι καιρό κάνει σήμερα;",
+        "امروز هوا چطور است؟",
+        "আজকের আবহাওয়া কেমন?",
+        "Beth sy'n digwydd heddiw?",
+        "Bitcoin price",
     ],
 )
 def test_time_words_are_known_in_many_languages(question: str) -> None:
@@ -56,6 +71,12 @@ def test_time_words_are_known_in_many_languages(question: str) -> None:
         "ما هي عاصمة فرنسا؟",
         "Explain def f(x): return x + 1",
         "How do I reset my password?",
+        "What are the Yoga Sutras?",
+        "How old was Leo Tolstoy?",
+        "Which is the most beautiful sutra?",
+        "Hur fungerar en motor?",
+        "Jak vařit rýži?",
+        "Πώς βράζω αυγό;",
     ],
 )
 def test_lasting_questions_are_kept(question: str) -> None:
@@ -70,6 +91,8 @@ def test_a_follow_up_of_a_volatile_question_is_volatile() -> None:
     ]
     assert time_dependent(talk)
     assert not time_dependent([HumanMessage("Who wrote Emma?"), AIMessage("Austen."), talk[2]])
+    third = [*talk, AIMessage("Sun."), HumanMessage("And then in Nice?")]
+    assert time_dependent(third)
     long_ago = [HumanMessage("Who wrote Emma?")] * 4
     assert not time_dependent([talk[0], talk[1], *long_ago])
 
@@ -112,6 +135,12 @@ def test_parameters_and_models_that_search() -> None:
     assert provider_reads([], arguments={"extra_body": {"plugins": [{"id": "web"}]}})
     assert provider_reads([], model="gpt-4o-search-preview")
     assert provider_reads([], model="perplexity/sonar-pro")
+    assert provider_reads([], model="o3-deep-research")
+    assert provider_reads([], arguments={"mcp_servers": [{"url": "u"}]})
+    assert provider_reads([], arguments={"extra_body": {"data_sources": [{"type": "index"}]}})
+    assert provider_reads([], arguments={"connectors": [{"id": "web-search"}]})
+    assert provider_reads([], arguments={"conversation": "conv_1"})
+    assert not provider_reads([], arguments={"previous_response_id": "resp_1"})
     assert not provider_reads(
         [], model="gpt-4o", arguments={"temperature": 1, "tools": [], "extra_body": {"top_k": 4}}
     )
