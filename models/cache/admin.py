@@ -145,14 +145,15 @@ class CacheAdmin:
         for part in self.partitions():
             for name in self._run(_meta(part)):
                 if name.startswith(key):
-                    return self._notes(part, name)
+                    return list(self._notes(part, name).values())
         return []
 
-    def _notes(self, part: Partition, digest: str) -> list[dict[str, Any]]:
-        found = []
-        for note in self._run(store.explained(part, digest)):
+    def _notes(self, part: Partition, digest: str) -> dict[str, dict[str, Any]]:
+        """What explains the semantic hits on an entry, by the exact key of the question."""
+        found = {}
+        for asked, note in self._run(store.explained(part, digest)):
             try:
-                found.append(json.loads(self._answers.codec.unseal(note)))
+                found[asked] = json.loads(self._answers.codec.unseal(note))
             except (UnreadableEntryError, ValueError):
                 continue
         return found
@@ -192,15 +193,15 @@ class CacheAdmin:
             gone += self._run(store.drop(part, sorted(found)))
         return gone
 
-    def _note_wrong(self, part: Partition, digest: str, run_id: str) -> None:
+    def _note_wrong(self, part: Partition, hit: store.ServedBy, run_id: str) -> None:
         """Keeps the pair of a wrong semantic hit as a labelled one, for the next calibration."""
-        for note in self._notes(part, digest):
-            if note.get("run") != run_id:
-                continue
-            pair = {"a": note["asked"], "b": note["question"], "same": 0}
-            pair["thread"] = note["thread"]
-            sealed = self._answers.codec.seal(json.dumps(pair).encode())
-            self._run(store.keep_wrong(part, run_id, sealed))
+        note = self._notes(part, hit.digest).get(hit.asked)
+        if note is None:
+            return
+        pair = {"a": note["asked"], "b": note["question"], "same": 0}
+        pair |= {"cosine": note["cosine"], "thread": note["thread"]}
+        sealed = self._answers.codec.seal(json.dumps(pair).encode())
+        self._run(store.keep_wrong(part, run_id, sealed))
 
     def _forget_asked(self, part: Partition, thread: str) -> None:
         """Takes out the questions of a thread that were kept to explain hits."""
@@ -212,7 +213,8 @@ class CacheAdmin:
     def wrong_pairs(self) -> list[dict[str, Any]]:
         """Pairs of questions that users reported as wrong hits, in the form of `calibrate`."""
         reported = [pair for part in self.partitions() for pair in self._wrong_of(part).values()]
-        return [{name: pair[name] for name in ("a", "b", "same")} for pair in reported]
+        names = ("a", "b", "same", "cosine")
+        return [{name: pair[name] for name in names if name in pair} for pair in reported]
 
     def _wrong_of(self, part: Partition) -> dict[str, dict[str, Any]]:
         found = {}
@@ -235,14 +237,14 @@ class CacheAdmin:
         tiers = []
         for part in self.partitions():
             hits, paid = self._run(store.of_run(part, run_id))
-            for tier, digest in hits:
-                if tier == "semantic":
-                    self._note_wrong(part, digest, run_id)
+            for hit in hits:
+                if hit.tier == "semantic":
+                    self._note_wrong(part, hit, run_id)
             self._run(store.forget_run(part, run_id))
-            for tier, _ in hits:
-                self._run(store.count(part, {f"false_{tier}": 1}))
-                tiers.append(tier)
-            if set(paid) - {digest for _, digest in hits}:
+            for hit in hits:
+                self._run(store.count(part, {f"false_{hit.tier}": 1}))
+                tiers.append(hit.tier)
+            if set(paid) - {hit.digest for hit in hits}:
                 tiers.append("paid")
         return tiers
 

@@ -195,9 +195,20 @@ class AnswerCache:
         hit = Hit(entry=entry, tier="exact", digest=call.digest)
         return hit, self.booked(call, hit)
 
-    def booked(self, call: CacheCall, hit: Hit) -> Steps[None]:
-        """The steps that count a hit and what it saved, and note which entry served the run."""
+    def booked(
+        self, call: CacheCall, hit: Hit, *, beside: Sequence[store.Command] = ()
+    ) -> Steps[None]:
+        """The steps that count a hit and what it saved, and note which entry served the run.
+
+        Args:
+            call: What was asked.
+            hit: What served it.
+            beside: More commands for the same round trip.
+        """
         entry = hit.entry
+        served = f"{hit.tier}:{hit.digest}"
+        if hit.tier == "semantic":
+            served += f":{call.digest}"  # `report-wrong` finds the pair of questions by it
         model = entry.model or "?"
         counters = {f"hits_{hit.tier}": 1, "saved_ms": int(entry.seconds * 1000)}
         for name in ("input_tokens", "output_tokens", "cached_input_tokens"):
@@ -206,7 +217,8 @@ class AnswerCache:
         return store.count(
             call.part,
             counters,
-            served=(call.request.run_id, f"{hit.tier}:{hit.digest}"),
+            served=(call.request.run_id, served),
+            beside=beside,
         )
 
     def entry_of(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.caches import BaseCache
 from langchain_core.embeddings import Embeddings
 
-from allotrope.exceptions import SettingsError
+from allotrope.exceptions import InputError, SettingsError
 from allotrope.models.cache.answers import AnswerCache
 from allotrope.models.cache.connecting import open_answers
 from allotrope.models.cache.redis_cache import RedisCache
@@ -111,7 +111,8 @@ def open_verifier(settings: Settings, name: str) -> "Verifier":
 
     Args:
         settings: Keys and addresses of the providers.
-        name: In the form of `init_chat_model`, `openai:gpt-4o-mini`.
+        name: A role (`economical`), `embedded`, or the form of `init_chat_model`,
+            `openai:gpt-4o-mini`.
 
     Raises:
         SettingsError: It can't be made.
@@ -121,15 +122,27 @@ def open_verifier(settings: Settings, name: str) -> "Verifier":
     from allotrope.models.cache.semantic.verify import Verifier
 
     try:
-        provider, _, model = name.partition(":")
-        if provider in ("openai", "ollama") and model:
+        provider, _, model = (name if ":" in name else _of_role(settings, name)).partition(":")
+        if provider in ("openai", "ollama", "embedded"):
             return Verifier(_guarded_verifier(settings, provider, model))
         return Verifier(init_chat_model(name, temperature=0, **_provider(settings, name)))
     except Exception as exc:
         raise SettingsError(
             f"ALLOTROPE_CACHE__SEMANTIC__VERIFY is {name!r}, which can't be used: {exc}.",
-            hint="Write provider:model, such as openai:gpt-4o-mini.",
+            hint="Write a role, such as economical, or provider:model, such as openai:gpt-4o-mini.",
         ) from exc
+
+
+def _of_role(settings: Settings, name: str) -> str:
+    """The `provider:model` of a role; the embedded model by its own name."""
+    from allotrope.models.catalogue.roles import models_by_role
+
+    if name == "embedded":
+        return "embedded:"
+    roles = models_by_role(settings)
+    if name not in roles:
+        raise InputError(f"there is no role {name!r}; there are {', '.join(sorted(roles))}")
+    return f"openai:{roles[name]}"
 
 
 def _guarded_verifier(settings: Settings, provider: str, model: str) -> "FailoverChain":
@@ -137,15 +150,18 @@ def _guarded_verifier(settings: Settings, provider: str, model: str) -> "Failove
     from allotrope.models.breaker.opening import circuits_of
     from allotrope.models.chain import build_chain
 
-    waits = {"timeout_s": VERIFY_S, "first_token_timeout_s": VERIFY_S}
-    openai: dict[str, Any] = {"enabled": provider == "openai", **waits}
-    ollama: dict[str, Any] = {"enabled": provider == "ollama", "timeout_s": VERIFY_S}
-    (openai if provider == "openai" else ollama)["model"] = model
+    named = {"model": model} if model else {}
+    waits: dict[str, Any] = {"timeout_s": VERIFY_S}
+    changed: dict[str, dict[str, Any]] = {
+        "openai": {"enabled": False, "first_token_timeout_s": VERIFY_S, **waits},
+        "ollama": {"enabled": False, **waits},
+        "embedded": {"enabled": False},
+    }
+    changed[provider] |= {"enabled": True, **(named if provider != "embedded" else {})}
+    sections = {part: getattr(settings, part) for part in changed}
     alone = settings.model_copy(
         update={
-            "openai": settings.openai.model_copy(update=openai),
-            "ollama": settings.ollama.model_copy(update=ollama),
-            "embedded": settings.embedded.model_copy(update={"enabled": False}),
+            **{part: kept.model_copy(update=changed[part]) for part, kept in sections.items()},
             "resilience": settings.resilience.model_copy(update={"attempts": 1}),
         }
     )

@@ -222,13 +222,13 @@ class SemanticTier:
             yield from store.count(call.part, {"shadow_hits": 1})
             return Served(None)
         hit = Hit(entry=entry, tier="semantic", digest=candidate.digest, why=found.why)
-        yield from self._answers.booked(call, hit)
         told = {"asked": call.question, "run": call.request.run_id, **found.why}
         told["thread"] = call.request.thread
         sealed = self._answers.codec.seal(json.dumps(told).encode())
-        yield from store.explain(
+        note = store.explaining(
             call.part, candidate.digest, call.digest, sealed, thread=call.request.thread
         )
+        yield from self._answers.booked(call, hit, beside=note)
         return Served(hit)
 
     def _lifetime(self, call: CacheCall) -> float:

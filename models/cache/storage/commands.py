@@ -7,9 +7,9 @@ or a script never leaves one slot of a Redis Cluster.
 
 import hashlib
 import json
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import redis
 
@@ -259,9 +259,20 @@ def drop(part: Partition, digests: Iterable[str]) -> Steps[int]:
 
 
 def count(
-    part: Partition, counters: Mapping[str, int], *, served: tuple[str, str] = ("", "")
+    part: Partition,
+    counters: Mapping[str, int],
+    *,
+    served: tuple[str, str] = ("", ""),
+    beside: Sequence[Command] = (),
 ) -> Steps[None]:
-    """Adds to the partition's counters, and notes that an entry served a run."""
+    """Adds to the partition's counters, and notes that an entry served a run.
+
+    Args:
+        part: The partition.
+        counters: What is added.
+        served: The run, and what served it, as `of_run` reads it.
+        beside: More commands for the same round trip.
+    """
     commands: list[Command] = [
         ("HINCRBY", part.key("stats"), name, by) for name, by in counters.items()
     ]
@@ -269,16 +280,18 @@ def count(
     if run_id:
         served_run = part.key("r", run_id)
         commands += [("SADD", served_run, entry), ("EXPIRE", served_run, SERVED_TTL_S)]
+    commands += beside
     if commands:
         replies = yield commands
-        if any(isinstance(r, redis.ResponseError) and "WRONGTYPE" in str(r) for r in replies):
+        counted = replies[: len(counters)]
+        if any(isinstance(r, redis.ResponseError) and "WRONGTYPE" in str(r) for r in counted):
             yield [("UNLINK", part.key("stats"))]
 
 
-def explain(
+def explaining(
     part: Partition, digest: str, asked: str, told: bytes, *, thread: str = ""
-) -> Steps[None]:
-    """Notes why an entry was served to a question in other words.
+) -> list[Command]:
+    """The commands that note why an entry was served to a question in other words.
 
     Args:
         part: Its partition.
@@ -292,7 +305,7 @@ def explain(
     if thread:
         found = part.key("t", f"asked={thread}")
         commands += [("SADD", found, f"{digest}:{asked}"), ("EXPIRE", found, SERVED_TTL_S)]
-    yield commands
+    return commands
 
 
 def forget_asked(part: Partition, thread: str) -> Steps[None]:
@@ -306,10 +319,12 @@ def forget_asked(part: Partition, thread: str) -> Steps[None]:
     yield [*emptied, ("UNLINK", found)]
 
 
-def explained(part: Partition, digest: str) -> Steps[list[bytes]]:
-    """What `explain` noted of an entry."""
+def explained(part: Partition, digest: str) -> Steps[list[tuple[str, bytes]]]:
+    """What was noted of an entry by `explaining`: the question's exact key, and the note."""
     (reply,) = yield [("HGETALL", part.key("w", digest))]
-    return [] if isinstance(reply, Exception) else [note for _, note in pairs(reply)]
+    if isinstance(reply, Exception):
+        return []
+    return [(asked.decode(), note) for asked, note in pairs(reply)]
 
 
 def keep_wrong(part: Partition, run_id: str, pair: bytes) -> Steps[None]:
@@ -318,21 +333,35 @@ def keep_wrong(part: Partition, run_id: str, pair: bytes) -> Steps[None]:
     yield [("HSET", kept, run_id, pair), ("EXPIRE", kept, AUX_TTL_S)]
 
 
-def of_run(part: Partition, run_id: str) -> Steps[tuple[list[tuple[str, str]], list[str]]]:
-    """What served a run, as tier and entry, and the entries it wrote."""
+class ServedBy(NamedTuple):
+    """What served a run.
+
+    Args:
+        tier: `exact` or `semantic`.
+        digest: The entry.
+        asked: The exact key of the question, where it was asked in other words.
+    """
+
+    tier: str
+    digest: str
+    asked: str = ""
+
+
+def of_run(part: Partition, run_id: str) -> Steps[tuple[list[ServedBy], list[str]]]:
+    """What served a run, and the entries it wrote."""
     served, written = yield [
         ("SMEMBERS", part.key("r", run_id)),
         ("SMEMBERS", part.key("t", f"run={run_id}")),
     ]
     hits = [] if isinstance(served, Exception) else sorted(name.decode() for name in served)
     own = [] if isinstance(written, Exception) else sorted(name.decode() for name in written)
-    return [(tier, digest) for tier, _, digest in (hit.partition(":") for hit in hits)], own
+    return [ServedBy(*hit.split(":")) for hit in hits], own
 
 
 def forget_run(part: Partition, run_id: str) -> Steps[int]:
     """Removes what served a run and what it wrote; returns how many entries."""
     hits, own = yield from of_run(part, run_id)
-    found = {digest for _, digest in hits} | set(own)
+    found = {hit.digest for hit in hits} | set(own)
     return (yield from drop(part, sorted(found)))
 
 

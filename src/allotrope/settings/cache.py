@@ -38,7 +38,8 @@ class SemanticSettings(Section):
     )
     verify: str | None = Field(
         default=None,
-        description="init_chat_model name of a cheap model that must agree, `openai:gpt-4o-mini`.",
+        description="A cheap model that must agree: a role (`economical`), `embedded`, or "
+        "`openai:gpt-4o-mini`.",
     )
     index: Literal["auto", "process", "redis"] = Field(
         default="auto",

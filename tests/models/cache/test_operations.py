@@ -12,7 +12,9 @@ from allotrope.agents import registry
 from allotrope.agents.agent import Agent
 from allotrope.cli.app import app
 from allotrope.cli.operating import cache as cache_cli
+from allotrope.exceptions import SettingsError
 from allotrope.models.cache.factory import open_verifier
+from allotrope.models.catalogue.roles import models_by_role
 from allotrope.settings import Settings, load_settings
 from allotrope.testing import ProviderSimulator, Reply, ToolCall
 
@@ -240,3 +242,16 @@ async def test_the_verifier_of_the_settings_asks_its_model(
     asked = simulator.chats()[0].body["messages"][-1]["content"]
     assert "\nHow high is it?\n" in asked
     await verifier._model.root_async_client.close()  # type: ignore[attr-defined]  # ChatOpenAI
+
+
+async def test_a_role_names_the_verifier_and_an_unknown_one_gets_a_sentence(
+    simulator: ProviderSimulator, simulator_settings: Settings
+) -> None:
+    verifier = open_verifier(simulator_settings, "economical")
+    simulator.script(["Yes."])
+    assert verifier.same("How high is it?", "What is its height?")
+    asked = {chat.body["model"] for chat in simulator.chats()}
+    assert asked == {models_by_role(simulator_settings)["economical"]}
+    await verifier._model.root_async_client.close()  # type: ignore[attr-defined]  # ChatOpenAI
+    with pytest.raises(SettingsError, match="there is no role 'cheapest'"):
+        open_verifier(simulator_settings, "cheapest")

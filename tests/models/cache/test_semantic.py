@@ -99,8 +99,22 @@ def test_a_hit_is_explained_and_a_wrong_one_becomes_a_labelled_pair(
     assert (shown["asked"], shown["run"], shown["score"]) == (OTHER, "r1", why["score"])
     assert admin.wrong_pairs() == []
     admin.report_wrong("r1")
-    assert admin.wrong_pairs() == [{"a": OTHER, "b": FIRST, "same": 0}]
+    (pair,) = admin.wrong_pairs()
+    assert pair == {"a": OTHER, "b": FIRST, "same": 0, "cosine": why["cosine"]}
     assert admin.reasons(entry.key[:8]) == []
+
+
+def test_whoever_reports_a_wrong_hit_gives_its_pair_though_others_asked_since(
+    roomy: Settings, cache: RedisCache, vectors: WordVectors, make_chat: MakeChat
+) -> None:
+    _tier(roomy, cache, vectors)
+    model = make_chat()
+    model.invoke(FIRST)
+    for run in ("r1", "r2"):
+        model.invoke(OTHER, {"metadata": {"allotrope_run_id": run}})
+    admin = CacheAdmin(cache.answers)
+    assert admin.report_wrong("r1") == ["semantic"]
+    assert [(pair["a"], pair["b"]) for pair in admin.wrong_pairs()] == [(OTHER, FIRST)]
 
 
 def test_a_deleted_thread_leaves_no_question_in_an_explanation(

@@ -127,11 +127,21 @@ def _linear(rows: Rows, labels: Labels, how: Fit) -> Rows:
 
 
 def held_out(
-    pairs: Sequence[Pair], how: Fit | None = None, *, folds: int = 5
+    pairs: Sequence[Pair],
+    how: Fit | None = None,
+    *,
+    folds: int = 5,
+    also: Sequence[Pair] = (),
 ) -> Iterator[tuple[Places, TreeScorer]]:
     """The places of each fold's pairs, and a scorer fitted on all others.
 
     Pairs that share a question stay in one fold.
+
+    Args:
+        pairs: What is divided.
+        how: How each is fitted.
+        folds: How many.
+        also: Pairs that every scorer is fitted on; none of them is judged.
     """
     how = how or Fit()
     group = _groups(pairs)
@@ -142,7 +152,7 @@ def held_out(
     fold = np.array([fold_of[name] for name in group])
     for number in range(folds):
         rest = [pairs[i] for i in np.flatnonzero(fold != number).tolist()]
-        yield np.flatnonzero(fold == number), fit(rest, how)
+        yield np.flatnonzero(fold == number), fit([*rest, *also], how)
 
 
 def validated(pairs: Sequence[Pair], folds: Iterable[tuple[Places, TreeScorer]]) -> Labels:

@@ -13,7 +13,6 @@ from allotrope.cli.output import answer, emit
 
 if TYPE_CHECKING:
     from allotrope.models.cache.admin import CacheAdmin
-    from allotrope.models.cache.semantic.fitting.calibrate import Pair
     from allotrope.settings import Settings
 
 app = typer.Typer(
@@ -332,7 +331,10 @@ def _lines(file: Path) -> list[str]:
 @app.command()
 def calibrate(
     pairs: Annotated[
-        Path, typer.Argument(help='JSONL of {"a", "b", "same"}, a few hundred pairs at least.')
+        list[Path],
+        typer.Argument(
+            help='JSONL of {"a", "b", "same"}, with "cosine" if known; a few hundred at least.'
+        ),
     ],
     vectors: Annotated[
         Path | None,
@@ -346,12 +348,14 @@ def calibrate(
     """Fit the semantic gate on labelled pairs of your own, by cross-validation."""
     from allotrope.exceptions import InputError
     from allotrope.models.cache.semantic.fitting.calibrate import calibrate as fit_gate
+    from allotrope.models.cache.semantic.fitting.reading import read_pairs
 
     labelled = read_pairs(pairs, vectors)
     same = sum(pair.same for pair in labelled)
+    named = ", ".join(map(str, pairs))
     if len(labelled) < 200 or not 20 <= same <= len(labelled) - 20:
         raise InputError(
-            f"{pairs} has {len(labelled)} pairs, {same} of them the same; that is too few.",
+            f"{named} has {len(labelled)} pairs, {same} of them the same; that is too few.",
             hint="Label at least 200, with 20 of each kind.",
         )
     scorer = fit_gate(labelled)
@@ -380,52 +384,11 @@ def shadow(
 ) -> None:
     """Keep how labelled pairs score, for the advice on the threshold."""
     from allotrope.experiments.shadows import record_pairs
+    from allotrope.models.cache.semantic.fitting.reading import read_pairs
     from allotrope.settings import load_settings
     from allotrope.usage.ledger.ledger import open_ledger
 
-    labelled, settings = read_pairs(pairs, vectors), load_settings()
+    labelled, settings = read_pairs([pairs], vectors), load_settings()
     with open_ledger(settings) as ledger:
         count = record_pairs(settings, labelled, ledger)
     answer({"recorded": count}, f"{count:,} pairs are in the ledger.", as_json=as_json)
-
-
-def read_pairs(file: Path, vectors: Path | None) -> "list[Pair]":
-    """Labelled pairs with the similarity of their vectors.
-
-    Args:
-        file: JSONL of `{"a", "b", "same"}`.
-        vectors: npz with `texts` and `vectors`; None embeds with the model of the settings.
-
-    Raises:
-        InputError: A line is no pair, or a text has no vector.
-    """
-    import numpy as np
-
-    from allotrope.exceptions import InputError
-    from allotrope.models.cache.semantic.fitting.calibrate import Pair
-
-    rows = []
-    for number, line in enumerate(_lines(file), start=1):
-        try:
-            row = json.loads(line)
-            rows.append((str(row["a"]), str(row["b"]), bool(row["same"])))
-        except (ValueError, KeyError, TypeError) as exc:
-            raise InputError(f'{file}, line {number}, is no {{"a", "b", "same"}}.') from exc
-    texts = sorted({text for a, b, _ in rows for text in (a, b)})
-    if vectors is None:
-        from allotrope.models.cache.factory import open_embeddings
-        from allotrope.settings import load_settings
-
-        table = np.asarray(open_embeddings(load_settings()).embed_documents(texts), np.float32)
-    else:
-        try:
-            with np.load(vectors, allow_pickle=False) as data:
-                texts, table = list(data["texts"]), data["vectors"].astype(np.float32)
-        except (OSError, ValueError, KeyError) as exc:
-            raise InputError(f"{vectors} is no npz with `texts` and `vectors`: {exc}.") from exc
-    table /= np.linalg.norm(table, axis=1, keepdims=True) + 1e-9
-    place = {str(text): index for index, text in enumerate(texts)}
-    try:
-        return [Pair(a, b, float(table[place[a]] @ table[place[b]]), same) for a, b, same in rows]
-    except KeyError as exc:
-        raise InputError(f"{vectors} has no vector for {exc}.") from exc
