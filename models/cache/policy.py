@@ -236,6 +236,9 @@ _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u
 _BREAK = "\u200b"
 """Where a line may break in a script without blanks; some type it and some don't."""
 
+FOREIGN = 3
+"""Words that a text must have to be told from English by having none of `_FUNCTION_WORDS`."""
+
 _FUNCTION_WORDS = frozenset(word for word in STOPWORDS if len(word) > 2)
 """Words of English that an English question hardly does without."""
 
@@ -265,8 +268,10 @@ def names_a_time(text: str) -> bool:
     words = _bare(text)
     if any(phrase in known.spaced for phrase in _phrases(words)):
         return True
-    if not known.shared.isdisjoint(words) and _FUNCTION_WORDS.isdisjoint(words):
-        return True
+    if len(words) >= FOREIGN and _FUNCTION_WORDS.isdisjoint(words):
+        typed = _WORD.findall(unicodedata.normalize("NFC", text.lower()))
+        if not known.shared.isdisjoint(typed):
+            return True
     if not _UNSPACED.search(text):
         return False
     joined = text.replace(_BREAK, "")
@@ -301,7 +306,8 @@ class _TimeWords:
     Args:
         spaced: Phrases of languages with blanks between words.
         unspaced: Phrases of languages without.
-        shared: Words that are English ones, too, with another meaning: *sutra*, *leo*.
+        shared: Words that are English ones, too, with another meaning: *sutra*, *leo*, and, where
+            the accents are left away, *môre*.
     """
 
     spaced: frozenset[str]
@@ -318,7 +324,7 @@ def _time_words() -> _TimeWords:
     file = files("allotrope.models.cache").joinpath("time_words.json")
     by_language = json.loads(file.read_text(encoding="utf-8"))
     by_language.pop("en", None)
-    shared = frozenset(word for phrase in by_language.pop("shared") for word in _bare(phrase))
+    shared = frozenset(by_language.pop("shared"))
     phrases = {phrase.replace(_BREAK, "") for words in by_language.values() for phrase in words}
     unspaced = tuple(sorted(phrase for phrase in phrases if _UNSPACED.search(phrase)))
     spaced = frozenset(" ".join(_bare(phrase)) for phrase in phrases - set(unspaced))

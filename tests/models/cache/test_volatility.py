@@ -71,6 +71,8 @@ def test_time_words_are_known_in_many_languages(question: str) -> None:
         "ما هي عاصمة فرنسا؟",
         "Explain def f(x): return x + 1",
         "How do I reset my password?",
+        "more",
+        "more love songs",
         "What are the Yoga Sutras?",
         "How old was Leo Tolstoy?",
         "Which is the most beautiful sutra?",
