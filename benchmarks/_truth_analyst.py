@@ -36,8 +36,8 @@ def run(quick: bool) -> list[dict[str, Any]]:
 def _answers(known: list[dict[str, Any]], folder: Path, step: int) -> list[dict[str, Any]]:
     texts = {one["name"]: one["text"] for one in known if one["kind"] == "table"}
     queries = {one["id"]: one for one in known if one["kind"] == "query"}
-    counts: dict[tuple[bool, bool], Counter[bool]] = {}
-    failures: dict[tuple[bool, bool], list[str]] = {}
+    counts: dict[tuple[int, bool, bool], Counter[bool]] = {}
+    failures: dict[tuple[int, bool, bool], list[str]] = {}
     for query in list(queries.values())[::step]:
         result = _result(query, texts, folder)
         for answer in known:
@@ -45,7 +45,7 @@ def _answers(known: list[dict[str, Any]], folder: Path, step: int) -> list[dict[
                 continue
             judged = judge(answer["text"], [result], question=query["question"])
             problems = [one.problem for one in judged if one.problem]
-            key = answer["right"], query["held_out"]
+            key = -query.get("batch", 1), answer["right"], query["held_out"]
             good = bool(problems) != answer["right"]
             counts.setdefault(key, Counter())[good] += 1
             if not good:
@@ -54,12 +54,17 @@ def _answers(known: list[dict[str, Any]], folder: Path, step: int) -> list[dict[
     return [
         row(
             "analyst", "right answers rejected" if right else "wrong answers accepted",
-            "held out" if held else "open", of=found.total(), count=found[False],
+            _part(-batch, held), of=found.total(), count=found[False],
             goal="≤ 10 %" if right else "≤ 12 %", cost="0 rounds where it holds, else 1",
-            failures=failures.get((right, held), ()),
+            failures=failures.get((batch, right, held), ()),
         )
-        for (right, held), found in sorted(counts.items(), reverse=True)
+        for (batch, right, held), found in sorted(counts.items(), reverse=True)
     ]  # fmt: skip
+
+
+def _part(batch: int, held: bool) -> str:
+    """The part of the set: the second batch was written a day later, before anything was mended."""
+    return ("held out" if held else "open") + (f", batch {batch}" if batch > 1 else "")
 
 
 def _result(query: dict[str, Any], texts: dict[str, str], folder: Path) -> QueryFacts:

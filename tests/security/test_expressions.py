@@ -19,7 +19,7 @@ from allotrope.agents.tools.units import LONGEST, convert
 from allotrope.exceptions import InputError
 from allotrope.graphs.work.sources.claims import polarity
 from allotrope.graphs.work.sources.reading import loading
-from allotrope.graphs.work.tables.claims import quantities
+from allotrope.graphs.work.tables.claims.language import quantities
 from allotrope.memory.recall import lexicon
 from allotrope.models.catalogue.entries import open_catalogue
 from allotrope.models.failures import errors
@@ -34,8 +34,8 @@ CAPPED = {
     "allotrope.agents.tools.expressions": MAX_LENGTH,
     "allotrope.agents.tools.unit_names": LONGEST,
     "allotrope.agents.tools.zones": zones.LONGEST,
-    "allotrope.graphs.work.tables.claims.dates": quantities.LONGEST,
-    "allotrope.graphs.work.tables.claims.quantities": quantities.LONGEST,
+    "allotrope.graphs.work.tables.claims.language.dates": quantities.LONGEST,
+    "allotrope.graphs.work.tables.claims.language.quantities": quantities.LONGEST,
     "allotrope.agents.tools.units": LONGEST,
 }
 """Modules whose texts are refused before an expression sees them where they are longer."""

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 
-from allotrope.graphs.work.tables.claims import vocabulary as words
-from allotrope.graphs.work.tables.claims.deriving import NumberPlace
-from allotrope.graphs.work.tables.claims.grid import Column, pieces
+from allotrope.graphs.work.tables.claims.grid import Column, Grid, pieces
+from allotrope.graphs.work.tables.claims.language import vocabulary as words
+from allotrope.graphs.work.tables.claims.language.quantities import WrittenNumber
+from allotrope.graphs.work.tables.claims.language.units import CALENDAR
+from allotrope.graphs.work.tables.claims.language.vocabulary import word_set
 from allotrope.graphs.work.tables.claims.matching import in_unit
 from allotrope.graphs.work.tables.claims.mentions import _matching, columns_for
-from allotrope.graphs.work.tables.claims.quantities import WrittenNumber
-from allotrope.graphs.work.tables.claims.vocabulary import word_set
+from allotrope.graphs.work.tables.claims.steps.place import NumberPlace
 
 _ROWS = word_set(
     """
@@ -31,6 +32,10 @@ _LOSSES = word_set(
 _RISEN = words.RISE - words.MORE_THAN - words.OVER - words.word_set("more up plus over vor über")
 _FALLEN = words.FALL - words.LESS_THAN - words.word_set("down less under below minus short hinter")
 
+_SELECTED = words.word_set(
+    "first last top next other others remaining bottom ersten letzten anderen"
+)
+"""Before a number: rows that the sentence picks, which it doesn't count."""
 _ENDS = words.word_set("in for per pro je at on with from by während im bei für")
 
 
@@ -43,13 +48,75 @@ def is_count(place: NumberPlace) -> bool:
     quantity = place.quantity
     if quantity.whole is None:
         return False
-    if quantity.unit == "d":
-        return _is_row(place, "day")
+    if quantity.unit in CALENDAR:
+        return _is_row(place, CALENDAR[quantity.unit])
     following = _following(place)
     if following[:1] == ["of"]:
         return quantity.word or (quantity.whole or 0) <= len(place.grid.rows)
     names = [name for name in following if name not in ("of", "the", "der")]
     return any(_is_row(place, name) for name in names[:3])
+
+
+def may_count(place: NumberPlace) -> bool:
+    """Whether a small number can be a count of rows that the result confirms.
+
+    `Four items are below their level` of four rows, `the two oldest vans`, `three of the four`.
+
+    Args:
+        place: The number, in its sentence and result.
+    """
+    quantity, grid = place.quantity, place.grid
+    whole, every = quantity.whole, len(grid.rows)
+    if (
+        whole is None
+        or (quantity.unit and quantity.unit not in CALENDAR)
+        or not 0 < whole <= every
+        or every < 2
+    ):
+        return False
+    tokens = place.sentence.tokens
+    following = _following(place)
+    before = tokens[quantity.at - 1].text if quantity.at else ""
+    if following[:1] == ["of"]:
+        return _of_every(place) and whole in _present(place)
+    if quantity.word and not following and before in ("the", "these", "those", "other", "anderen"):
+        return whole < every
+    if _listed(place):
+        return _listed(place) == whole
+    noun = next((name for name in following if name not in ("of", "the", "der")), "")
+    measured = any(words.alike(noun, part) for c in grid.numeric for part in c.words)
+    if not noun or measured or not quantity.word:
+        return False
+    test = _condition(place)
+    if test is not None:
+        return whole in test
+    return whole == every or (before in ("the", "these", "those", "die", "diese") and whole < every)
+
+
+def _of_every(place: NumberPlace) -> bool:
+    """Whether the number after `of` is that of the rows."""
+    after = place.sentence.quantities[place.number + 1 : place.number + 2]
+    return any(one.whole == len(place.grid.rows) for one in after)
+
+
+def _present(place: NumberPlace) -> set[int]:
+    """How many rows have something, nothing or a loss in a column; in the one that is named."""
+    named = [
+        c
+        for c in place.grid.numeric
+        if any(
+            words.alike(word, part) for word in place.cues() for part in c.words if len(part) > 2
+        )
+    ]
+    found = set()
+    for column in named or place.grid.numeric:
+        values = place.grid.values(column)
+        found |= {
+            sum(v > 0 for v in values),
+            sum(v == 0 for v in values),
+            sum(v < 0 for v in values),
+        }
+    return found
 
 
 def _following(place: NumberPlace) -> list[str]:
@@ -85,15 +152,34 @@ def holds(place: NumberPlace) -> bool | None:
     listed = bool(between) and set(between) <= {"of", "the", "der", "von", "den", "out", "our"}
     if {"of", "von"} & set(before) or listed:
         return True if whole == every or whole in _distinct(place) else None
+    if set(before[-1:]) & _SELECTED and whole is not None and whole < every:
+        return True
     test = _condition(place)
     if test is not None:
         return any(one == whole for one in test)
+    near = [one for one in place.labels if 0 < place.quantity.at - one.last <= 4]
+    if near and near[-1].rows and not place.quantity.unit and every > 1:
+        return len(near[-1].rows) == whole or None
     if whole == every or whole in _distinct(place):
         return True
-    after = {row for one in place.labels if one.at > place.quantity.last for row in one.rows}
-    if after and ":" in [t.text for t in place.sentence.tokens[place.quantity.last :]]:
-        return len(after) == whole
+    listed_rows = _listed(place)
+    if listed_rows:
+        return listed_rows == whole
     return None if _following(place)[:1] == ["of"] else False
+
+
+def _listed(place: NumberPlace) -> int:
+    """How many rows are listed after a number: `two countries (France and the USA)`."""
+    tokens = place.sentence.tokens
+    opened = next(
+        (n for n in range(place.quantity.last + 1, len(tokens)) if tokens[n].text in (":", "(")), -1
+    )
+    if opened < 0:
+        return 0
+    closed = next(
+        (n for n in range(opened, len(tokens)) if tokens[n].text == ")"), len(tokens)
+    ) if tokens[opened].text == "(" else len(tokens)  # fmt: skip
+    return len({row for one in place.labels if opened < one.at < closed for row in one.rows})
 
 
 def _distinct(place: NumberPlace) -> set[int]:
@@ -115,6 +201,9 @@ def _condition(place: NumberPlace) -> list[int] | None:
                 if any(value is not None and in_unit(limit, column, value) for _, value in values):
                     found.append(sum(v is not None and meets(v) for _, v in values))
         return found
+    flagged = flags_met(grid, place.cues())
+    if flagged is not None:
+        return [sum(flagged)]
     after = [one for one in place.labels if one.at > place.quantity.last]
     if len(after) == 1 and after[0].column in grid.periods:
         return [len(after[0].rows)]
@@ -128,6 +217,29 @@ def _condition(place: NumberPlace) -> list[int] | None:
         for column in [c for c in near if c in signed] or signed:
             found.append(sum(value * sign > 0 for value in grid.values(column)))
         return found or None
+    return None
+
+
+_NOT_SO = words.word_set(
+    "not outside beyond exceed exceeds exceeded failed fail fails un without nicht außerhalb over"
+)
+
+
+def flags_met(grid: Grid, cues: set[str]) -> list[bool] | None:
+    """For a column of yes and no that a sentence names: which rows are as it says.
+
+    Args:
+        grid: The result.
+        cues: The words of the sentence.
+    """
+    for index in range(len(grid.columns)):
+        cells = [row[index] for row in grid.rows]
+        if not cells or not all(isinstance(cell, bool) for cell in cells):
+            continue
+        parts = [part for part in pieces(grid.columns[index]) if part not in ("is", "has", "was")]
+        if any(words.alike(cue, part) for cue in cues for part in parts if len(part) > 3):
+            said = bool(cues & _NOT_SO) != bool(set(parts) & _NOT_SO)
+            return [cell != said for cell in cells]
     return None
 
 

@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from allotrope.graphs.work.tables.claims import dates
-from allotrope.graphs.work.tables.claims import vocabulary as words
-from allotrope.graphs.work.tables.claims.quantities import CURRENCIES, TIME, UNITS
-from allotrope.graphs.work.tables.claims.vocabulary import word_set
+from allotrope.graphs.work.tables.claims.language import dates
+from allotrope.graphs.work.tables.claims.language import vocabulary as words
+from allotrope.graphs.work.tables.claims.language.units import CURRENCIES, TIME, UNITS
+from allotrope.graphs.work.tables.claims.language.vocabulary import word_set
 
 MAX_CELLS = 20_000
 """Cells of a result that are looked at."""
@@ -19,7 +19,7 @@ _SMALL = words.word_set(
 )
 _CALL = {
     "mean": ("avg(", "mean("),
-    "median": ("median(", "quantile"),
+    "median": ("median(",),
     "count": ("count(",),
     "max": ("max(",),
     "min": ("min(",),
@@ -43,6 +43,9 @@ class Column:
         kind: `money`, `count`, `share`, `time` or empty.
         ratio: Whether a share is written from 0 to 1.
         change: Whether it holds changes, whose sign is a direction.
+        perhaps: Powers of ten that its name may mean: 6 for `volume_m`.
+        named: How many of its words are of its name; the others are of what it is made of.
+        period: The year or month that its name ends with, where others differ from it in that.
     """
 
     index: int
@@ -54,6 +57,9 @@ class Column:
     kind: str = ""
     ratio: bool = False
     change: bool = False
+    perhaps: int = 0
+    named: int = 0
+    period: dates.Period | None = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +105,7 @@ def grid_of(columns: Sequence[str], rows: Sequence[Sequence[Any]], sql: str = ""
     kept = tuple(tuple(map(_plain, row)) for row in rows[: MAX_CELLS // max(1, len(columns))])
     numeric, labels, periods = [], {}, {}
     counted: set[int] = set()
+    named = frozenset(part for name in columns for part in pieces(name))
     for index, name in enumerate(columns):
         cells = [row[index] for row in kept]
         there = [cell for cell in cells if cell is not None]
@@ -110,17 +117,41 @@ def grid_of(columns: Sequence[str], rows: Sequence[Sequence[Any]], sql: str = ""
             counted.add(index)
             continue
         if numbers and not _is_period(name, there):
-            numeric.append(_column(index, name, there, sql))
+            numeric.append(_column(index, name, there, sql, columns))
             continue
         found = dates.periods_of(name, cells)
         if found:
             periods[index] = found
-        labels[index] = _forms(cells, found)
+        labels[index] = _forms(cells, found, named)
+    numeric = [replace(column, period=_period_of(column, numeric)) for column in numeric]
     first = min(labels, default=-1)
+    sorted_by = " ".join(sql.lower().split()).rpartition(" order by ")[2]
     ordered = first in counted or (
         first in periods and len(set(periods[first].values())) == len(kept)
     )
+    if first == 0 and re.fullmatch(r"(?:1|\w{1,40})(?: asc)?;?", sorted_by):
+        distinct = {str(row[0]) for row in kept}
+        ordered = ordered or (
+            sorted_by.split()[0] in ("1", columns[0].lower())
+            and len(distinct) == len(kept)
+            and all(re.match(r"\D{0,2}\d", one) for one in distinct)
+        )
     return Grid(tuple(columns), kept, tuple(numeric), labels, sql, ordered=ordered, periods=periods)
+
+
+def _period_of(column: Column, others: Sequence[Column]) -> dates.Period | None:
+    """The year or month in a column's name, where another column differs from it only in that."""
+    written = dates.written_in(" ".join(pieces(column.name)))
+    rest = {piece for piece in pieces(column.name) if not _names_period(piece)}
+    for other in others:
+        same = {piece for piece in pieces(other.name) if not _names_period(piece)} == rest
+        if written and rest and other.name != column.name and same:
+            return written[0].period
+    return None
+
+
+def _names_period(piece: str) -> bool:
+    return bool(dates.written_in(piece)) or piece == "q"
 
 
 def ordering(grid: "Grid") -> Column | None:
@@ -185,14 +216,16 @@ _ORDINALS = (
 def _numbered(name: str, cells: Sequence[Any]) -> dict[str, frozenset[int]]:
     """The forms of rows that a number names: `visit 2`, `the second visit`."""
     forms: dict[str, set[int]] = {}
-    words_of_name = " ".join(pieces(name))
+    names_of = {" ".join(pieces(name)), *(words.synonyms(name) if name.isalpha() else ())}
     for row, cell in enumerate(cells):
         if cell is None:
             continue
         number = int(cell)
-        names = {f"{words_of_name} {number}", f"{words_of_name} #{number}"}
+        names = {f"{one}{sign}{number}" for one in names_of for sign in (" ", " #")}
         if number < len(_ORDINALS):
-            names |= {f"{ordinal} {words_of_name}" for ordinal in _ORDINALS[number].split()}
+            names |= {
+                f"{ordinal} {one}" for one in names_of for ordinal in _ORDINALS[number].split()
+            }
             names |= {f"the {ordinal}" for ordinal in _ORDINALS[number].split()}
         for one in names:
             forms.setdefault(one, set()).add(row)
@@ -207,31 +240,34 @@ def _is_period(name: str, cells: Sequence[Any]) -> bool:
     return all(cell == cell.to_integral_value() and 0 <= cell < 3000 for cell in cells)
 
 
-def _column(index: int, name: str, cells: Sequence[Decimal], sql: str) -> Column:
+def _column(
+    index: int, name: str, cells: Sequence[Decimal], sql: str, names: Sequence[str]
+) -> Column:
     parts = pieces(name)
     meant = _expression(name, sql)
-    measure = next((kind for kind, names in words.AGGREGATES.items() if names & set(parts)), "")
-    if "avg" in parts:
-        measure = "mean"
-    measure = measure or next(
-        (kind for kind, calls in _CALL.items() if any(call in meant for call in calls)), ""
-    )
-    unit = next((UNITS[part] for part in reversed(parts) if part in UNITS and part != "x"), "")
+    least = name.lower().startswith("min") or name.lower().replace("min", "max") in [
+        one.lower() for one in names if one != name
+    ]
+    measure = _measure(parts, meant, least=least)
+    own_parts = parts[: parts.index("per")] if "per" in parts[1:] else parts
+    unit = next((UNITS[part] for part in reversed(own_parts) if part in UNITS and part != "x"), "")
+    if unit == "min" and measure == "min":
+        unit = ""
     scale = next((_SCALES[part] for part in parts if part in _SCALES), 0)
     whole = all(cell == cell.to_integral_value() for cell in cells)
-    names = set(parts)
+    said = set(parts)
     kind = ""
-    if unit == "%" or names & words.SHARES:
+    if unit == "%" or said & words.SHARES:
         kind = "share"
-    elif unit in CURRENCIES or names & words.MONEY:
+    elif unit in CURRENCIES or said & words.MONEY:
         kind = "money"
     elif unit in TIME:
         kind = "time"
-    elif whole and (measure == "count" or names & words.COUNTED):
+    elif whole and (measure == "count" or said & words.COUNTED):
         kind = "count"
     ratio = kind == "share" and unit != "%" and all(abs(cell) <= 1 for cell in cells)
     change = bool(
-        names
+        said
         & {
             "veraenderung",
             "veränderung",
@@ -245,9 +281,48 @@ def _column(index: int, name: str, cells: Sequence[Decimal], sql: str) -> Column
             "mom",
         }
     )
+    last = parts[-1] if len(parts) > 1 else ""
+    unit = unit or (last if last in ("m", "l", "t") and not kind else "")
+    perhaps = 0 if scale else {"m": 6, "k": 3, "b": 9}.get(last, 0)
+    if not measure and (match := re.search(r"quantile_\w{1,5}\([^,()]{1,40}, ?0?\.50?\)", meant)):
+        measure = "median" if match else ""
     extra = tuple(re.findall(r"[a-zäöüß]{3,}", meant)) if meant else ()
-    own = tuple(dict.fromkeys((*parts, *(part for part in extra if part not in _SQL_WORDS))))
-    return Column(index, name, own, measure, unit, scale, kind, ratio, change)
+    joined = [part for part in name.lower().split("_") if not part.isalpha() and part not in parts]
+    own = tuple(
+        dict.fromkeys((*parts, *joined, *(part for part in extra if part not in _SQL_WORDS)))
+    )
+    return Column(
+        index,
+        name,
+        own,
+        measure,
+        unit,
+        scale,
+        kind,
+        ratio,
+        change,
+        perhaps,
+        len(parts) + len(joined),
+    )
+
+
+def _measure(parts: Sequence[str], meant: str, *, least: bool) -> str:
+    """What a column aggregates, by its name, else by its query; `min` can mean minutes.
+
+    Args:
+        parts: The words of its name.
+        meant: What the query computes.
+        least: Whether its name says a minimum: it begins with it, or there is a maximum beside it.
+    """
+    if "avg" in parts:
+        return "mean"
+    called = next(
+        (kind for kind, calls in _CALL.items() if any(call in meant for call in calls)), ""
+    )
+    named = [kind for kind, names in words.AGGREGATES.items() if names & set(parts)]
+    if "min" in named and called != "min" and not least:
+        named.remove("min")
+    return named[0] if named else called
 
 
 _SQL_WORDS = word_set(
@@ -283,29 +358,103 @@ def _whole(text: str, part: str) -> int:
     return at
 
 
-def _forms(cells: Sequence[Any], periods: Mapping[int, dates.Period]) -> dict[str, frozenset[int]]:
-    """The ways a text can name a label, in lower case, with the rows that have it."""
-    forms: dict[str, set[int]] = {}
+def plain_name(text: str) -> str:
+    """A name without signs, in lower case: `30+ days` and `30 days` are the same."""
+    return " ".join(re.findall(r"[^\W_]+(?:['’][^\W_]+)*", text.lower()))
+
+
+def stems(name: str) -> str:
+    """The words of a plain name by their stems, marked as such."""
+    return "~" + " ".join(words.stem(part) if part.isalpha() else part for part in name.split())
+
+
+def _forms(
+    cells: Sequence[Any], periods: Mapping[int, dates.Period], skip: frozenset[str] = frozenset()
+) -> dict[str, frozenset[int]]:
+    """The ways a text can name a label, in lower case, with the rows that have it.
+
+    A part of a label names it where no other label has that part; where some but not all have it,
+    the part names those: `overdue` for "overdue 30 days" and "overdue 90 days".
+
+    Args:
+        cells: The labels.
+        periods: Their periods, where they are such.
+        skip: Words that name columns.
+    """
+    whole: dict[str, set[int]] = {}
+    parts: dict[str, set[int]] = {}
     for row, cell in enumerate(cells):
         if cell is None:
             continue
         text = " ".join(str(cell).replace("_", " ").split()).lower()
-        names = {text, *(periods[row].forms if row in periods else ())}
-        if not periods:
-            tokens = text.split()
-            if len(tokens) > 1:  # "Brandt" for "Brandt GmbH"; dropped where others have it too
-                names.update(token for token in tokens if token not in _SMALL)
-            elif text.isalpha() and len(text) > 4:
-                names.add(f"~{words.stem(text)}")
-        for name in names:
-            if 0 < len(name) <= 80:
-                forms.setdefault(name, set()).add(row)
-    whole = {" ".join(str(cell).replace("_", " ").split()).lower() for cell in cells if cell}
-    kinds: dict[str, set[str]] = {}
-    for name, rows in forms.items():
-        kinds[name] = {str(cells[row]) for row in rows}
-    return {
-        name: frozenset(rows)
-        for name, rows in forms.items()
-        if name in whole or periods or (len(kinds[name]) == 1 and len(name) > 3)
-    }
+        for name in {text, plain_name(text), *(periods[row].forms if row in periods else ())}:
+            whole.setdefault(name, set()).add(row)
+        if periods:
+            continue
+        for alias in _hours(text):
+            whole.setdefault(alias, set()).add(row)
+        letter = re.match(r"([a-z])(?= ?\()", text)
+        if letter and text[0] not in "ai":
+            whole.setdefault(letter[1], set()).add(row)
+        for word in skip if letter else ():
+            whole.setdefault(f"{word} {text[0]}", set()).add(row)
+        if text.isalpha() and len(text) > 4:
+            whole.setdefault(stems(text), set()).add(row)
+        for name in _parts_of(plain_name(text), skip | _common(str(cell))):
+            parts.setdefault(name, set()).add(row)
+            parts.setdefault(stems(name), set()).add(row)
+    every = len({str(cell) for cell in cells})
+    for name, rows in parts.items():
+        kinds = len({str(cells[row]) for row in rows})
+        group = 1 < kinds < every and name.removeprefix("~").isalpha()
+        group = group and (len(name) > 5 or _leads(name, rows, cells))
+        if name not in whole and (kinds == 1 or group):
+            whole[name] = rows
+    return {name: frozenset(rows) for name, rows in whole.items() if 0 < len(name) <= 80}
+
+
+_NO_NAMES = (
+    _SMALL | words.HIGHEST | words.LOWEST | words.TOTAL | words.MEAN | words.RISE | words.FALL
+)
+
+
+def _parts_of(name: str, skip: frozenset[str]) -> set[str]:
+    """The parts of a plain name that can stand for it: `brandt` of "brandt gmbh"."""
+    tokens = name.split()[:8]
+    found = set()
+    for length in range(1, len(tokens)):
+        for at in range(len(tokens) - length + 1):
+            part = tokens[at : at + length]
+            if _is_name(part) and not all(one in skip or one in _NO_NAMES for one in part):
+                found.add(" ".join(part))
+    return found
+
+
+def _hours(text: str) -> list[str]:
+    """Other ways to say an hour: `9 am` and `9 Uhr` for "09:00"."""
+    match = re.fullmatch(r"([01]\d|2[0-4]):00(?::00)?", text)
+    if not match:
+        return []
+    hour = int(match[1])
+    half = f"{hour % 12 or 12} {'am' if hour < 12 else 'pm'}"
+    special = {0: ["midnight", "mitternacht"], 12: ["noon", "midday", "mittag"]}.get(hour, [])
+    return [half, half.replace(" ", ""), f"{hour} uhr", f"{hour}:00", f"{hour} o'clock", *special]
+
+
+def _common(cell: str) -> frozenset[str]:
+    """Words of a label that are no names by themselves: the `item` of "Wrong item"."""
+    return frozenset(word for word in cell.split()[1:] if word.isalpha() and word.islower())
+
+
+def _leads(name: str, rows: set[int], cells: Sequence[Any]) -> bool:
+    """Whether a word of more than three letters begins each of some labels."""
+    begins = all(str(cells[row]).lower().startswith(f"{name} ") for row in rows)
+    return len(name) > 3 and begins
+
+
+def _is_name(part: Sequence[str]) -> bool:
+    """Whether words can name something: no bare number, nothing of two letters."""
+    if len(part) > 1:
+        return any(one.isalpha() and len(one) > 2 for one in part)
+    alone = part[0]
+    return not alone.isdigit() and (len(alone) > 2 or not alone.isalpha())

@@ -3,7 +3,8 @@
 from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal, InvalidOperation
 
 from allotrope.graphs.work.tables.claims.grid import Column
-from allotrope.graphs.work.tables.claims.quantities import CURRENCIES, TIME, WrittenNumber
+from allotrope.graphs.work.tables.claims.language.quantities import WrittenNumber
+from allotrope.graphs.work.tables.claims.language.units import CURRENCIES, SIZES, TIME
 
 NEAR = Decimal("0.35")
 """How much larger than `over 100` a value may be for the words to be about it."""
@@ -100,14 +101,19 @@ def in_unit(quantity: WrittenNumber, column: Column, value: Decimal) -> list[Dec
         return []
     if unit == "%":
         return _as_percent(column, value)
+    if unit == "cent":
+        return [value * 100] if column.unit in CURRENCIES or column.kind == "money" else []
     if unit in CURRENCIES:
         if column.unit in CURRENCIES:
             return [value] if unit == column.unit else []
-        return [value] if column.kind in ("money", "") and not column.unit else []
-    if unit in TIME:
-        if column.unit in TIME:
-            return [value * TIME[column.unit] / TIME[unit]]
-        return [value] if column.kind in ("time", "") and not column.unit else []
+        return _scaled(column, value) if column.kind in ("money", "") and not column.unit else []
+    if unit in SIZES:
+        base, size = SIZES[unit]
+        if column.unit in SIZES:
+            other, own = SIZES[column.unit]
+            return [value * own / size] if base == other else []
+        kinds = ("time", "") if unit in TIME else ("",)
+        return [value] if column.kind in kinds and not column.unit else []
     if unit in ("C", "F", "deg"):
         return _as_degrees(unit, column, value)
     if unit and column.unit and unit != column.unit:
@@ -116,7 +122,14 @@ def in_unit(quantity: WrittenNumber, column: Column, value: Decimal) -> list[Dec
         return [value]
     if unit and column.kind in ("count", "share", "money"):
         return []
-    return [value, value.scaleb(-column.scale)] if column.scale and not unit else [value]
+    if column.scale and not unit:
+        return [value, value.scaleb(-column.scale)]
+    return _scaled(column, value)
+
+
+def _scaled(column: Column, value: Decimal) -> list[Decimal]:
+    """A cell as it stands, and in thousands or millions where the column's name may say so."""
+    return [value, value.scaleb(column.perhaps)] if column.perhaps else [value]
 
 
 def _as_percent(column: Column, value: Decimal) -> list[Decimal]:

@@ -1,15 +1,22 @@
 """Which rows and columns a sentence speaks of, and which of them each number belongs to."""
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
-from allotrope.graphs.work.tables.claims import dates
-from allotrope.graphs.work.tables.claims import vocabulary as words
-from allotrope.graphs.work.tables.claims.grid import Column, Grid
-from allotrope.graphs.work.tables.claims.quantities import ParsedSentence, WrittenToken, tokens_of
-from allotrope.graphs.work.tables.claims.vocabulary import word_set
+from allotrope.graphs.work.spelled import GERMAN_ONES, ONES
+from allotrope.graphs.work.tables.claims.grid import Column, Grid, pieces, plain_name, stems
+from allotrope.graphs.work.tables.claims.language import dates
+from allotrope.graphs.work.tables.claims.language import vocabulary as words
+from allotrope.graphs.work.tables.claims.language.quantities import (
+    ParsedSentence,
+    WrittenToken,
+    tokens_of,
+)
+from allotrope.graphs.work.tables.claims.language.vocabulary import word_set
 
+_FROM_DAY = re.compile(r"(?<!\S)\(?(\d{1,2})(?:st|nd|rd|th|\.)?\s?(?:[-–—]|to|bis|and|und)\s?\Z")
 _LONGEST_LABEL = 8
 """Tokens that the name of a row may have."""
 _BEFORE_LABEL = word_set(
@@ -17,6 +24,8 @@ _BEFORE_LABEL = word_set(
     in for from by at of on with im auf bei für aus von der the a an measured to compared
     """
 )
+_PARTS = word_set(", ; : and und but aber while whereas")
+_OPPOSED = word_set("against versus vs vs. compared gegenüber")
 _APART = word_set(", ; and than more less fewer that twice times as")
 _LIST = word_set(
     """
@@ -76,10 +85,15 @@ def named_in(grid: Grid, text: str) -> Named:
     for written in dates.written_in(flat[:2000]):
         span = written.start, written.end
         taken.append(span)
+        first_day = written.period.day
+        since = written.period.day and _FROM_DAY.search(flat, max(0, span[0] - 12), span[0])
+        if since:
+            taken.append((since.start(), span[0]))
+            first_day = int(since[1])
         at, last = _span(tokens, *span)
         known = False
         for column, periods in grid.periods.items():
-            rows = dates.rows_within(periods, written.period)
+            rows = dates.rows_within(periods, written.period, since=first_day)
             known = known or bool(rows)
             if rows and (len(rows) < every or every == 1):
                 found.append(Mention(column, rows, at, last, text[span[0] : span[1]]))
@@ -88,6 +102,7 @@ def named_in(grid: Grid, text: str) -> Named:
         )
         if exact and not known and (written.period.day or _has_years(grid)):
             unknown.append(text[span[0] : span[1]])
+    taken += _in_columns(grid, tokens)
     for column, forms in grid.labels.items():
         if column in grid.periods:
             continue
@@ -97,9 +112,15 @@ def named_in(grid: Grid, text: str) -> Named:
             for length in range(min(_LONGEST_LABEL, len(tokens) - at), 0, -1):
                 start, end = tokens[at].start, tokens[at + length - 1].end
                 name = _own(flat[start:end])
-                named = forms.get(name.lower()) or (
-                    forms.get(f"~{words.stem(name)}") if length == 1 and name.isalpha() else None
-                )
+                signs = "sign" in (tokens[at].kind, tokens[at + length - 1].kind)
+                named = forms.get(name.lower())
+                if length == 3 and tokens[at + 1].text in ("and", "to", "bis", "und"):
+                    ends = tokens[at].text, tokens[at + 2].text
+                    named = named or (
+                        forms.get("-".join(ends)) if "".join(ends).isdigit() else None
+                    )
+                if not named and not signs:
+                    named = _by_form(forms, name, one=length == 1)
                 if named and not _hidden(name, tokens[at : at + length]):
                     found.append(Mention(column, named, at, at + length - 1, text[start:end]))
                     taken.append((start, start + len(name)))
@@ -108,6 +129,35 @@ def named_in(grid: Grid, text: str) -> Named:
             at += step
     found.sort(key=lambda mention: (mention.at, -mention.last))
     return Named(tuple(found), tuple(taken), tuple(unknown))
+
+
+def _in_columns(grid: Grid, tokens: Sequence[WrittenToken]) -> list[tuple[int, int]]:
+    """Numbers that are part of a column's name: `five-star reviews` of `five_star`."""
+    found = []
+    pairs = {
+        (_DIGITS.get(one, one), words.stem(other))
+        for column in grid.numeric
+        for one, other in pairwise(pieces(column.name))
+    }
+    for at, token in enumerate(tokens[:-1]):
+        value = _DIGITS.get(token.text, token.text)
+        if not value.isdigit():
+            continue
+        after = at + 2 if tokens[at + 1].text == "-" and at + 2 < len(tokens) else at + 1
+        if (value, words.stem(tokens[after].text)) in pairs:
+            found.append((token.start, token.end))
+    return found
+
+
+_DIGITS = {name: str(n) for names in (ONES, GERMAN_ONES) for n, name in enumerate(names)}
+
+
+def _by_form(forms: Mapping[str, frozenset[int]], name: str, *, one: bool) -> frozenset[int] | None:
+    """The rows of a name that is written with other signs or endings."""
+    plain = plain_name(name)
+    if one and not name.isalpha():
+        return forms.get(plain)
+    return forms.get(plain) or forms.get(stems(plain))
 
 
 def _has_years(grid: Grid) -> bool:
@@ -151,7 +201,9 @@ def rows_of(
         times: The columns of labels that are periods, in order.
     """
     readings: list[frozenset[int]] = []
-    for column in dict.fromkeys(one.column for one in (*labels, *topic)):
+    at = sentence.quantities[number].at
+    nearest = sorted(labels, key=lambda one: abs(at - one.last))
+    for column in dict.fromkeys(one.column for one in (*nearest, *topic)):
         own = [one for one in labels if one.column == column]
         if not own:
             own = [one for one in topic if one.column == column]
@@ -162,7 +214,9 @@ def rows_of(
             readings = choices
         elif choices:
             both = [a & b for a in readings for b in choices if a & b]
-            readings = both or readings + choices
+            # "The Wall by Haushofer … more than Momo (161)": the author isn't Momo's
+            meets = any(readings[0] & b for b in choices)
+            readings = both if both and meets else readings + choices
     return list(dict.fromkeys(readings))
 
 
@@ -190,9 +244,20 @@ def _choices(
     if not before:
         return [following.rows] if following is not None else []
     nearest = before[-1]
+    if following is not None and free and paired is None:
+        # "94 by more than 30 days and 36 by more than 90 days": each with the label that follows
+        apart = {token.text for token in tokens[nearest.last + 1 : quantity.at]} & _PARTS
+        joined = {token.text for token in tokens[quantity.last + 1 : following.at]} & _PARTS
+        if apart and not joined:
+            return [following.rows]
     choices = [nearest.rows]
     if paired is not None:
         choices = [paired] if _respectively(sentence) else [paired, nearest.rows]
+    run = _run(sentence, number)
+    if len(run) == 2 and number == run[1]:
+        first = sentence.quantities[run[0]]
+        if {t.text for t in tokens[first.last + 1 : quantity.at]} & _OPPOSED:
+            choices += [one.rows for one in before if one.rows != nearest.rows]
     together = _together(sentence, before)
     if len(together) > 1:
         choices.append(frozenset().union(*(one.rows for one in together)))
@@ -272,15 +337,21 @@ def columns_for(grid: Grid, sentence: ParsedSentence, number: int) -> list[Colum
     tokens = sentence.tokens
     until = next((q.at for q in sentence.quantities[number + 1 :]), len(tokens))
     after: list[str] = []
-    for token in tokens[quantity.last + 1 : min(until, quantity.last + 6)][:5]:
+    for at, token in enumerate(tokens[quantity.last + 1 : min(until, quantity.last + 6)]):
+        nearby = tokens[quantity.last + at + 2 : quantity.last + at + 3]
         if quantity.unit and token.text in ("of", "all", "the", "der", "aller"):
             continue
         if token.text in _HELPERS and not after:
             continue
-        if token.kind != "word" or token.text in _STOP:
+        if token.kind != "word" or (token.text in _STOP and not _in_name(grid, token, *nearby)):
             break
         after.append(token.text)
-    hit = _matching(grid, after)
+    predicate = _predicate(grid, sentence, number, until)
+    hit = (
+        predicate
+        or _matching(grid, after)
+        or _matching(grid, _complement(grid, sentence, number, until))
+    )
     if hit:
         return hit
     begin = own_part(sentence, number)
@@ -297,8 +368,10 @@ def own_part(sentence: ParsedSentence, number: int) -> int:
         return 0
     begin = sentence.quantities[number - 1].last + 1
     end = sentence.quantities[number].at
-    for at in range(begin, min(begin + 4, end)):
-        if sentence.tokens[at].text in (")", ",", ";", "but", "although", "while"):
+    # "1,200 on hand against a level of 5,000": the words up to the break are the first number's
+    for at in range(begin, end):
+        near = at < begin + 4
+        if sentence.tokens[at].text in (_BREAKS if near else _BREAKS - {"and", "und", "("}):
             return at + 1
     # "14 deals worth 124,800", "277 mm of rain and 838 hours": the first noun is the first number's
     text = [token.text for token in sentence.tokens[begin:end]]
@@ -308,6 +381,47 @@ def own_part(sentence: ParsedSentence, number: int) -> int:
         return begin + 1
     return begin
 
+
+def _predicate(grid: Grid, sentence: ParsedSentence, number: int, until: int) -> list[Column]:
+    """The columns that a predicate names: `23 votes were invalid` is of what is invalid."""
+    texts = [
+        token.text for token in sentence.tokens[sentence.quantities[number].last + 1 : until][:7]
+    ]
+    first = sentence.quantities[number].at
+    if {"of", "von"} & {token.text for token in sentence.tokens[max(0, first - 3) : first]}:
+        return []  # "40 % of its 350 flights were delayed" says it of the 40 %
+    at = next((n for n, text in enumerate(texts) if text in _HELPERS), -1)
+    if not 0 <= at <= 2 or not all(text.isalpha() for text in texts[:at]):
+        return []
+    said = [words.stem(text) for text in texts[at + 1 : at + 3] if text.isalpha()]
+    return [c for c in grid.numeric if {words.stem(part) for part in c.words} & {*said}]
+
+
+def _in_name(grid: Grid, *tokens: WrittenToken) -> bool:
+    """Whether two words stand one after the other in a column's name: `on hand`."""
+    pair = tuple(token.text for token in tokens)
+    return len(pair) == 2 and any(pair in pairwise(column.words) for column in grid.numeric)
+
+
+_BREAKS = word_set(
+    ") ( , ; and und but aber although while whereas against versus vs gegenüber during"
+)
+"""Where the words of one number end and those of the next begin."""
+
+
+def _complement(grid: Grid, sentence: ParsedSentence, number: int, until: int) -> list[str]:
+    """The noun of `3,980 in repairs` or `400 worth of fuel`; nothing where it names a row."""
+    quantity = sentence.quantities[number]
+    texts = [token.text for token in sentence.tokens[quantity.last + 1 : until]]
+    if texts[:1] == ["worth"]:
+        texts = texts[1:]
+    if quantity.unit in ("%", "fraction") or len(texts) < 2 or texts[0] not in _PREPOSITIONS:
+        return []
+    noun = texts[1:3] if texts[1] in ("the", "a", "total", "all", "der", "den") else texts[1:2]
+    return [word for word in noun if word.isalpha()]
+
+
+_PREPOSITIONS = word_set("in of for on an für bei")
 
 _HELPERS = word_set("were was have has had been wurden wurde")
 _STOP = word_set(
@@ -348,12 +462,16 @@ def score(column: Column, near: Sequence[str]) -> float:
     """
     points = 0.0
     for word in near:
+        if word in words.LIKE_NOTHING:
+            continue
         kind = next((kind for kind, names in words.AGGREGATES.items() if word in names), "")
         if kind:
             points += 1.0 if kind == column.measure else 0.0
             continue
-        if any(words.stem(word) == words.stem(part) for part in column.words):
+        if any(words.stem(word) == words.stem(part) for part in column.words[: column.named]):
             points += 1.0
+        elif any(words.stem(word) == words.stem(part) for part in column.words):
+            points += 0.85
         elif any(words.alike(word, part) for part in column.words if len(part) > 2):
             points += 0.75
     return points

@@ -4,11 +4,12 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from itertools import pairwise
 
-from allotrope.graphs.work.tables.claims import vocabulary as words
-from allotrope.graphs.work.tables.claims.grid import Column, Grid, ordering
+from allotrope.graphs.work.tables.claims.grid import Column, Grid, ordering, pieces
+from allotrope.graphs.work.tables.claims.language import vocabulary as words
+from allotrope.graphs.work.tables.claims.language.quantities import ParsedSentence
+from allotrope.graphs.work.tables.claims.language.vocabulary import word_set
 from allotrope.graphs.work.tables.claims.mentions import Mention, _matching
-from allotrope.graphs.work.tables.claims.quantities import ParsedSentence
-from allotrope.graphs.work.tables.claims.vocabulary import word_set
+from allotrope.graphs.work.tables.claims.quantifiers import overstated
 
 _OBJECTS = word_set(
     """
@@ -19,7 +20,8 @@ _OBJECTS = word_set(
 _COSTS = word_set(
     """
     return returns cost price hours minutes seconds error errors churn delay complaints
-    resolution duration kosten dauer fehler open
+    resolution duration kosten dauer fehler open delayed cancelled canceled defects reopened
+    complaints returned overdue downtime stops wait waiting late missed
     """
 )
 _CARRIERS = word_set(
@@ -52,6 +54,8 @@ def contradiction(
         *_superlatives(grid, sentence, labels, cells),
         *_comparisons(grid, sentence, labels),
         *_courses(grid, sentence, labels, cells),
+        *_columns_compared(grid, sentence, labels),
+        *overstated(grid, sentence, labels),
     ):
         return problem
     return None
@@ -87,31 +91,47 @@ def _superlatives(
             continue
         for back in tokens[max(0, at - 2) : at]:
             rank = words.ORDINALS.get(back.text, rank)
+        if {"two", "three", "four", "both", "among", "zwei", "drei", "beiden"} & {
+            one.text for one in tokens[max(0, at - 3) : at]
+        }:
+            continue  # it is said of several
         mention = _subject(labels, sentence, at)
+        if mention is None and not labels and rank == 1:
+            yield from _unnamed(grid, sentence, at, sign, cells)
         if mention is None or len(mention.rows) != 1:
             continue
         row = next(iter(mention.rows))
+        if token.text in _BY_DATE and grid.periods:
+            if not _by_date(grid, row, last=_BY_DATE[token.text]):
+                yield f"“{token.text}” doesn't hold of {mention.name}"
+            continue
         columns = _measured(grid, sentence, at, mention, cells)
         beside = tokens[at + 1].text if at + 1 < len(tokens) else ""
         if (
             token.text in ("most", "least", "best", "worst")
             and beside.isalpha()
             and not _matching(grid, [beside])
-            and beside not in _CARRIERS
+            and beside not in _CARRIERS | _GOOD | {"common", "frequent", "numerous"}
             and not beside.endswith("s")
             and {"is", "are", "was", "were", "ist", "war"}
             & {one.text for one in tokens[max(0, at - 2) : at]}
         ):
             continue
+        if beside in ("common", "frequent", "numerous") or token.text.startswith("häufigst"):
+            counts = [c for c in grid.numeric if "count" in (c.kind, c.measure)]
+            columns = counts or columns
         columns = [column for column in columns if grid.cell(row, column) is not None]
         if not columns or len(grid.rows) == 1:
             if len(grid.rows) == 1 and _against_order(grid, sign):
                 yield f"the query looked for the other end than “{token.text}”"
             continue
-        if token.text in _VALUED:
-            columns = [c for c in columns if not _COSTS & set(c.words)]
+        valued = token.text in _VALUED or beside in _GOOD
+        if beside in _GOOD:
+            columns = [c for c in columns if _is_cost(c)] or columns
+        elif valued:
+            columns = [c for c in columns if c.kind != "count" or _is_cost(c)] or columns
         if columns and not any(
-            _ranked(grid, column, row, sign, rank)
+            _ranked(grid, column, row, -sign if valued and _is_cost(column) else sign, rank)
             or (either and _ranked(grid, column, row, -sign, rank))
             for column in columns
         ):
@@ -121,6 +141,58 @@ def _superlatives(
             )
 
 
+def _unnamed(
+    grid: Grid,
+    sentence: ParsedSentence,
+    at: int,
+    sign: int,
+    cells: dict[int, tuple[int, Column]],
+) -> Iterator[str]:
+    """`the lowest temperature was 11.8` without a row: it must be the lowest of a column."""
+    after = [n for n, one in enumerate(sentence.quantities) if at < one.at <= at + 10]
+    if not after or after[0] not in cells or len(grid.rows) < 2:
+        return
+    row, found = cells[after[0]]
+    value = grid.cell(row, found)
+    holders = [
+        column
+        for column in grid.numeric
+        if any(grid.cell(one, column) == value for one in range(len(grid.rows)))
+    ]
+    if value is not None and not any(
+        value in (min(grid.values(c)), max(grid.values(c)))
+        if (sign < 0) == _is_cost(c)
+        else value == (max if sign > 0 else min)(grid.values(c))
+        for c in holders
+    ):
+        yield f"“{sentence.tokens[at].text}” doesn't hold of {sentence.quantities[after[0]].text}"
+
+
+def _is_cost(column: Column) -> bool:
+    """Whether less is better."""
+    return any(words.stem(part) in _COST_STEMS for part in column.words)
+
+
+def _by_date(grid: Grid, row: int, *, last: bool) -> bool:
+    """Whether a row has the first or the last date of a column of dates."""
+    for periods in grid.periods.values():
+        if row in periods:
+            end = (max if last else min)(one.key for one in periods.values())
+            if periods[row].key == end:
+                return True
+    return False
+
+
+_BY_DATE = {
+    **dict.fromkeys(("oldest", "earliest", "älteste", "älteste", "früheste"), False),
+    **dict.fromkeys(("newest", "latest", "youngest", "neueste", "jüngste"), True),
+}
+_BESIDE = word_set("in at for on by is was with bei im")
+_COST_STEMS = {words.stem(word) for word in _COSTS}
+_GOOD = word_set(
+    "punctual reliable efficient stable accurate affordable economical pünktlich pünktlichste"
+)
+"""Adjectives that are good to have: the most punctual has the least delay."""
 _NO_SUPERLATIVES = word_set(
     """
     interest request forest harvest contest invest guest protest suggest latest earliest newest
@@ -187,6 +259,10 @@ def _subject(labels: Sequence[Mention], sentence: ParsedSentence, at: int) -> Me
             {"is", "was", "are", ":", "in", "(", "ist", "war", "by", "goes", "at"} & set(follows)
         )
     )
+    parted = {one.text for one in sentence.tokens[before[-1].last + 1 : at]} if before else set()
+    beside = after and len(follows) <= 2 and set(follows) <= _BESIDE
+    if beside and parted & {"and", "und", ",", ";", "but"}:
+        return after[0]
     if before and not (
         linked
         and sentence.tokens[at - 1].text in ("the", "der", "die", "das", "most")
@@ -230,7 +306,7 @@ def _measured(
     sorted_by = ordering(grid)
     if sorted_by is not None:
         return [sorted_by]
-    return list(grid.numeric) if len(grid.numeric) <= 2 else []
+    return list(grid.numeric)
 
 
 def _ranked(grid: Grid, column: Column, row: int, sign: int, rank: int) -> bool:
@@ -260,6 +336,9 @@ def _comparisons(grid: Grid, sentence: ParsedSentence, labels: Sequence[Mention]
     tokens = sentence.tokens
     for at, token in enumerate(tokens):
         sign = 1 if token.text in words.MORE_THAN else -1 if token.text in words.LESS_THAN else 0
+        valued = token.text in ("better", "worse", "besser", "schlechter")
+        if valued:
+            sign = 1 if token.text in ("better", "besser") else -1
         if not sign:
             continue
         after = [one for one in labels if one.at > at and one.at - at <= 8]
@@ -277,13 +356,59 @@ def _comparisons(grid: Grid, sentence: ParsedSentence, labels: Sequence[Mention]
         near = [token.text for token in tokens if token.kind == "word"]
         columns = _matching(grid, [word for word in near if word not in words.HIGHEST])
         columns = columns or list(grid.numeric)
+        if valued:
+            columns = [c for c in grid.numeric if c.measure in ("mean", "median") or c.kind]
+            columns = [c for c in columns if c.measure != "count" and c.kind != "count"]
         held = []
         for column in columns:
             a, b = grid.cell(one, column), grid.cell(other, column)
             if a is not None and b is not None:
-                held.append((a - b) * sign > 0)
+                held.append((a - b) * (-sign if valued and _is_cost(column) else sign) > 0)
         if held and not any(held):
             yield f"“{token.text}” doesn't hold between {before[-1].name} and {after[0].name}"
+
+
+def _columns_compared(
+    grid: Grid, sentence: ParsedSentence, labels: Sequence[Mention]
+) -> Iterator[str]:
+    """`exports exceed imports in France`: two columns of the rows that are named, else of all."""
+    tokens = sentence.tokens
+    for at, token in enumerate(tokens[1:-1], 1):
+        sign = 1 if token.text in _EXCEEDS else -1 if token.text in _STAYS_BELOW else 0
+        if not sign:
+            continue
+        one, other = (_exactly(grid, texts) for texts in (
+            [t.text for t in tokens[max(0, at - 4) : at]],
+            [t.text for t in tokens[at + 1 : at + 4]],
+        ))  # fmt: skip
+        if one is None or other is None or one is other or one.unit != other.unit:
+            continue
+        if any(quantity.at > at for quantity in sentence.quantities if quantity.at < at + 4):
+            continue
+        every = any(t.text in words.EVERY | {"all", "alle"} for t in tokens)
+        rows = {row for label in labels for row in label.rows} or set(range(len(grid.rows)))
+        if not labels and not every:
+            continue
+        for row in sorted(rows):
+            a, b = grid.cell(row, one), grid.cell(row, other)
+            if a is not None and b is not None and (a - b) * sign <= 0:
+                yield f"“{token.text}” doesn't hold: {one.name} is {a}, {other.name} {b}"
+                return
+
+
+def _exactly(grid: Grid, texts: Sequence[str]) -> Column | None:
+    """The column that words name by its own name, if one does."""
+    found = [
+        column
+        for column in grid.numeric
+        if {words.stem(text) for text in texts}
+        & {words.stem(part) for part in column.words[: column.named] if len(part) > 3}
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+_EXCEEDS = word_set("exceed exceeds exceeded outweigh outweighs outweighed surpass surpassed")
+_STAYS_BELOW = word_set("trail trails trailed")
 
 
 def _courses(
@@ -298,6 +423,7 @@ def _courses(
         (at, 1 if text in words.RISE else -1)
         for at, text in enumerate(texts)
         if text in words.RISE | words.FALL
+        and not any(one.at <= at <= one.last for one in labels)
         and text not in ("over", "über", "more", "less", "up", "down", "plus", "minus", "before")
     ]
     for at, sign in said:
@@ -308,7 +434,7 @@ def _courses(
                 first, second = nearby[0].readings[:1], nearby[1].readings[:1]
                 if first and second and (second[0] - first[0]) * sign < 0:
                     yield f"“{texts[at]}” doesn't hold from {nearby[0].text} to {nearby[1].text}"
-    if grid.ordered and said and _throughout(texts):
+    if grid.ordered and said and (_throughout(texts) or _along(grid, texts)):
         columns = _matching(grid, texts) or list(grid.numeric)[:1]
         left_out = _exceptions(sentence, labels)
         for column in columns:
@@ -329,6 +455,16 @@ def _throughout(texts: Sequence[str]) -> bool:
         text == "all"
         and set(texts[at + 1 : at + 4]) & {"months", "quarters", "years", "weeks", "days"}
         for at, text in enumerate(texts)
+    )
+
+
+def _along(grid: Grid, texts: Sequence[str]) -> bool:
+    """`rises with age`: from row to row, of what the rows are."""
+    first = min(grid.labels, default=-1)
+    return first >= 0 and any(
+        text in ("with", "mit")
+        and any(words.alike(texts[at + 1], part) for part in pieces(grid.columns[first]))
+        for at, text in enumerate(texts[:-1])
     )
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 
 from allotrope.graphs.work.spelled import GERMAN_ONES, GERMAN_TENS, ONES, TENS
-from allotrope.graphs.work.tables.claims import vocabulary as words
+from allotrope.graphs.work.tables.claims.language import vocabulary as words
+from allotrope.graphs.work.tables.claims.language.units import CALENDAR, TIME, UNITS
 
 LONGEST = 2_000
 """Characters of a sentence that is looked at; a longer one is no sentence."""
@@ -44,36 +45,11 @@ _TIMES = {
 }
 _OCCASIONS = words.word_set("out in during over between . , ) each per last since on at and")
 """After `11 times`: what says that it is a count, not a factor."""
-UNITS = {
-    **dict.fromkeys(("%", "percent", "pct", "prozent"), "%"),
-    **dict.fromkeys(("$", "usd", "dollar", "dollars", "musd", "kusd"), "usd"),
-    **dict.fromkeys(("€", "eur", "euro", "euros", "meur", "teur", "keur"), "eur"),
-    **dict.fromkeys(("£", "gbp", "pounds_sterling"), "gbp"),
-    **dict.fromkeys(("hour", "hours", "h", "hrs", "hr", "stunde", "stunden", "std"), "h"),
-    **dict.fromkeys(("minute", "minutes", "min", "mins", "minuten"), "min"),
-    **dict.fromkeys(("second", "seconds", "sec", "secs", "s", "sekunden"), "s"),
-    **dict.fromkeys(("day", "days", "tag", "tage", "tagen"), "d"),
-    **dict.fromkeys(("ms", "milliseconds", "millisecond", "millisekunden"), "ms"),
-    **dict.fromkeys(("°c", "celsius", "degc", "c"), "C"),
-    **dict.fromkeys(("°f", "fahrenheit", "degf", "f"), "F"),
-    **dict.fromkeys(("degrees", "degree", "°", "grad"), "deg"),
-    **dict.fromkeys(("kg", "kilograms", "kilogram"), "kg"),
-    **dict.fromkeys(("g", "grams"), "g"),
-    **dict.fromkeys(("km", "kilometers", "kilometres", "kilometer"), "km"),
-    **dict.fromkeys(("kwh",), "kWh"),
-    **dict.fromkeys(("mwh",), "MWh"),
-    **dict.fromkeys(("times", "fold", "x", "fach", "mal"), "times"),
-}
-"""Words of units, for texts and for names of columns."""
-CURRENCIES = ("usd", "eur", "gbp")
-TIME = {
-    "ms": Decimal("0.001"),
-    "s": Decimal(1),
-    "min": Decimal(60),
-    "h": Decimal(3600),
-    "d": Decimal(86400),
-}
-"""Seconds of a unit of time."""
+_EACH = words.word_set("every jeder jede jedes jeden")
+_CALENDAR = words.word_set(
+    "day week month quarter year hour minute time tag woche monat quartal jahr stunde minute"
+)
+_POINTS = words.word_set("point points punkt punkte punkten")
 
 
 @dataclass(frozen=True)
@@ -124,7 +100,7 @@ class WrittenNumber:
         """The value, where it is a small whole number without a unit."""
         value = self.readings[0] if self.readings else Decimal("0.5")
         small = value == value.to_integral_value() and abs(value) < 100_000
-        small = small and self.unit in ("", "d")
+        small = small and (not self.unit or self.unit in CALENDAR)
         return int(value) if small else None
 
 
@@ -190,6 +166,8 @@ def _quantity(
         return None
     if start.text in _TIMES:
         return _made(text, tokens, at, at, (Decimal(_TIMES[start.text]),), "times", word=True)
+    if start.text in _EACH and at + 1 < len(tokens):
+        return _every_nth(text, tokens, at)
     count, last = _in_words(tokens, at)
     following = tokens[last + 1].text if last + 1 < len(tokens) else ""
     after = tokens[last + 2].text if last + 2 < len(tokens) else ""
@@ -213,8 +191,9 @@ def _quantity(
         value = Decimal(1) / _FRACTIONS[following]
         return _made(text, tokens, at, at + 1, (value,), "fraction", word=True)
     single = start.text in ("one", "ein", "eine", "einen", "einer", "eins", "both")
-    counted = start.text == "one" and following in ("of", "percentage", "in")
-    if count is None or (single and not counted):
+    counted = start.text == "one" and (following in ("of", "percentage", "in") or after == "in")
+    halves = [token.text for token in tokens[last + 1 : last + 4]] == ["and", "a", "half"]
+    if count is None or (single and not counted and not halves):
         return None
     whole = Decimal(count)
     if [token.text for token in tokens[last + 1 : last + 4]] == ["and", "a", "half"]:
@@ -223,6 +202,19 @@ def _quantity(
     unit, last, points = _unit(tokens, last)
     value = whole.scaleb(power)
     return _made(text, tokens, at, last, (value,), unit, word=True, points=points)
+
+
+def _every_nth(text: str, tokens: tuple[WrittenToken, ...], at: int) -> WrittenNumber | None:
+    """`every fourth flight`, `jeder vierte`: a share. `Every second month` is none."""
+    name = tokens[at + 1].text
+    last = at + 1
+    part = words.ORDINALS.get(name, 2 if name == "other" and tokens[at].text == "every" else 0)
+    if name.isdigit() and at + 2 < len(tokens) and tokens[at + 2].text in ("st", "nd", "rd", "th"):
+        part, last = int(name), at + 2
+    following = tokens[last + 1].text if last + 1 < len(tokens) else ""
+    if part < 2 or following in _CALENDAR:
+        return None
+    return _made(text, tokens, at, last, (Decimal(1) / part,), "fraction", word=True)
 
 
 def _in_words(tokens: tuple[WrittenToken, ...], at: int) -> tuple[int | None, int]:
@@ -273,7 +265,31 @@ def _numeral(
     power, last = _power(tokens, last, free)
     unit, last, points = _unit(tokens, last)
     values = tuple(value.scaleb(power) for value in readings)
+    while unit in TIME and len(values) == 1 and not points:
+        smaller = _smaller(tokens, last, unit)
+        if smaller is None:
+            break
+        more, below, last = smaller
+        values = (values[0] * (TIME[unit] / TIME[below]) + more,)
+        unit = below
+    points = points or (tokens[last + 1].text if last + 1 < len(tokens) else "") in _POINTS
     return _made(text, tokens, at, last, values, unit, points=points)
+
+
+def _smaller(
+    tokens: tuple[WrittenToken, ...], last: int, unit: str
+) -> tuple[Decimal, str, int] | None:
+    """The minutes of `2 hours and 8 minutes`: how many, their unit, and the last token."""
+    at = last + 1
+    while at < len(tokens) and tokens[at].text in ("and", "und", ","):
+        at += 1
+    if at >= len(tokens) or tokens[at].kind != "number" or not tokens[at].text.isdigit():
+        return None
+    below, end, _ = _unit(tokens, at)
+    if below not in TIME or TIME[below] >= TIME[unit]:
+        return None
+    value = Decimal(tokens[at].text)
+    return (value, below, end) if value * TIME[below] < TIME[unit] else None
 
 
 def _clock(
@@ -328,11 +344,14 @@ def _unit(tokens: tuple[WrittenToken, ...], last: int) -> tuple[str, int, bool]:
         and names[skip + 1] in ("dollars", "dollar", "$")
     ):
         return "usd", last + skip + 2, False
-    if name == "times" and (len(names) == skip + 1 or names[skip + 1] in _OCCASIONS):
+    if name in ("times", "mal") and (len(names) == skip + 1 or names[skip + 1] in _OCCASIONS):
         return "", last + skip + 1, False
     single = len(name) == 1 and name.isalpha()
     glued = tokens[last + 1].start == tokens[last].end
-    if name in UNITS and not (single and not glued and name != "h"):
+    alone = single and not glued and name not in ("h", "s", "g")
+    if name == "t" or name == "l":
+        return name, last + skip + 1, False
+    if name in UNITS and not alone:
         if (
             UNITS[name] == "deg"
             and len(names) > skip + 1
@@ -382,12 +401,11 @@ def _hedge(tokens: tuple[WrittenToken, ...], first: int) -> str:
             return "over"
         if name == "most" and near[-back - 1 : -back] == ["at"]:
             return "under"
+        compared = near[-back + 1 : len(near) - back + 2][:1]
+        if name in words.MORE_THAN | words.LESS_THAN and compared in (["than"], ["als"]):
+            return "over" if name in words.MORE_THAN else "under"
         if name in ("more", "mehr", "less", "weniger", "fewer"):
-            return (
-                ("over" if name in ("more", "mehr") else "under")
-                if ("than" in near or "als" in near)
-                else ""
-            )
+            return ""
         for hedge, names in (
             ("about", words.ABOUT),
             ("almost", words.ALMOST),

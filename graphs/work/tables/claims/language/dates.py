@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from allotrope.graphs.work.spelled import MONTHS
@@ -31,6 +31,12 @@ _ELLIPTIC = re.compile(
     re.IGNORECASE,
 )
 """`im dritten`, where the sentence speaks of quarters."""
+_THE_DAY = re.compile(
+    r"\b(?:the|on|from|to|der|am|vom|zum) "
+    r"(?:(\d{1,2})(?:st|nd|rd|th)\b|(\d{1,2})\.(?= [a-zäöü]|,|$))"
+    r"(?! (?:percentile|place|quarter|rank|of|most|largest|best|time))"
+)
+"""`on the 4th`, of a month that is known."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,11 @@ class Period:
     month: int | None = None
     day: int | None = None
     quarter: int | None = None
+
+    @property
+    def key(self) -> tuple[int, int, int, int]:
+        """By which periods are put in order."""
+        return self.year or 0, self.quarter or 0, self.month or 0, self.day or 0
 
     @property
     def forms(self) -> set[str]:
@@ -144,6 +155,10 @@ def written_in(text: str) -> list[Written]:
                 at for at, names in enumerate(_QUARTERS) if part["w8"].lower() in names.split()
             )
         found.append(Written(Period(year, month, day, quarter), match.start(), match.end()))
+    for match in _THE_DAY.finditer(text):
+        day = int(match[1] or match[2])
+        if 1 <= day <= 31 and not any(one.start <= match.start(0) < one.end for one in found):
+            found.append(Written(Period(day=day), match.start(1 if match[1] else 2), match.end()))
     if "quart" in text.lower():
         for match in _ELLIPTIC.finditer(text):
             quarter = 1 + next(
@@ -153,6 +168,16 @@ def written_in(text: str) -> list[Written]:
     return sorted(found, key=lambda one: one.start)
 
 
-def rows_within(periods: Mapping[int, Period], period: Period) -> frozenset[int]:
-    """The rows of a column of periods that a sentence's period means."""
-    return frozenset(row for row, one in periods.items() if one.within(period))
+def rows_within(
+    periods: Mapping[int, Period], period: Period, *, since: int | None = None
+) -> frozenset[int]:
+    """The rows of a column of periods that a sentence's period means.
+
+    Args:
+        periods: The periods of the rows.
+        period: The period as written.
+        since: The first day of `4–6 May`; the period has the last.
+    """
+    days = range(since or 0, (period.day or 0) + 1)
+    spans = [replace(period, day=day) for day in days] if since and period.day else [period]
+    return frozenset(row for row, one in periods.items() if any(one.within(span) for span in spans))

@@ -54,13 +54,15 @@ LOSS = word_set(
     decreased fall decline drop decrease fiel sank rückgang
     """
 )
+GAINS = word_set("surplus profit gain plus überschuss gewinn")
+"""Words for an amount above nothing."""
 HIGHEST = word_set(
     """
     fullest wettest tallest widest deepest loudest brightest thickest steepest rainiest sunniest
     highest most largest biggest greatest top leading leads lead leader maximum peak strongest
     busiest warmest hottest longest slowest heaviest oldest richest priciest best first
     höchste höchsten größte größten meiste meisten stärkste führt spitzenreiter wärmste
-    längste langsamste beste teuerste
+    längste langsamste beste teuerste häufigste häufigsten häufigster
     """
 )
 LOWEST = word_set(
@@ -86,9 +88,14 @@ LESS_THAN = word_set(
 )
 ORDINALS = {
     **dict.fromkeys(("second", "2nd", "zweite", "zweiten", "zweiter", "runner"), 2),
-    **dict.fromkeys(("third", "3rd", "dritte", "dritten", "dritter"), 3),
-    **dict.fromkeys(("fourth", "4th", "vierte", "vierten"), 4),
-    **dict.fromkeys(("fifth", "5th", "fünfte", "fünften"), 5),
+    **dict.fromkeys(("third", "3rd", "dritte", "dritten", "dritter", "drittes"), 3),
+    **dict.fromkeys(("fourth", "4th", "vierte", "vierten", "vierter"), 4),
+    **dict.fromkeys(("fifth", "5th", "fünfte", "fünften", "fünfter"), 5),
+    **dict.fromkeys(("sixth", "6th", "sechste", "sechsten", "sechster"), 6),
+    **dict.fromkeys(("seventh", "7th", "siebte", "siebten", "siebter"), 7),
+    **dict.fromkeys(("eighth", "8th", "achte", "achten", "achter"), 8),
+    **dict.fromkeys(("ninth", "9th", "neunte", "neunten", "neunter"), 9),
+    **dict.fromkeys(("tenth", "10th", "zehnte", "zehnten", "zehnter"), 10),
 }
 TOTAL = word_set(
     """
@@ -118,7 +125,7 @@ SHARE = word_set(
 )
 EVERY = word_set(
     """
-    every each steadily continuously consistently jeden jeder jedes stetig
+    every each steadily continuously consistently jede jeden jeder jedes stetig
     """
 )
 EXCEPT = word_set("except apart besides but außer bis")
@@ -133,11 +140,13 @@ LINKS = word_set(
     from of
     """
 )
+PLANS = word_set("quota budget target plan planned goal limit forecast soll ziel plan")
+"""Words of columns that hold what was planned."""
 AGGREGATES = {
     "mean": word_set(
         """
     average averages averaged averaging mean avg durchschnitt schnitt durchschnittlich mittel
-    typical
+    typical mittlere mittlerer durchschnittliche durchschnittlichen
     """
     ),
     "median": word_set("median"),
@@ -169,7 +178,7 @@ _ALIKE = (
     "overtime überstunden",
     "change growth changed veränderung increase increased grew fell rose",
     "readings measurements messungen rows records entries samples",
-    "hired joined hire started eingestellt",
+    "hired joined hire hires started eingestellt",
     "sla",
     "first earliest oldest initial start erste min begin",
     "last latest recent newest final end letzte max",
@@ -179,6 +188,10 @@ _ALIKE = (
     "delay delays late delayed verspätung",
     "deliveries delivery delivered lieferungen",
     "churn churned",
+    "kw kalenderwoche woche week cw wk",
+    "rain rainfall regen precipitation wet",
+    "leavers left leaving quit",
+    "tonnes harvest harvested tons crop",
 )
 _GROUPS: dict[str, set[int]] = {}
 for _number, _line in enumerate(_ALIKE):
@@ -223,6 +236,20 @@ def _stemmer() -> Any:
     return snowballstemmer.stemmer("english")
 
 
+def synonyms(word: str) -> set[str]:
+    """The words that name the same as one, itself among them.
+
+    Args:
+        word: A word.
+    """
+    own = _GROUPS.get(word.lower(), set())
+    return {word.lower(), *(one for one, groups in _GROUPS.items() if groups & own)}
+
+
+LIKE_NOTHING = word_set("important importance")
+"""Words that only begin like a column's: `imports`."""
+
+
 @lru_cache(maxsize=50_000)
 def alike(one: str, other: str) -> bool:
     """Whether two words name the same: equal up to their ending, or of one group.
@@ -235,6 +262,8 @@ def alike(one: str, other: str) -> bool:
         return True
     if _GROUPS.get(one, set()) & _GROUPS.get(other, set()):
         return True
+    if {one, other} & LIKE_NOTHING:
+        return False
     short, long = sorted((one, other), key=len)
     shared = next(
         (n for n, pair in enumerate(zip(short, long, strict=False)) if pair[0] != pair[1]),

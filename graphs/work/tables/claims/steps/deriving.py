@@ -5,21 +5,26 @@ many numbers, one can make any other.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from decimal import Decimal, DivisionByZero, InvalidOperation
+from itertools import chain, pairwise
 
-from allotrope.graphs.work.tables.claims import vocabulary as words
-from allotrope.graphs.work.tables.claims.grid import Column, Grid
+from allotrope.graphs.work.tables.claims.grid import Column
+from allotrope.graphs.work.tables.claims.language import vocabulary as words
+from allotrope.graphs.work.tables.claims.language.quantities import ParsedSentence, WrittenNumber
+from allotrope.graphs.work.tables.claims.language.units import CURRENCIES, TIME, UNITS
+from allotrope.graphs.work.tables.claims.language.vocabulary import word_set
 from allotrope.graphs.work.tables.claims.matching import fits, in_unit
-from allotrope.graphs.work.tables.claims.mentions import Mention
-from allotrope.graphs.work.tables.claims.quantities import (
-    CURRENCIES,
-    TIME,
-    UNITS,
-    ParsedSentence,
-    WrittenNumber,
+from allotrope.graphs.work.tables.claims.steps.chained import from_numbers
+from allotrope.graphs.work.tables.claims.steps.columnar import (
+    LACK,
+    addable,
+    column_ratios,
+    from_columns,
+    lacking,
+    like,
+    precise,
 )
-from allotrope.graphs.work.tables.claims.vocabulary import word_set
+from allotrope.graphs.work.tables.claims.steps.place import Derived, NumberPlace
 
 _RATIO = word_set("times twice double half factor fold ratio x mal doppelt so as")
 _SAID_AFTER = word_set(
@@ -37,65 +42,15 @@ _OTHERS = word_set(
 _MOST_PAIRS = 60
 
 
-@dataclass(frozen=True)
-class Derived:
-    """A value that follows from a result.
-
-    Args:
-        value: It, with its sign.
-        how: The sum, for people.
-        unit: What it counts as: `same` (that of the column), `%`, `points`, `times` or `each`.
-        column: The column it is made of.
-        signed: Whether its sign is a direction, which words must not contradict.
-    """
-
-    value: Decimal
-    how: str
-    unit: str
-    column: Column
-    signed: bool = False
-
-
-@dataclass(frozen=True)
-class NumberPlace:
-    """What a number may be made of.
-
-    Args:
-        grid: The result.
-        sentence: The sentence.
-        number: Which of its numbers.
-        labels: The labels of the sentence, or of the one before it.
-        readings: The rows that the number can belong to.
-        columns: The columns that words name, or None.
-        asked: Numbers of the question that the sentence takes up.
-    """
-
-    grid: Grid
-    sentence: ParsedSentence
-    number: int
-    labels: Sequence[Mention]
-    readings: Sequence[frozenset[int]]
-    columns: Sequence[Column] | None
-    asked: Sequence[Decimal] = ()
-
-    @property
-    def quantity(self) -> WrittenNumber:
-        """The number."""
-        return self.sentence.quantities[self.number]
-
-    def cues(self) -> set[str]:
-        """The words of the sentence."""
-        return {token.text for token in self.sentence.tokens if token.kind == "word"}
-
-
-def derived(place: NumberPlace) -> Derived | None:
+def derived(place: NumberPlace, earlier: Sequence[WrittenNumber] = ()) -> Derived | None:
     """The first value that the number can be, or None.
 
     Args:
         place: What it may be made of.
+        earlier: Numbers of the sentence before it.
     """
     quantity = place.quantity
-    for one in _candidates(place):
+    for one in chain(_candidates(place), from_numbers(place, place.cues(), earlier)):
         for value in _shown(quantity, one):
             if fits(quantity, value, any_sign=one.signed) and _direction_fits(place, one):
                 return one
@@ -112,7 +67,9 @@ def _shown(quantity: WrittenNumber, one: Derived) -> list[Decimal]:
     if one.unit == "times":
         return [one.value] if unit in ("times", "", "fraction") else []
     if one.unit == "points":
-        return [one.value] if unit == "%" else []
+        return [one.value] if unit == "%" or quantity.points else []
+    if one.unit == "each" and unit == "cent":
+        return [one.value * 100]
     if one.unit == "each":
         return [one.value] if unit not in ("%", "times", "fraction") else []
     if one.column.kind == "share" and unit == "%":
@@ -171,25 +128,39 @@ def _candidates(place: NumberPlace) -> Iterator[Derived]:
     cues = place.cues()
     if quantity.unit in ("%", "fraction"):
         yield from _shares(place, columns)
-        yield from _growths(place, columns, cues)
+        if _of_all(place):
+            yield from _shares(place, rest)
+            return
+        parts = _of_column(place)
+        if not parts:
+            yield from _growths(place, columns, cues)
         yield from _points(place, columns)
+        yield from _rates_apart(place)
         yield from _quotients(place, columns, cues)
         yield from _overruns(place, cues)
-        if quantity.unit == "fraction" and not _of_all(place):
+        if not parts or cues & LACK:
+            yield from from_columns(place, cues)
+        if quantity.unit == "fraction" and not parts:
             yield from _ratios(place, columns, cues)
         yield from _against_question(place, columns + rest, cues)
-        yield from _shares(place, rest)
-        yield from _growths(place, rest, cues)
+        if not parts:
+            yield from _shares(place, rest)
+            yield from _growths(place, rest, cues)
         return
-    if quantity.unit == "times" or cues & {"factor", "ratio", "times", "faktor"}:
+    factor = {"factor", "ratio", "faktor"} & cues and not precise(place)
+    if quantity.unit == "times" or (factor and not quantity.unit):
         yield from _ratios(place, columns, cues)
+        yield from column_ratios(place, cues)
         return
     yield from _totals(place, columns, cues)
     yield from _against_question(place, columns, cues)
-    if cues & (words.GAP | words.RISE | words.FALL | words.MORE_THAN | words.LESS_THAN | _BEYOND):
+    beyond = _BEYOND - {"left", "remain", "remaining", "übrig"}
+    if cues & (words.GAP | words.RISE | words.FALL | words.MORE_THAN | words.LESS_THAN | beyond):
+        yield from _groups_apart(place, columns)
         yield from _differences(place, columns, cues)
         yield from _spreads(place, columns)
     yield from _quotients(place, columns, cues)
+    yield from from_columns(place, cues)
 
 
 def _totals(place: NumberPlace, columns: Sequence[Column], cues: set[str]) -> Iterator[Derived]:
@@ -201,9 +172,11 @@ def _totals(place: NumberPlace, columns: Sequence[Column], cues: set[str]) -> It
         sets.append([row for row in every if row not in named])
     if len(place.labels) > 1:
         sets.append(sorted(frozenset().union(*(one.rows for one in place.labels))))
-    if cues & words.TOTAL or not place.labels:
+    if cues & words.TOTAL or not place.labels or _of_which(place):
         sets.insert(0, every)
     for column in columns:
+        if lacking(place, column) and not _of_which(place):
+            continue
         if column.kind != "share" and column.measure not in ("mean", "median", "max", "min"):
             for rows in sets:
                 values = grid.values(column, rows)
@@ -217,6 +190,15 @@ def _totals(place: NumberPlace, columns: Sequence[Column], cues: set[str]) -> It
             if len(values) > 1:
                 mean = sum(values, Decimal(0)) / len(values)
                 yield Derived(mean, f"mean of {column.name}", "same", column)
+
+
+def _of_which(place: NumberPlace) -> bool:
+    """Whether a number is what a share is of: `31 % of the 440 TWh`."""
+    before = place.sentence.quantities[place.number - 1] if place.number else None
+    if before is None:
+        return False
+    between = place.sentence.words(before.last + 1, place.quantity.at)
+    return len(between) <= 3 and between[:1] in (["of"], ["out"], ["von"], ["der"], ["aller"])
 
 
 def _pairs(place: NumberPlace, column: Column) -> Iterator[tuple[int, int]]:
@@ -256,6 +238,19 @@ def _differences(
             yield from _difference(place, column, *_in_time(place, one, other, cues))
 
 
+def _groups_apart(place: NumberPlace, columns: Sequence[Column]) -> Iterator[Derived]:
+    """How far the sums of two names of several rows are apart: all of Alt, and all of Neu."""
+    names = [one.rows for one in place.labels]
+    for one, other in pairwise(dict.fromkeys(names)):
+        if one & other or (len(one) < 2 and len(other) < 2):
+            continue
+        for column in columns:
+            if addable(column):
+                a = sum(place.grid.values(column, sorted(one)), Decimal(0))
+                b = sum(place.grid.values(column, sorted(other)), Decimal(0))
+                yield Derived(a - b, f"{a} − {b}", "same", column, signed=True)
+
+
 def _in_time(place: NumberPlace, one: int, other: int, cues: set[str]) -> tuple[int, int]:
     """A rise from January to June is June less January, whichever stands first."""
     ordered = place.grid.ordered and not cues & {"than", "als"}
@@ -280,6 +275,23 @@ def _points(place: NumberPlace, columns: Sequence[Column]) -> Iterator[Derived]:
                     yield from _difference(place, column, *order)
 
 
+def _rates_apart(place: NumberPlace) -> Iterator[Derived]:
+    """How far two rows' rates are apart, a rate being one column by another: delayed by flights."""
+    if not place.quantity.points:
+        return
+    grid = place.grid
+    for first in grid.numeric:
+        for second in grid.numeric:
+            if first is second or not (_countable(first, second) or _part_of(place, first, second)):
+                continue
+            for one, other in _pairs(place, second):
+                a, b = grid.cell(one, first), grid.cell(one, second)
+                c, d = grid.cell(other, first), grid.cell(other, second)
+                if a is not None and c is not None and b and d and 0 <= a <= b and 0 <= c <= d:
+                    how = f"{a} / {b} − {c} / {d}"
+                    yield Derived((a / b - c / d) * 100, how, "points", second, signed=True)
+
+
 def _spreads(place: NumberPlace, columns: Sequence[Column]) -> Iterator[Derived]:
     """How far two columns of a row are apart: its maximum and its minimum."""
     same = [c for c in place.grid.numeric if c.measure in ("max", "min")] or [
@@ -293,9 +305,9 @@ def _spreads(place: NumberPlace, columns: Sequence[Column]) -> Iterator[Derived]
                     alike = first.unit == second.unit and first.kind == second.kind
                     if a is None or b is None or not alike:
                         continue
-                    if set(first.words) & _PLANS and not set(second.words) & _PLANS:
+                    if set(first.words) & words.PLANS and not set(second.words) & words.PLANS:
                         a, b = b, a
-                    planned = bool({*first.words, *second.words} & _PLANS)
+                    planned = bool({*first.words, *second.words} & words.PLANS)
                     value = a - b if planned else abs(a - b)
                     yield Derived(value, f"{a} − {b}", "same", first, signed=planned)
 
@@ -322,8 +334,6 @@ def _overruns(place: NumberPlace, cues: set[str]) -> Iterator[Derived]:
                         yield Derived(abs(a - b) / abs(b), f"({a} − {b}) / {b}", "%", first)
 
 
-_PLANS = word_set("quota budget target plan planned goal limit forecast soll ziel plan")
-"""Words of columns that hold what was planned."""
 _BEYOND = word_set(
     "over overrun overspent exceeded exceeds above under underspent below left remaining remain "
     "surplus shortfall more less über unter übrig"
@@ -335,6 +345,19 @@ def _of_all(place: NumberPlace) -> bool:
     """Whether a fraction is one of everything: `half of all errors`."""
     following = place.sentence.words(place.quantity.last + 1, place.quantity.last + 4)
     return bool({"all", "total", "aller", "every"} & set(following))
+
+
+def _of_column(place: NumberPlace) -> bool:
+    """Whether a share is one of a column: `a third of the overtime`."""
+    following = place.sentence.words(place.quantity.last + 1, place.quantity.last + 4)
+    if following[:1] not in (["of"], ["der"], ["des"], ["aller"]):
+        return False
+    return any(
+        words.stem(word) == words.stem(part)
+        for word in following[1:]
+        for column in place.grid.numeric
+        for part in column.words
+    )
 
 
 def _ratios(place: NumberPlace, columns: Sequence[Column], cues: set[str]) -> Iterator[Derived]:
@@ -350,6 +373,8 @@ def _ratios(place: NumberPlace, columns: Sequence[Column], cues: set[str]) -> It
 def _shares(place: NumberPlace, columns: Sequence[Column]) -> Iterator[Derived]:
     grid = place.grid
     sets = list(place.readings)
+    if (len(place.labels) > 1 and place.cues() & words.TOTAL) or _joined(place):
+        sets.append(frozenset().union(*(one.rows for one in place.labels)))
     for column in columns:
         if column.kind == "share" or column.measure in ("mean", "median", "max", "min"):
             continue
@@ -361,6 +386,19 @@ def _shares(place: NumberPlace, columns: Sequence[Column]) -> Iterator[Derived]:
             part = sum(grid.values(column, sorted(rows)), Decimal(0))
             if len(rows) < len(grid.rows):
                 yield Derived(part / whole, f"{part} / {whole}", "%", column)
+
+
+def _joined(place: NumberPlace) -> bool:
+    """Whether all names of rows stand in one list: `good or very good`."""
+    return len(place.labels) > 1 and all(
+        {
+            token.text
+            for token in place.sentence.tokens[one.last + 1 : other.at]
+            if token.kind != "sign"
+        }
+        <= {"or", "oder", "and", "und"}
+        for one, other in pairwise(place.labels)
+    )
 
 
 def _growths(place: NumberPlace, columns: Sequence[Column], cues: set[str]) -> Iterator[Derived]:
@@ -377,11 +415,11 @@ def _growths(place: NumberPlace, columns: Sequence[Column], cues: set[str]) -> I
 def _quotients(place: NumberPlace, columns: Sequence[Column], cues: set[str]) -> Iterator[Derived]:
     """One column by another one: revenue per order, conversions of sessions."""
     percent = place.quantity.unit in ("%", "fraction")
-    if not percent and not cues & words.MEAN:
-        return
     grid = place.grid
     every = list(range(len(grid.rows)))
     per = _per(place)
+    if not percent and not per and not cues & words.MEAN:
+        return
     sets = [sorted(rows) for rows in place.readings] or []
     if not sets or cues & words.TOTAL:
         sets.append(every)
@@ -390,14 +428,16 @@ def _quotients(place: NumberPlace, columns: Sequence[Column], cues: set[str]) ->
             for second in grid.numeric:
                 if first is second or "share" in (first.kind, second.kind):
                     continue
-                alike = first.kind == second.kind and first.unit == second.unit
+                alike = like(first, second)
                 whole = percent and alike and _said(second, cues)
-                named = second in per or second.kind == "count" or whole
+                named = second in per or second.kind == "count" or whole or percent
                 if not named or second.measure in ("mean", "median", "max", "min"):
                     continue
-                if not percent and first.kind == "count":
+                heads = first.measure != "count" == second.measure
+                if not percent and first.kind == "count" and second not in per and not heads:
                     continue
-                if percent and not whole and not _countable(first, second):
+                part = percent and _part_of(place, first, second) and _said(second, cues)
+                if percent and not (whole or part or _countable(first, second)):
                     continue
                 a = sum(grid.values(first, rows), Decimal(0))
                 b = sum(grid.values(second, rows), Decimal(0))
@@ -409,6 +449,17 @@ def _quotients(place: NumberPlace, columns: Sequence[Column], cues: set[str]) ->
                 yield Derived(value, how, "%" if percent else "each", first)
 
 
+_PER = word_set("per pro je each every jeden jede jedes jedem")
+
+
+def _part_of(place: NumberPlace, first: Column, second: Column) -> bool:
+    """Whether whole numbers of one column are never more than those of another beside them."""
+    if not like(first, second) or first.unit or not (addable(first) and addable(second)):
+        return False
+    pairs = list(zip(place.grid.values(first), place.grid.values(second), strict=False))
+    return all(a <= b and a == a.to_integral_value() == a for a, b in pairs)
+
+
 def _countable(first: Column, second: Column) -> bool:
     """Whether one column can be a part of another: both count, and neither has a unit."""
     kinds = {first.kind, second.kind}
@@ -418,15 +469,18 @@ def _countable(first: Column, second: Column) -> bool:
 def _per(place: NumberPlace) -> list[Column]:
     """The columns that a sentence divides by: `per kWh`, `je Kunde`."""
     tokens = place.sentence.tokens
-    for at in range(place.quantity.last + 1, min(len(tokens) - 1, place.quantity.last + 4)):
-        if tokens[at].text in ("per", "pro", "je", "a", "each"):
-            name = tokens[at + 1].text
-            return [
+    for at in range(len(tokens) - 1):
+        near = place.quantity.last < at < place.quantity.last + 4
+        if tokens[at].text in _PER or (near and tokens[at].text in ("a", "/")):
+            found = [
                 column
                 for column in place.grid.numeric
-                if any(words.alike(name, part) for part in column.words)
+                for name in (one.text for one in tokens[at + 1 : at + 4])
+                if any(words.alike(name, part) for part in column.words if len(part) > 1)
                 or (column.unit and UNITS.get(name) == column.unit)
             ]
+            if found:
+                return found
     return []
 
 

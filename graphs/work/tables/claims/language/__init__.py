@@ -1,0 +1,1 @@
+"""How answers write numbers, dates and comparisons."""
