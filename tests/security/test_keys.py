@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from allotrope.cli.operating.keys import app as keys_app
@@ -201,8 +203,6 @@ def test_the_command_makes_lists_rotates_and_revokes(
 def test_keys_live_in_the_ledgers_postgresql(
     settings: Settings, postgres_url: str, scheme: str
 ) -> None:
-    from pydantic import SecretStr
-
     url = SecretStr(postgres_url.replace("postgresql", scheme, 1))
     usage = settings.usage.model_copy(update={"ledger_url": url})
     shared = settings.model_copy(update={"usage": usage})
@@ -216,6 +216,33 @@ def test_keys_live_in_the_ledgers_postgresql(
     assert seen.state() == "revoked"
     assert replace(seen, revoked_at=None) == made
     assert not list(Path(settings.data_dir or ".").glob("keys.db*"))
+
+
+@pytest.mark.parametrize(
+    "kept_in", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
+)
+def test_servers_that_start_at_once_make_the_table_together(
+    kept_in: str, settings: Settings, request: pytest.FixtureRequest
+) -> None:
+    if kept_in == "postgresql":
+        url = request.getfixturevalue("own_postgres").url
+        usage = settings.usage.model_copy(update={"ledger_url": SecretStr(url)})
+        settings = settings.model_copy(update={"usage": usage})
+    barrier, seen = threading.Barrier(8), list[str]()
+
+    def start() -> None:
+        barrier.wait()
+        with KeyStore(settings) as mine:
+            seen.append(mine.create(Key(id="", digest="", tenant="acme"))[0].id)
+
+    threads = [threading.Thread(target=start) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    with KeyStore(settings) as all_of_them:
+        assert {key.id for key in all_of_them.all()} == {*seen}
+    assert len(seen) == 8
 
 
 def test_a_person_logs_in_with_a_key_by_the_form_alone(

@@ -23,6 +23,7 @@ from allotrope.exceptions import StoreError
 from allotrope.stores import damage
 from allotrope.stores.postgres.connections import bounded_engine, patient, sqlalchemy_url
 from allotrope.stores.private import make_private
+from allotrope.stores.sqlite import write_ahead
 from allotrope.support.extras import install
 from allotrope.usage.ledger import schema
 from allotrope.usage.recorder.rows import storable
@@ -221,11 +222,8 @@ def _storable(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:
-    cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-    cursor.execute("PRAGMA journal_mode = WAL")
-    cursor.execute("PRAGMA synchronous = NORMAL")
-    cursor.close()
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}").close()
+    write_ahead(connection, timeout_s=BUSY_TIMEOUT_MS / 1000)
 
 
 def is_the_rows(exc: Exception) -> bool:

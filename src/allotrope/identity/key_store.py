@@ -23,8 +23,10 @@ from sqlalchemy import (
     Text,
     event,
     select,
+    text,
 )
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.schema import CreateTable
 
 from allotrope.exceptions import InputError, StoreError
 from allotrope.identity.keys import Key, check_key, digest_of, new_id, new_secret, text_of
@@ -32,8 +34,10 @@ from allotrope.settings import Settings
 from allotrope.stores.folders import data_folder
 from allotrope.stores.postgres.connections import bounded_engine, sqlalchemy_url
 from allotrope.stores.private import make_private
+from allotrope.stores.sqlite import write_ahead
 
 _SQLITE = "sqlite:///"
+_BUSY_TIMEOUT_MS = 2_000
 
 _keys = Table(
     "allotrope_keys",
@@ -204,7 +208,10 @@ class KeyStore:
                     ) from exc
                 if engine.dialect.name == "sqlite":
                     event.listen(engine, "connect", _set_up_sqlite)
-                _keys.create(engine, checkfirst=True)
+                with engine.begin() as connection:
+                    if engine.dialect.name == "postgresql":  # IF NOT EXISTS alone isn't enough
+                        connection.execute(text("SELECT pg_advisory_xact_lock(4711007)"))
+                    connection.execute(CreateTable(_keys, if_not_exists=True))
                 self._engine = engine
             return self._engine
 
@@ -219,10 +226,8 @@ def _make_private(path: Path) -> None:
 
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA busy_timeout = 2000")
-    cursor.execute("PRAGMA journal_mode = WAL")
-    cursor.close()
+    connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}").close()
+    write_ahead(connection, timeout_s=_BUSY_TIMEOUT_MS / 1000)
 
 
 def _values(key: Key) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """A SQLite file of the runtime: opened once, and begun anew where it is found damaged."""
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -138,13 +139,38 @@ class SqliteFile:
             timeout=self._timeout_s,
         )
         try:
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=NORMAL")
+            write_ahead(connection, timeout_s=self._timeout_s)
             self._prepare(connection)
         except BaseException:
             connection.close()
             raise
         self._connection, self._opened = connection, damage.identity(self.path)
+
+
+def write_ahead(connection: sqlite3.Connection, *, timeout_s: float) -> None:
+    """Keeps the file's changes in a write-ahead log, so that readers and a writer don't wait.
+
+    Of several that do so to a new file at once, SQLite may tell one that the database is locked
+    without waiting at all: two that read can't both wait to be the one that changes the file
+    (https://sqlite.org/c3ref/busy_handler.html). That one tries again here.
+
+    Args:
+        connection: To the file, in no transaction.
+        timeout_s: Seconds to try.
+
+    Raises:
+        sqlite3.OperationalError: Somebody holds the file for longer.
+    """
+    ends_at = time.monotonic() + timeout_s
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL").close()
+            break
+        except sqlite3.OperationalError as exc:
+            if exc.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > ends_at:
+                raise
+            time.sleep(0.01)
+    connection.execute("PRAGMA synchronous = NORMAL").close()
 
 
 def copy_readable(
