@@ -44,7 +44,7 @@ def alive(mark):
 
 def gone(mark):
     """Whether no such process is left; the kernel may need a moment to reap them."""
-    deadline = time.monotonic() + 2
+    deadline = time.monotonic() + 30
     while (left := alive(mark)) and time.monotonic() < deadline:
         time.sleep(0.02)
     return not left
