@@ -120,9 +120,11 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="*", choices=list(KINDS), metavar="KIND")
     parser.add_argument("--prompts", type=int, default=20)
     parser.add_argument("--words", type=int, default=250, help="of a prompt; some four tokens each")
+    parser.add_argument("--sizes", type=int, nargs="*", metavar="MB", help="bounds besides ours")
     options = parser.parse_args()
     ours = load_settings(environ={}, env_file=None).embedded.prompt_cache_mb
-    sizes = [0, ours] if options.quick else sorted({0, ours, 8192})
+    others = options.sizes or ([0] if options.quick else [0, 8192])
+    sizes = sorted({ours, *others})
     prompts, words = (4, 16) if options.quick else (options.prompts, options.words)
     kinds = options.kinds or (["four in turn"] if options.quick else list(KINDS))
     rows, results = [], {}
