@@ -83,6 +83,12 @@ def test_unscripted_tool_loop_ends() -> None:
     assert model.invoke([question, call, result]).content == "The tool said: 7"
 
 
+def test_a_tool_is_called_by_its_word_not_by_a_part_of_another() -> None:
+    model = ScriptedChatModel().bind_tools([add])
+    assert not model.invoke("where does the ladder stand?").tool_calls
+    assert model.invoke("adding 3 and 4 makes?").tool_calls
+
+
 def test_structured_output() -> None:
     model = ScriptedChatModel().with_structured_output(Verdict)
     assert model.invoke("score 5") == Verdict(score=5, why="why")

@@ -36,7 +36,7 @@ def plausible_reply(asked: Asked) -> Reply:
 
 
 def choose_tool(asked: Asked) -> ToolSpec | None:
-    """The tool to call: the one demanded, else one whose name's words the user used."""
+    """The tool to call: the one demanded, else one whose name's words begin words of the user's."""
     if not asked.tools or asked.tool_choice == "none":
         return None
     for tool in asked.tools:
@@ -44,8 +44,8 @@ def choose_tool(asked: Asked) -> ToolSpec | None:
             return tool
     text = asked.text.lower()
     for tool in asked.tools:
-        words = set(_NAME_WORD.findall(tool.name.lower())) - _COMMON
-        if tool.name.lower() in text or any(word in text for word in words):
+        words = {tool.name.lower(), *_NAME_WORD.findall(tool.name.lower())} - _COMMON
+        if any(re.search(rf"\b{re.escape(word)}", text) for word in words):
             return tool
     return asked.tools[0] if asked.tool_choice == "required" else None
 
