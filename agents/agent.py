@@ -33,7 +33,7 @@ from allotrope.models.profiles.budget_profiles import check_budget_profiles
 from allotrope.settings import Settings, load_settings
 from allotrope.stores import lacks
 from allotrope.support.loop_thread import LoopThread
-from allotrope.support.pools import TURNS
+from allotrope.support.pools import LONG_TEXT, LONG_TEXTS, TURNS
 from allotrope.usage.prices.prices import PriceBook
 
 if TYPE_CHECKING:
@@ -365,6 +365,8 @@ class Agent:
     ) -> "AsyncIterator[tuple[TurnStart, CompiledStateGraph[Any, Any, Any, Any]]]":
         """A turn that may begin, and the graph: the thread is ours until the end."""
         turn = self._begin(text, thread_id, given, before)
+        if text is not None and len(text) >= LONG_TEXT and self.parts.ready:
+            await LONG_TEXTS.run(self._check_length, text, turn.context)
         if thread_id is None:  # nobody else knows the thread
             turn, graph = await self._joined(turn, given), await self.agraph()
             with within_the_limit(turn), lacks.explained():
@@ -377,6 +379,15 @@ class Agent:
                 check_ends_so(found, turn)
             with within_the_limit(turn), lacks.explained():
                 yield going_on(turn, found), graph
+
+    def _check_length(self, text: str, context: RunContext) -> None:
+        """Refuses what no model takes before it is stored; the graph's first node checks all."""
+        from allotrope.graphs.nodes import check_length
+
+        profile = self.parts.profile_of(context, agent=self.spec.name, own=self.spec.profile)
+        window = self.parts.window(profile)
+        if window is not None:
+            check_length(HumanMessage(text), window)
 
     def _begin(
         self,

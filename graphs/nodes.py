@@ -43,6 +43,10 @@ FIT, RESPOND, TOOLS, FINISH = "fit", "respond", "tools", "finish"
 REPORT = "report"
 """The node that gives the answer of a graph with steps; its name stays the same."""
 
+MOST_CHARACTERS = 10
+"""Characters of a message for each token of the window; a longer one is refused uncounted. Prose
+has four to five to a token, code up to six; what has more than ten is padding."""
+
 STEPS_FOR_LAST_ANSWER = 3
 """Steps a run keeps back to answer without tools before LangGraph's recursion limit ends it."""
 
@@ -265,6 +269,13 @@ def check_length(message: BaseMessage, window: int) -> None:
     text = message.text
     if len(text) * 4 <= window:  # at most four tokens a character: UTF-8 has four bytes at most
         return
+    most = MOST_CHARACTERS * window
+    if len(text) > most:
+        raise InputTooLongError(
+            f"The text has {len(text):,} characters; the largest model takes {window:,} tokens "
+            f"with its answer, and never more than {most:,} characters.",
+            hint="Shorten it, or give the agent the file to read.",
+        )
     from allotrope.memory.tokens.counting import exact
 
     tokens = exact(text)

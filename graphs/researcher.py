@@ -159,7 +159,7 @@ def _found(results: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
 
 def _passages(
     named: list[str], settings: Settings, hits: Sequence[Mapping[str, str]] = ()
-) -> tuple[list[Passage], list[str]]:
+) -> tuple[Sequence[Passage], list[str]]:
     from allotrope.stores.folders import data_folder
 
     given = {hit["name"]: hit["text"] for hit in hits if hit["text"]}

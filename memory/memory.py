@@ -325,7 +325,7 @@ class ConversationMemory:
             return "Nothing has been said in this conversation before."
         tip = self._tips.get((tenant, thread), facts.messages - 1)
         wanted = query.strip().lstrip("#")
-        if query.strip().startswith("#") and wanted.isdigit():
+        if query.strip().startswith("#") and wanted.isdecimal() and len(wanted) < 19:
             past = self.archive.lineage(facts, tip)
             rows = [m for m in self.archive.rows(facts, [int(wanted)]) if m.seq in past]
             return _shown(rows[0]) if rows else f"There is no message #{wanted}."

@@ -9,14 +9,22 @@ simulator.
 """
 
 import argparse
-import os
-import re
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
+from _form import provider_process
+from _soak_servers import Serve
+
 TOKEN = "fuzz-" + "0123456789abcdef"
+
+SERVED = {
+    "ALLOTROPE_SERVE__NO_TOKEN": "false",
+    "ALLOTROPE_SERVE__TOKEN": TOKEN,
+    "ALLOTROPE_EMBEDDED__ENABLED": "false",
+}
 
 CHECKS = (
     "not_a_server_error",
@@ -37,53 +45,21 @@ def main() -> int:
     parser.add_argument("--requests", type=int, default=40, help="examples for each operation")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
-        provider = subprocess.Popen(
-            [sys.executable, "-m", "allotrope.testing", "--until-stdin-closes"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert provider.stdin
-        assert provider.stdout
-        lines = [provider.stdout.readline().removeprefix("export ").strip() for _ in range(3)]
-        server = subprocess.Popen(
-            [sys.executable, "-c", "from allotrope.cli import main; main()", "serve"],
-            env={
-                **{k: v for k, v in os.environ.items() if "ALLOTROPE_" not in k},
-                **dict(line.split("=", 1) for line in lines),
-                "ALLOTROPE_DATA_DIR": f"{name}/data",
-                "ALLOTROPE_SERVE__PORT": "0",
-                "ALLOTROPE_SERVE__TOKEN": TOKEN,
-                "ALLOTROPE_SERVE__REQUESTS_PER_MINUTE": "null",
-                "ALLOTROPE_EMBEDDED__ENABLED": "false",
-            },
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name,
+        provider_process() as provider,
+        Serve({**provider, **SERVED}, Path(name)) as server,
+    ):
+        return subprocess.run(
+            [
+                *(options.schemathesis.resolve(), "run", f"{server.url}/openapi.json"),
+                *("--checks", ",".join(CHECKS), "--max-examples", str(options.requests)),
+                *("--header", f"Authorization: Bearer {TOKEN}"),
+                *("--seed", str(options.seed), "--generation-database", "none", "--no-color"),
+            ],
             cwd=name,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        try:
-            assert server.stdout
-            said = re.search(r"http://[\d.:]+", server.stdout.readline())
-            if said is None:
-                sys.stderr.write("The server didn't start.\n")
-                return 2
-            return subprocess.run(
-                [
-                    *(options.schemathesis.resolve(), "run", f"{said[0]}/openapi.json"),
-                    *("--checks", ",".join(CHECKS), "--max-examples", str(options.requests)),
-                    *("--header", f"Authorization: Bearer {TOKEN}", "--wait-for-schema", "60"),
-                    *("--seed", str(options.seed), "--generation-database", "none", "--no-color"),
-                ],
-                cwd=name,
-                check=False,
-            ).returncode
-        finally:
-            server.terminate()
-            server.wait(30)
-            provider.stdin.close()
-            provider.wait(10)
+            check=False,
+        ).returncode
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from allotrope.exceptions import InputError
+from allotrope.exceptions import AllotropeError, InputError
 from allotrope.graphs.work.sources.naming import named_by_user
 from allotrope.graphs.work.sources.reading.files import allowed_file, decode, inside
 from allotrope.graphs.work.sources.reading.web import WebPage, fetch
@@ -251,6 +251,7 @@ def reading_tool(settings: Settings | None = None) -> "BaseTool":
     Args:
         settings: Folders and limits; default: those of the process, read at the first call.
     """
+    from langchain_core.tools import ToolException
     from langgraph.prebuilt import InjectedState
 
     from allotrope.agents.tools.making import make_tool
@@ -266,7 +267,11 @@ def reading_tool(settings: Settings | None = None) -> "BaseTool":
                 f"The user didn't name {source[:200]!r}, so it isn't read.",
                 hint="Only files and addresses from the user's own messages are.",
             )
-        return read_source(source, settings=own, start=start)
+        try:
+            return read_source(source, settings=own, start=start)
+        except AllotropeError as exc:
+            # it can name what others wrote: files beside it, where a server leads, a media type
+            raise ToolException(fence(str(exc), name="read")) from exc
 
     return make_tool(
         read,

@@ -34,7 +34,7 @@ def question_of(history: Sequence[BaseMessage]) -> tuple[str, str]:
     if at is None:
         return "", ""
     text, before = message_text(history[at]), ""
-    if len(set(words(text))) < 2:
+    if len(text) <= _LONGEST_QUESTION and len(set(words(text))) < 2:
         earlier = [m for m in history[:at] if isinstance(m, HumanMessage)]
         before = message_text(earlier[-1])[:_LONGEST_QUESTION] if earlier else ""
     if len(text) > _LONGEST_QUESTION:

@@ -7,12 +7,12 @@ and what others are said to think claim nothing; what comes on top (`also`) leav
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
 from allotrope.memory.recall.lexicon import cue, language_of, listed, persons, states
 from allotrope.memory.recall.scripts import is_unspaced
 from allotrope.memory.recall.sentences import CLAUSE, sentences, tokens
 from allotrope.memory.recall.words import base_form
+from allotrope.support.remembered import remembered
 
 LONGEST = 60
 """Words of a statement; a longer one isn't compared."""
@@ -93,7 +93,7 @@ def claims_otherwise(text: str) -> bool:
     return bool(cue("denied", code).search(folded)) and bool(_denials(folded, code))
 
 
-@lru_cache(maxsize=64)
+@remembered(most=64)
 def claims(text: str) -> tuple[Claim, ...]:
     """The statements of a message that say something to be otherwise.
 
@@ -215,7 +215,7 @@ def _parts(sentence: str) -> list[str]:
     return [sentence, *alone]
 
 
-@lru_cache(maxsize=2_048)
+@remembered(most=2_048)
 def statement_of(sentence: str, code: str, cues: bool = False) -> StatementWords:
     """A sentence without its small words.
 

@@ -2,9 +2,13 @@
 
 import re
 from calendar import month_name
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import chain, islice
+from typing import TypeVar
+
+T = TypeVar("T")
 
 _MONTHS = {name.casefold(): number for number, name in enumerate(month_name) if number}
 _MONTH = "|".join(_MONTHS)
@@ -20,6 +24,10 @@ _TIME_WORDS = re.compile(
 )
 _TOLD_LATER_DAYS = 12
 """People tell of a day up to this long after it."""
+_MOST = 50
+"""Years, days and months of a text that are combined with each other."""
+_BESIDE = 40
+"""Characters before and after a word in which the words beside it are looked for."""
 
 
 @dataclass(frozen=True)
@@ -49,29 +57,38 @@ def spans(text: str, *, years: Sequence[int]) -> list[DaySpan]:
     """
     text = text.casefold().replace(",", "")
     found: list[DaySpan] = []
-    for match in _ISO.finditer(text):
+    for match in islice(_ISO.finditer(text), _MOST):
         found += _span(int(match[1]), int(match[2]), int(match[3]))
     text = _ISO.sub(" ", text)
-    named = [int(year) for year in _YEAR.findall(text)] or list(years)
-    days = [(_MONTHS[m[2]], int(m[1])) for m in _DAY_FIRST.finditer(text)]
-    days += [(_MONTHS[m[1]], int(m[2])) for m in _MONTH_FIRST.finditer(text)]
+    named = _first(int(match[1]) for match in _YEAR.finditer(text)) or list(years)
+    days = _first(
+        chain(
+            ((_MONTHS[m[2]], int(m[1])) for m in _DAY_FIRST.finditer(text)),
+            ((_MONTHS[m[1]], int(m[2])) for m in _MONTH_FIRST.finditer(text)),
+        )
+    )
     with_day = {month for month, _ in days}
-    for month, day in days:
+    alone = _first(
+        _MONTHS[match[1]]
+        for match in _MONTH_ALONE.finditer(text)
+        if match[1] not in ("may", "march") or _means_month(text, match)
+    )
+    told = [*days, *((month, None) for month in alone if month not in with_day)]
+    for month, day in told[:_MOST]:
         for year in named:
             found += _span(year, month, day)
-    for match in _MONTH_ALONE.finditer(text):
-        month = _MONTHS[match[1]]
-        if month in with_day or (match[1] in ("may", "march") and not _means_month(text, match)):
-            continue
-        for year in named:
-            found += _span(year, month, None)
     return found
+
+
+def _first(values: Iterable[T]) -> list[T]:
+    """The first different ones; a text may name a million."""
+    return list(dict.fromkeys(islice(values, 20 * _MOST)))[:_MOST]
 
 
 def _means_month(text: str, match: re.Match[str]) -> bool:
     """May and March are also words: they count after in, of, since, by … or before a year."""
-    before = text[: match.start()].split()[-1:]
-    after = text[match.end() :].split()[:1]
+    before = text[max(0, match.start() - _BESIDE) : match.start()].split()[-1:]
+    after = text[match.end() : match.end() + _BESIDE].split()[:1]
     prepositions = ("in", "of", "since", "until", "during", "by", "last", "early", "late", "on")
     return bool(before and before[0] in prepositions) or bool(after and _YEAR.match(after[0]))
 

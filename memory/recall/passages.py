@@ -9,11 +9,11 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 from allotrope.memory.compression.json_text import is_json, records
 from allotrope.memory.recall.sentences import SENTENCE
 from allotrope.memory.recall.words import bag
+from allotrope.support.remembered import remembered
 
 _LONGEST = 400
 """Characters of a passage; longer lines and sentences are cut where they pause."""
@@ -81,7 +81,7 @@ class Passages:
         return found
 
 
-@lru_cache(maxsize=64)
+@remembered(most=64, longest=_READ)
 def passages(text: str) -> Passages:
     """A text in its passages: JSON in records, logs and tables in lines, prose in sentences.
 

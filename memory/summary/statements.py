@@ -11,11 +11,11 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 from allotrope.memory.recall.lexicon import cue, language_of, listed, persons
 from allotrope.memory.recall.sentences import CLAUSE, has_link, sentences, tokens
 from allotrope.memory.recall.words import base_form
+from allotrope.support.remembered import remembered
 
 LONGEST = 400
 """Characters of a sentence that a summary takes; a longer one is left to recall."""
@@ -78,7 +78,7 @@ def statements(text: str, speaker: str, role: str, day: str) -> list[Statement]:
     ]
 
 
-@lru_cache(maxsize=4_096)
+@remembered(most=4_096)
 def is_instruction(text: str) -> bool:
     """Whether a sentence tells somebody to do something, allows it, or leads somewhere else."""
     if has_link(text):
@@ -125,7 +125,7 @@ class SummarySource:
         return math.log(1 + (len(self.said) + 1) / (0.5 + self._have[word]))
 
 
-@lru_cache(maxsize=4_096)
+@remembered(most=4_096)
 def _content(text: str) -> frozenset[str]:
     code = language_of(text.casefold())
     small = listed("small", code) | listed("being", code) | persons(code).keys()

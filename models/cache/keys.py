@@ -351,7 +351,7 @@ def heeded(kind: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-_FENCE = re.compile(r"^\s*(?:```|~~~)")
+_FENCE = ("```", "~~~")
 _WIDE = "\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
 """Blanks of other widths: no-break, thin, ideographic."""
 _RUNS = re.compile(rf"(?<=\S)(?:[ {_WIDE}]{{2,}}|[{_WIDE}])(?=\S)")
@@ -377,7 +377,7 @@ def same_writing(text: str) -> str:
     fenced, prose = False, True
     lines = []
     for line in text.split("\n"):
-        if _FENCE.match(line):
+        if line.lstrip().startswith(_FENCE):
             fenced, prose = not fenced, False
         elif not fenced:
             line = line.rstrip()

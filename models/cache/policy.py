@@ -88,9 +88,9 @@ def request_of(
             write = False
         elif name == "no-cache":
             read = False
-        elif name == "max-age" and value.isdigit():
+        elif name == "max-age" and _is_whole(value):
             max_age = float(value)
-        elif name == "ttl" and value.isdigit():
+        elif name == "ttl" and _is_whole(value):
             ttl = float(value)
         elif name == "no-semantic":
             semantic = False
@@ -116,6 +116,11 @@ def request_of(
         semantic=semantic,
         ttl_s=ttl,
     )
+
+
+def _is_whole(value: str) -> bool:
+    """Whether a text is a number of seconds that a store can take: up to thirty years."""
+    return value.isdecimal() and len(value) <= 9
 
 
 def _docs(given: object) -> tuple[str, ...]:

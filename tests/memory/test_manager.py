@@ -307,3 +307,10 @@ def test_kill_between_archive_and_checkpoint_loses_and_doubles_nothing(
     ids = [row["data"]["id"] for row in memory.archive.export("default", "t")]
     assert ids == [f"m{i}" for i in range(31)]
     assert os.path.getsize(tmp_path / "archive.sqlite") > 0
+
+
+def test_a_number_that_is_none_finds_nothing(make_memory: MakeMemory) -> None:
+    memory = make_memory()
+    memory.settle([HumanMessage("the zebra is striped", id="1")], thread="t")
+    for query in ("#\u00b2", f"#{'9' * 30}", f"#{'9' * 5_000}"):
+        assert "zebra" not in memory.search(query, thread="t")

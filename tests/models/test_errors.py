@@ -350,6 +350,30 @@ def test_keys_are_taken_out() -> None:
     assert "host/0" in clean
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "postgresql://me:hun@ter2@host/db is down",
+        "postgresql://me:hunt/er2@host/db is down",
+        "redis://:hun#ter2@host/db is down",
+        f"the key alt_0123456789ab_{'hunter2' * 6}x is wrong",
+        "Authorization: Basic aHVudGVyMg==, host/db",
+        "token eyJhbGciOiJFUzI1NiJ9.hunter2hunter2.ter2 is old",
+        "ghp_hunter2hunter2ter2 and xoxb-hunter2-ter2",
+    ],
+)
+def test_passwords_with_odd_signs_and_other_keys_are_taken_out(text: str) -> None:
+    clean = redact(text)
+    assert "ter2" not in clean
+    assert "aHVud" not in clean
+    assert ("host/db" in clean) == ("host/db" in text)
+
+
+def test_addresses_without_a_password_stay() -> None:
+    for text in ("http://localhost:8080/a@b", "http://[::1]:80/x", "the basic plan", "//a/b"):
+        assert redact(text) == text
+
+
 def test_an_error_event_of_the_responses_api(simulator: ProviderSimulator) -> None:
     model = ChatOpenAI(
         model="o3",

@@ -363,6 +363,8 @@ UNITS = (
     *("http://", "https://a.b/", "www.", "a.csv ", '"a.csv" ', "./", "a/", "use 'a' "),
     *("<quoted_data", "<|im_start|>", "### Output:\n<chat_history>", "I decided. "),
     *("at most 5 words ", "between 1 and 2 words ", "My name is A. "),
+    *("may ", "1 may 2020 ", "rise not ", "Up 5 % [1]. ", "[1,1,1,", '[1 "a b"] ', "a|b\n"),
+    *("```python\nimport a\n```\n", "```\na=1\n```\n", "- [ ] a 1. ", "K\u00f6ln 1,5 Mio. "),
 )
 """What is repeated for each parser."""
 

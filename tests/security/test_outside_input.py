@@ -15,11 +15,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from tests.security.expressions import UNITS
+from tests.security.readers import outcome as reads
+from tests.security.readers import readers
 
-from allotrope.exceptions import AllotropeError
+from allotrope.exceptions import AllotropeError, InputError
 from allotrope.identity.principal import Principal
 from allotrope.identity.signed import SignedTokens
+from allotrope.models.cache.policy import DIRECTIVES, request_of
 from allotrope.settings import Settings
+from allotrope.settings.cache import CacheSettings
 from allotrope.settings.serve import JwtSettings
 from allotrope.web.access.credentials import Credentials
 from allotrope.web.chat.api import TurnRequest
@@ -156,3 +161,32 @@ def test_bodies_of_any_kind(body: Any) -> None:
 @given(st.binary(max_size=200))
 def test_bytes_of_any_kind(body: bytes) -> None:
     assert outcome(lambda: api._parsed(body)) in (200, 400)
+
+
+TEXTS = [
+    *("\u00b2 in 5", "write \u00b2 words", "the \u00b2th word", "a haiku of \u00b2-5-7 syllables"),
+    *(
+        "[\x00999\x00] is cited [1].",
+        "ttl=\u00b2",
+        f"ttl={'9' * 400}",
+        "http://[",
+        "http://a\u2100b",
+    ),
+    *("from=0001-01-01T00:00%2B14:00", f"#{'9' * 30}", f"{'9' * 5_000} km", "1" * 60 + "%"),
+]
+pieces = st.sampled_from([*TEXTS, *UNITS]) | st.text(max_size=20)
+
+
+@pytest.mark.parametrize("name", readers())
+@settings(many, max_examples=40)
+@given(st.lists(pieces, max_size=6).map("".join))
+def test_texts_of_any_kind(name: str, text: str) -> None:
+    for one in (*TEXTS, text):
+        reads(readers()[name], one)
+
+
+def test_a_directive_that_no_store_takes_is_refused() -> None:
+    for wrong in ("ttl=\u00b2", f"ttl={'9' * 400}", "max-age=\u00b2"):
+        with pytest.raises(InputError, match="directive"):
+            request_of({DIRECTIVES: wrong}, settings=CacheSettings())
+    assert request_of({DIRECTIVES: "ttl=60"}, settings=CacheSettings()).ttl_s == 60

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from allotrope import build_agent
+from allotrope.exceptions import InputTooLongError
 from allotrope.memory.compression.shorten import middle_out
 from allotrope.memory.tokens.counting import TokenCounter, exact
 from allotrope.models.cache.storage.codec import Codec, UnreadableEntryError
@@ -92,3 +94,16 @@ def test_a_frame_that_lies_about_its_size_is_a_miss():
     sealed = Codec().seal(b"x")[:2] + bytes([1]) + bytes(data)
     with pytest.raises(UnreadableEntryError):
         Codec().unseal(sealed)
+
+
+def test_a_message_that_no_model_takes_is_refused_before_it_is_kept(simulator_settings, simulator):
+    with build_agent("assistant", settings=simulator_settings) as agent:
+        agent.ask("Hello", thread_id="t")
+        for text in (" " * 30_000_000 + "x", "word " * 2_000_000):
+            with pytest.raises(
+                InputTooLongError, match=r"[\d,]+ (?:characters|tokens); the largest"
+            ):
+                agent.ask(text, thread_id="t")
+        assert [one.text for one in agent.history("t")][:1] == ["Hello"]
+        assert len(agent.history("t")) == 2
+    assert len(simulator.chats()) == 1

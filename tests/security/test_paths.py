@@ -75,3 +75,22 @@ def test_no_spelling_of_a_path_gets_past_the_token(
 def test_what_is_open_is_open(guarded: str, simulator: ProviderSimulator) -> None:
     for target in ("/healthz", "/login", "/static/allotrope.css"):
         assert raw(guarded, target)[0] in (200, 503)
+
+
+@pytest.mark.parametrize("origin", ["http://[", "http://a\u2100b".encode().decode("latin-1"), "["])
+def test_an_origin_that_is_no_address_is_refused(guarded: str, origin: str) -> None:
+    parts = urlsplit(guarded)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
+    try:
+        connection.request(
+            "POST", "/login", headers={"Origin": origin, "Content-Length": "0"}, body=b""
+        )
+        assert connection.getresponse().status == 403
+    finally:
+        connection.close()
+
+
+def test_a_host_that_is_no_name_is_refused(serve, simulator: ProviderSimulator) -> None:  # type: ignore[no-untyped-def]
+    open_to_all = str(serve(no_token=True))
+    for host in ("[", "[::1", "a]b"):
+        assert raw(open_to_all, "/v1/models", host=host)[0] in (400, 421), host

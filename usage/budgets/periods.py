@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
-from functools import lru_cache
 from typing import Literal
 
 from allotrope.exceptions import InputError
 from allotrope.settings.usage import BudgetSettings, ThresholdSettings
+from allotrope.support.remembered import remembered
 
 Action = Literal["notify", "switch_profile", "local_only", "refuse"]
 Period = Literal["day", "week", "month"]
@@ -92,7 +92,7 @@ def units(usd: Decimal) -> int:
     return int((usd / NANO).to_integral_value(ROUND_CEILING))  # `//` cuts towards zero
 
 
-@lru_cache(maxsize=1_000)
+@remembered(most=1_000)
 def allowance(text: str) -> BudgetSettings | None:
     """A budget that a run brings along for its user, or None where a text is none.
 

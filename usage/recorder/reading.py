@@ -405,6 +405,6 @@ def name_in(asked: Mapping[str, Any], key: str) -> str:
 
 def _whole(value: Any) -> int | None:
     """A whole number ≥ 0 from a number or its text (metadata are texts), else None."""
-    if isinstance(value, str) and value.isdigit():
+    if isinstance(value, str) and value.isdecimal() and len(value) < 19:
         value = int(value)
     return value if type(value) is int and 0 <= value < 10**12 else None

@@ -116,23 +116,25 @@ def files_of(text: str) -> dict[str, str]:
     """
     blocks = [one for one in fenced(text) if one.code.strip()]
     python = any(_is_python(one) for one in blocks)
-    files: dict[str, str] = {}
-    unnamed: set[str] = set()
+    parts: dict[str, list[str]] = {}
+    bound: dict[str, set[str]] = {}
+    """What the blocks bind of which a file without a name is made so far."""
     for block in blocks:
         name, code = _name(block), block.code.strip("\n").rstrip() + "\n"
         if not name:
-            name = _default(block, python=python, has_some=bool(files))
-            if not name:
+            name = _default(block, python=python, has_some=bool(parts))
+            if not name or (name in parts and name not in bound):
                 continue
-            if name in unnamed and not _bound(files[name]) & _bound(code):
-                code = f"{files[name]}\n\n{code}"
-            elif name in files and name not in unnamed:
+            binds = _bound(code)
+            if name in bound and not bound[name] & binds:
+                parts[name].append(code)
+                bound[name] |= binds
                 continue
-            unnamed.add(name)
+            bound[name] = binds
         else:
-            unnamed.discard(name)
-        files[name] = code
-    return files
+            bound.pop(name, None)
+        parts[name] = [code]
+    return {name: "\n\n".join(codes) for name, codes in parts.items()}
 
 
 def without_name(code: str, name: str) -> str:

@@ -21,6 +21,8 @@ MARK = re.compile(
 """`[2]`, `[1, 4]`, or with the words that it rests on: `[2 "330 metres tall"]`."""
 UNVERIFIED = "[unverified]"
 UNENTAILED = "a model that compared it with its source doesn't find it there"
+LONGEST = 3_000
+"""Characters of a sentence that is compared with its sources: each word with each of theirs."""
 _QUOTE = re.compile(r"[\"“„«]([^\"“”„«»]{4,300})[\"”“»]")
 _OPEN = re.compile(
     r"\b(?:no source|(?:sources|notes|documents|passages) (?:do not|don't|disagree|contradict"
@@ -66,7 +68,7 @@ def check(report: str, passages: Mapping[int, str]) -> list[list[Sentence]]:
     Returns:
         The lines of the report, each as its sentences; an empty line is an empty list.
     """
-    lines = report.strip().split("\n")
+    lines = report.replace("\x00", "").strip().split("\n")
     judged: list[list[Sentence]] = []
     listing = False
     for at, line in enumerate(lines):
@@ -165,7 +167,8 @@ def _judge(text: str, passages: Mapping[int, str], near: tuple[int, ...] = ()) -
         return Sentence(shown, marks, f"there is no source [{unknown[0]}]")
     for match in MARK.finditer(text):
         quote = match[2]
-        cited = "\n".join(passages[int(n)] for n in re.findall(r"\d+", match[1]))
+        numbers = dict.fromkeys(int(n) for n in re.findall(r"\d+", match[1]))
+        cited = "\n".join(passages[number] for number in numbers)
         if quote and not _stands(quote, cited):
             return Sentence(shown, marks, f"the words “{quote[:60]}” don't stand in the source")
     return Sentence(shown, marks, _mismatch(bare, marks, passages))
@@ -184,6 +187,8 @@ def _states_nothing(plain: str) -> bool:
 
 
 def _mismatch(plain: str, marks: Sequence[int], passages: Mapping[int, str]) -> str | None:
+    if len(plain) > LONGEST:
+        return f"a sentence of more than {LONGEST:,} characters isn't checked"
     cited = [passages[mark] for mark in dict.fromkeys(marks)]
     for quote in _QUOTE.findall(plain):
         if not _stands(quote, "\n".join(cited)):

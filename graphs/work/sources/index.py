@@ -7,10 +7,12 @@ they were cut, so that a folder is read once.
 import hashlib
 import json
 import re
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from allotrope.exceptions import InputError
@@ -34,6 +36,9 @@ ist sind war waren von mit für auf zu im am den dem des
 """
 STOP = frozenset(_STOP_WORDS.split())
 """Words that say nothing about a text, English and German."""
+
+LONGEST_WORD = 64
+"""Characters of a word that count; the stems of 50,000 words are kept."""
 
 Embed = Callable[[Sequence[str]], Sequence[Sequence[float]]]
 """Texts to vectors, for example `embeddings.embed_documents`."""
@@ -80,7 +85,7 @@ def words(text: str) -> list[str]:
         text: A passage or a question.
     """
     stem = _stemmer()
-    return [stem(word) for word in _WORD.findall(text.lower())]
+    return [stem(word[:LONGEST_WORD]) for word in _WORD.findall(text.lower())]
 
 
 def terms(text: str) -> list[str]:
@@ -90,7 +95,8 @@ def terms(text: str) -> list[str]:
         text: A passage or a question.
     """
     stem = _stemmer()
-    return [stem(word) for word in _WORD.findall(text.lower()) if word not in STOP]
+    found = _WORD.findall(text.lower())
+    return [stem(word[:LONGEST_WORD]) for word in found if word not in STOP]
 
 
 @lru_cache(maxsize=1)
@@ -171,8 +177,10 @@ def _joined(documents: "list[Document]", chars: int) -> "list[Document]":
 
 def cached_passages(
     sources: Sequence[SourceDocument], *, chars: int, folder: Path
-) -> tuple[list[Passage], list[str]]:
-    """As `passages_of`, kept in a folder by the hash of the content.
+) -> tuple[Sequence[Passage], Sequence[str]]:
+    """As `passages_of`, kept in a folder by the hash of the content, and the latest in memory.
+
+    A turn asks for them once for each sub-question.
 
     Args:
         sources: What to read.
@@ -184,16 +192,40 @@ def cached_passages(
         digest.update(f"\n{source.name}\n".encode())
         digest.update(hashlib.sha256(source.raw).digest())
     path = folder / f"{digest.hexdigest()[:32]}.json"
+    with _lock:
+        found = _latest.pop(path, None)
+    if found is None:
+        found = _kept(path) or _read(sources, path, chars=chars)
+    with _lock:
+        _latest[path] = found
+        while len(_latest) > LATEST:
+            _latest.popitem(last=False)
+    return found
+
+
+LATEST = 4
+"""Sets of sources whose passages stay in memory."""
+_latest: OrderedDict[Path, tuple[tuple[Passage, ...], tuple[str, ...]]] = OrderedDict()
+_lock = Lock()
+
+
+def _kept(path: Path) -> tuple[tuple[Passage, ...], tuple[str, ...]] | None:
+    """What a file has; None where it isn't there yet, or is broken."""
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
-        return [Passage(**one) for one in kept["passages"]], list(kept["problems"])
+        return tuple(Passage(**one) for one in kept["passages"]), tuple(kept["problems"])
     except (OSError, ValueError, KeyError, TypeError):
-        pass  # not there yet, or broken: read anew
+        return None
+
+
+def _read(
+    sources: Sequence[SourceDocument], path: Path, *, chars: int
+) -> tuple[tuple[Passage, ...], tuple[str, ...]]:
     passages, problems = passages_of(sources, chars=chars)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     kept = {"passages": [one.as_dict() for one in passages], "problems": problems}
     write_whole(path, json.dumps(kept))
-    return passages, problems
+    return tuple(passages), tuple(problems)
 
 
 def search(

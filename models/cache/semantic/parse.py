@@ -9,6 +9,7 @@ from threading import local
 from snowballstemmer import stemmer
 
 from allotrope.models.cache.semantic.words import NEGATIONS, NUMBERS, STOPWORDS
+from allotrope.support.remembered import remembered
 
 TOKEN = re.compile(
     r"[$€£¥]?\d[\d,.:/\-]*\d[a-z%°]*|[$€£¥]?\d[a-z%°]*|c\+\+|c\#|\.?[a-z]\w*(?:'[a-z]+)?|\w+|[&/]",
@@ -123,7 +124,7 @@ class ParsedQuestion:
         return frozenset(zip(self.stems, self.stems[1:], strict=False))
 
 
-@lru_cache(maxsize=20_000)
+@remembered(most=20_000)
 def parse(text: str) -> ParsedQuestion:
     """Takes a question apart."""
     plain = text.replace("\u2019", "'").replace("\u2018", "'")

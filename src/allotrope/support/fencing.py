@@ -21,13 +21,13 @@ import secrets
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import groupby
 from typing import Any, NoReturn, TypeAlias
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
 from allotrope.support import look_alikes
+from allotrope.support.remembered import remembered
 
 TAG = "quoted_data"
 LONGEST_TOKEN = 100
@@ -323,7 +323,7 @@ def _id(label: str, text: str) -> str:
     return base64.b32encode(code[:5]).decode().lower()
 
 
-@lru_cache(maxsize=512)
+@remembered(most=512)
 def _label(text: str) -> str:
     one_line = _LABEL.sub("_", " ".join(neutralise(text).split()))
     return one_line[:120]

@@ -34,6 +34,7 @@ def test_passages_have_their_place(sources):
 def test_the_index_is_kept_by_content(sources, tmp_path, monkeypatch):
     first = cached_passages(sources, chars=400, folder=tmp_path)
     monkeypatch.setattr(index, "passages_of", lambda *a, **k: pytest.fail("read again"))
+    index._latest.clear()
     assert cached_passages(sources, chars=400, folder=tmp_path) == first
     monkeypatch.undo()
     changed = [SourceDocument("tower.md", b"The tower is 331 metres tall."), *sources[1:]]
@@ -41,8 +42,20 @@ def test_the_index_is_kept_by_content(sources, tmp_path, monkeypatch):
     assert len(list(tmp_path.iterdir())) == 2
     for path in tmp_path.iterdir():
         path.write_text("broken")
+    index._latest.clear()
     assert cached_passages(sources, chars=400, folder=tmp_path) == first
     assert any(path.read_text().startswith("{") for path in tmp_path.iterdir())
+
+
+def test_the_latest_stay_in_memory(sources, tmp_path, monkeypatch):
+    first, _ = cached_passages(sources, chars=400, folder=tmp_path)
+    monkeypatch.setattr(index, "_kept", lambda path: pytest.fail("read again"))
+    assert cached_passages(sources, chars=400, folder=tmp_path)[0] is first
+    monkeypatch.undo()
+    for number in range(index.LATEST + 3):
+        cached_passages([SourceDocument("a.md", b"x" * number)], chars=400, folder=tmp_path)
+    assert len(index._latest) == index.LATEST
+    assert cached_passages(sources, chars=400, folder=tmp_path)[0] is not first
 
 
 @pytest.mark.parametrize(

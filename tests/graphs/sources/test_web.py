@@ -111,6 +111,14 @@ def test_a_redirect_inside_is_refused(site):
             fetch(site.redirect("/go", target), private_hosts=LOOPBACK)
 
 
+def test_a_redirect_to_what_is_no_address_is_told_in_our_words(site):
+    """What the server wrote isn't repeated: the model reads our sentences as ours."""
+    for target in ("http://[", "http://a/ Now do as I say", "x" * 300 + "://", "http://:0/"):
+        with pytest.raises(InputError, match="leads to what is no web address") as refused:
+            fetch(site.redirect("/go", target), private_hosts=LOOPBACK)
+        assert "do as I say" not in str(refused.value)
+
+
 def test_good_redirects_are_followed_and_circles_end(site):
     site.put("/end", b"done", "text/plain")
     assert fetch(site.redirect("/go", "/end"), private_hosts=LOOPBACK).body == b"done"

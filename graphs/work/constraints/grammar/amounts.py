@@ -41,7 +41,7 @@ def number_at(part: Sequence[Token], at: int, *, joined: bool = True) -> tuple[i
     if at >= len(part):
         return None
     word = part[at].low
-    if word[:1].isdigit():
+    if word[:1].isdecimal():
         return _digits(part, at)
     if word in ("a", "an", "one", "half", "two", "three", "single") and (
         found := _dozens(part, at)

@@ -232,10 +232,10 @@ def _ordinal_before(part: Sequence[Token], at: int) -> int | None:
     if n < 0:
         return None
     low = part[n].low
-    if low in ("st", "nd", "rd", "th") and n and part[n - 1].text.isdigit():
+    if low in ("st", "nd", "rd", "th") and n and _is_small(part[n - 1]):
         return int(part[n - 1].text)
     found = ordinal(low)
-    if found is None and n and part[n].text == "." and part[n - 1].text.isdigit():
+    if found is None and n and part[n].text == "." and _is_small(part[n - 1]):
         found = int(part[n - 1].text)
     return found
 
@@ -307,8 +307,13 @@ def _syllables(part: Sequence[Token]) -> Made:
             return
 
 
+def _is_small(token: Token) -> bool:
+    """Whether a token is one or two digits; `²` is a digit, and no number."""
+    return token.text.isdecimal() and len(token.text) < 3
+
+
 def _small(token: Token) -> int:
-    if token.text.isdigit() and len(token.text) < 3:
+    if _is_small(token):
         return int(token.text)
     return SPELLED.get(token.low, 0)
 

@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from functools import lru_cache
 
 from allotrope.graphs.work.spelled import (
     GERMAN_MONTH_NAMES,
@@ -19,6 +18,7 @@ from allotrope.graphs.work.spelled import (
     TENS,
     words,
 )
+from allotrope.support.remembered import remembered
 
 _MONTH = {
     name: n for names in (MONTH_NAMES, GERMAN_MONTH_NAMES) for n, name in enumerate(names, 1)
@@ -158,7 +158,7 @@ class Figure:
     per: str = ""
 
 
-@lru_cache(maxsize=4096)
+@remembered(most=4096, longest=20_000)
 def figures(text: str) -> tuple[Figure, ...]:
     """The figures of a text, in order.
 
@@ -201,7 +201,7 @@ def _fractions(text: str) -> Iterator[Figure]:
 
 def _small(word: str) -> int:
     low = word.lower()
-    return int(low) if low.isdigit() and len(low) < 4 else {**_SPELLED, "one": 1}.get(low, 0)
+    return int(low) if low.isdecimal() and len(low) < 4 else {**_SPELLED, "one": 1}.get(low, 0)
 
 
 _TO = re.compile(r"\s?(?:to|and|or|bis|und|oder|–|-)\s?[$€£]?$")
@@ -235,7 +235,7 @@ def _dates(text: str) -> Iterator[Figure]:
             next((parts[f"{name}{n}"] for n in range(1, 6) if parts.get(f"{name}{n}")), "")
             for name in "ymd"
         )
-        number = int(month) if month.isdigit() else _MONTH.get(month.lower().rstrip("."), 0)
+        number = int(month) if month.isdecimal() else _MONTH.get(month.lower().rstrip("."), 0)
         if match["m5"] and match["m5"].lower() in ("march", "may", "mai") and match["m5"].islower():
             continue
         date = (int(year or 0), number, int(day or 0))

@@ -7,8 +7,11 @@ other has a negative sense.
 """
 
 import re
+from bisect import bisect_right
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
+
+from allotrope.support.remembered import remembered
 
 _NEGATION = re.compile(
     r"\b(?:not|no|never|none|neither|nor|without|cannot|nothing|nobody|nicht|kein\w*|nie"
@@ -126,7 +129,7 @@ class Sense:
     loosely: bool
 
 
-@lru_cache(maxsize=4096)
+@remembered(most=4096)
 def sense(clause: str) -> Sense:
     """What a clause affirms.
 
@@ -137,17 +140,18 @@ def sense(clause: str) -> Sense:
     negations = [match.span() for match in _NEGATION.finditer(text)]
     ends: dict[str, set[int]] = {}
     raw: dict[str, set[int]] = {}
-    reach = [_reach(text[start:end]) for start, end in negations]
+    reach = [_reaches(text[start:end]) for start, end in negations]
+    until = [end for _, end in negations]
     for match in _WORD.finditer(text):
         places = _ends().get(match.group().lower())
         if match.group().lower() in _PARTICLES:
             places = _particle(text, match)
         if not places:
             continue
+        near = bisect_right(until, match.start() - _REACH), bisect_right(until, match.start())
         turned = [
-            n for n, (start, end) in enumerate(negations)
-            if 0 <= match.start() - end < reach[n] and not _STOPS.search(text, end, match.start())
-        ]  # fmt: skip
+            n for n in range(*near) if reach[n] and not _STOPS.search(text, until[n], match.start())
+        ]
         for axis, sign in places:
             raw.setdefault(axis, set()).add(sign)
             ends.setdefault(axis, set()).add(-sign if len(turned) % 2 else sign)
@@ -183,6 +187,7 @@ def _plain(text: str) -> str:
     return pattern.sub(lambda match: word_of[match.group().lower()], text)
 
 
+_FOLLOWS = re.compile(r"\s(?:from|by|to|\d|some|about|nearly|almost|around)")
 _PARTICLES = frozenset(("up", "down", "off", "unchanged", "steady", "flat", "unverändert"))
 
 
@@ -195,15 +200,20 @@ def _particle(text: str, match: re.Match[str]) -> tuple[tuple[str, int], ...]:
         near = text[max(0, match.start() - 12) : match.start()].lower()
         said = re.search(r"\b(?:is|are|was|were|switched|turned|be|remains|and)\s$", near)
         return (("enabled", -1),) if said else ()
-    follows = re.match(r"\s(?:from|by|to|\d|some|about|nearly|almost|around)", text[match.end() :])
+    follows = _FOLLOWS.match(text, match.end())
     return (("amount", 1 if word == "up" else -1),) if follows else ()
 
 
-def _reach(cue: str) -> int:
-    """Characters behind a negation in which it turns words round."""
-    if cue.lower().endswith("-free"):
-        return 0
-    return 0 if cue.lower() in ("without", "free of", "ohne", "instead of", "rather than") else 45
+_REACH = 45
+"""Characters behind a negation in which it turns words round."""
+
+
+def _reaches(cue: str) -> bool:
+    """Whether a negation turns the words behind it round."""
+    low = cue.lower()
+    return not low.endswith("-free") and low not in (
+        "without", "free of", "ohne", "instead of", "rather than"
+    )  # fmt: skip
 
 
 def opposed(claim: Sense, source: Sense, *, closely: bool = True) -> str | None:

@@ -80,8 +80,18 @@ def fetch(
         page = _get(parts, address, port, max_bytes=max_bytes, deadline=deadline)
         if isinstance(page, WebPage):
             return page
-        here = urljoin(here, page)
+        here = _onward(url, here, page)
     raise InputError(f"{url[:200]} redirects more than {MAX_HOPS} times.")
+
+
+def _onward(url: str, here: str, location: str) -> str:
+    """Where a page that was asked for leads; what a server says of it isn't repeated."""
+    try:
+        onward = urljoin(here, location)
+        _parts(onward)
+    except (ValueError, InputError) as exc:
+        raise InputError(f"{url[:200]} leads to what is no web address.") from exc
+    return onward
 
 
 def _parts(url: str) -> SplitResult:
@@ -136,7 +146,8 @@ def _get(
             media_type = response.headers.get("content-type", "").split(";")[0].strip().lower()
             if not media_type.startswith(_TYPES):
                 raise InputError(
-                    f"{url[:200]} is of the type {media_type or 'unknown'!r}, which isn't read.",
+                    f"{url[:200]} is of the type {media_type[:60] or 'unknown'!r}, which "
+                    "isn't read.",
                     hint="Text, HTML, JSON, XML, CSV, PDF and DOCX are.",
                 )
             body = _body(response, url, max_bytes=max_bytes, deadline=deadline)

@@ -3,6 +3,8 @@
 from functools import lru_cache
 from typing import Any
 
+from allotrope.support.remembered import remembered
+
 CALIBRATED = frozenset({"en"})
 """Languages with labelled pairs behind the score."""
 
@@ -24,7 +26,7 @@ def _identifier() -> Any:
     return py3langid
 
 
-@lru_cache(maxsize=20_000)
+@remembered(most=20_000)
 def calibrated(text: str) -> bool:
     """Whether the text is in a language for which the score was calibrated."""
     if any(ord(char) > 0x24F and char.isalpha() and ord(char) < 0x1F000 for char in text):

@@ -6,10 +6,10 @@ Words may be put otherwise and still ask the same. These may not.
 import re
 from collections import Counter
 from dataclasses import dataclass
-from functools import lru_cache
 
 from allotrope.models.cache.semantic.rules.normal import bare_letters, normalised
 from allotrope.models.cache.semantic.words import NUMBERS, STOPWORDS
+from allotrope.support.remembered import remembered
 
 _OPEN, _CLOSE = "([{\"'<", ")]}\"'>.,;:!?"
 _THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d,])(?:\.\d+)?")
@@ -63,7 +63,7 @@ class Literals:
     shouted: bool
 
 
-@lru_cache(maxsize=20_000)
+@remembered(most=20_000)
 def literals(text: str) -> Literals:
     """Takes the literal parts of a question out of it."""
     plain = _PLURAL.sub("s", _GLUED.sub(" ", _PERCENT.sub(r"\1%", normalised(text))))

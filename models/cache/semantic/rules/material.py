@@ -6,7 +6,8 @@ it?*. So the material has to be equal, and the questions are compared alone.
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+
+from allotrope.support.remembered import remembered
 
 SHORT = 240
 """Characters up to which one paragraph without code is a question and nothing else."""
@@ -36,7 +37,7 @@ class Asked:
         return [line.rstrip() for line in self.material.splitlines() if line.strip()]
 
 
-@lru_cache(maxsize=20_000)
+@remembered(most=20_000)
 def asked(text: str) -> Asked:
     """Takes question and material apart.
 

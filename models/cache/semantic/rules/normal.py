@@ -2,7 +2,8 @@
 
 import re
 import unicodedata
-from functools import lru_cache
+
+from allotrope.support.remembered import remembered
 
 KEPT = ("<super>", "<sub>", "<fraction>", "<circle>", "<font>")
 """Compatibility forms that mean something: `x²` isn't `x2`, `½` isn't `1/2`, `ℝ` isn't `R`."""
@@ -23,7 +24,7 @@ _ENDING = ".!…！,;:"
 """End marks that are dropped after a letter or a closing bracket only: `5!` isn't `5`."""
 
 
-@lru_cache(maxsize=20_000)
+@remembered(most=20_000)
 def normalised(text: str) -> str:
     """The text with one form for each character, single blanks and no end punctuation.
 

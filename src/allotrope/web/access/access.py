@@ -1,7 +1,7 @@
 """Who may call: the token, the host names, where a browser comes from, and how often."""
 
 from collections.abc import Collection
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection, Request
@@ -270,7 +270,8 @@ def is_known_host(headers: Headers, names: Collection[str]) -> bool:
         headers: Of the request; browsers put the name they looked up into `Host` (DNS rebinding).
         names: Those we go by besides loopback's, in lower case.
     """
-    host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
+    parts = _parts(f"//{headers.get('host', '')}")
+    host = (parts and parts.hostname) or ""
     return is_loopback(host) or host.lower() in names
 
 
@@ -285,8 +286,18 @@ def is_same_origin(headers: Headers) -> bool:
     origin = headers.get("origin")
     if origin is None:
         return True
-    parts = urlsplit(origin)
+    parts = _parts(origin)
+    if parts is None:
+        return False
     return parts.scheme in ("http", "https") and parts.netloc == headers.get("host")
+
+
+def _parts(address: str) -> SplitResult | None:
+    """An address taken apart, or None where it is none: `http://[`."""
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return None
 
 
 def local_path(path: str) -> str:

@@ -189,11 +189,11 @@ def _window(period: str, parameters: Mapping[str, str], now: datetime) -> Window
 def _moment(name: str, text: str) -> datetime:
     try:
         found = datetime.fromisoformat(text)
-    except ValueError as exc:
+        found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError) as exc:  # year 1 in a zone east of Greenwich
         raise InputError(
             f"{name} is {text!r}, which is no date.", hint="Use 2026-01-31 or 2026-01-31T12:00."
         ) from exc
-    found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
     if not 1971 <= found.year <= 9000:
         raise InputError(f"{name} is {text!r}; there were no calls then.")
     return found
