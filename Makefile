@@ -48,11 +48,17 @@ mutation: .venv/.dev
 	@$(BIN)/python tests/mutate.py --minutes $(MINUTES) --only '$(ONLY)'
 
 REQUESTS ?= 40
+SECONDS ?= 60
 FUZZ := build/fuzz
+# not for every Python is there a wheel of atheris
+ATHERIS := build/fuzz-atheris
 fuzz: .venv/.dev
 	@test -x $(FUZZ)/bin/schemathesis || { $(PYTHON) -m venv $(FUZZ) && \
 		$(BIN)/uv pip install --quiet --python $(FUZZ)/bin/python schemathesis==4.32.5; }
 	@$(BIN)/python tests/fuzz.py $(FUZZ)/bin/schemathesis --requests $(REQUESTS)
+	@test -d $(ATHERIS)/atheris || $(BIN)/uv pip install --quiet --target $(ATHERIS) --only-binary :all: \
+		--python $(BIN)/python atheris==3.0.0 || echo "atheris isn't to be had for this Python."
+	@test ! -d $(ATHERIS)/atheris || PYTHONPATH=$(ATHERIS) $(BIN)/python tests/fuzz_readers.py --seconds $(SECONDS)
 
 studio: .venv/.dev
 	@$(BIN)/langgraph dev --no-browser
