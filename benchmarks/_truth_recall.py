@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from _truth_outputs import outputs
+from _truth_structures import structures
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
 from allotrope.memory.archive.archive import Archive
@@ -156,8 +157,9 @@ def tools() -> list[dict[str, Any]]:
     """Outputs of tools that no prompt can hold, with a question about one item of each."""
     filler = next(case["filler"] for case in read("truth_recall.jsonl") if case["kind"] == "code")
     return [
-        {"kind": "tool outputs", "held_out": held, "facts": outputs(held), "filler": filler}
+        {"kind": kind, "held_out": held, "facts": facts, "filler": filler}
         for held in (False, True)
+        for kind, facts in {"tool outputs": outputs(held), **structures(held)}.items()
     ]
 
 

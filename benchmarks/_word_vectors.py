@@ -1,4 +1,4 @@
-"""Makes `models/cache/word_vectors.npz`, the gate's vectors of single words.
+"""Makes `stores/word_vectors.npz`, the vectors of single words of the gate and of recall.
 
 The words are the whole words of all-MiniLM-L6-v2's vocabulary (Apache-2.0), each embedded alone by
 that model; what is common to all of them (the mean and the first principal component) is taken
@@ -34,7 +34,7 @@ def main(vocabulary: Path, vectors: Path) -> None:
     axes = np.linalg.svd(rows, full_matrices=False)[2][COMMON : COMMON + DIMENSIONS]
     small = rows @ axes.T
     small /= np.linalg.norm(small, axis=1, keepdims=True) + 1e-9
-    target = Path(__file__).parents[1] / "models" / "cache" / "word_vectors.npz"
+    target = Path(__file__).parents[1] / "src" / "allotrope" / "stores" / "word_vectors.npz"
     np.savez_compressed(
         target,
         words=np.frombuffer("\n".join(words).encode("ascii"), dtype=np.uint8),

@@ -11,6 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from allotrope.memory.compression.json_text import is_json, records
+from allotrope.memory.compression.outline import (
+    Record,
+    cells,
+    columns,
+    outlined,
+    quoted_lines,
+)
 from allotrope.memory.recall.sentences import SENTENCE
 from allotrope.memory.recall.words import bag
 from allotrope.support.remembered import remembered
@@ -22,6 +29,8 @@ _READ = 400_000
 _MOST = 4_000
 """Passages of one message, and characters that are read: what is beyond is one last passage."""
 _PAUSES = ("}, ", "},", "; ", ". ", ", ", ",", " ")
+_KEYS, _KEY = 2, 80
+"""First cells of a long row that say what it is about, and characters of each."""
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _SHARE = 0.35
 """Passages with less than so much of the best one's score aren't shown of a list or log."""
@@ -35,11 +44,13 @@ class MessagePart:
         text: As it stands there, or with the path to it where it is JSON.
         words: How often each of its words occurs.
         head: Whether it is a table's head, which the rows need to be read.
+        path: Lines above it that say what it belongs to; its words have theirs.
     """
 
     text: str
     words: Mapping[str, int]
     head: bool = False
+    path: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,29 +103,65 @@ def passages(text: str) -> Passages:
     stripped = text.strip()
     listed, head = True, -1
     try:
-        parts = records(stripped, longest=_LONGEST) if is_json(stripped) else None
+        found = records(stripped, longest=_LONGEST) if is_json(stripped) else None
     except RecursionError:  # nested as deep as Python reads, and no deeper
-        parts = None
-    if parts is None:
+        found = None
+    parts = [Record(one) for one in found or ()]
+    if found is None:
         lines = read.splitlines()
-        head = _head(lines)
+        rows = quoted_lines(lines)
+        head, mark = _head(rows)
         listed = head >= 0 or _is_list(lines)
-        parts = [read] if not lines else lines if listed else SENTENCE.split(read)
-        parts += [rest] if rest else []
-    pieces: list[tuple[str, bool]] = []
+        if head >= 0:
+            parts = _rows(rows, head, mark)
+        elif listed:
+            parts = outlined(lines, longest=_LONGEST)
+        else:
+            parts = [Record(one) for one in (SENTENCE.split(read) if lines else [read])]
+        parts += [Record(rest)] if rest else []
+    pieces: list[tuple[Record, bool]] = []
     for at, part in enumerate(parts):
-        if not part.strip():
+        if not part.text.strip():
             continue
-        cut = [part] if at == len(parts) - 1 and rest else _cut(part)
-        pieces += [(piece, at <= head) for piece in cut]
+        cut = [part.text] if at == len(parts) - 1 and rest else _cut(part.text)
+        pieces += [(Record(piece, part.path), at <= head) for piece in cut]
     if len(pieces) > _MOST:
-        pieces = [*pieces[:_MOST], ("\n".join(piece for piece, _ in pieces[_MOST:]), False)]
+        more = "\n".join(piece.text for piece, _ in pieces[_MOST:])
+        pieces = [*pieces[:_MOST], (Record(more), False)]
     return Passages(
         tuple(
-            MessagePart(piece, bag(_CAMEL.sub(" ", piece)), is_head) for piece, is_head in pieces
+            MessagePart(
+                piece.text,
+                bag(_CAMEL.sub(" ", f"{piece.path}\n{piece.text}")),
+                is_head,
+                piece.path,
+            )
+            for piece, is_head in pieces
         ),
         listed,
     )
+
+
+def _rows(lines: Sequence[str], head: int, mark: str) -> list[Record]:
+    """The rows of a table; one that is too long in groups of cells with their columns' names."""
+    full = [line for line in lines if line.strip()]
+    names = cells(full[0], mark)
+    found: list[Record] = []
+    for at, line in enumerate(full):
+        if at <= head or len(line) <= _LONGEST:
+            found.append(Record(line))
+            continue
+        named = list(zip(names, cells(line, mark), strict=False))
+        key = " | ".join(f"{name}: {cell[:_KEY]}" for name, cell in named[:_KEYS])
+        group = ""
+        for name, cell in named[_KEYS:]:
+            pair = f"{name}: {cell}"
+            if group and len(group) + len(pair) > _SHORTEST_CUT:
+                found.append(Record(group, key))
+                group = ""
+            group = f"{group} | {pair}" if group else pair
+        found.append(Record(group or key, key if group else ""))
+    return found
 
 
 def excerpt(
@@ -141,31 +188,41 @@ def excerpt(
         part = found.parts[at]
         if scores[at] < least and not part.head:
             continue
-        cost = count(part.text) + 2
+        cost = count(f"{part.path}\n{part.text}" if part.path else part.text) + 2
         if cost <= left:
             kept.add(at)
             left -= cost
     between = "\n" if found.listed else " "
     parts: list[str] = []
     last = -1
+    above: list[str] = []
     for at in sorted(kept):
+        part = found.parts[at]
         gap = "" if at == last + 1 else "… "
-        parts.append(gap + found.parts[at].text.strip())
-        last = at
+        path = part.path.split("\n") if part.path else []
+        # lines that several parts stand under are shown once
+        known = next(
+            (n for n in range(len(path)) if n >= len(above) or path[n] != above[n]), len(path)
+        )
+        text = part.text.rstrip() if found.listed else part.text.strip()
+        parts.append(gap + "\n".join([*path[known:], text]))
+        last, above = at, [*path, text]
     return between.join(parts)
 
 
-def _head(lines: Sequence[str]) -> int:
-    """The last line of a table's head, -1 where there is none."""
+def _head(lines: Sequence[str]) -> tuple[int, str]:
+    """The last line of a table's head and what divides its cells; -1 where there is none."""
     full = [line for line in lines[:200] if line.strip()]
     if len(full) < 4:
-        return -1
+        return -1, ""
     for mark in ("|", "\t", ",", ";"):
-        columns = full[0].count(mark)
-        alike = sum(line.count(mark) == columns for line in full)
-        if columns >= 2 and alike >= 0.8 * len(full) and not any(c.isdigit() for c in full[0]):
-            return 1 if set(full[1].strip()) <= set("|-: +=") else 0
-    return -1
+        number = columns(full[0], mark)
+        alike = sum(columns(line, mark) == number for line in full)
+        if number < 2 or alike < 0.8 * len(full):
+            continue
+        if not any(cell.replace(".", "").isdigit() for cell in cells(full[0], mark)):
+            return (1 if set(full[1].strip()) <= set("|-: +=") else 0), mark
+    return -1, ""
 
 
 def _is_list(lines: Sequence[str]) -> bool:

@@ -9,8 +9,16 @@ from allotrope.memory.archive.archive import Archive, Archived, ThreadFacts
 from allotrope.memory.archive.known import ArchiveReader, Known, KnownMessages
 from allotrope.memory.recall.dates import DaySpan, asks_when, spans
 from allotrope.memory.recall.embeddings import Embed, Vectors
-from allotrope.memory.recall.nearness import nearness
-from allotrope.memory.recall.ranking import Corpus, RecallQuery, Weights, score, with_feedback
+from allotrope.memory.recall.lexicon import language_of
+from allotrope.memory.recall.nearness import likeness, nearness
+from allotrope.memory.recall.ranking import (
+    Candidate,
+    Corpus,
+    RecallQuery,
+    Weights,
+    score,
+    with_feedback,
+)
 from allotrope.memory.recall.words import as_written, bag, words
 
 _POSTINGS = 400
@@ -93,6 +101,8 @@ class Recall:
             found = self._load(facts, rows, reader)
             candidates = [one.candidate.focused(question.words) for one in found]
             scores = score(candidates, wider, corpus, self._weights)
+        if language_of(text.casefold()) == "en":
+            scores = _with_likeness(scores, candidates, question, corpus)
         if self._vectors is not None:
             found, scores = self._fused(text, facts, found, scores, reader, question.speakers)
         messages = [one.message for one in found]
@@ -223,6 +233,7 @@ class Recall:
         all_here |= {one.message.row: one for one in found}
         # of a long message its start would be compared, which says little of the rest
         short = [one for one in all_here.values() if one.candidate.passages is None]
+        short.sort(key=lambda one: one.message.seq)
         vectors = self._vectors.of([text, *(one.message.text for one in short)])
         if vectors is None:
             return found, scores
@@ -235,6 +246,21 @@ class Recall:
         order = sorted(all_here.values(), key=lambda one: -fused.get(one.message.row, 0.0))
         kept = order[:_POOL]
         return kept, {one.message.row: fused.get(one.message.row, 0.0) for one in kept}
+
+
+def _with_likeness(
+    scores: dict[int, float], candidates: Sequence[Candidate], question: RecallQuery, corpus: Corpus
+) -> dict[int, float]:
+    """The scores, the best of them one, and on top what words of like meaning add (English)."""
+    best = max(scores.values(), default=0.0)
+    if best <= 0:
+        return scores
+    asked = {word: weight * corpus.rarity(word) for word, weight in question.words.items()}
+    added = likeness(asked, candidates, question.speakers)
+    return {
+        one.row: scores[one.row] / best + more if scores[one.row] > 0 else 0.0
+        for one, more in zip(candidates, added, strict=True)
+    }
 
 
 def with_corrections(

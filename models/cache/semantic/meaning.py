@@ -1,13 +1,12 @@
 """How near the words of two questions are in meaning, by vectors of single words.
 
 The vectors of whole questions come from the user's embeddings and are asked over the network; those
-of words lie in the package (`word_vectors.npz`, made by `benchmarks/_word_vectors.py`), so that
-the gate sees which word of one question has no counterpart in the other.
+of words lie in the package (`stores/word_vectors.py`), so that the gate sees which word of one
+question has no counterpart in the other.
 """
 
 from collections.abc import Mapping, Sequence
-from functools import cache, lru_cache
-from importlib.resources import files
+from functools import lru_cache
 from math import sqrt
 
 import numpy as np
@@ -16,6 +15,7 @@ import numpy.typing as npt
 from allotrope.models.cache.semantic.parse import ParsedQuestion
 from allotrope.models.cache.semantic.phrasing import alike
 from allotrope.models.cache.semantic.words import STOPWORDS
+from allotrope.stores.word_vectors import word_vectors
 
 Vector = npt.NDArray[np.float64]
 
@@ -132,14 +132,3 @@ def _vector(word: str) -> Vector:
                 if row is not None:
                     break
     return _UNKNOWN if row is None else rows[row] / 127.0
-
-
-@cache
-def word_vectors() -> tuple[dict[str, int], npt.NDArray[np.int8]]:
-    """Word to row, and the vectors in steps of 1/127; read once, by `score.load_scorer`."""
-    with (
-        files("allotrope.models.cache").joinpath("word_vectors.npz").open("rb") as file,
-        np.load(file, allow_pickle=False) as data,
-    ):
-        words = data["words"].tobytes().decode("ascii").split("\n")
-        return {word: row for row, word in enumerate(words)}, data["vectors"]

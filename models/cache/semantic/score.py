@@ -16,9 +16,9 @@ import numpy.typing as npt
 from allotrope.exceptions import InputError
 from allotrope.models.cache.semantic.differences import Differences
 from allotrope.models.cache.semantic.features import FEATURES, Learned, features
-from allotrope.models.cache.semantic.meaning import word_vectors
 from allotrope.models.cache.semantic.parse import ParsedQuestion
 from allotrope.models.cache.semantic.rules import language
+from allotrope.stores.word_vectors import word_vectors
 
 FORMAT = "allotrope-gate-5"
 

@@ -7,9 +7,9 @@ from allotrope.exceptions import InputError
 from allotrope.models.cache.semantic.fitting.calibrate import Pair, calibrate, held_out, validated
 from allotrope.models.cache.semantic.fitting.learners import Fit
 from allotrope.models.cache.semantic.gate import SafetyGate, refusal
-from allotrope.models.cache.semantic.meaning import word_vectors
 from allotrope.models.cache.semantic.parse import parse
 from allotrope.models.cache.semantic.score import load_scorer
+from allotrope.stores.word_vectors import word_vectors
 
 ADVERSARIAL = [
     # numbers, dates, versions, identifiers
