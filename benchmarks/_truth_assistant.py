@@ -30,7 +30,9 @@ def run(quick: bool) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder, _page() as port:
         tools = _tools(Path(folder))
         for case in lines("assistant")[:: 5 if quick else 1]:
-            kind = "a value is wanted" if "has" in case else "a refusal is wanted"
+            kind = "a refusal is wanted" if "refuse" in case else "a value is wanted"
+            if case.get("or_refused"):
+                kind = "a value is wanted, or what to do"
             key = kind, "held out" if case["held_out"] else "open"
             outcome, text = _outcome(tools, case, port)
             found.setdefault(key, Counter())[outcome] += 1
@@ -51,7 +53,12 @@ def run(quick: bool) -> list[dict[str, Any]]:
 
 
 def _outcome(tools: dict[str, Any], case: dict[str, Any], port: int) -> tuple[str, str]:
-    """`good`, `refused` (with what to do), `bare` (a refusal without), or `silent`ly wrong."""
+    """`good`, `refused` (with what to do), `bare` (a refusal without), or `silent`ly wrong.
+
+    A case has the words of the answer (`has`, all of them, or `any`), or those of a refusal
+    (`refuse`; without words, any that says what to do is good). Where it says `or_refused`, such a
+    refusal is as good as the value.
+    """
     tool = tools.get(case["tool"])
     if tool is None:
         return "bare", "there is no such tool"
@@ -61,14 +68,16 @@ def _outcome(tools: dict[str, Any], case: dict[str, Any], port: int) -> tuple[st
     message = tool.invoke({"type": "tool_call", "id": "1", "name": tool.name, "args": args})
     text = str(message.content)
     if message.status == "error":
-        wanted = case.get("refuse")
-        if wanted and all(word.lower() in text.lower() for word in wanted):
-            return "good", text
         # A hint is a second sentence: what to do, after what was wrong.
-        return ("refused" if text.count(". ") or ": " in text else "bare"), text
+        helps = text.count(". ") > 0 or ": " in text
+        wanted = case.get("refuse", [] if case.get("or_refused") else None)
+        if wanted is not None and all(word.lower() in text.lower() for word in wanted):
+            return ("good" if wanted or helps else "bare"), text
+        return ("refused" if helps else "bare"), text
     if "refuse" in case:
         return "silent", text
-    good = all(word.lower() in text.lower() for word in case["has"])
+    found = (word.lower() in text.lower() for word in case.get("has", case.get("any")))
+    good = all(found) if "has" in case else any(found)
     return ("good" if good else "silent"), text
 
 

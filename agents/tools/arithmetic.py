@@ -26,6 +26,8 @@ MAX_DIGITS = 4000
 _MAX_BITS = int(MAX_DIGITS * math.log2(10))
 _PRECISION = 50
 _SHOWN = 30
+_BEYOND = 1e15
+"""More than a tangent of any angle that a float can hold apart from a right one."""
 _HINT = "Use numbers, + - * / // % **, parentheses and functions such as sqrt(2) or round(x, 2)."
 
 
@@ -74,13 +76,23 @@ def _checked(expression: str) -> str:
 
 
 def _too_large() -> InputError:
-    return InputError(f"The result would have more than {MAX_DIGITS} digits.")
+    return InputError(
+        f"The result would have more than {MAX_DIGITS} digits.",
+        hint="Use smaller numbers, or work with their logarithms.",
+    )
 
 
 def _check(value: Fraction) -> Fraction:
     if max(value.numerator.bit_length(), value.denominator.bit_length()) > _MAX_BITS:
         raise _too_large()
     return value
+
+
+def _no_root(value: Fraction) -> InputError:
+    return InputError(
+        f"A root of the negative number {_text(value)} isn't real.",
+        hint="Use a number of 0 or more.",
+    )
 
 
 def _whole(value: Fraction, what: str) -> int:
@@ -146,9 +158,10 @@ _ROUNDING: dict[str, Callable[[Context, Decimal], Decimal]] = {
     "exp": Context.exp,
     "ln": Context.ln,
     "log10": Context.log10,
+    "log2": lambda context, x: context.divide(context.ln(x), context.ln(Decimal(2))),
 }
-_ANGLES = ("sin", "cos", "tan", "asin", "acos", "atan", "radians", "degrees")
-FUNCTIONS = tuple(sorted((*EXACT, *_ROUNDING, *_ANGLES, "sqrt")))
+_ANGLES = ("sin", "cos", "tan", "asin", "acos", "atan")
+FUNCTIONS = tuple(sorted((*EXACT, *_ROUNDING, *_ANGLES, "degrees", "radians", "sqrt")))
 """Every function of the language; angles are in radians."""
 
 _PI = Fraction("3.14159265358979323846264338327950288419716939937511")
@@ -186,7 +199,9 @@ class _Run:
         except InputError:
             raise
         except ZeroDivisionError as exc:
-            raise InputError(f"{self._text!r} divides by zero.") from exc
+            raise InputError(
+                f"{self._text!r} divides by zero.", hint="It has no result; check the divisor."
+            ) from exc
         except (InvalidExpression, SyntaxError, UserWarning) as exc:
             raise InputError(f"{self._text!r} is no arithmetic.", hint=_HINT) from exc
         except (ArithmeticError, ValueError, TypeError, AttributeError) as exc:
@@ -254,7 +269,7 @@ class _Run:
                 raise _too_large()
             return _check(Fraction(base**exponent.numerator))
         if base < 0:
-            raise InputError(f"A root of the negative number {_text(base)} isn't real.")
+            raise _no_root(base)
         if exponent == Fraction(1, 2):
             return self._sqrt(base)
         self._exact = False
@@ -263,7 +278,7 @@ class _Run:
 
     def _sqrt(self, value: Fraction) -> Fraction:
         if value < 0:
-            raise InputError(f"A root of the negative number {_text(value)} isn't real.")
+            raise _no_root(value)
         root = Fraction(math.isqrt(value.numerator), math.isqrt(value.denominator))
         if root * root == value:
             return root
@@ -281,15 +296,28 @@ class _Run:
         def angle(name: str) -> Callable[..., Fraction]:
             def call(value: Fraction) -> Fraction:
                 self._exact = False
-                return Fraction(f"{getattr(math, name)(float(value)):.15g}")
+                found = getattr(math, name)(float(value))
+                if abs(found) > _BEYOND:
+                    raise InputError(
+                        f"{name} has no value at that angle.", hint="There it grows without bound."
+                    )
+                if abs(found) < 1 / _BEYOND < abs(value):  # sin(180°): what a float leaves of 0
+                    return Fraction(0)
+                return Fraction(f"{found:.15g}")
 
             return call
+
+        def turned(value: Fraction, factor: Fraction) -> Fraction:
+            self._exact = False
+            return _check(value * factor)
 
         return {
             **EXACT,
             **{name: rounding(function) for name, function in _ROUNDING.items()},
             **{name: angle(name) for name in _ANGLES},
             "percent": lambda number: _check(number / 100),
+            "radians": lambda number: turned(number, _PI / 180),
+            "degrees": lambda number: turned(number, 180 / _PI),
             "sqrt": self._sqrt,
         }
 

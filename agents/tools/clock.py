@@ -1,11 +1,12 @@
 """The current time, times in other zones, and days between dates; a model alone gets them wrong."""
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from typing import TYPE_CHECKING
 
 from allotrope.agents.tools import dates
-from allotrope.agents.tools.zones import Zone, look_up, offset_text
+from allotrope.agents.tools.abbreviations import Zone, offset_text
+from allotrope.agents.tools.zones import look_up
 from allotrope.exceptions import InputError
 
 if TYPE_CHECKING:
@@ -166,7 +167,13 @@ def convert(text: str, from_zone: str, to_zone: str, *, now: datetime) -> str:
         InputError: A zone or the time can't be read, or the clocks skip that time.
     """
     start = _named(from_zone, now)
+    if text.strip().lower() in ("now", "jetzt"):
+        end = _named(to_zone, now)
+        line = f"{describe(now, start.zone)} is {describe(now, end.zone)}"
+        return _with_note(line, "; ".join(filter(None, (start.note, end.note))))
     moment = dates.read_moment(text, today=now.astimezone(start.zone).date())
+    if moment.offset is not None:
+        return _from_offset(moment, start if from_zone.strip() else None, _named(to_zone, now))
     if moment.at is None:
         raise InputError(f"{text!r} has no time of day.", hint="Add one, such as 15:00 or 3 pm.")
     first, second = (
@@ -181,11 +188,24 @@ def convert(text: str, from_zone: str, to_zone: str, *, now: datetime) -> str:
             f"{moment.whole:%Y-%m-%d %H:%M} doesn't exist in {from_zone}: clocks are put forward.",
             hint=f"Use an offset, such as {offset_text(first.utcoffset() or timedelta())}.",
         )
-    end = _named(to_zone, first)
+    start, end = _named(from_zone, first), _named(to_zone, first)  # notes of that day
     line = f"{describe(first, start.zone)} is {describe(first, end.zone)}"
     if first.utcoffset() != second.utcoffset():
         line += f". That hour comes twice; the second time it is {describe(second, end.zone)}"
     return _with_note(line, "; ".join(filter(None, (start.note, end.note))))
+
+
+def _from_offset(moment: dates.Moment, said: Zone | None, end: Zone) -> str:
+    """A time that names its offset; the zone it is said to be in must have that one."""
+    first = moment.whole.replace(tzinfo=timezone(moment.offset or timedelta()))
+    there = first.astimezone(said.zone).utcoffset() if said else moment.offset
+    if there != moment.offset:
+        raise InputError(
+            f"The time is written with {offset_text(moment.offset or timedelta())}, but its zone "
+            f"has {offset_text(there or timedelta())} then.",
+            hint="Leave out the offset or the zone, whichever is wrong.",
+        )
+    return _with_note(f"{describe(first, first.tzinfo)} is {describe(first, end.zone)}", end.note)
 
 
 def _named(name: str, at: datetime) -> Zone:

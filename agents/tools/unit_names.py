@@ -14,6 +14,7 @@ _SPELLED: dict[str, str] = {
     "kilometer": "km kms kilometer kilometre",
     "centimeter": "cm cms centimeter centimetre zentimeter",
     "millimeter": "mm millimeter millimetre",
+    "astronomical_unit": "au astronomical_unit astronomical_units",
     "light_year": "ly lightyear light_year lichtjahr lichtjahre",
     "kilogram": "kg kgs kilo kilos kilogram kilogramme kilogramm",
     "gram": "g gr gms gram gramme gramm",
@@ -34,11 +35,12 @@ _SPELLED: dict[str, str] = {
     "teaspoon": "tsp tsps teaspoon teaspoons teelöffel",
     "fluid_ounce": "fl_oz floz fluid_ounce fluid_ounces us_fl_oz fl_ozs",
     "imperial_fluid_ounce": "imperial_fluid_ounce imperial_fl_oz uk_fl_oz",
-    "pint": "pint pints us_pint us_pints",
+    "pint": "pt pts pint pints us_pint us_pints",
     "imperial_pint": "imperial_pint imperial_pints uk_pint uk_pints",
     "quart": "qt qts quart quarts us_quart",
     "gallon": "gal gals gallon gallons us_gallon us_gallons us_gal",
     "imperial_gallon": "imperial_gallon imperial_gallons uk_gallon uk_gallons imp_gal uk_gal",
+    "oil_barrel": "bbl bbls barrel barrels oil_barrel oil_barrels",
     "hectare": "ha hectare hectares hektar",
     "acre": "acre acres ac",
     "second": "s sec secs second seconds sekunde sekunden",
@@ -69,7 +71,7 @@ _SPELLED: dict[str, str] = {
     "megawatt_hour": "mwh megawatt_hour megawatt_hours",
     "joule": "j joule joules",
     "kilojoule": "kj kilojoule kilojoules",
-    "calorie": "cal_th small_calorie small_calories",
+    "calorie": "cal cals calorie calories cal_th small_calorie small_calories",
     "kilocalorie": "kcal kcals kilocalorie kilocalories food_calorie food_calories",
     "british_thermal_unit": "btu btus",
     "psi": "psi",
@@ -108,6 +110,11 @@ _EXACT = {
         f"{prefix}B/s": f"{long}byte/second"
         for prefix, long in zip("kKMGT", ("kilo", "kilo", "mega", "giga", "tera"), strict=True)
     },
+    **{
+        f"{prefix}ib": f"{long}bit"
+        for prefix, long in zip("KMGT", ("kibi", "mebi", "gibi", "tebi"), strict=True)
+    },
+    "mB": "megabyte",
     "kb": "kilobyte",
     "mb": "megabyte",
     "gb": "gigabyte",
@@ -129,25 +136,40 @@ _EXACT = {
 """Spellings whose case decides."""
 _MEANT = {
     "gallon": "US gallon; the imperial one is 4.54609 litres",
-    "quart": "US quart",
+    "quart": "US quart; the imperial one is 1.1365 litres",
     "pint": "US pint; the imperial one is 568.26 ml",
-    "fluid_ounce": "US fluid ounce",
+    "gill": "US gill; the imperial one is 142.07 ml",
+    "bushel": "US bushel; the imperial one is 36.37 litres",
+    "peck": "US peck; the imperial one is 9.09 litres",
+    "fluid_ounce": "US fluid ounce; the imperial one is 28.41 ml",
     "cup": "US cup; the metric one is 250 ml",
-    "short_ton": "US short ton; a metric ton is 1000 kg",
-    "short_hundredweight": "US hundredweight of 100 lb",
+    "tablespoon": "US tablespoon; the metric one is 15 ml",
+    "teaspoon": "US teaspoon; the metric one is 5 ml",
+    "oil_barrel": "oil barrel of 42 gallons; other barrels have other sizes",
+    "calorie": "small calorie of 4.184 J; the one of food is the kilocalorie",
+    "dram": "weight of 1/16 ounce",
+    "ton": "US short ton; a metric ton is 1000 kg",
+    "hundredweight": "US hundredweight of 100 lb",
     "horsepower": "mechanical horsepower; the metric one, PS, is 735.5 W",
-    "mile/gallon": "US gallon",
     "month": "mean month of 30.44 days",
     "year": "mean year of 365.25 days",
     "kilobyte": "1000 bytes; KiB is 1024",
     "megabyte": "1000² bytes; MiB is 1024²",
     "gigabyte": "1000³ bytes; GiB is 1024³",
     "terabyte": "1000⁴ bytes; TiB is 1024⁴",
+    "kilobit": "bits; 8 bits are a byte",
     "megabit": "bits; 8 bits are a byte",
+    "gigabit": "bits; 8 bits are a byte",
 }
 """Units of several sizes, and which of them is taken."""
-_SQUARE = re.compile(r"(?:square|sq|quadrat)[_ ]?(.+)|(.+?)(?:\^2|\*\*2|²|2)")
-_CUBIC = re.compile(r"(?:cubic|cu|kubik)[_ ]?(.+)|(.+?)(?:\^3|\*\*3|³|3)")
+_SPELLING_MEANT = {
+    "gr": "gr is read as gram; a grain is 64.8 mg",
+    "kn": "kn is read as knot; kN is kilonewton",
+    "kt": "kt is read as knot",
+}
+"""Spellings that stand for several units."""
+_SQUARE = re.compile(r"(?:squared?|sq|quadrat)[_ ]?(.+)|(.+?)(?:\^2|\*\*2|²|2)", re.I)
+_CUBIC = re.compile(r"(?:cubic|cu|kubik)[_ ]?(.+)|(.+?)(?:\^3|\*\*3|³|3)", re.I)
 
 
 def known_name(text: str) -> str | None:
@@ -163,14 +185,16 @@ def known_name(text: str) -> str | None:
     for one in (word, word.replace("_", "")):
         if one in _NAMES:
             return _NAMES[one]
-    if word.endswith("s") and word[:-1] in _NAMES:
+    if word.endswith("s") and len(word) > 2 and word[:-1] in _NAMES:
         return _NAMES[word[:-1]]
+    # What is inside keeps its case: Mb is no MB.
+    cased = re.sub(r"\.(?=\s|$)", "", plain).replace(" ", "_")
     for pattern, power in ((_SQUARE, 2), (_CUBIC, 3)):
-        if found := pattern.fullmatch(word):
+        if found := pattern.fullmatch(cased):
             inner = known_name((found[1] or found[2]).replace("_", " "))
             if inner is not None and re.fullmatch(r"[a-z_]+", inner):
                 return f"{inner}**{power}"
-    parts = re.split(r"/|_per_|_pro_", word, maxsplit=1)
+    parts = re.split(r"/|_per_|_pro_", cased, maxsplit=1, flags=re.IGNORECASE)
     if len(parts) == 2:
         upper, lower = (known_name(part.replace("_", " ")) for part in parts)
         if upper and lower:
@@ -178,10 +202,27 @@ def known_name(text: str) -> str | None:
     return None
 
 
-def meant(name: str) -> str:
-    """Which of several sizes a unit is taken for; an empty text where there is one only.
+def meant(spelled: str, parsed: str) -> list[str]:
+    """What should be said of a unit of several sizes, also where it stands in another one.
 
     Args:
-        name: From `known_name`.
+        spelled: The unit as it was written.
+        parsed: The names of its parts, as pint writes them: `mile / gallon`.
     """
-    return _MEANT.get(name, "")
+    notes = [_MEANT[name] for name in re.findall(r"[a-z_]+", parsed) if name in _MEANT]
+    short = _SPELLING_MEANT.get(spelled.strip(". "))
+    return [*notes, short] if short else notes
+
+
+def alike(text: str) -> str:
+    """The known spelling that is most like an unknown one, or an empty text.
+
+    Args:
+        text: What was written.
+    """
+    from difflib import get_close_matches
+
+    word = text.strip().casefold().replace(" ", "_")
+    long = [name for name in _NAMES if len(name) > 3]
+    found = get_close_matches(word, [*long, *(f"{name}s" for name in long)], n=1, cutoff=0.8)
+    return found[0].replace("_", " ") if found else ""

@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from allotrope.agents.tools.arithmetic import evaluate
-from allotrope.agents.tools.unit_names import known_name, meant
+from allotrope.agents.tools.unit_names import alike, known_name, meant
 from allotrope.exceptions import InputError
 
 if TYPE_CHECKING:
@@ -23,6 +23,12 @@ _UNIT = re.compile(r"[A-Za-zµμΩ°Å%'\"²³\s_*/^().·⋅0-9-]{1,60}")
 _MONEY = re.compile(r"[$€£¥₹]|\b(?:USD|EUR|GBP|JPY|CHF|INR|CNY|dollars?|euros?)\b")
 _MIXED = re.compile(r"(\d{1,6})\s+(\d{1,6})\s*/\s*(\d{1,6})(?![\d.])")
 _FRACTIONS = str.maketrans({"½": " 1/2", "¼": " 1/4", "¾": " 3/4", "⅓": " 1/3", "⅔": " 2/3"})
+_DASHED = re.compile(
+    r"(\d+\s?(?:'|′|ft|foot|feet))\s?-\s?(\d+(?:\.\d+)?\s?(?:\"|″|''|in|inch|inches))"
+)
+_HOURS = re.compile(r"(?:h|hrs?|hours?|std)\.?", re.IGNORECASE)
+_SURVEY = ("acre = 43560 * foot ** 2", "furlong = 660 * foot", "chain = 66 * foot",
+           "rod = 16.5 * foot", "fathom = 6 * foot")  # fmt: skip
 _INCHES = re.compile(r"(\d+\s*(?:'|′|ft|foot|feet))\s*(\d+(?:\.\d+)?)\s*")
 _PER_100_KM = re.compile(r"\bl(?:it(?:er|re)s?)?\s?(?:/|per)\s?100\s?km\b", re.IGNORECASE)
 _LEFT = "Give a number and a unit, such as 5 miles or 5 ft 11 in."
@@ -33,7 +39,12 @@ def _registry() -> Any:
     """pint's registry takes a third of a second to build: once, when first needed."""
     import pint
 
-    return pint.UnitRegistry(non_int_type=Decimal, autoconvert_offset_to_baseunit=True)
+    units = pint.UnitRegistry(
+        non_int_type=Decimal, autoconvert_offset_to_baseunit=True, on_redefinition="ignore"
+    )
+    for line in _SURVEY:  # of international feet, as everywhere since 2023 (NIST); pint's are older
+        units.define(line)
+    return units
 
 
 def convert(quantity: str, to: str) -> str:
@@ -61,6 +72,7 @@ def convert(quantity: str, to: str) -> str:
 
     units = _registry()
     target, *found = [_unit(name) for name in (to, *(unit for _, unit in parts))]
+    target, found = _turns(target, found)
     try:
         amounts = [
             units.Quantity(number, unit) for (number, _), unit in zip(parts, found, strict=True)
@@ -74,15 +86,36 @@ def convert(quantity: str, to: str) -> str:
         raise InputError(
             f"{quantity} can't be converted to {to}: {str(exc).rstrip('.')}.", hint=_difference(exc)
         ) from exc
+    except ZeroDivisionError as exc:
+        raise InputError(
+            f"{quantity} can't be converted to {to}.", hint="Give an amount other than 0."
+        ) from exc
     except (pint.PintError, ArithmeticError, ValueError, TypeError) as exc:
         raise InputError(f"{quantity} can't be converted to {to}: {exc}.", hint=_LEFT) from exc
     rounded = +magnitude.quantize(Decimal(1).scaleb(max(magnitude.adjusted() - 11, -40)))
     sign = "=" if abs(rounded - magnitude) <= abs(magnitude).scaleb(-20) else "≈"
     shown = f"{rounded.normalize():f}" if -9 <= rounded.adjusted() <= 20 else f"{rounded:.12g}"
     line = f"{quantity.strip()} {sign} {shown} {to.strip()}"
-    names = (known_name(name) or "" for name in (*(unit for _, unit in parts), to))
-    notes = list(dict.fromkeys(filter(None, map(meant, names))))
+    spelled = zip((*(unit for _, unit in parts), to), (*found, target), strict=True)
+    notes = list(dict.fromkeys(note for name, unit in spelled for note in meant(name, f"{unit}")))
     return f"{line} ({'; '.join(notes)})" if notes else line
+
+
+def _turns(target: Any, found: list[Any]) -> tuple[Any, list[Any]]:
+    """Between angles a second and hertz a turn is a cycle: 60 rpm are 1 Hz, not 2π of it."""
+    every = " ".join(f"{unit}" for unit in (target, *found))
+    if "hertz" not in every or not re.search(r"revolution|turn|radian|degree\b", every):
+        return target, found
+
+    def turning(unit: Any) -> Any:
+        prefix = re.fullmatch(r"([a-z]*)hertz", f"{unit}")
+        if prefix is None:
+            return unit
+        cycle = units.parse_units("turn / second")
+        return units.parse_units(f"{prefix[1]}turn / second") if prefix[1] else cycle
+
+    units = _registry()
+    return turning(target), [turning(unit) for unit in found]
 
 
 def _difference(exc: Any) -> str:
@@ -95,8 +128,8 @@ def _difference(exc: Any) -> str:
 
 def _parts(quantity: str) -> list[tuple[Decimal, str]]:
     """The numbers and units of a quantity; the last of feet and inches needs no unit."""
-    text = quantity.translate(_FRACTIONS).strip()
-    text = _PER_100_KM.sub("lphkm", text)
+    text = quantity.translate(_FRACTIONS).replace("º", "°").strip()
+    text = _DASHED.sub(r"\1 \2", _PER_100_KM.sub("lphkm", text))
     text = _MIXED.sub(lambda m: f"{m[1]}+{m[2]}/{m[3]}", text)
     if found := _INCHES.fullmatch(text):
         text = f"{found[1]} {found[2]} in"
@@ -107,7 +140,25 @@ def _parts(quantity: str) -> list[tuple[Decimal, str]]:
         rest = rest.replace(match.group(), "", 1)
     if not parts or rest.strip(" ,") not in ("", "and"):
         raise InputError(f"{quantity!r} is no quantity.", hint=_LEFT)
+    return _one_sign(quantity, _minutes(parts))
+
+
+def _one_sign(quantity: str, parts: list[tuple[Decimal, str]]) -> list[tuple[Decimal, str]]:
+    """A minus before the first part is meant for all: -5 ft 3 in are -63 inches."""
+    if any(number < 0 for number, _ in parts[1:]):
+        raise InputError(
+            f"{quantity!r} has a minus between its parts.", hint="Convert them one by one."
+        )
+    if parts[0][0] < 0:
+        return [parts[0], *((-number, unit) for number, unit in parts[1:])]
     return parts
+
+
+def _minutes(parts: list[tuple[Decimal, str]]) -> list[tuple[Decimal, str]]:
+    """After hours, m is minutes: 2h 15m."""
+    if not any(_HOURS.fullmatch(unit) for _, unit in parts):
+        return parts
+    return [(number, "min" if unit == "m" else unit) for number, unit in parts]
 
 
 def _decimal(number: str) -> Decimal:
@@ -118,6 +169,7 @@ def _decimal(number: str) -> Decimal:
 def _unit(text: str) -> Any:
     import pint
 
+    text = text.replace("º", "°")
     word = known_name(text)
     if word is None:
         word = " ".join(text.split()).replace("·", "*").replace("⋅", "*")
@@ -144,9 +196,17 @@ def _refuse_words(word: str) -> None:
 
 
 def _no_unit(text: str) -> InputError:
-    return InputError(
-        f"{text[:60]!r} is no unit that is known.", hint="Such as km, lb, litre, km/h, degF, m^2."
-    )
+    hint = "Such as km, lb, litre, km/h, degF, m^2."
+    word = text.strip()
+    if found := re.fullmatch(r"([mkg])(hz|pa|w|wh|j|v|ohm)", word.casefold()):
+        base = {"hz": "Hz", "pa": "Pa", "w": "W", "wh": "Wh", "j": "J", "v": "V"}.get(
+            found[2], "ohm"
+        )
+        prefixes = {"m": "Mm", "k": "k", "g": "G"}[found[1]]
+        hint = f"Case decides: write {' or '.join(f'{one}{base}' for one in prefixes)}."
+    elif near := alike(word):
+        hint = f"Do you mean {near}?"
+    return InputError(f"{text[:60]!r} is no unit that is known.", hint=hint)
 
 
 def units_tool() -> "BaseTool":

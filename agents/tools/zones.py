@@ -9,10 +9,11 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from datetime import UTC, datetime, timedelta, timezone
 from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
 
+from allotrope.agents.tools.abbreviations import Zone, read_abbreviation
 from allotrope.exceptions import InputError
 from allotrope.support.extras import install
 
@@ -38,34 +39,14 @@ _COMMON = {
     "pacific": "America/Los_Angeles",
 }
 """What North Americans say for their zones (CLDR, `en`, generic time zone names)."""
-_FIRST_MEANT = {
-    "est": -5,
-    "cst": -6,
-    "mst": -7,
-    "pst": -8,
-    "edt": -4,
-    "cdt": -5,
-    "mdt": -6,
-    "pdt": -7,
-}
-"""Abbreviations that CLDR gives to English readers, with their hours from UTC."""
+_GERMAN = {"mez": "CET", "mesz": "CEST", "oez": "EET", "wez": "WET"}
+SHORT = 4
+"""Letters up to which another name of a city counts only where the city is large: airports' codes
+are among them."""
 _HINT = (
     "Give a zone such as Europe/Berlin, a city such as Tokyo or Paris, Texas, or an offset such as "
     "UTC+2."
 )
-
-
-@dataclass(frozen=True)
-class Zone:
-    """A zone, and how its name was understood.
-
-    Args:
-        zone: The zone; None is the zone of this machine.
-        note: What the reader should know, or an empty text.
-    """
-
-    zone: tzinfo | None
-    note: str = ""
 
 
 def look_up(name: str, *, at: datetime | None = None) -> Zone:
@@ -80,7 +61,7 @@ def look_up(name: str, *, at: datetime | None = None) -> Zone:
     Raises:
         InputError: Nothing has that name, or several zones have.
     """
-    word = " ".join(name.replace("_", " ").split())
+    word = " ".join(name.replace("_", " ").replace("−", "-").split())
     if len(word) > LONGEST:
         raise InputError("The name of the time zone is too long.", hint=_HINT)
     if word.lower() in _WORDS:
@@ -90,12 +71,15 @@ def look_up(name: str, *, at: datetime | None = None) -> Zone:
         if minutes > 14 * 60:
             raise InputError(f"No time zone is {word!r}: offsets end at 14 hours.", hint=_HINT)
         return Zone(timezone(timedelta(minutes=-minutes if found[1] == "-" else minutes)))
-    bare = _bare(word)
+    bare = _bare(
+        re.sub(r"^(?:the )?(?:current )?time (?:in|for|of) ", "", word, flags=re.IGNORECASE)
+    )
     for ending in (" standard time", " daylight time", " time zone", " timezone", " time"):
         bare = bare.removesuffix(ending)
     if bare in _COMMON:
         return Zone(ZoneInfo(_COMMON[bare]))
-    if re.fullmatch(r"[A-Za-z]{3,5}", word) and (short := _abbreviated(word, at)) is not None:
+    word = _GERMAN.get(bare, word)
+    if re.fullmatch(r"[A-Za-z]{3,5}", word) and (short := read_abbreviation(word, at)) is not None:
         return short
     for zone in (_iana().get(bare), _iana_city().get(bare)):
         if zone is not None:
@@ -135,49 +119,6 @@ def _same(zones: Iterable[str]) -> bool:
 def _year(zone: str) -> tuple[timedelta | None, ...]:
     year = datetime.now(UTC).year
     return tuple(datetime(year, month, 15, tzinfo=ZoneInfo(zone)).utcoffset() for month in (1, 7))
-
-
-@cache
-def _abbreviations(year: int) -> dict[str, dict[timedelta, str]]:
-    """Each abbreviation of the database with its offsets, and a zone that uses it."""
-    found: dict[str, dict[timedelta, str]] = defaultdict(dict)
-    for zone in sorted(available_timezones()):
-        if "/" not in zone or zone.startswith("Etc/"):
-            continue
-        for month in (1, 7):
-            moment = datetime(year, month, 15, tzinfo=ZoneInfo(zone))
-            name, offset = moment.tzname(), moment.utcoffset()
-            if name and name.isalpha() and offset is not None:
-                found[name.lower()].setdefault(offset, zone)
-    return dict(found)
-
-
-def _abbreviated(word: str, at: datetime | None) -> Zone | None:
-    year = (at or datetime.now(UTC)).year
-    offsets = _abbreviations(year).get(word.lower())
-    if offsets is None:
-        return None
-    hours = _FIRST_MEANT.get(word.lower())
-    if len(offsets) > 1 and hours is None:
-        choices = ", ".join(f"{zone} ({offset_text(offset)})" for offset, zone in offsets.items())
-        raise InputError(
-            f"{word!r} stands for several time zones: {choices}.",
-            hint="Name one of them, such as " + next(iter(offsets.values())) + ".",
-        )
-    offset = timedelta(hours=hours) if hours is not None else next(iter(offsets))
-    note = f"{word.upper()} is {offset_text(offset)} all year"
-    others = [zone for one, zone in offsets.items() if one != offset]
-    if others:
-        note += (
-            f"; in {others[0]} it stands for {offset_text(next(o for o in offsets if o != offset))}"
-        )
-    return Zone(timezone(offset, word.upper()), note)
-
-
-def offset_text(offset: timedelta) -> str:
-    """An offset from UTC for people, such as `UTC+05:30`."""
-    minutes = int(offset.total_seconds()) // 60
-    return f"UTC{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"
 
 
 @dataclass(frozen=True)
@@ -223,8 +164,10 @@ def _gazetteer() -> _Gazetteer:
         )
         for region in filter(None, (city.country, state)):
             people[region][city.zone] += city.people
-        for name in {_bare(one["name"]), *(_bare(name) for name in one["alternatenames"])}:
-            cities[name].append(city)
+        own = _bare(one["name"])
+        for name in {own, *map(_bare, one["alternatenames"])}:
+            if name == own or len(name) > SHORT or city.people > LARGE:
+                cities[name].append(city)
     regions: dict[str, list[str]] = defaultdict(list)
     for code, one in data.get_countries().items():
         regions[_bare(one["name"])].append(code)
@@ -256,14 +199,25 @@ def _place(word: str, bare: str) -> Zone:
     cities = found.cities.get(name, [])
     if area:
         codes = {*found.regions.get(area, ()), area.upper(), f"US-{area.upper()}"}
-        cities = [city for city in cities if {city.country, city.state} & codes]
+        everywhere, cities = cities, [city for city in cities if {city.country, city.state} & codes]
+        if everywhere and not cities:
+            raise InputError(
+                f"No {name.title()} is known in {area.title()!r}: "
+                + "; ".join(f"{city.place} ({city.zone})" for city in _largest(everywhere)[:4])
+                + ".",
+                hint="Name one of the zones, or the city with its country or US state.",
+            )
     if not cities:
         raise InputError(f"No time zone or city is called {word[:60]!r}.", hint=_HINT)
     return _of_cities(word, cities)
 
 
+def _largest(cities: Iterable[_City]) -> list[_City]:
+    return sorted(cities, key=lambda city: -city.people)
+
+
 def _of_cities(word: str, cities: list[_City]) -> Zone:
-    first, *rest = sorted(cities, key=lambda city: -city.people)
+    first, *rest = _largest(cities)
     others = [city for city in rest if not _same((first.zone, city.zone))]
     if others and others[0].people * CLEAR > first.people:
         choices = "; ".join(f"{city.place} ({city.zone})" for city in (first, *others[:3]))

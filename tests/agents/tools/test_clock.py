@@ -14,6 +14,7 @@ from allotrope.agents.tools.clock import (
     find_zone,
     system_clock,
 )
+from allotrope.agents.tools.zones import look_up
 from allotrope.exceptions import InputError
 
 SUMMER = datetime(2026, 7, 1, 22, 30, 5, tzinfo=UTC)
@@ -92,7 +93,9 @@ def test_a_name_with_several_zones_is_asked_about(name):
 def test_an_abbreviation_is_its_offset_and_says_so():
     said = clock_tool(clock=lambda: SUMMER).invoke({"timezone": "PST"})
     assert "14:30:05" in said
-    assert "PST is UTC-08:00 all year; in Asia/Manila it stands for UTC+08:00" in said
+    assert "PST is read as Pacific Standard Time" in said
+    assert "Philippine Standard Time (UTC+08:00)" in said
+    assert "PDT holds" in said
 
 
 @pytest.mark.parametrize(
@@ -134,3 +137,49 @@ def test_the_tools_for_dates():
     assert "two readings" in between.invoke({"start": "01/02/2026", "end": "today"})
     after = date_add_tool(clock=lambda: SUMMER)
     assert "Saturday, 2026-02-28" in after.invoke({"date": "2026-01-31", "amount": "1 month"})
+
+
+@pytest.mark.parametrize(
+    ("short", "words"),
+    [
+        ("CST", ["Central Standard Time", "China Standard Time (UTC+08:00)", "Cuba"]),
+        ("BST", ["British Summer Time", "Bangladesh Standard Time (UTC+06:00)"]),
+        ("AST", ["Atlantic Standard Time", "Arabian Standard Time (UTC+03:00)"]),
+        ("ART", ["Argentina Standard Time, UTC-03:00"]),
+        ("SST", ["Samoa", "Singapore Standard Time (UTC+08:00)"]),
+    ],
+)
+def test_an_abbreviation_says_what_else_it_stands_for(short, words):
+    note = look_up(short, at=SUMMER).note
+    assert all(word in note for word in words)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("LNZ", "such as"), ("London, Ontario", "America/Toronto")]
+)
+def test_a_place_that_is_not_clear_is_refused(name, words):
+    with pytest.raises(InputError) as caught:
+        look_up(name, at=SUMMER)
+    assert words in f"{caught.value} {caught.value.hint}"
+
+
+def test_an_offset_in_the_time_counts():
+    tool = convert_time_tool(clock=lambda: SUMMER)
+    given = {"time": "2026-12-24T15:00Z", "from_zone": "UTC", "to_zone": "Berlin"}
+    assert "16:00:00 (Europe/Berlin" in tool.invoke(given)
+    assert "16:00:00 (Europe/Berlin" in tool.invoke({**given, "from_zone": ""})
+    wrong = tool.invoke({"type": "tool_call", "id": "1", "name": tool.name,
+                         "args": {**given, "from_zone": "New York"}})  # fmt: skip
+    assert wrong.status == "error"
+    assert "UTC+00:00" in wrong.content
+    assert "UTC-05:00" in wrong.content
+
+
+def test_an_abbreviation_is_looked_up_for_the_day_of_the_time():
+    line = convert("2026-06-15 12:00", "CET", "UTC", now=datetime(2026, 12, 1, tzinfo=UTC))
+    assert "CEST holds at that time" in line
+
+
+def test_now_is_a_time():
+    tool = convert_time_tool(clock=lambda: SUMMER)
+    assert tool.invoke({"time": "now", "from_zone": "Berlin", "to_zone": "UTC"})

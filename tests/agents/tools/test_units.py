@@ -2,7 +2,8 @@
 
 import pytest
 
-from allotrope.agents.tools.units import convert, units_tool
+from allotrope.agents.tools.unit_names import _MEANT
+from allotrope.agents.tools.units import _registry, convert, units_tool
 from allotrope.exceptions import InputError
 
 
@@ -97,3 +98,63 @@ def test_which_of_several_sizes_is_said(quantity, to, words):
 def test_refusals_say_what_to_do(quantity, to, to_do):
     with pytest.raises(InputError, match=to_do):
         convert(quantity, to)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "to", "line"),
+    [
+        ("100 Mb/s", "MB/s", "= 12.5 MB/s"),
+        ("1 Tbps", "Gb/s", "= 1000 Gb/s"),
+        ("5 Mg/l", "kg/l", "= 5000 kg/l"),
+        ("1 mb", "mB", "= 1 mB"),
+        ("8 Gib", "GiB", "= 1 GiB"),
+        ("5'-11\"", "cm", "= 180.34 cm"),
+        ("-5 ft 3 in", "in", "= -63 in"),
+        ("5 ms", "s", "= 0.005 s"),
+        ("2h 15m", "min", "= 135 min"),
+        ("1 acre", "ft^2", "= 43560 ft^2"),
+        ("1 chain", "ft", "= 66 ft"),
+        ("1 AU", "km", "149597870.7 km"),
+        ("60 rpm", "Hz", "1 Hz"),
+        ("1 kHz", "rpm", "60000 rpm"),
+        ("15 ºC", "ºF", "= 59 ºF"),
+    ],
+)
+def test_case_and_signs_are_kept(quantity, to, line):
+    assert line in convert(quantity, to)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "to", "words"),
+    [
+        ("100 barrels", "litres", "42 gallons"),
+        ("2 pt", "ml", "US pint"),
+        ("30 miles/gallon", "km/l", "US gallon"),
+        ("124 gr", "mg", "grain"),
+        ("2000 calories", "kJ", "kilocalorie"),
+        ("1 tablespoon", "ml", "15 ml"),
+        ("1 bushel", "l", "US"),
+    ],
+)
+def test_units_in_units_say_their_size(quantity, to, words):
+    assert words in convert(quantity, to)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "to", "to_do"),
+    [
+        ("3 killometers", "m", "kilometers"),
+        ("0 l/100km", "mpg", "other than 0"),
+        ("1 week -2 days", "days", "minus"),
+        ("5 mhz", "kHz", "MHz"),
+    ],
+)
+def test_more_refusals_say_what_to_do(quantity, to, to_do):
+    with pytest.raises(InputError) as caught:
+        convert(quantity, to)
+    assert to_do in f"{caught.value} {caught.value.hint or ''}"
+
+
+def test_notes_stand_under_the_names_that_pint_writes():
+    for name in _MEANT:
+        assert f"{_registry().parse_units(name)}" == name
