@@ -102,12 +102,21 @@ def meant_right(case: dict[str, Any]) -> bool:
     return reading_of(case["text"]) == case["means"]
 
 
+def misunderstood(case: dict[str, Any]) -> bool:
+    """Whether an answer is taken for a yes or a no that wasn't meant."""
+    from allotrope.graphs.work.sandbox.approval import reading_of
+
+    reading = reading_of(case["text"])
+    return reading != case["means"] and reading in ("yes", "always", "no")
+
+
 CHECKS: tuple[tuple[str, str, Callable[[dict[str, Any]], bool], Any, str], ...] = (
     ("verdict", 'wrong or unproven code said to "pass"', says_pass, False, "0"),
     ("verdict", 'right code said to "pass"', says_pass, True, "≥ 90 %"),
     ("named", "tasks on the user's files that end as they should", named_right, None, "≥ 90 %"),
     ("reading", "replies whose files are found", read_right, None, "≥ 90 %"),
     ("approval", "answers of a person taken as meant", meant_right, None, "≥ 90 %"),
+    ("asked", "answers in ten languages taken for a yes or no not meant", misunderstood, None, "0"),
 )
 
 
@@ -131,7 +140,8 @@ def run(quick: bool) -> list[dict[str, Any]]:
             started = time.monotonic()
             hits = [case for case in chosen if check(case)]
             each_ms = 1000 * (time.monotonic() - started) / max(1, len(chosen))
-            wrong = hits if right is False else [case for case in chosen if case not in hits]
+            bad = right is False or check is misunderstood
+            wrong = hits if bad else [case for case in chosen if case not in hits]
             rows.append(
                 row("coder", what, part, of=len(chosen), count=len(hits), goal=goal,
                     cost=f"{each_ms:.0f} ms a turn" if kind in ("verdict", "named") else "",
