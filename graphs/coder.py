@@ -80,9 +80,9 @@ def write(state: CoderState, settings: Settings) -> Step:
         return {**unread, "trouble": str(exc), "declined": True, "origin": UNASKED}
     if found.files:
         before = yours = dict(found.files)
-        fresh.update(root=found.root, crlf=list(found.crlf), yours=yours, notes=list(found.notes))
+        fresh.update(root=found.root, yours=yours, notes=list(found.notes))
     reply = yield Ask("coder.write", asked(question_of(state), before, settings), True)
-    written, left = usable(files_of(reply.text), before)
+    written, left = usable(files_of(reply.text, known=before), before)
     files = {**before, **written}
     missing = [name for name in found.missing if name in written]
     notes = [*fresh["notes"], *left, *(f"There was no `{name}`; it is new." for name in missing)]
@@ -148,7 +148,7 @@ def repair(state: CoderState, settings: Settings) -> Step:
     if packages:
         values["packages"] = packages
     reply = yield Ask("coder.repair", values, conversation=True)
-    written, left = usable(files_of(reply.text), files)
+    written, left = usable(files_of(reply.text, known=files), files)
     if not written:
         note = "The last answer held no code block."
         return {"outcome": {**state["outcome"], "note": note}, "origin": origin(reply)}

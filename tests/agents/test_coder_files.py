@@ -187,3 +187,24 @@ def test_the_reply_says_that_a_person_is_asked(
         reply = agent.ask("yes please", thread_id="t")
         assert reply.asks is None
         assert [Path(path).name for path in reply.files] == ["calc.py", "test_calc.py"]
+
+
+def test_files_of_an_older_editor_and_an_empty_new_one(bench, tmp_path: Path) -> None:
+    """cp1252, Windows line ends, a blank in the name: the patch fits."""
+    old = "# Zähler\r\ndef one():\n    return 2\r\n".encode("cp1252")
+    (tmp_path / "my count.py").write_bytes(old)
+    test = (
+        "import importlib\none = importlib.import_module('my count').one\n\n"
+        "def test_one():\n    assert one() == 1\n"
+    )
+    (tmp_path / "test_count.py").write_text(test)
+    reply = (
+        "```python\n# my count.py\n# Zähler\ndef one():\n    return 1\n```\n"
+        "```python\n# pkg/__init__.py\n```"
+    )
+    state = bench("coder", [reply], **FREE).ask("Fix 'my count.py', test_count.py is right")
+    assert last(state).startswith("The tests pass (1 passed")
+    patch = next(path for path in state["saved"] if path.endswith("changes.diff"))
+    subprocess.run(["git", "apply", patch], cwd=tmp_path, check=True)
+    assert (tmp_path / "my count.py").read_bytes() == old.replace(b"2", b"1")
+    assert (tmp_path / "pkg" / "__init__.py").is_file()

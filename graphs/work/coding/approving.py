@@ -70,7 +70,7 @@ def revise(state: CoderState, settings: Settings) -> Step:
     tell("step", name="revise")
     task = f"{question_of(state)}\n\nThe user has read the code and answers: {state['said']}"
     reply = yield Ask("coder.write", asked(task, state["files"], settings), True)
-    written, left = usable(files_of(reply.text), state["files"])
+    written, left = usable(files_of(reply.text, known=state["files"]), state["files"])
     if not written:
         return {"note": "The model wrote nothing that could be taken for that change."}
     files = {**state["files"], **written}

@@ -1,7 +1,12 @@
 """What changed, as a unified diff that `git apply` and `patch -p1` take."""
 
 import difflib
+import re
+from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
+
+from allotrope.graphs.work.sources.reading.files import decode, encoding_of
 
 _NO_END = "\\ No newline at end of file"
 
@@ -30,6 +35,74 @@ def diff(before: Mapping[str, str], after: Mapping[str, str]) -> str:
         ):
             lines += [line.removesuffix("\n")] if line.endswith("\n") else _unended(line)
     return "\n".join(lines)
+
+
+def byte_diff(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> bytes:
+    """`diff` of files in whatever encoding.
+
+    Args:
+        before: Name to content.
+        after: Name to content.
+    """
+    sides = [
+        {name.encode().decode("latin-1"): raw.decode("latin-1") for name, raw in side.items()}
+        for side in (before, after)
+    ]
+    return diff(*sides).encode("latin-1")
+
+
+def as_it_lies(path: Path, text: str) -> bytes:
+    """A file's bytes; those of the text that was read of it, if it is another one by now.
+
+    Args:
+        path: The file.
+        text: What was read of it.
+    """
+    try:
+        raw = path.read_bytes()
+        same = decode(raw, name=path.name) == text
+    except (OSError, ValueError):
+        same = False
+    return raw if same else text.encode()
+
+
+def rewritten(raw: bytes, text: str) -> bytes:
+    """A new text in the encoding and with the line ends of the file that it takes the place of.
+
+    Lines that stayed keep their bytes, so that a patch fits a file with ends of both kinds.
+
+    Args:
+        raw: The file as it was; empty for a new one.
+        text: What it is to hold, with plain line ends.
+    """
+    encoding = encoding_of(raw) if raw else "utf-8"
+    if encoding == "utf-16":  # no lines of bytes: git takes such files for binary
+        return text.encode(encoding)
+    mark = raw[:3] if raw.startswith(b"\xef\xbb\xbf") else b""
+    old = re.findall(rb"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+", raw.removeprefix(mark))
+    ends = Counter(
+        line[len(line.rstrip(b"\r\n")) :] for line in old if line.endswith((b"\r", b"\n"))
+    )
+    end = ends.most_common(1)[0][0] if ends else b"\n"
+    plain = [re.sub(rb"\r\n|\r", b"\n", line) for line in old]
+    new = [line.encode(_codec(encoding, line)) for line in _lines(text)]
+    found = [mark]
+    same = difflib.SequenceMatcher(None, plain, new, autojunk=False).get_opcodes()
+    for kind, first, last, start, stop in same:
+        if kind == "equal":
+            found += old[first:last]
+        else:
+            found += [line[:-1] + end if line.endswith(b"\n") else line for line in new[start:stop]]
+    return b"".join(found)
+
+
+def _codec(encoding: str, line: str) -> str:
+    """The file's encoding, or UTF-8 for a line with signs that it hasn't."""
+    try:
+        line.encode(encoding.removesuffix("-sig"))
+    except UnicodeEncodeError:
+        return "utf-8"
+    return encoding.removesuffix("-sig")
 
 
 def _lines(text: str) -> list[str]:

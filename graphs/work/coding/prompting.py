@@ -37,7 +37,7 @@ def usable(found: Mapping[str, str], before: Mapping[str, str]) -> tuple[dict[st
             continue
         old = before.get(name)
         plain = text if old is None or text.startswith(old[:40]) else without_name(text, name)
-        good[name] = plain
+        good[name] = plain or "\n"  # a unified diff has nothing for a new file without a line
     return good, left
 
 

@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from allotrope.graphs.work.answers import without_thoughts
@@ -104,11 +104,12 @@ def fenced(text: str) -> list[Block]:
     return found
 
 
-def files_of(text: str) -> dict[str, str]:
+def files_of(text: str, *, known: Iterable[str] = ()) -> dict[str, str]:
     """The files of a reply: each block, named by its info string, first comment or heading.
 
     Args:
         text: A model's reply.
+        known: Names of files that there are; only these may have blanks in them.
 
     Returns:
         Name to text. A Python block without a name is `test_solution.py` if it holds tests, else
@@ -116,11 +117,12 @@ def files_of(text: str) -> dict[str, str]:
     """
     blocks = [one for one in fenced(text) if one.code.strip()]
     python = any(_is_python(one) for one in blocks)
+    blank = sorted((one for one in known if " " in one), key=len, reverse=True)
     parts: dict[str, list[str]] = {}
     bound: dict[str, set[str]] = {}
     """What the blocks bind of which a file without a name is made so far."""
     for block in blocks:
-        name, code = _name(block), block.code.strip("\n").rstrip() + "\n"
+        name, code = _known(block, blank) or _name(block), block.code.strip("\n").rstrip() + "\n"
         if not name:
             name = _default(block, python=python, has_some=bool(parts))
             if not name or (name in parts and name not in bound):
@@ -145,9 +147,23 @@ def without_name(code: str, name: str) -> str:
         name: The file's name.
     """
     first, _, rest = code.partition("\n")
+    if " " in name and first.strip(" \t#/*-;%").removeprefix("./") == name:
+        return rest.lstrip("\n")
     found = _COMMENT.match(first)
     same = found is not None and found[1].removeprefix("./") == name
     return rest.lstrip("\n") if same and not first.lstrip().startswith(('"', "'")) else code
+
+
+def _known(block: Block, names: Iterable[str]) -> str:
+    """A known name with blanks that stands beside a block, word for word."""
+    first = next((line for line in block.code.split("\n") if line.strip()), "")
+    lead = block.lead if len(block.lead) <= 200 else ""
+    for name in names:
+        if name in block.info or name == first.strip(" \t#/*-;%").removeprefix("./"):
+            return name
+        if re.search(rf"(?<![\w/]){re.escape(name)}(?!\w)", lead):
+            return name
+    return ""
 
 
 def _name(block: Block) -> str:

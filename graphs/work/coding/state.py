@@ -13,7 +13,6 @@ class CoderState(AgentState):
         before: The files as they were when the turn began.
         yours: The user's own files as they were read, by name.
         root: The folder that the user's files lie in.
-        crlf: Names of the user's files whose lines end as on Windows.
         first_tests: Tests as they were first written, by file; what a repair takes away is said.
         outcome: What the last run came to, with its proof.
         allowed: Whether running was allowed: `no`, `once` (this turn) or `always` (this thread).
@@ -32,7 +31,6 @@ class CoderState(AgentState):
     before: NotRequired[dict[str, str]]
     yours: NotRequired[dict[str, str]]
     root: NotRequired[str]
-    crlf: NotRequired[list[str]]
     first_tests: NotRequired[dict[str, str]]
     outcome: NotRequired[dict[str, Any]]
     allowed: NotRequired[str]

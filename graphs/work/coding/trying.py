@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from allotrope.graphs.work.coding.patch import diff
+from allotrope.graphs.work.coding.patch import as_it_lies, byte_diff, rewritten
 from allotrope.graphs.work.coding.state import CoderState
 from allotrope.graphs.work.sandbox.proof.frozen import plain_support
 from allotrope.graphs.work.sandbox.proof.proof import GreenTests, prove
@@ -60,21 +60,18 @@ def written_to(state: CoderState, task: str, out: Path, files: Mapping[str, str]
     """Writes files below the output folder, and a patch for the user's own; blocks."""
     seed = hashlib.sha256(task.encode()).hexdigest()[:10]
     folder = out / f"coder-{seed}"
-    written = []
+    root, written = state.get("root"), []
+    yours = (state.get("yours") or {}) if root else {}
+    bytes_of = {name: as_it_lies(Path(root or "") / name, text) for name, text in yours.items()}
     for name, text in files.items():
         # what a person refused to run isn't run by the next `pytest` in the folder either
         path = folder / (f"{name}.txt" if state["declined"] else name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        path.write_bytes(rewritten(bytes_of.get(name, b""), text))
         written.append(str(path))
-    if state.get("root"):
-        crlf = {*state.get("crlf", ())}
-        sides = [
-            {n: t.replace("\n", "\r\n") if n in crlf else t for n, t in side.items()}
-            for side in (state["yours"], state["files"])
-        ]
+    if root:
+        after = {n: rewritten(bytes_of.get(n, b""), t) for n, t in state["files"].items()}
         patch = folder.absolute() / "changes.diff"
-        with patch.open("w", encoding="utf-8", newline="") as file:
-            file.write(diff(*sides) + "\n")
+        patch.write_bytes(byte_diff(bytes_of, after) + b"\n")
         written.append(str(patch))
     return written

@@ -59,14 +59,12 @@ class Yours:
         root: The folder that names are relative to; empty where no file is named.
         files: Name to text.
         missing: Names that lead to no file.
-        crlf: Names of files whose lines end as on Windows; their texts here have plain ends.
         notes: What else is to be said, a sentence each.
     """
 
     root: str = ""
     files: dict[str, str] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
-    crlf: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -114,8 +112,7 @@ def yours_in(question: str, settings: Settings) -> Yours:
         raise InputError(
             f"The files have more than {MAX_CHARS:,} characters.", hint="Name a smaller folder."
         )
-    crlf = tuple(name for name in texts if b"\r\n" in (root / name).read_bytes())
-    return Yours(str(root), texts, tuple(dict.fromkeys(missing)), crlf, tuple(notes))
+    return Yours(str(root), texts, tuple(dict.fromkeys(missing)), tuple(notes))
 
 
 def _common(folders: list[Path]) -> Path:

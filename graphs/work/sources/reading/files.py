@@ -68,6 +68,24 @@ def inside(name: str | Path, *, roots: Sequence[Path]) -> Path:
     )
 
 
+def encoding_of(raw: bytes, *, declared: str | None = None) -> str:
+    """The encoding that bytes of a text are read in.
+
+    Args:
+        raw: The bytes.
+        declared: An encoding that the source states.
+    """
+    for encoding in (declared, *_ENCODINGS):
+        if encoding is None or (encoding == "utf-16" and raw[:2] not in (b"\xff\xfe", b"\xfe\xff")):
+            continue
+        try:
+            raw.decode(encoding)
+        except (UnicodeDecodeError, LookupError):
+            continue
+        return encoding
+    return "latin-1"
+
+
 def decode(raw: bytes, *, name: str, declared: str | None = None) -> str:
     """Bytes to text, whatever usual encoding they are in.
 
@@ -84,12 +102,5 @@ def decode(raw: bytes, *, name: str, declared: str | None = None) -> str:
     """
     if b"\x00" in raw[:8192] and raw[:2] not in (b"\xff\xfe", b"\xfe\xff"):
         raise InputError(f"{name} is binary, not text.")
-    for encoding in (declared, *_ENCODINGS):
-        if encoding is None or (encoding == "utf-16" and raw[:2] not in (b"\xff\xfe", b"\xfe\xff")):
-            continue
-        try:
-            text = raw.decode(encoding)
-        except (UnicodeDecodeError, LookupError):
-            continue
-        return text.replace("\r\n", "\n").replace("\r", "\n")
-    return raw.decode("latin-1").replace("\r\n", "\n").replace("\r", "\n")
+    text = raw.decode(encoding_of(raw, declared=declared))
+    return text.replace("\r\n", "\n").replace("\r", "\n")
