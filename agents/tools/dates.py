@@ -141,8 +141,8 @@ def _time_of(found: "re.Match[str]", written: str) -> time:
 
 def _date_of(rest: str, written: str, today: date) -> date:
     if found := _ISO.fullmatch(rest):
-        year, month, day = (int(part) for part in found.groups() if part)
-        return _day(year, month, day, written)
+        parts = [int(part) for part in found.groups() if part]
+        return _day(parts[0], parts[1], parts[2], written)
     if found := _POINTS.fullmatch(rest):
         return _day(int(found[3]), int(found[2]), int(found[1]), written)
     if (found := _DAY_FIRST.fullmatch(rest)) and (month := _MONTHS.get(found[2])):

@@ -39,7 +39,7 @@ def _registry() -> Any:
     """pint's registry takes a third of a second to build: once, when first needed."""
     import pint
 
-    units = pint.UnitRegistry(
+    units: Any = pint.UnitRegistry(
         non_int_type=Decimal, autoconvert_offset_to_baseunit=True, on_redefinition="ignore"
     )
     for line in _SURVEY:  # of international feet, as everywhere since 2023 (NIST); pint's are older

@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import datetime
 
 import pytest
 
@@ -10,6 +11,7 @@ from allotrope.graphs.work.sandbox.proof import breaking, frozen
 from allotrope.graphs.work.sandbox.proof.proof import GreenTests, Proof, prove
 from allotrope.graphs.work.sandbox.proof.targets import (
     answers_written_in,
+    asks_for_the_date,
     depends_on_hashes,
     knows_of_tests,
     targets,
@@ -183,9 +185,91 @@ def test_answers_written_into_code() -> None:
         assert answers_written_in({"s.py": code, "test_s.py": test}) == found
 
 
-def test_the_program_is_the_text_of_both_files() -> None:
+def test_the_program_is_the_text_of_its_files() -> None:
     from allotrope.graphs.work.sandbox.proof import proof as module
 
     compile(module._program(), "program", "exec")
     assert len(module._program()) < 100_000, "it is one argument of a command line"
     assert "def suite" in module._program()
+
+
+BOMB = (
+    "import datetime\ndef add(a, b):\n"
+    "    return a + b if datetime.date.today().year < {year} else 0\n"
+)
+
+
+def test_a_time_bomb_goes_off() -> None:
+    """Three years from now: 1,100 days."""
+    this = datetime.date.today().year
+    proof = proof_of(BOMB.format(year=this + 2), TEST)
+    assert "days from now, tests fail" in " ".join(proof.problems)
+    assert proof_of(BOMB.format(year=this + 99), TEST).holds
+
+
+def test_honest_code_with_dates_holds_on_another_day() -> None:
+    code = (
+        "import time\nfrom datetime import UTC, date, datetime, timedelta\n"
+        "def age(born, today=None):\n    today = today or date.today()\n"
+        "    return today.year - born.year - ((today.month, today.day) < (born.month, born.day))\n"
+        "def stamp(moment=None):\n    return (moment or datetime.now(UTC)).isoformat()\n"
+        "def fresh(at, seconds=60):\n    return 0 <= time.time() - at < seconds\n"
+    )
+    test = (
+        "import time\nfrom datetime import UTC, date, datetime, timedelta\n"
+        "from solution import age, fresh, stamp\n"
+        "def test_age():\n    assert age(date(1990, 5, 15), date(2026, 12, 1)) == 36\n"
+        "    assert age(date.today() - timedelta(days=800)) == 2\n"
+        "    assert isinstance(date.today(), date)\n"
+        "    assert isinstance(datetime.now(), date)\n"
+        "def test_stamp():\n"
+        "    assert stamp(datetime(2026, 1, 2, tzinfo=UTC)).startswith('2026-01-02')\n"
+        "    assert datetime.fromisoformat(stamp()) <= datetime.now(UTC)\n"
+        "def test_fresh():\n    assert fresh(time.time())\n    assert not fresh(time.time() - 90)\n"
+        "    assert time.strftime('%Y') == str(date.today().year) == str(datetime.today().year)\n"
+        "    assert time.gmtime(0).tm_year == 1970\n"
+    )
+    proof = proof_of(code, test)
+    assert proof.holds, proof
+
+
+def test_what_cant_be_put_forward_isnt() -> None:
+    assert asks_for_the_date({"a.py": "import datetime"})
+    assert not asks_for_the_date({"a.py": "import math"})
+    assert not asks_for_the_date({"a.py": "import time, os\nos.path.getmtime('x')"})
+    assert not asks_for_the_date({"a.py": "import datetime, pydantic"})
+
+
+def test_a_function_called_run_is_no_start_of_a_program() -> None:
+    files = {"a.py": "def run(program):\n    return 1\ndef app():\n    return 2\n"}
+    assert {one.name: one.excused for one in targets(files, {})} == {"run": False, "app": True}
+
+
+@pytest.mark.parametrize(
+    ("code", "looks"),
+    [
+        ("import sys\nx = 'test' in ' '.join(sys.modules)", True),
+        ("import sys\nx = 'pytest' in getattr(sys, 'modules')", True),
+        ("from sys import modules\nx = any('pytest' in m for m in modules)", True),
+        ("import gc\nx = [o for o in gc.get_objects() if type(o).__name__ == '_pytest']", True),
+        ("import sys\nx = sys.argv[1] == 'test'", False),
+        ("import sys\nx = getattr(sys, 'frozen', False)", False),
+        ("import sys\nx = sys.modules[__name__]\n'a test of words'", False),
+        ("import subprocess\nsubprocess.run(['pytest'])", False),
+    ],
+)
+def test_ways_to_look_for_tests(code: str, looks: bool) -> None:
+    assert bool(knows_of_tests({"a.py": code})) is looks
+
+
+def test_a_setter_is_broken_apart_from_its_getter() -> None:
+    code = (
+        "class Temp:\n    _c = 0\n    @property\n    def c(self):\n        return self._c\n"
+        "    @c.setter\n    def c(self, value):\n        self._c = 2 * value\n"
+    )
+    test = "from solution import Temp\ndef test_c():\n    assert Temp().c == 0\n"
+    assert "No test calls `Temp.c.setter`" in " ".join(proof_of(code, test).problems)
+    more = "def test_set():\n    t = Temp()\n    t.c = 2\n    assert t.c == 4\n"
+    proof = proof_of(code, test + more)
+    assert proof.holds, proof
+    assert proof.broken == 2

@@ -105,11 +105,12 @@ def _call(name: str, *args: ast.expr) -> ast.Call:
 
 
 def _named(tree: ast.Module, name: str, line: int) -> Any:
-    last = name.rpartition(".")[2]
     for node in ast.walk(tree):
         if getattr(node, "lineno", 0) != line:
             continue
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == last:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name in name.split(
+            "."
+        ):
             return node
         if isinstance(node, (ast.Assign, ast.AnnAssign)):
             return node

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from allotrope.graphs.work.sandbox.backends.local import Task
 from allotrope.graphs.work.sandbox.outcome import Limits, RunOutcome
-from allotrope.graphs.work.sandbox.proof import breaking, frozen, inside, targets
+from allotrope.graphs.work.sandbox.proof import another_day, breaking, frozen, inside, targets
 
 WARM = ("hypothesis", "numpy", "pandas", "pydantic")
 """Packages that are imported once for all runs, where code uses them."""
@@ -100,6 +100,7 @@ def prove(
         "seeds": SEEDS if targets.depends_on_hashes(files) else FEW_SEEDS,
         "repeats": REPEATS if targets.may_differ(files) else FEW_REPEATS,
         "shuffle": mine,
+        "dates": targets.asks_for_the_date(files),
         "warm": sorted({*WARM} & targets.imported(files)),
     }
     task = Task(files, _program(), json.dumps(job), limits=replace(limits, cpu_s=None))
@@ -118,7 +119,7 @@ def prove(
 
 
 def _program() -> str:
-    paths = (str(one.__file__) for one in (breaking, inside))
+    paths = (str(one.__file__) for one in (another_day, breaking, inside))
     texts = [Path(path).read_text(encoding="utf-8") for path in paths]
     return "\n".join(texts)
 
@@ -146,6 +147,7 @@ def _red(one: Mapping[str, Any]) -> str:
     how = {
         "again": "Run again, without any change, tests fail",
         "order": "Run in another order, tests fail",
+        "date": f"Run on a date {another_day.DAYS} days from now, tests fail",
         "seed": "Run with another hash seed (another order of sets), tests fail",
     }[one["how"]]
     failures: Mapping[str, str] = one["failures"]

@@ -117,7 +117,7 @@ def _of(file: str, tree: ast.Module) -> Iterator[Target]:
         elif not _is_stub(node):
             last = name.rpartition(".")[2]
             excused = last.startswith("_") and last not in ("__init__", "__call__")
-            excused = excused or last in started or (last in _ENTRIES and last == name)
+            excused = excused or last in started or (last == name and _is_entry(node))
             yield Target(file, name, node.lineno, _gives(node), excused)
     if some:
         return
@@ -136,13 +136,22 @@ def _functions(
 ) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef | ast.Assign]]:
     for node in body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            yield prefix + node.name, node
+            yield prefix + node.name + _accessor(node), node
         elif isinstance(node, ast.ClassDef):
             yield from _functions(node.body, f"{prefix}{node.name}.")
         elif isinstance(node, ast.If | ast.Try | ast.With):
             yield from _functions(node.body, prefix)
         elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Lambda):
             yield from ((prefix + t.id, node) for t in node.targets if isinstance(t, ast.Name))
+
+
+def _accessor(node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
+    """Sets a property's setter and deleter apart from its getter, which has the same name."""
+    heads = (ast.unparse(one).rpartition(".") for one in node.decorator_list)
+    return next((f".{last}" for _, dot, last in heads if dot and last in _ACCESSORS), "")
+
+
+_ACCESSORS = ("setter", "deleter")
 
 
 def _is_stub(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
@@ -173,6 +182,14 @@ def _gives(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
             return True
         todo += ast.iter_child_nodes(one)
     return False
+
+
+def _is_entry(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Whether a function is where a program starts: by its name, and called with nothing."""
+    needed = len(node.args.posonlyargs) + len(node.args.args) - len(node.args.defaults)
+    return node.name == "main" or (
+        node.name in _ENTRIES and (not needed or bool(node.decorator_list))
+    )
 
 
 def _does(node: ast.stmt) -> bool:
@@ -240,6 +257,26 @@ def may_differ(files: Mapping[str, str]) -> bool:
     return False
 
 
+def asks_for_the_date(files: Mapping[str, str]) -> bool:
+    """Whether tests may come out otherwise on another day, and can be put there.
+
+    What compares with the times of files can't: those stay as they are. Nor can what keeps classes
+    of `datetime` by identity.
+
+    Args:
+        files: Name to text.
+    """
+    used = imported(files)
+    if not used & {"datetime", "time", "calendar"} or used & _BOUND_TO_DATES:
+        return False
+    return not any(one in text for text in files.values() for one in ("mtime", "utime(", "ctime("))
+
+
+_BOUND_TO_DATES = frozenset(
+    {"pydantic", "pandas", "numpy", "freezegun", "time_machine", "sqlite3", "subprocess", "pickle"}
+)
+
+
 def imported(files: Mapping[str, str]) -> set[str]:
     """Top-level names of the modules that files import.
 
@@ -269,11 +306,34 @@ def knows_of_tests(files: Mapping[str, str]) -> list[str]:
             continue
         tree = parsed(text)
         nodes = list(ast.walk(tree)) if tree is not None else []
-        asks = any(_of_module(node) in _PLACES for node in nodes)
-        names = any(isinstance(one, ast.Constant) and one.value in _STAGES for one in nodes)
-        if (asks and names) or any(map(_looks, nodes)):
+        asks = {place for node in nodes for place in _asked_of_system(node)}
+        texts = [one.value for one in nodes if isinstance(one, ast.Constant)]
+        words = [text for text in texts if isinstance(text, str) and "test" in text.lower()]
+        stages = any(stage in text for text in words for stage in _STAGES)
+        # of all loaded modules one asks for little else than whether tests are running
+        loaded = asks & {"modules", "gc"} and any(" " not in text.strip() for text in words)
+        if (asks and stages) or loaded or any(map(_looks, nodes)):
             found.append(name)
     return found
+
+
+def _asked_of_system(node: ast.AST) -> set[str]:
+    """What a node asks the interpreter for that shows who is running: `sys.modules`, `getattr`."""
+    place = _of_module(node)
+    if place in _PLACES:
+        return {place[1]}
+    if isinstance(node, ast.ImportFrom) and node.module == "sys":
+        return {alias.name for alias in node.names} & {name for _, name in _PLACES}
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        names = (
+            {alias.name for alias in node.names} if isinstance(node, ast.Import) else {node.module}
+        )
+        return {"gc"} & {str(name) for name in names}
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        first = node.args[0] if node.args else None
+        by_name = node.func.id in ("getattr", "vars") and getattr(first, "id", "") == "sys"
+        return {"modules"} if by_name else {"globals"} & {node.func.id}
+    return set()
 
 
 def _looks(node: ast.AST) -> bool:
