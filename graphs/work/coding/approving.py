@@ -102,7 +102,7 @@ def explain(state: CoderState, settings: Settings) -> Step:
 
 def after_approve(state: CoderState) -> str:
     """The way on after an answer: to the sandbox, the model, the report, or to ask again."""
-    if state["declined"] or state["trouble"]:
+    if state["declined"]:
         return REPORT
     ways = {"edit": "revise", "question": "explain", "wait": "approve", "unclear": "approve"}
     return ways.get(state.get("reading", ""), "run")
