@@ -269,6 +269,8 @@ def test_a_setter_is_broken_apart_from_its_getter() -> None:
     )
     test = "from solution import Temp\ndef test_c():\n    assert Temp().c == 0\n"
     assert "No test calls `Temp.c.setter`" in " ".join(proof_of(code, test).problems)
+    empty = {"a.py": code.replace("self._c = 2 * value", "pass")}
+    assert {one.name for one in targets(empty, {})} == {"Temp.c", "Temp.c.setter"}
     more = "def test_set():\n    t = Temp()\n    t.c = 2\n    assert t.c == 4\n"
     proof = proof_of(code, test + more)
     assert proof.holds, proof

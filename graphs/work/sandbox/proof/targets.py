@@ -160,6 +160,8 @@ def _is_stub(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
         text = ast.unparse(decorator).rpartition(".")[2]
         if text in ("abstractmethod", "overload"):
             return True
+    if _accessor(node):  # without a body it does nothing where something is set
+        return False
     for one in node.body:
         if isinstance(one, ast.Pass) or (
             isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant)
