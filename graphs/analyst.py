@@ -31,6 +31,7 @@ from allotrope.graphs.work.sources.naming import files_named
 from allotrope.graphs.work.tables import chart as charts
 from allotrope.graphs.work.tables.claims.judging import Judged, QueryFacts, judge, kept
 from allotrope.graphs.work.tables.engine import QueryEngine, QueryError
+from allotrope.graphs.work.tables.filters import dropped, filters_of
 from allotrope.graphs.work.tables.naming import definitions, is_courtesy, whole_name
 from allotrope.graphs.work.tables.reading import SUFFIXES, UNREADABLE, describe, read_tables
 from allotrope.graphs.work.tables.saving import save
@@ -72,6 +73,7 @@ class AnalystState(AgentState):
         repairs: How often something went back in this step.
         draft: The answer that is being checked.
         wrong: What of it doesn't hold, a reason each.
+        before: What the queries of the question before were limited to.
         kept: The draft without the sentences that don't hold.
         derived: Its numbers that were worked out from the results, with the sum.
         origin: Where the draft came from.
@@ -90,6 +92,7 @@ class AnalystState(AgentState):
     repairs: NotRequired[int]
     draft: NotRequired[str]
     wrong: NotRequired[list[str]]
+    before: NotRequired[list[str]]
     kept: NotRequired[str]
     derived: NotRequired[list[str]]
     origin: NotRequired[dict[str, Any]]
@@ -112,6 +115,7 @@ def intake(state: AnalystState, settings: Settings) -> Step:
     """Reads the files that the user named, and profiles them; thanks ask for nothing."""
     question = question_of(state)
     known = list(state.get("files") or [])
+    limits_before = [one for r in state.get("results") or [] for one in filters_of(r["sql"])]
     fresh: dict[str, Any] = {
         "files": known,
         "courtesy": bool(known) and is_courtesy(question),
@@ -123,12 +127,15 @@ def intake(state: AnalystState, settings: Settings) -> Step:
         "repairs": 0,
         "draft": "",
         "wrong": [],
+        "before": limits_before or list(state.get("before") or []),
         "kept": "",
         "derived": [],
         "origin": {},
         "saved": [],
     }
     named = files_in(question)
+    if named:
+        fresh["before"] = []  # a question about another file is a new one
     if fresh["courtesy"] or not (named or known):
         return fresh
     limits = settings.agents
@@ -297,6 +304,11 @@ def _report(state: AnalystState) -> str:
             parts.append(f"The query has more rows; the first {len(one['rows'])} were kept.")
     if len(results) < len(state["steps"]):
         parts.append(f"A part is missing; its query failed: {state['error']}")
+    now = [condition for one in results for condition in filters_of(one["sql"])]
+    parts += [
+        f"Note: the question before was limited to `{condition}`; this answer isn't."
+        for condition in dropped(state.get("before") or [], now)[:MOST_REASONS]
+    ]
     notes = [note for one in state["tables"] for note in one["notes"]]
     parts += [f"Note: {note}" for note in notes]
     if state["saved"]:

@@ -74,6 +74,10 @@ _ADDRESS = re.compile(
 """A host with a point in it, or `localhost`, with or without a port and a path."""
 _UNREADABLE = {
     **TABLES_UNREADABLE,
+    **dict.fromkeys(
+        (".sqlite", ".sqlite3", ".db"),
+        "Export the tables that matter as CSV, and name those files; the analyst reads it so.",
+    ),
     **dict.fromkeys((".doc", ".odt", ".rtf", ".pages"), "Save it as .docx or PDF, and name that."),
     **dict.fromkeys((".ppt", ".pptx", ".odp", ".key"), "Save it as PDF, and name that."),
     **dict.fromkeys(

@@ -238,7 +238,7 @@ def test_files_of_a_thread_stay_beside_new_ones(bench, sales, tmp_path):
     assert 'Table "sales"' in run.prompts()[4]
 
 
-@pytest.mark.parametrize("name", ["old.xls", "shop.sqlite", "stats.ods"])
+@pytest.mark.parametrize("name", ["old.xls", "shop.mdb", "stats.ods"])
 def test_files_that_cant_be_read_are_named(bench, tmp_path, name):
     (tmp_path / name).write_bytes(b"\xd0\xcf\x11\xe0 data")
     run = bench("analyst", [])
@@ -247,6 +247,19 @@ def test_files_that_cant_be_read_are_named(bench, tmp_path, name):
         f"{name} is a .{name.rpartition('.')[2]} file, which can't be read here."
     )
     assert run.model.calls == []
+
+
+def test_a_follow_up_says_which_limits_it_lost(bench, sales):
+    north = "```sql\nSELECT amount FROM sales WHERE region = 'North' ORDER BY 1\n```"
+    every = "```sql\nSELECT max(amount) AS largest FROM sales\n```"
+    south = "```sql\nSELECT amount FROM sales WHERE region = 'South'\n```"
+    lost = "Note: the question before was limited to `region = 'North'`; this answer isn't."
+    run = bench("analyst", [PLAN, north, "500.25 and 1,000.25.", CHART, PLAN, every, "1,000.25."])
+    assert lost not in last(run.ask("What did North sell, in sales.csv?"))
+    assert lost in last(run.ask("And the largest?"))
+    run = bench("analyst", [PLAN, north, "500.25.", CHART, PLAN, south, "500.", CHART])
+    run.ask("What did North sell, in sales.csv?")
+    assert lost not in last(run.ask("And South?"))
 
 
 def test_a_name_with_blanks_and_definitions(bench, tmp_path):

@@ -1,4 +1,4 @@
-"""CSV, JSON, Excel, Parquet to Parquet; its text is sent into the sandbox and runs there alone."""
+"""CSV, JSON, Excel, SQLite, Parquet to Parquet; its text is sent into the sandbox."""
 
 import io
 import json
@@ -29,6 +29,8 @@ def convert(source: IO[bytes], out: IO[bytes], facts: dict[str, Any]) -> list[di
             frames: list[tuple[str, Any, list[str]]] = [("", pd.read_parquet(source), [])]
         elif kind in (".xlsx", ".xlsm"):
             frames = _sheets(source)
+        elif kind in (".sqlite", ".sqlite3", ".db"):
+            frames = _databases(source)
         else:
             text = source.read().decode("utf-8", "surrogatepass")
             frame, notes = (_json if kind in (".json", ".jsonl", ".ndjson") else _csv)(text)
@@ -189,6 +191,24 @@ def _sheets(source: IO[bytes]) -> list[tuple[str, Any, list[str]]]:
         frame, notes = _sheet(grid)
         found.append(("" if len(sheets) == 1 else name, _tidy(frame), notes))
     return found
+
+
+def _databases(source: IO[bytes]) -> list[tuple[str, Any, list[str]]]:
+    try:
+        from databases import read_database  # type: ignore[import-not-found] # beside it there
+    except ImportError:
+        from allotrope.graphs.work.tables.databases import read_database
+
+    found = []
+    try:
+        for name, header, rows, notes in read_database(source.read()):
+            frame, more = _frame(header, rows, ",", list(notes))
+            found.append((name, _tidy(frame), more))
+    except ValueError as exc:
+        raise Refused(f"{exc}.") from exc
+    if not found:
+        raise Refused("has no rows.")
+    return found if len(found) > 1 else [("", found[0][1], found[0][2])]
 
 
 def _grids(source: IO[bytes]) -> Iterator[tuple[str, list[list[Any]]]]:

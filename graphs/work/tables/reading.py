@@ -22,14 +22,15 @@ from allotrope.graphs.work.sources.reading.converting import (
 from allotrope.graphs.work.sources.reading.files import allowed_file, decode
 from allotrope.support.extras import needed
 
-SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".json", ".jsonl", ".ndjson", ".xlsx", ".xlsm")
+SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".json", ".jsonl", ".ndjson", ".xlsx", ".xlsm",
+            ".sqlite", ".sqlite3", ".db")  # fmt: skip
 """What the analyst reads."""
 UNREADABLE = {
     **dict.fromkeys(
         (".xls", ".xlsb", ".ods", ".numbers"), "Save it as .xlsx or CSV, and name that."
     ),
     **dict.fromkeys(
-        (".sqlite", ".sqlite3", ".db", ".mdb", ".accdb", ".duckdb"),
+        (".mdb", ".accdb", ".duckdb"),
         "Export the tables that matter as CSV, and name those files.",
     ),
     **dict.fromkeys(
@@ -38,7 +39,7 @@ UNREADABLE = {
     ),
 }
 """Endings of data files that no reader here understands, and what to do instead."""
-_READER = b"2"
+_READER = b"3"
 """Counts up when files are read otherwise than before, so that kept conversions aren't used."""
 _NAME = re.compile(r"[^a-z0-9_]+")
 
@@ -72,7 +73,7 @@ def read_tables(
         folder: Where the Parquet files are kept.
 
     Returns:
-        One table a file, or one a sheet of a workbook.
+        One table a file, or one a sheet of a workbook or a table of an SQLite database.
 
     Raises:
         InputError: A file is missing, forbidden, empty, too large, broken, or of another type.
@@ -109,7 +110,8 @@ def _converted(path: Path, folder: Path) -> list[tuple[Path, str, list[str]]]:
                 f"{path.name} is a {kind} file, which can't be read here.", hint=UNREADABLE[kind]
             )
         raise InputError(
-            f"{path.name} is no table.", hint="CSV, TSV, Parquet, JSON, JSONL and Excel are read."
+            f"{path.name} is no table.",
+            hint="CSV, TSV, Parquet, JSON, JSONL, Excel and SQLite are read.",
         )
     with needed("Reading tables"):
         _look_for_readers()
@@ -135,7 +137,7 @@ def _look_for_readers() -> None:
 
 def _convert(raw: bytes, kind: str, name: str, digest: str, folder: Path) -> list[dict[str, Any]]:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if kind not in (".parquet", ".xlsx", ".xlsm"):
+    if kind not in (".parquet", ".xlsx", ".xlsm", ".sqlite", ".sqlite3", ".db"):
         raw = decode(raw, name=name).encode("utf-8", "surrogatepass")
     rows = []
     with converted(
@@ -146,7 +148,7 @@ def _convert(raw: bytes, kind: str, name: str, digest: str, folder: Path) -> lis
         packages=("pandas", "pyarrow", "openpyxl", "duckdb"),
         modules={
             name: text_of_module("allotrope.graphs.work.tables", name)
-            for name in ("delimited.py", "cells.py")
+            for name in ("delimited.py", "cells.py", "databases.py")
         },
         limits=ConversionLimits(cpu_s=30, wall_s=120.0, memory_mb=3072, result_mb=1024),
     ) as (told, result):

@@ -1,6 +1,8 @@
 """Files of every kind become tables, however broken; what can't be read is a sentence."""
 
 import json
+import sqlite3
+from contextlib import closing
 
 import pandas as pd
 import pytest
@@ -205,3 +207,37 @@ def test_the_description_for_the_prompt(tmp_path):
     )
     assert '"amount" BIGINT, 5 to 10' in text
     assert "8.33 % missing" in text
+
+
+@pytest.mark.parametrize("journal", ["delete", "wal"])
+def test_the_tables_of_an_sqlite_database(tmp_path, journal):
+    with closing(sqlite3.connect(tmp_path / "shop.db")) as base:
+        base.execute(f"PRAGMA journal_mode = {journal}")
+        base.executescript(
+            """
+            CREATE TABLE orders (day TEXT, "net amount" REAL, note BLOB);
+            INSERT INTO orders VALUES ('2026-03-01', 12.5, x'00ff'), ('2026-03-02', 7, NULL);
+            CREATE TABLE "the customers" (name TEXT);
+            INSERT INTO "the customers" VALUES ('Ада');
+            CREATE TABLE empty (a);
+            CREATE VIEW all_orders AS SELECT * FROM orders;
+            """
+        )
+        base.commit()
+    one, two = read(tmp_path, "shop.db")
+    assert (one.name, two.name) == ("shop_orders", "shop_the_customers")
+    frame = rows(one)
+    assert frame["net amount"].tolist() == [12.5, 7.0]
+    assert str(frame["day"][0]).startswith("2026-03-01")
+    assert frame["note"].tolist() == ["(2 bytes)", None]
+    assert rows(two)["name"].tolist() == ["Ада"]
+    assert any("-wal" in note for note in one.notes) == (journal == "wal")
+
+
+@pytest.mark.parametrize(
+    "raw", [b"not a database", b"SQLite format 3\x00", b"SQLite format 3\x00" + b"\xff" * 5000]
+)
+def test_a_broken_database_is_named(tmp_path, raw):
+    (tmp_path / "shop.sqlite").write_bytes(raw)
+    with pytest.raises(InputError, match=r"shop\.sqlite"):
+        read(tmp_path, "shop.sqlite")

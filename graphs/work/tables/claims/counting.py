@@ -9,7 +9,7 @@ from allotrope.graphs.work.tables.claims.language.quantities import WrittenNumbe
 from allotrope.graphs.work.tables.claims.language.units import CALENDAR
 from allotrope.graphs.work.tables.claims.language.vocabulary import word_set
 from allotrope.graphs.work.tables.claims.matching import in_unit
-from allotrope.graphs.work.tables.claims.mentions import _matching, columns_for
+from allotrope.graphs.work.tables.claims.mentions import _matching, column_named, columns_for
 from allotrope.graphs.work.tables.claims.steps.place import NumberPlace
 
 _ROWS = word_set(
@@ -123,6 +123,9 @@ def _following(place: NumberPlace) -> list[str]:
     tokens = place.sentence.tokens
     found = []
     for token in tokens[place.quantity.last + 1 : place.quantity.last + 4]:
+        if not found and token.text in ("von", "out"):
+            found.append("of")
+            continue
         if token.kind != "word" or token.text in _ENDS:
             break
         found.append(token.text)
@@ -154,6 +157,8 @@ def holds(place: NumberPlace) -> bool | None:
         return True if whole == every or whole in _distinct(place) else None
     if set(before[-1:]) & _SELECTED and whole is not None and whole < every:
         return True
+    if whole == every and "the" in before:
+        return True  # "over the six months": those of the result
     test = _condition(place)
     if test is not None:
         return any(one == whole for one in test)
@@ -201,6 +206,9 @@ def _condition(place: NumberPlace) -> list[int] | None:
                 if any(value is not None and in_unit(limit, column, value) for _, value in values):
                     found.append(sum(v is not None and meets(v) for _, v in values))
         return found
+    compared = _more_than(place)
+    if compared is not None:
+        return [compared]
     flagged = flags_met(grid, place.cues())
     if flagged is not None:
         return [sum(flagged)]
@@ -218,6 +226,26 @@ def _condition(place: NumberPlace) -> list[int] | None:
             found.append(sum(value * sign > 0 for value in grid.values(column)))
         return found or None
     return None
+
+
+def _more_than(place: NumberPlace) -> int | None:
+    """In how many rows one column is above another: `more bugs were closed than opened`."""
+    texts = [token.text for token in place.sentence.tokens]
+    at = next((n for n, text in enumerate(texts) if text in ("than", "als")), -1)
+    if at < 0:
+        return None
+    begin = next(
+        (n for n in range(at, -1, -1) if texts[n] in words.MORE_THAN | words.LESS_THAN), -1
+    )
+    if begin < 0:
+        return None
+    one = column_named(place.grid, texts[begin + 1 : at])
+    other = column_named(place.grid, texts[at + 1 : at + 4])
+    if one is None or other is None or one is other:
+        return None
+    sign = 1 if texts[begin] in words.MORE_THAN else -1
+    pairs = zip(place.grid.values(one), place.grid.values(other), strict=False)
+    return sum((a - b) * sign > 0 for a, b in pairs)
 
 
 _NOT_SO = words.word_set(

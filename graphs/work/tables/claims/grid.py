@@ -269,6 +269,11 @@ def _column(
     change = bool(
         said
         & {
+            "net",
+            "netto",
+            "balance",
+            "saldo",
+            "differenz",
             "veraenderung",
             "veränderung",
             "wachstum",
@@ -391,7 +396,7 @@ def _forms(
             whole.setdefault(name, set()).add(row)
         if periods:
             continue
-        for alias in _hours(text):
+        for alias in (*_hours(text), *_weeks(text)):
             whole.setdefault(alias, set()).add(row)
         letter = re.match(r"([a-z])(?= ?\()", text)
         if letter and text[0] not in "ai":
@@ -439,6 +444,15 @@ def _hours(text: str) -> list[str]:
     half = f"{hour % 12 or 12} {'am' if hour < 12 else 'pm'}"
     special = {0: ["midnight", "mitternacht"], 12: ["noon", "midday", "mittag"]}.get(hour, [])
     return [half, half.replace(" ", ""), f"{hour} uhr", f"{hour}:00", f"{hour} o'clock", *special]
+
+
+def _weeks(text: str) -> list[str]:
+    """Other ways to name a week: `week 42` for "2026-W42"."""
+    match = re.fullmatch(r"(?:\d{4}-?)?(?:w|kw|cw) ?(\d{1,2})", text)
+    number = int(match[1]) if match else 0
+    return (
+        [f"{one}{number}" for one in ("week ", "w", "kw ", "kw", "cw ", "woche ")] if match else []
+    )
 
 
 def _common(cell: str) -> frozenset[str]:

@@ -382,6 +382,22 @@ def own_part(sentence: ParsedSentence, number: int) -> int:
     return begin
 
 
+def column_named(grid: Grid, texts: Sequence[str]) -> Column | None:
+    """The column that words name by its own name, if only one is.
+
+    Args:
+        grid: The result.
+        texts: Words in lower case.
+    """
+    found = [
+        column
+        for column in grid.numeric
+        if {words.stem(text) for text in texts}
+        & {words.stem(part) for part in column.words[: column.named] if len(part) > 3}
+    ]
+    return found[0] if len(found) == 1 else None
+
+
 def _predicate(grid: Grid, sentence: ParsedSentence, number: int, until: int) -> list[Column]:
     """The columns that a predicate names: `23 votes were invalid` is of what is invalid."""
     texts = [
@@ -393,7 +409,8 @@ def _predicate(grid: Grid, sentence: ParsedSentence, number: int, until: int) ->
     at = next((n for n, text in enumerate(texts) if text in _HELPERS), -1)
     if not 0 <= at <= 2 or not all(text.isalpha() for text in texts[:at]):
         return []
-    said = [words.stem(text) for text in texts[at + 1 : at + 3] if text.isalpha()]
+    after = [text for text in texts[at + 1 : at + 3] if text.isalpha()]
+    said = [words.stem(text) for text in (*after, "".join(after))]
     return [c for c in grid.numeric if {words.stem(part) for part in c.words} & {*said}]
 
 

@@ -8,7 +8,7 @@ from allotrope.graphs.work.tables.claims.grid import Column, Grid, ordering, pie
 from allotrope.graphs.work.tables.claims.language import vocabulary as words
 from allotrope.graphs.work.tables.claims.language.quantities import ParsedSentence
 from allotrope.graphs.work.tables.claims.language.vocabulary import word_set
-from allotrope.graphs.work.tables.claims.mentions import Mention, _matching
+from allotrope.graphs.work.tables.claims.mentions import Mention, _matching, column_named
 from allotrope.graphs.work.tables.claims.quantifiers import overstated
 
 _OBJECTS = word_set(
@@ -21,7 +21,8 @@ _COSTS = word_set(
     """
     return returns cost price hours minutes seconds error errors churn delay complaints
     resolution duration kosten dauer fehler open delayed cancelled canceled defects reopened
-    complaints returned overdue downtime stops wait waiting late missed
+    litres liters fuel consumption verbrauch complaints returned overdue downtime stops wait
+    waiting late missed
     """
 )
 _CARRIERS = word_set(
@@ -69,7 +70,8 @@ def _superlatives(
 ) -> Iterator[str]:
     tokens = sentence.tokens
     for at, token in enumerate(tokens):
-        sign = 1 if token.text in words.HIGHEST else -1 if token.text in words.LOWEST else 0
+        name = token.text.removesuffix("n") if token.text.endswith("sten") else token.text
+        sign = 1 if name in words.HIGHEST else -1 if name in words.LOWEST else 0
         inside = any(one.at <= at <= one.last for one in labels)
         either = not sign and not inside and _is_superlative(sentence, at)
         if either:  # "the driest": which end is meant isn't known
@@ -190,7 +192,8 @@ _BY_DATE = {
 _BESIDE = word_set("in at for on by is was with bei im")
 _COST_STEMS = {words.stem(word) for word in _COSTS}
 _GOOD = word_set(
-    "punctual reliable efficient stable accurate affordable economical pünktlich pünktlichste"
+    "punctual reliable efficient stable accurate affordable economical pünktlich pünktlichste "
+    "punctually reliably efficiently economically"
 )
 """Adjectives that are good to have: the most punctual has the least delay."""
 _NO_SUPERLATIVES = word_set(
@@ -377,7 +380,7 @@ def _columns_compared(
         sign = 1 if token.text in _EXCEEDS else -1 if token.text in _STAYS_BELOW else 0
         if not sign:
             continue
-        one, other = (_exactly(grid, texts) for texts in (
+        one, other = (column_named(grid, texts) for texts in (
             [t.text for t in tokens[max(0, at - 4) : at]],
             [t.text for t in tokens[at + 1 : at + 4]],
         ))  # fmt: skip
@@ -394,17 +397,6 @@ def _columns_compared(
             if a is not None and b is not None and (a - b) * sign <= 0:
                 yield f"“{token.text}” doesn't hold: {one.name} is {a}, {other.name} {b}"
                 return
-
-
-def _exactly(grid: Grid, texts: Sequence[str]) -> Column | None:
-    """The column that words name by its own name, if one does."""
-    found = [
-        column
-        for column in grid.numeric
-        if {words.stem(text) for text in texts}
-        & {words.stem(part) for part in column.words[: column.named] if len(part) > 3}
-    ]
-    return found[0] if len(found) == 1 else None
 
 
 _EXCEEDS = word_set("exceed exceeds exceeded outweigh outweighs outweighed surpass surpassed")

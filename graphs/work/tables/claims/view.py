@@ -201,7 +201,7 @@ class SentenceView:
         if self._cell(place) or counting.may_count(place):
             return None
         if self._other_sign(place):
-            return "the result has this with the other sign"
+            return f"{self._reason(place)}, with the other sign"
         if self._beyond(place):
             return None
         if self._one_in(number):
@@ -287,12 +287,19 @@ class SentenceView:
         """Whether a gain is said of a cell that is a loss: `a surplus of 22,500`."""
         near = set(self._near(place)[-6:])
         after = set(self.sentence.words(place.quantity.last + 1, place.quantity.last + 3))
-        if place.quantity.negative or not (near | after) & words.GAINS or near & words.LOSS:
+        gained, grew = (near | after) & words.GAINS, near & words.GREW
+        if place.quantity.negative or not (gained or grew) or near & words.LOSS:
             return False
+        rows = {row for reading in place.readings if len(reading) == 1 for row in reading}
+        cells = {
+            *self._choices(place),
+            *((row, c) for row in rows for c in self.grid.numeric if c.change),
+        }
         return any(
             value < 0
+            and (gained or c.change)
             and any(fits(place.quantity, -one) for one in in_unit(place.quantity, c, value))
-            for row, c in self._choices(place)
+            for row, c in cells
             if (value := self.grid.cell(row, c)) is not None
         )
 
@@ -304,6 +311,8 @@ class SentenceView:
             return []
         if not columns:
             columns = [c for c in grid.numeric if self._goes(place.quantity, c)]
+        if place.quantity.points:  # "lost 9.5 points" is a step, not a level
+            columns = [c for c in columns if c.kind != "share" or c.change]
         if not self._out_of(place):
             columns = [c for c in columns if not lacking(place, c)]
         unit = place.quantity.unit

@@ -24,6 +24,11 @@ PARTS = QueryFacts(
     [["Steel pin 4 mm", 700, 900, 0.4, 12.5], ["Brass nut", 90, 400, 1.1, 9.0]],
     "SELECT part, in_store, wanted, price_eur, freight_eur FROM p",
 )
+WEEKS = QueryFacts(
+    ["week", "sold", "returned"],
+    [["2026-W07", 40, 3], ["2026-W08", 9, 12]],
+    "SELECT week, sold, returned FROM w ORDER BY week",
+)
 
 
 def problems(answer, result):
@@ -40,6 +45,8 @@ def problems(answer, result):
         ("The warmest day was the 5th, with 24.9 °C.", DAYS),
         ("From the 5th to the 6th it cooled down by 3.9 °C.", DAYS),
         ("In the days from 4–6 May the high rose above 24 °C once.", DAYS),
+        ("Week 7 was the best: 40 sold and only 3 returned.", WEEKS),
+        ("In one of the two weeks more were returned than sold.", WEEKS),
         ("Steel pins: 700 in store against 900 wanted.", PARTS),
         ("The brass nuts cost €1.10 in price and €9 in freight.", PARTS),
         ("1. Steel pin 4 mm – 700\n2. Brass nut – 90", PARTS),
@@ -54,6 +61,8 @@ def test_a_row_is_known_by_other_forms_of_its_name(answer, result):
     [
         ("70 cases are late by more than 40 days.", DEBTS),
         ("At noon 310 visitors came.", HOURS),
+        ("In W8 40 were sold.", WEEKS),
+        ("In two of the two weeks more were returned than sold.", WEEKS),
         ("On the 6th it was 24.9 °C.", DAYS),
         ("There are 900 steel pins in store.", PARTS),
         ("The brass nuts cost €1.10 in freight.", PARTS),

@@ -35,6 +35,7 @@ def test_an_overstatement_is_struck(answer):
     "answer",
     [
         "All stations score above 3.",
+        "Zwei von drei Stationen haben mehr als 4 Punkte im Score.",
         "All stations except Riga score above 4.",
         "Not all stations score above 4.",
         "No station scores above 5.",

@@ -391,11 +391,14 @@ def _made(
     )
 
 
+_SMALL_WORDS = words.word_set("a the than as $ € £ at an that als to of der die das dem den")
+
+
 def _hedge(tokens: tuple[WrittenToken, ...], first: int) -> str:
     near = [token.text for token in tokens[max(0, first - 4) : first]]
     for back in range(1, len(near) + 1):
         name = near[-back]
-        if name in ("a", "the", "than", "as", "$", "€", "£", "at", "an", "that", "als", "to", "of"):
+        if name in _SMALL_WORDS:
             continue
         if name == "least":
             return "over"

@@ -56,6 +56,10 @@ LOSS = word_set(
 )
 GAINS = word_set("surplus profit gain plus überschuss gewinn")
 """Words for an amount above nothing."""
+GREW = word_set(
+    "grew grow grown growing gained rose risen increased climbed wuchs gewachsen stieg gestiegen"
+)
+"""Words that say that something became more."""
 HIGHEST = word_set(
     """
     fullest wettest tallest widest deepest loudest brightest thickest steepest rainiest sunniest
@@ -246,6 +250,16 @@ def synonyms(word: str) -> set[str]:
     return {word.lower(), *(one for one, groups in _GROUPS.items() if groups & own)}
 
 
+def _german_root(word: str) -> str:
+    """A German noun without plural ending and umlaut: `raum` of "Räume" and of "Räumen"."""
+    plain = word.translate(_FLAT)
+    for ending in ("en", "er", "e", "n"):
+        if plain.endswith(ending) and len(plain) - len(ending) >= 3 and plain != word:
+            return plain.removesuffix(ending)
+    return plain
+
+
+_FLAT = str.maketrans({"ä": "a", "ö": "o", "ü": "u", "ß": "ss"})
 LIKE_NOTHING = word_set("important importance")
 """Words that only begin like a column's: `imports`."""
 
@@ -264,6 +278,8 @@ def alike(one: str, other: str) -> bool:
         return True
     if {one, other} & LIKE_NOTHING:
         return False
+    if min(len(one), len(other)) > 3 and _german_root(one) == _german_root(other):
+        return True
     short, long = sorted((one, other), key=len)
     shared = next(
         (n for n, pair in enumerate(zip(short, long, strict=False)) if pair[0] != pair[1]),

@@ -44,6 +44,8 @@ def from_columns(place: NumberPlace, cues: set[str]) -> Iterator[Derived]:
     moved = cues & (words.RISE | words.FALL | words.MORE_THAN | words.LESS_THAN | words.GAP)
     lacks = cues & LACK
     exact = precise(place)
+    if place.quantity.points:
+        yield from _points_apart(place)
     for first, second in _pairs(place):
         planned = bool({*first.words, *second.words} & words.PLANS)
         for rows in _sets(place, cues):
@@ -64,6 +66,20 @@ def from_columns(place: NumberPlace, cues: set[str]) -> Iterator[Derived]:
                     if base:
                         value = abs(base - other) / abs(base)
                         yield Derived(value, f"({base} − {other}) / {base}", "%", first)
+
+
+def _points_apart(place: NumberPlace) -> Iterator[Derived]:
+    """How many points a share of one year lies above that of another year."""
+    shares = [c for c in place.grid.numeric if c.kind == "share" and c.period]
+    for first, second in combinations(shares[:_MOST_COLUMNS], 2):
+        if first.period and second.period and first.period.key > second.period.key:
+            first, second = second, first
+        for rows in place.readings:
+            for row in rows if len(rows) == 1 else ():
+                a, b = place.grid.cell(row, first), place.grid.cell(row, second)
+                if a is not None and b is not None:
+                    value = (b - a) * (100 if first.ratio else 1)
+                    yield Derived(value, f"{b} − {a}", "points", first, signed=True)
 
 
 def _summed(first: Column, second: Column, cues: set[str]) -> bool:

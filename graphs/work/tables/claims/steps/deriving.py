@@ -136,6 +136,8 @@ def _candidates(place: NumberPlace) -> Iterator[Derived]:
             yield from _growths(place, columns, cues)
         yield from _points(place, columns)
         yield from _rates_apart(place)
+        if quantity.points:
+            yield from from_columns(place, cues)
         yield from _quotients(place, columns, cues)
         yield from _overruns(place, cues)
         if not parts or cues & LACK:
@@ -418,7 +420,7 @@ def _quotients(place: NumberPlace, columns: Sequence[Column], cues: set[str]) ->
     grid = place.grid
     every = list(range(len(grid.rows)))
     per = _per(place)
-    if not percent and not per and not cues & words.MEAN:
+    if not percent and not per and not cues & (words.MEAN | _PRICED):
         return
     sets = [sorted(rows) for rows in place.readings] or []
     if not sets or cues & words.TOTAL:
@@ -430,7 +432,8 @@ def _quotients(place: NumberPlace, columns: Sequence[Column], cues: set[str]) ->
                     continue
                 alike = like(first, second)
                 whole = percent and alike and _said(second, cues)
-                named = second in per or second.kind == "count" or whole or percent
+                priced = first.kind == "money" and not (second.kind or second.unit)
+                named = second in per or second.kind == "count" or whole or percent or priced
                 if not named or second.measure in ("mean", "median", "max", "min"):
                     continue
                 heads = first.measure != "count" == second.measure
@@ -449,6 +452,8 @@ def _quotients(place: NumberPlace, columns: Sequence[Column], cues: set[str]) ->
                 yield Derived(value, how, "%" if percent else "each", first)
 
 
+_PRICED = word_set("costs cost sells sell price priced apiece kostet kosten")
+"""Words for the price of one."""
 _PER = word_set("per pro je each every jeden jede jedes jedem")
 
 

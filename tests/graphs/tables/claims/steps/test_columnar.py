@@ -18,6 +18,11 @@ YEARS = QueryFacts(
     [["Lund", 8000, 9200], ["Ghent", 5000, 4500]],
     "SELECT plant, output_2025, output_2026 FROM plants",
 )
+SHARES = QueryFacts(
+    ["brand", "share_2025_pct", "share_2026_pct"],
+    [["Top", 40.0, 38.5], ["Mid", 21.0, 25.0], ["Low", 6.0, 6.0]],
+    "SELECT brand, share_2025_pct, share_2026_pct FROM brands",
+)
 
 
 def problems(answer, result):
@@ -32,6 +37,8 @@ def problems(answer, result):
         ("Altogether 21 of the 114 people enrolled did not finish.", COURSES),
         ("Sewing costs 135.25 euros in total.", COURSES),
         ("Lund made 9,200 in 2026, up by 15% or 1,200.", YEARS),
+        ("Mid gained 4 percentage points.", SHARES),
+        ("Top lost 1.5 points.", SHARES),
         ("Ghent's output fell from 5,000 in 2025 to 4,500 in 2026, a drop of 10%.", YEARS),
     ],
 )
@@ -45,6 +52,8 @@ def test_what_two_columns_make_holds(answer, result):
         ("In Pottery, 30 people did not finish.", COURSES),
         ("Half of those enrolled in Welding failed to finish.", COURSES),
         ("Lund made 9,200 in 2025.", YEARS),
+        ("Mid lost 4 percentage points.", SHARES),
+        ("Low gained 6 points.", SHARES),
         ("Ghent's output rose by 10%.", YEARS),
         ("In Welding 6 people finished.", COURSES),
     ],
