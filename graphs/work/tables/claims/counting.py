@@ -268,6 +268,34 @@ def flags_met(grid: Grid, cues: set[str]) -> list[bool] | None:
         if any(words.alike(cue, part) for cue in cues for part in parts if len(part) > 3):
             said = bool(cues & _NOT_SO) != bool(set(parts) & _NOT_SO)
             return [cell != said for cell in cells]
+    return _against_plan(grid, cues)
+
+
+_REACHED = words.word_set("reached reach met meet hit hits achieved erreicht erreichten")
+_ABOVE = words.word_set("over above exceeded exceeds beat beats überschritten")
+_SHORT = words.word_set("below under missed miss misses short unter verfehlt verfehlten")
+
+
+def _against_plan(grid: Grid, cues: set[str]) -> list[bool] | None:
+    """Which rows are over, under or on their plan, where a sentence says so of a column's plan."""
+    plans = [c for c in grid.numeric if set(c.words[: c.named]) & words.PLANS]
+    if len(plans) != 1 or not cues & (words.PLANS | words.PLURAL_PLANS):
+        return None
+    others = [c for c in grid.numeric if c is not plans[0] and c.kind == plans[0].kind]
+    others = [
+        c for c in others if c.unit == plans[0].unit and not (c.change or c.measure == "mean")
+    ]
+    others = [c for c in others if not set(c.words[: c.named]) & {"variance", "diff", "abweichung"}]
+    if len(others) != 1:
+        return None
+    pairs = list(zip(grid.values(others[0]), grid.values(plans[0]), strict=False))
+    for names, test in (
+        (_SHORT, [a < b for a, b in pairs]),
+        (_ABOVE, [a > b for a, b in pairs]),
+        (_REACHED, [a >= b for a, b in pairs]),
+    ):
+        if cues & names:
+            return test
     return None
 
 

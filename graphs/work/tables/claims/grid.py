@@ -234,8 +234,8 @@ def _numbered(name: str, cells: Sequence[Any]) -> dict[str, frozenset[int]]:
 
 def _is_period(name: str, cells: Sequence[Any]) -> bool:
     """Whether numbers are years or months, which name rows instead of measuring them."""
-    known = {"year", "jahr", "month", "monat", "quarter", "quartal", "week", "woche", "kw", "id"}
-    if not known & set(pieces(name)):
+    known = {"year", "jahr", "month", "monat", "quarter", "quartal", "week", "woche", "id"}
+    if not known & set(pieces(name)) and pieces(name)[:1] != ("kw",):
         return False
     return all(cell == cell.to_integral_value() and 0 <= cell < 3000 for cell in cells)
 
@@ -396,7 +396,7 @@ def _forms(
             whole.setdefault(name, set()).add(row)
         if periods:
             continue
-        for alias in (*_hours(text), *_weeks(text)):
+        for alias in (*_hours(text), *_weeks(text), *_ages(text)):
             whole.setdefault(alias, set()).add(row)
         letter = re.match(r"([a-z])(?= ?\()", text)
         if letter and text[0] not in "ai":
@@ -453,6 +453,16 @@ def _weeks(text: str) -> list[str]:
     return (
         [f"{one}{number}" for one in ("week ", "w", "kw ", "kw", "cw ", "woche ")] if match else []
     )
+
+
+def _ages(text: str) -> list[str]:
+    """Other ways to say a range: `30 bis 44` for "30-44", `ab 60` for "60+"."""
+    if match := re.fullmatch(r"(\d{1,6}) ?[-–] ?(\d{1,6})", text):
+        return [f"{match[1]}{link}{match[2]}" for link in (" to ", " bis ", "- bis ", " and ", "–")]
+    if match := re.fullmatch(r"(\d{1,6}) ?\+", text):
+        ways = ("ab {}", "über {}", "over {}", "{} and over", "{} and older", "{} und älter")
+        return [way.format(match[1]) for way in ways]
+    return []
 
 
 def _common(cell: str) -> frozenset[str]:

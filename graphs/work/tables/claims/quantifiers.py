@@ -27,7 +27,8 @@ _MORE_ROWS = word_set("except but besides apart other others außer bis")
 _SOME = word_set("not nearly almost fast hardly kaum nicht than als")
 _THERE = word_set(
     """
-    had have has needed need needs received got carried caused made brought sold used saw showed
+    there gab had have has needed need needs received got carried caused made brought sold used saw
+    showed
     recorded reported cancelled canceled hatte hatten brauchte brauchten brachte gab
     """
 )

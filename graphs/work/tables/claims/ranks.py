@@ -190,6 +190,13 @@ _BY_DATE = {
     **dict.fromkeys(("newest", "latest", "youngest", "neueste", "jüngste"), True),
 }
 _BESIDE = word_set("in at for on by is was with bei im")
+_OF_KIND = {
+    "time": word_set(
+        "fastest quickest slowest longest shortest schnellste langsamste längste kürzeste"
+    ),
+    "money": word_set("cheapest priciest costliest teuerste günstigste billigste"),
+}
+"""Superlatives that are of a kind of column."""
 _COST_STEMS = {words.stem(word) for word in _COSTS}
 _GOOD = word_set(
     "punctual reliable efficient stable accurate affordable economical pünktlich pünktlichste "
@@ -303,6 +310,9 @@ def _measured(
     if nearest:
         return nearest
     near = [token.text for token in sentence.tokens if token.kind == "word"]
+    kinds = {kind for kind, names in _OF_KIND.items() if sentence.tokens[at].text in names}
+    if kinds and (alike := [c for c in grid.numeric if c.kind in kinds]):
+        return alike
     named = _matching(grid, near)
     if named:
         return named

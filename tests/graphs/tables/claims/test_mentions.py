@@ -29,6 +29,11 @@ WEEKS = QueryFacts(
     [["2026-W07", 40, 3], ["2026-W08", 9, 12]],
     "SELECT week, sold, returned FROM w ORDER BY week",
 )
+AGES = QueryFacts(
+    ["altersgruppe", "faelle", "power_kw", "damaged", "late_parcels"],
+    [["18-29", 80, 1450, 7, 30], ["60+", 45, 900, 3, 45]],
+    "SELECT altersgruppe, faelle, power_kw, damaged, late_parcels FROM a ORDER BY 1",
+)
 
 
 def problems(answer, result):
@@ -45,6 +50,8 @@ def problems(answer, result):
         ("The warmest day was the 5th, with 24.9 °C.", DAYS),
         ("From the 5th to the 6th it cooled down by 3.9 °C.", DAYS),
         ("In the days from 4–6 May the high rose above 24 °C once.", DAYS),
+        ("Ab 60 waren es 45 Fälle, von 18 bis 29 dagegen 80.", AGES),
+        ("The power was 1,450 kW for the group 18-29.", AGES),
         ("Week 7 was the best: 40 sold and only 3 returned.", WEEKS),
         ("In one of the two weeks more were returned than sold.", WEEKS),
         ("Steel pins: 700 in store against 900 wanted.", PARTS),
@@ -61,6 +68,8 @@ def test_a_row_is_known_by_other_forms_of_its_name(answer, result):
     [
         ("70 cases are late by more than 40 days.", DEBTS),
         ("At noon 310 visitors came.", HOURS),
+        ("Ab 60 waren es 80 Fälle.", AGES),
+        ("60+ damaged 45 parcels.", AGES),
         ("In W8 40 were sold.", WEEKS),
         ("In two of the two weeks more were returned than sold.", WEEKS),
         ("On the 6th it was 24.9 °C.", DAYS),

@@ -4,6 +4,11 @@ import pytest
 
 from allotrope.graphs.work.tables.claims.judging import QueryFacts, judge
 
+SHOPS = QueryFacts(
+    ["shop", "sales_eur", "target_eur"],
+    [["A1", 500.0, 400.0], ["B2", 300.0, 350.0], ["C3", 200.0, 180.0]],
+    "SELECT shop, sales_eur, target_eur FROM s",
+)
 STATIONS = QueryFacts(
     ["station", "score", "profit_eur", "faults", "safe"],
     [["Oslo", 4.1, -200, 0, True], ["Bern", 4.6, 900, 3, True], ["Riga", 3.7, 150, 0, False]],
@@ -29,6 +34,16 @@ def problems(answer):
 )
 def test_an_overstatement_is_struck(answer):
     assert problems(answer)
+
+
+def test_plans_are_reached_by_so_many():
+    def told(answer):
+        return [one.problem for one in judge(answer, [SHOPS]) if one.problem]
+
+    assert told("Two of the three shops reached their targets.") == []
+    assert told("One of the three shops missed its target.") == []
+    assert told("All shops reached their targets.")
+    assert told("Two of the three shops missed their targets.")
 
 
 @pytest.mark.parametrize(

@@ -146,6 +146,7 @@ LINKS = word_set(
 )
 PLANS = word_set("quota budget target plan planned goal limit forecast soll ziel plan")
 """Words of columns that hold what was planned."""
+PLURAL_PLANS = word_set("quotas budgets targets plans goals limits forecasts ziele pläne")
 AGGREGATES = {
     "mean": word_set(
         """
@@ -192,6 +193,7 @@ _ALIKE = (
     "delay delays late delayed verspätung",
     "deliveries delivery delivered lieferungen",
     "churn churned",
+    "actual spent spending ist ausgegeben",
     "kw kalenderwoche woche week cw wk",
     "rain rainfall regen precipitation wet",
     "leavers left leaving quit",
