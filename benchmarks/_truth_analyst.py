@@ -63,7 +63,7 @@ def _answers(known: list[dict[str, Any]], folder: Path, step: int) -> list[dict[
 
 
 def _part(batch: int, held: bool) -> str:
-    """The part of the set: the second batch was written a day later, before anything was mended."""
+    """The part of the set; each batch was counted at first look, and its open part then mended."""
     return ("held out" if held else "open") + (f", batch {batch}" if batch > 1 else "")
 
 
