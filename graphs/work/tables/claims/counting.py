@@ -121,7 +121,7 @@ def _present(place: NumberPlace) -> set[int]:
 
 def _following(place: NumberPlace) -> list[str]:
     tokens = place.sentence.tokens
-    found = []
+    found: list[str] = []
     for token in tokens[place.quantity.last + 1 : place.quantity.last + 4]:
         if not found and token.text in ("von", "out"):
             found.append("of")
