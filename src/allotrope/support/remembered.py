@@ -32,7 +32,7 @@ def remembered(
         def call(text: str, /, *args: P.args, **kwargs: P.kwargs) -> T:
             if len(text) > longest:
                 return function(text, *args, **kwargs)
-            found: T = kept(text, *args, **kwargs)
+            found: T = kept(text, *args, **kwargs)  # type: ignore[arg-type]  # hashable ones
             return found
 
         return call
