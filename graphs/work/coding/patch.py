@@ -1,7 +1,6 @@
 """What changed, as a unified diff that `git apply` and `patch -p1` take."""
 
 import difflib
-import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -79,12 +78,12 @@ def rewritten(raw: bytes, text: str) -> bytes:
     if encoding == "utf-16":  # no lines of bytes: git takes such files for binary
         return text.encode(encoding)
     mark = raw[:3] if raw.startswith(b"\xef\xbb\xbf") else b""
-    old = re.findall(rb"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+", raw.removeprefix(mark))
+    old = raw.removeprefix(mark).splitlines(keepends=True)
     ends = Counter(
         line[len(line.rstrip(b"\r\n")) :] for line in old if line.endswith((b"\r", b"\n"))
     )
     end = ends.most_common(1)[0][0] if ends else b"\n"
-    plain = [re.sub(rb"\r\n|\r", b"\n", line) for line in old]
+    plain = [_plain(line) for line in old]
     new = [line.encode(_codec(encoding, line)) for line in _lines(text)]
     found = [mark]
     same = difflib.SequenceMatcher(None, plain, new, autojunk=False).get_opcodes()
@@ -94,6 +93,11 @@ def rewritten(raw: bytes, text: str) -> bytes:
         else:
             found += [line[:-1] + end if line.endswith(b"\n") else line for line in new[start:stop]]
     return b"".join(found)
+
+
+def _plain(line: bytes) -> bytes:
+    whole = line.rstrip(b"\r\n")
+    return whole if whole == line else whole + b"\n"
 
 
 def _codec(encoding: str, line: str) -> str:
