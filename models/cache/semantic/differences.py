@@ -58,7 +58,7 @@ def differences(a: ParsedQuestion, b: ParsedQuestion) -> Differences:
     return Differences(
         names=(ours, theirs),
         weighty=(weighty_names(a, b, ours), weighty_names(b, a, theirs)),
-        kinds=kinds_differ(a.kind, b.kind),
+        kinds=kinds_differ(a.kind, b.kind) and not _ways(a, b),
         opposed=opposed(a.words, b.words),
         blocks=blocks_swapped(a, b),
         roles=roles_swapped(a, b),
@@ -77,6 +77,22 @@ def kinds_differ(a: str, b: str) -> bool:
         return True
     return bool(kinds & {"how many", "how much", "how long", "how old", "how far", "when"}) and (
         "yes/no" in kinds
+    )
+
+
+_ASKER = frozenset({"i", "we", "you", "one"})
+
+
+def _ways(a: ParsedQuestion, b: ParsedQuestion) -> bool:
+    """Whether one asks how and the other where something can be done: `where can I change it`."""
+    return {a.kind, b.kind} == {"how", "where"} and all(
+        any(
+            word == question.kind and place + 2 < len(question.words) and follows in _ASKER
+            for place, (word, follows) in enumerate(
+                zip(question.words, question.words[2:], strict=False)
+            )
+        )
+        for question in (a, b)
     )
 
 

@@ -131,7 +131,7 @@ def refusal(a: ParsedQuestion, b: ParsedQuestion, found: Differences | None = No
 
     Returns:
         `language`, `numbers`, `symbols`, `quotes`, `marks`, `case`, `names`, `negation`,
-        `opposites`, `kind`, `order`, `person`, `only`, `condition`, `tense`, or None.
+        `opposites`, `kind`, `order`, `person`, `only`, `quantity`, `condition`, `tense`, or None.
     """
     if not (calibrated(a.text) and calibrated(b.text)):
         return "language"

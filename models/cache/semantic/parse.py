@@ -8,7 +8,7 @@ from threading import local
 
 from snowballstemmer import stemmer
 
-from allotrope.models.cache.semantic.words import NEGATIONS, NUMBERS, STOPWORDS
+from allotrope.models.cache.semantic.words import NEGATIONS, STOPWORDS, number_of
 from allotrope.support.remembered import remembered
 
 TOKEN = re.compile(
@@ -18,6 +18,7 @@ TOKEN = re.compile(
 OPENING = re.compile(r"[.!?:;\"“(]\s*$")
 """What stands before a word that is capitalised for its place only."""
 
+_WORD_AFTER = re.compile(r"[\s]*([a-z]*)", re.IGNORECASE)
 PLAIN_GAPS = frozenset(("", " ", ", ", "-"))
 KINDS = ("who", "when", "where", "why", "how many", "how much", "how long", "how often", "how old",
          "how far", "how", "what", "which", "yes/no", "other")  # fmt: skip
@@ -145,12 +146,13 @@ def parse(text: str) -> ParsedQuestion:
             word = word[:-2]
         if any(char.isdigit() for char in word):
             numbers.add(_number(word))
-        elif word in NUMBERS:
-            numbers.add(NUMBERS[word])
+        elif counted := number_of(word, _following(plain, end)):
+            numbers.add(counted)
         if word in NEGATIONS or word.endswith("n't") or gap.endswith(" non-"):
             negations += 1
         acronym = len(raw) > 1 and raw[:2].isupper() and not shouting
-        if raw[0].isupper() and (acronym or not starts) and word not in STOPWORDS and raw != "I":
+        named = raw[0].isupper() and (acronym or not starts) and word not in STOPWORDS
+        if named and raw.partition("'")[0] != "I":  # nor `I'd`
             names.add(stem(word))
         words.append(word)
         starts = False
@@ -171,6 +173,12 @@ def parse(text: str) -> ParsedQuestion:
     )
 
 
+def _following(text: str, end: int) -> str:
+    """The word after a place, in lower case."""
+    found = _WORD_AFTER.match(text, end)
+    return found.group(1).lower() if found else ""
+
+
 def _number(word: str) -> str:
     """A number in one form: `1,000` is `1000`, `2.50` is `2.5`; identifiers stay as they are."""
     bare = word.rstrip(".,:/-")
@@ -184,6 +192,7 @@ def _kind(words: list[str]) -> str:
     for place, word in enumerate(words[:12]):
         if word == "how":
             following = words[place + 1] if place + 1 < len(words) else ""
+            following = "often" if following == "frequently" else following
             wide = f"how {following}"
             return wide if wide in KINDS else "how"
         if word in ("who", "whom", "whose"):

@@ -36,6 +36,22 @@ NUMBERS = {
 }  # fmt: skip
 """Numbers in words. `one` is left out: it is a pronoun more often."""
 
+_RATES = _set("a an per each every in daily weekly monthly yearly only")
+
+
+def number_of(word: str, following: str) -> str | None:
+    """The number that a word in lower case says; None where it says none.
+
+    Args:
+        word: Which.
+        following: The next word, in lower case; `once` counts in `once a week`, not in `once it
+            was sent`.
+    """
+    if word == "once" and following and following not in _RATES:
+        return None
+    return NUMBERS.get(word)
+
+
 EXCLUSIVE = tuple(
     frozenset(group.split())
     for group in (
@@ -63,7 +79,8 @@ EXCLUSIVE = tuple(
         "he she", "his her", "husband wife", "boyfriend girlfriend", "father mother", "dad mom",
         "son daughter", "brother sister", "king queen", "uncle aunt", "parent child",
         "am pm", "day night", "morning evening afternoon night", "today tomorrow yesterday",
-        "summer winter spring autumn fall", "north south east west",
+        "summer winter spring autumn", "summer fall", "winter fall", "spring fall",
+        "north south east west",
         "northern southern eastern western",
         "january february march april may june july august september october november december",
         "monday tuesday wednesday thursday friday saturday sunday",

@@ -48,6 +48,10 @@ ADVERSARIAL = [
     ("What should I do before surgery?", "What should I do after surgery?"),
     ("What are the advantages of tea?", "What are the disadvantages of tea?"),
     ("How does a man find love?", "How does a woman find love?"),
+    ("Do all plans include support?", "Do any plans include support?"),
+    ("Is everyone invited?", "Is anyone invited?"),
+    ("Should I take it once a day?", "Should I take it twice a day?"),
+    ("Where was it built?", "How was it built?"),
     # units
     ("How many km is a marathon?", "How many miles is a marathon?"),
     ("What does it cost in dollars?", "What does it cost in euros?"),
@@ -81,6 +85,13 @@ HARMLESS = [
     ("How do I cook 2 eggs?", "How do I cook two eggs?"),
     ("How can I use YouTube?", "How can I use You Tube?"),
     ("What is 1,000 divided by 2.5?", "What is 1000 divided by 2.5?"),
+    ("How do I leave a review?", "Where can I leave a review?"),
+    ("How often does it need water?", "How frequently does it need water?"),
+    ("Can I change my address after ordering?", "Can I change my address once I've ordered?"),
+    ("I'd like to get a refund", "How can I get a refund?"),
+    ("hey, quick question: what's the capital of Chad?", "What is the capital of Chad?"),
+    ("Why do leaves turn yellow in autumn?", "Why do leaves turn yellow in the fall?"),
+    ("Does coffee dehydrate you?", "Does coffee dehydrate?"),
 ]
 
 
@@ -144,6 +155,21 @@ def test_calibration_finds_what_the_cosine_does_not_and_can_be_read_back(tmp_pat
     path.write_text('{"format": "other"}')
     with pytest.raises(InputError, match="calibrate"):
         load_scorer(path)
+
+
+def test_pairs_of_another_kind_are_learned_from_and_not_measured() -> None:
+    places = ["Rome", "Oslo", "Peru", "Chad", "Bonn", "Kyiv", "Nice", "Bern", "Lima", "York"]
+    also = [
+        Pair(f"Do you ship to {place}?", f"Do you deliver to {other}?", 0.85, place == other)
+        for place in places
+        for other in (place, places[0])
+        if other != place or place != places[0]
+    ] * 4
+    how = Fit(trees=15)
+    alone, both = (calibrate(_toy(150), how, folds=3, also=more) for more in ((), also))
+    a, b = parse("Do you ship to Cork?"), parse("Do you deliver to Cork?")
+    assert both.score(a, b, 0.85) > alone.score(a, b, 0.85)
+    assert (both.measured["pairs"], both.measured["also"]) == (150, len(also))
 
 
 def test_no_fold_is_judged_by_a_scorer_that_saw_one_of_its_questions() -> None:

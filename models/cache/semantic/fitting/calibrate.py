@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import cycle, islice
 
 import numpy as np
 import numpy.typing as npt
@@ -82,16 +83,32 @@ def table(pairs: Sequence[Pair], learned: Learned) -> Rows:
     return np.array([features(parse(p.a), parse(p.b), p.cosine, learned) for p in pairs])
 
 
-def fit(pairs: Sequence[Pair], how: Fit | None = None) -> TreeScorer:
-    """A scorer fitted on all pairs; its thresholds are not set yet."""
+def fit(pairs: Sequence[Pair], how: Fit | None = None, *, also: Sequence[Pair] = ()) -> TreeScorer:
+    """A scorer fitted on all pairs; its thresholds are not set yet.
+
+    Args:
+        pairs: What is said of single words is learned from these alone.
+        how: How it is fitted.
+        also: Pairs of another kind, such as a support desk's. Every third judge sees
+            them: each is better on its own kind, and the mean is good on both.
+    """
     how = how or Fit()
     labels = np.array([float(pair.same) for pair in pairs])
     learned, rows = _encoded(pairs, labels, how)
-    grown = [boost(rows, labels, how, how.seed + number) for number in range(how.forests)]
+    kinds = [(rows, labels)]
+    judged = [pair for pair in also if refusal(parse(pair.a), parse(pair.b)) is None]
+    if judged:
+        more = np.array([float(pair.same) for pair in judged])
+        everything = np.concatenate([rows, table(judged, learned)]), np.append(labels, more)
+        kinds = [*kinds, *kinds, everything]
+    grown = [
+        boost(*kind, how, how.seed + number)
+        for number, kind in enumerate(list(islice(cycle(kinds), how.forests)))
+    ]
     base, split, cut, leaf = zip(*grown, strict=True)
     return TreeScorer(
-        base[0], np.concatenate(split), np.concatenate(cut), np.concatenate(leaf) / how.forests,
-        _linear(rows, labels, how), learned, {"strict": 1.0}, {},
+        float(np.mean(base)), np.concatenate(split), np.concatenate(cut),
+        np.concatenate(leaf) / len(grown), _linear(kinds, how), learned, {"strict": 1.0}, {},
     )  # fmt: skip
 
 
@@ -118,12 +135,13 @@ def _apart(pairs: Sequence[Pair], rarity: Mapping[str, float]) -> Rows:
     )
 
 
-def _linear(rows: Rows, labels: Labels, how: Fit) -> Rows:
-    """The linear part; see `TreeScorer.linear`."""
+def _linear(kinds: Sequence[tuple[Rows, Labels]], how: Fit) -> Rows:
+    """The linear part, a mean over kinds of pairs; see `TreeScorer.linear`."""
+    rows = kinds[-1][0]
     mean, scale = rows.mean(0), rows.std(0)
     scale[scale < 1e-9] = 1.0
-    slope = logistic(standardised(rows, mean, scale), labels, how.ridge)
-    return np.stack([np.append(0.0, mean), np.append(1.0, scale), slope])
+    slopes = [logistic(standardised(seen, mean, scale), y, how.ridge) for seen, y in kinds]
+    return np.stack([np.append(0.0, mean), np.append(1.0, scale), np.mean(slopes, axis=0)])
 
 
 def held_out(
@@ -141,7 +159,7 @@ def held_out(
         pairs: What is divided.
         how: How each is fitted.
         folds: How many.
-        also: Pairs that every scorer is fitted on; none of them is judged.
+        also: Pairs of another kind that every scorer is fitted on, too; none of them is judged.
     """
     how = how or Fit()
     group = _groups(pairs)
@@ -152,7 +170,7 @@ def held_out(
     fold = np.array([fold_of[name] for name in group])
     for number in range(folds):
         rest = [pairs[i] for i in np.flatnonzero(fold != number).tolist()]
-        yield np.flatnonzero(fold == number), fit([*rest, *also], how)
+        yield np.flatnonzero(fold == number), fit(rest, how, also=also)
 
 
 def validated(pairs: Sequence[Pair], folds: Iterable[tuple[Places, TreeScorer]]) -> Labels:
@@ -222,20 +240,29 @@ def bands(scores: Labels, labels: Labels) -> list[dict[str, float]]:
     return found
 
 
-def calibrate(pairs: Sequence[Pair], how: Fit | None = None, *, folds: int = 5) -> TreeScorer:
+def calibrate(
+    pairs: Sequence[Pair],
+    how: Fit | None = None,
+    *,
+    folds: int = 5,
+    also: Sequence[Pair] = (),
+) -> TreeScorer:
     """A scorer with thresholds from cross-validation.
 
     Args:
         pairs: Labelled; a few thousand make a good fit, two hundred are the least.
         how: How the trees are grown.
         folds: Of the cross-validation.
+        also: Pairs of another kind; see `fit`. The thresholds and what is measured come from
+            `pairs` alone.
     """
     labels = np.array([float(pair.same) for pair in pairs])
-    scores = validated(pairs, held_out(pairs, how, folds=folds))
-    scorer = fit(pairs, how)
+    scores = validated(pairs, held_out(pairs, how, folds=folds, also=also))
+    scorer = fit(pairs, how, also=also)
     cosines = np.array([pair.cosine for pair in pairs])
     measured = {
         "pairs": len(pairs),
+        "also": len(also),
         "folds": folds,
         "precision": {str(r): round(precision_at(scores, labels, r)[0], 4) for r in RECALLS},
         "precision_by_cosine": {

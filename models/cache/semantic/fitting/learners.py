@@ -21,7 +21,8 @@ class Fit:
     """How the trees are grown; the names in brackets are scikit-learn's.
 
     Args:
-        forests: How many differently seeded forests are averaged.
+        forests: How many differently seeded forests are averaged; every third
+            sees pairs of another kind, too.
         trees: How many in each (`n_estimators`).
         depth: Of each (`max_depth`).
         rate: Learning rate (`learning_rate`).

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from allotrope.models.cache.semantic.rules.normal import bare_letters, normalised
-from allotrope.models.cache.semantic.words import NUMBERS, STOPWORDS
+from allotrope.models.cache.semantic.words import STOPWORDS, number_of
 from allotrope.support.remembered import remembered
 
 _OPEN, _CLOSE = "([{\"'<", ")]}\"'>.,;:!?"
@@ -81,7 +81,8 @@ def literals(text: str) -> Literals:
             if not _prose_dash(chunk, place, cores):
                 exact.append(chunk)
             continue
-        written = NUMBERS.get(core.lower()) or _written(core, chunk)
+        following = cores[place + 1] if place + 1 < len(cores) else ""
+        written = number_of(core.lower(), (following or "").lower()) or _written(core, chunk)
         if _DIGIT.search(written) and not _CODE.search(written):
             numbers.append(written)
             if place + 1 < len(chunks):
@@ -176,9 +177,14 @@ def _quoted(plain: str) -> tuple[str, ...]:
     """What stands in quotes, and what follows a colon if that isn't the question itself."""
     found = [next(filter(None, parts), "") for parts in _QUOTED.findall(plain)]
     after = _COLON.split(plain, maxsplit=1)
-    if len(after) == 2 and after[1].split(" ", 1)[0].lower().strip(",'\"") not in _ASKS:
+    if len(after) == 2 and _first_word(after[1]) not in _ASKS:
         found.append(after[1])
     return tuple(normalised(part) for part in found)
+
+
+def _first_word(text: str) -> str:
+    """The first word in lower case, `what` of `What's it?`."""
+    return text.split(" ", 1)[0].lower().strip(",'\"").partition("'")[0]
 
 
 def literal_difference(a: str, b: str, *, near: bool = True) -> str | None:

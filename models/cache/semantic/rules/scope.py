@@ -1,5 +1,6 @@
 """Small words that turn a question: who does it, to whom, on what condition, when, only what."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -21,6 +22,7 @@ _ASKERS = frozenset({"i", "you", "we"})
 
 _AUXILIARIES = YES_NO | {"to", "d", "ll", "ve"}
 _FILLING = frozenset({"a", "an", "the", "do", "does", "did", "s"})
+_CLAUSES = re.compile(r"\w[,.;!] \w")
 LIMITS = frozenset({"only", "solely", "merely", "exclusively"})
 CONDITIONS = frozenset({"if", "unless", "because", "although", "though"})
 LEADING = frozenset(
@@ -28,6 +30,9 @@ LEADING = frozenset(
      "since", "until", "till", "during"}
 )  # fmt: skip
 """Words that give what follows its role, and of which none stands for another."""
+
+EVERY = frozenset({"all", "every", "each", "everyone", "everybody", "everything", "both"})
+ANY = frozenset({"any", "some", "anyone", "anybody", "anything", "someone", "something", "either"})
 
 FUTURE = frozenset({"will", "shall", "going"})
 PAST = frozenset({"did", "was", "were", "had"})
@@ -37,8 +42,10 @@ def scope_difference(a: ParsedQuestion, b: ParsedQuestion) -> str | None:
     """What two nearly equal questions differ in by small words.
 
     Returns:
-        `order`, `person`, `only`, `condition`, `tense`, or None.
+        `order`, `person`, `only`, `quantity`, `condition`, `tense`, or None.
     """
+    if _quantity(a) | _quantity(b) == {"all", "any"} and _quantity(a) != _quantity(b):
+        return "quantity"
     if _limited(a) != _limited(b):
         return "only"
     if _turned(a, b):
@@ -46,11 +53,13 @@ def scope_difference(a: ParsedQuestion, b: ParsedQuestion) -> str | None:
     ours, theirs = _persons(a.words), _persons(b.words)
     if _things(a) == _things(b):
         words_a, words_b = a.word_set, b.word_set
-        if (CONDITIONS & words_a) != (CONDITIONS & words_b):
+        if (CONDITIONS & words_a) != (CONDITIONS & words_b) and not _told_before(a, b):
             return "condition"
         if (FUTURE & words_a and PAST & words_b) or (PAST & words_a and FUTURE & words_b):
             return "tense"
         left, right = Counter(ours) - Counter(theirs), Counter(theirs) - Counter(ours)
+        if not (FIRST & (words_a | words_b)) and set(left + right) == {"1"}:
+            return None  # `dehydrate you` is anybody's
         if (left and right) or not (_possessive(left) and _possessive(right)):
             return "person"
         if not left and not right and ours != theirs:
@@ -58,6 +67,19 @@ def scope_difference(a: ParsedQuestion, b: ParsedQuestion) -> str | None:
         return None
     one, two = {person[0] for person in ours}, {person[0] for person in theirs}
     return "person" if one - two and two - one else None
+
+
+def _quantity(question: ParsedQuestion) -> set[str]:
+    """`all`, `any`, both or nothing."""
+    kinds = {"all": EVERY, "any": ANY}
+    return {name for name, words in kinds.items() if words & question.word_set}
+
+
+def _told_before(a: ParsedQuestion, b: ParsedQuestion) -> bool:
+    """Whether one tells in a clause of its own what the other puts after `if`."""
+    return CONDITIONS & (a.word_set ^ b.word_set) == {"if"} and any(
+        "if" not in question.word_set and _CLAUSES.search(question.text) for question in (a, b)
+    )
 
 
 def _turned(a: ParsedQuestion, b: ParsedQuestion) -> bool:

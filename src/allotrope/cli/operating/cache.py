@@ -340,6 +340,12 @@ def calibrate(
         Path | None,
         typer.Option("--vectors", help="npz with `texts` and `vectors`; default: ask the model."),
     ] = None,
+    also: Annotated[
+        Path | None,
+        typer.Option(
+            "--also", help="Pairs of another kind, which a third of the score learns from."
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option("--out", help="Where the coefficients go.")] = Path(
         "gate.json"
     ),
@@ -358,7 +364,7 @@ def calibrate(
             f"{named} has {len(labelled)} pairs, {same} of them the same; that is too few.",
             hint="Label at least 200, with 20 of each kind.",
         )
-    scorer = fit_gate(labelled)
+    scorer = fit_gate(labelled, also=[] if also is None else read_pairs([also], vectors))
     out.write_text(scorer.dump() + "\n", encoding="utf-8")
     if as_json:
         emit({"file": str(out), "thresholds": scorer.thresholds, **scorer.measured})
