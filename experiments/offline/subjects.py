@@ -358,7 +358,7 @@ class VariantCheck:
         self, variant: Variant, agent: str, where: tuple[str | int, ...]
     ) -> Iterator[tuple[tuple[str | int, ...], str]]:
         from allotrope.models.profiles.library import open_profiles, with_profile
-        from allotrope.models.profiles.parameters import plan_for
+        from allotrope.models.providers.provider import all_providers
 
         settings = with_parameters(self.settings, variant, agent)
         profiles = open_profiles(settings)
@@ -366,15 +366,13 @@ class VariantCheck:
         try:
             profile = profiles.get(variant.profile, agent=agent, own=find(agent).profile)
             laid = with_profile(settings, profile)
-            plans = []
-            if laid.openai.enabled and laid.openai.api_key is not None:
-                plans.append(plan_for(profile, laid.openai.model, "openai").check())
-            if laid.ollama.enabled:
-                plans.append(plan_for(profile, laid.ollama.model, "ollama").check())
-            if laid.embedded.enabled:
-                plans.append(plan_for(profile, "embedded", "embedded").check())
-            main = plans[-1] if laid.openai.api_key is None else plans[0]
-            for note in main.notes:
+            plans = [
+                plan.check()
+                for provider in all_providers().values()
+                if provider.is_used(laid)
+                for plan in provider.plans(profile, laid).values()
+            ]
+            for note in plans[0].notes if plans else ():  # of the model that is asked first
                 if note.parameter in variant.parameters and note.outcome not in USED:
                     said = f"{note.why.rstrip('.')}; so it would change nothing, or something else"
                     yield (*where, "parameters", note.parameter), said

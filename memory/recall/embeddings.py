@@ -4,13 +4,13 @@ import hashlib
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from allotrope.exceptions import SettingsError
 from allotrope.stores.errors import error_name
-from allotrope.support.exchanges import limit, limit_transport
+from allotrope.support.providers import PROVIDERS
 
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
@@ -95,27 +95,12 @@ def open_embed(settings: "Settings") -> Embed | None:
 
 
 def _embeddings(name: str, settings: "Settings") -> "Embeddings":
-    import httpx
-    import httpx2
     from langchain.embeddings import init_embeddings
 
-    options: dict[str, Any] = {}
-    provider = name.partition(":")[0]
-    if provider == "openai":
-        key = settings.openai.api_key
-        # its check of lengths would load (and at first download) a vocabulary of its own
-        client = limit(httpx2.Client(timeout=_TIMEOUT_S, follow_redirects=True), _TIMEOUT_S)
-        options = {"max_retries": 0, "check_embedding_ctx_length": False, "http_client": client}
-        options |= {} if key is None else {"api_key": key.get_secret_value()}
-        if settings.openai.base_url:
-            options["base_url"] = str(settings.openai.base_url)
-    elif provider == "ollama":
-        transport = limit_transport(httpx.HTTPTransport(), _TIMEOUT_S)
-        options = {
-            "base_url": settings.ollama.host,
-            "client_kwargs": {"timeout": _TIMEOUT_S},
-            "sync_client_kwargs": {"transport": transport},
-        }
+    line = PROVIDERS.get(name.partition(":")[0])
+    options: Mapping[str, Any] = {}
+    if line is not None:
+        options = line.load().embedding_options(settings, _TIMEOUT_S)
     try:
         return init_embeddings(name, **options)
     except (ImportError, ValueError) as exc:

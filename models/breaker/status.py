@@ -12,6 +12,7 @@ from allotrope.models.catalogue.lifecycle import lifecycles_of
 from allotrope.models.catalogue.roles import models_by_role
 from allotrope.models.providers.provider import all_providers
 from allotrope.settings import Settings
+from allotrope.support.providers import catalogued
 
 
 def status_of(settings: Settings, circuits: Circuits) -> dict[str, Any]:
@@ -40,7 +41,7 @@ def status_of(settings: Settings, circuits: Circuits) -> dict[str, Any]:
     ]
     wanted, serving = serving_now(settings)
     answers = _answers_now(settings, seen, now)
-    theirs = answers == {"provider": "openai", "model": serving}
+    theirs = answers is not None and catalogued(answers["provider"]) and answers["model"] == serving
     return {
         "breaker": settings.resilience.breaker,
         "sharing": circuits.sharing,

@@ -2,6 +2,7 @@
 
 import importlib
 import logging
+from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,11 @@ from allotrope.exceptions import InputError, SettingsError
 from allotrope.models.cache.answers import AnswerCache
 from allotrope.models.cache.connecting import open_answers
 from allotrope.models.cache.redis_cache import RedisCache
+from allotrope.models.providers.provider import alone, provider_named
 from allotrope.settings import Settings
 from allotrope.stores.redis.client import LazyCluster
 from allotrope.support.extras import install
+from allotrope.support.providers import CATALOGUED, PROVIDERS, in_process
 
 if TYPE_CHECKING:
     from allotrope.models.cache.semantic.index.vectors import VectorIndex
@@ -26,6 +29,9 @@ logger = logging.getLogger("allotrope.cache")
 
 VERIFY_S = 5.0
 """How long a verifying model may think."""
+
+LOOKUP_S = 5.0
+"""How long a look-up may wait for the vector of its question."""
 
 
 def open_semantic(
@@ -65,7 +71,7 @@ def open_semantic(
     )
     return SemanticTier(
         answers,
-        embeddings or open_embeddings(settings),
+        embeddings or open_embeddings(settings, within_s=LOOKUP_S),
         gate=gate,
         name=name,
         verify=None if semantic.verify is None else open_verifier(settings, semantic.verify),
@@ -123,9 +129,9 @@ def open_verifier(settings: Settings, name: str) -> "Verifier":
 
     try:
         provider, _, model = (name if ":" in name else _of_role(settings, name)).partition(":")
-        if provider in ("openai", "ollama", "embedded"):
+        if provider in PROVIDERS and (model or in_process(provider)):
             return Verifier(_guarded_verifier(settings, provider, model))
-        return Verifier(init_chat_model(name, temperature=0, **_provider(settings, name)))
+        return Verifier(init_chat_model(name, temperature=0))
     except Exception as exc:
         raise SettingsError(
             f"ALLOTROPE_CACHE__SEMANTIC__VERIFY is {name!r}, which can't be used: {exc}.",
@@ -137,12 +143,12 @@ def _of_role(settings: Settings, name: str) -> str:
     """The `provider:model` of a role; the embedded model by its own name."""
     from allotrope.models.catalogue.roles import models_by_role
 
-    if name == "embedded":
-        return "embedded:"
+    if in_process(name):
+        return f"{name}:"
     roles = models_by_role(settings)
     if name not in roles:
         raise InputError(f"there is no role {name!r}; there are {', '.join(sorted(roles))}")
-    return f"openai:{roles[name]}"
+    return f"{CATALOGUED}:{roles[name]}"
 
 
 def _guarded_verifier(settings: Settings, provider: str, model: str) -> "FailoverChain":
@@ -150,39 +156,14 @@ def _guarded_verifier(settings: Settings, provider: str, model: str) -> "Failove
     from allotrope.models.breaker.opening import circuits_of
     from allotrope.models.chain import build_chain
 
-    named = {"model": model} if model else {}
-    waits: dict[str, Any] = {"timeout_s": VERIFY_S}
-    changed: dict[str, dict[str, Any]] = {
-        "openai": {"enabled": False, "first_token_timeout_s": VERIFY_S, **waits},
-        "ollama": {"enabled": False, **waits},
-        "embedded": {"enabled": False},
-    }
-    changed[provider] |= {"enabled": True, **(named if provider != "embedded" else {})}
-    sections = {part: getattr(settings, part) for part in changed}
-    alone = settings.model_copy(
-        update={
-            **{part: kept.model_copy(update=changed[part]) for part, kept in sections.items()},
-            "resilience": settings.resilience.model_copy(update={"attempts": 1}),
-        }
-    )
+    once = settings.resilience.model_copy(update={"attempts": 1})
+    within_s = None if in_process(provider) else VERIFY_S
     return build_chain(
-        alone,
+        alone(settings, provider, model, within_s=within_s).model_copy(update={"resilience": once}),
         arguments={provider: {"temperature": 0}},
         circuits=circuits_of(settings),
         function="verify",
     )
-
-
-def _provider(settings: Settings, name: str) -> dict[str, Any]:
-    """Key and address of a model's provider, and how long to wait for it."""
-    if name.startswith("ollama:"):
-        return {"base_url": settings.ollama.host}
-    more: dict[str, Any] = {}
-    if name.startswith("openai:") and settings.openai.api_key is not None:
-        more = {"api_key": settings.openai.api_key, "max_retries": 0, "timeout": 5.0}
-        if settings.openai.base_url is not None:
-            more["base_url"] = settings.openai.base_url
-    return more
 
 
 def open_embeddings(
@@ -190,6 +171,7 @@ def open_embeddings(
     name: str | None = None,
     *,
     where: str = "ALLOTROPE_CACHE__SEMANTIC__EMBEDDINGS",
+    within_s: float = 60.0,
 ) -> Embeddings:
     """The embeddings of a name, with key and address from the settings.
 
@@ -197,6 +179,7 @@ def open_embeddings(
         settings: Key and address of the provider.
         name: `provider:model`, as `init_embeddings` takes it; default: the semantic cache's.
         where: Where the name stands, for the complaint.
+        within_s: Seconds that one request may take.
 
     Raises:
         SettingsError: None are named, or they can't be made.
@@ -209,12 +192,12 @@ def open_embeddings(
             "No embeddings are set.",
             hint="Set ALLOTROPE_CACHE__SEMANTIC__EMBEDDINGS, or give --vectors.",
         )
-    more = _provider(settings, name)
-    if name.startswith("openai:"):
-        # plain text: else langchain-openai sends token numbers, by a vocabulary that it downloads
-        more["check_embedding_ctx_length"] = False
+    provider = name.partition(":")[0]
     try:
-        made = init_embeddings(name, **more)
+        options: Mapping[str, Any] = {}
+        if provider in PROVIDERS:
+            options = provider_named(provider).embedding_options(settings, within_s)
+        made = init_embeddings(name, **options)
     except Exception as exc:
         raise SettingsError(
             f"{where} is {name!r}, which can't be used: {exc}.",

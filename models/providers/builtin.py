@@ -1,10 +1,14 @@
 """OpenAI, Ollama and the embedded model, as providers. Their clients are imported when made."""
 
+import json
 import socket
+import urllib.request
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from allotrope.exceptions import InputError
 from allotrope.models.providers.provider import Arguments, Provider
 from allotrope.settings import Settings
 
@@ -107,11 +111,46 @@ def _openai_address(settings: Settings) -> tuple[str | None, str | None]:
     return settings.openai.base_url, None if key is None else key.get_secret_value()
 
 
+def _openai_asking(settings: Settings, model: str, within_s: float | None) -> Settings:
+    own: dict[str, Any] = {"enabled": True, "model": model}
+    if within_s is not None:
+        own |= {"timeout_s": within_s, "first_token_timeout_s": within_s}
+    return settings.model_copy(update={"openai": settings.openai.model_copy(update=own)})
+
+
+def _openai_unasked(settings: Settings) -> Settings:
+    own = settings.openai.model_copy(update={"enabled": False})
+    return settings.model_copy(update={"openai": own})
+
+
+def _openai_embedding_options(settings: Settings, within_s: float) -> dict[str, Any]:
+    import httpx2
+
+    from allotrope.support.exchanges import limit
+
+    client = limit(httpx2.Client(timeout=within_s, follow_redirects=True), within_s)
+    options: dict[str, Any] = {
+        "http_client": client,
+        "timeout": within_s,
+        "max_retries": 0,
+        # its check of lengths would load (and at first download) a vocabulary of its own
+        "check_embedding_ctx_length": False,
+    }
+    if settings.openai.api_key is not None:
+        options["api_key"] = settings.openai.api_key
+    if settings.openai.base_url is not None:
+        options["base_url"] = settings.openai.base_url
+    return options
+
+
 OPENAI = Provider(
     is_used=_openai_used,
     build=build_line,
     models=_hosted,
     serving=_serving,
+    asking=_openai_asking,
+    unasked=_openai_unasked,
+    embedding_options=_openai_embedding_options,
     plans=_openai_plans,
     names=_OPENAI_NAMES,
     accepts=None,
@@ -162,11 +201,60 @@ def _ollama_plans(profile: "Profile", settings: Settings) -> "Mapping[str, Param
     return {"ollama": plan_for(profile, settings.ollama.model, "ollama", longest=longest)}
 
 
+def _ollama_asking(settings: Settings, model: str, within_s: float | None) -> Settings:
+    own: dict[str, Any] = {"enabled": True, "model": model}
+    if within_s is not None:
+        own["timeout_s"] = within_s
+    return settings.model_copy(update={"ollama": settings.ollama.model_copy(update=own)})
+
+
+def _ollama_unasked(settings: Settings) -> Settings:
+    own = settings.ollama.model_copy(update={"enabled": False})
+    return settings.model_copy(update={"ollama": own})
+
+
+def _ollama_installed(settings: Settings, name: str) -> str:
+    """A misspelt name costs no failed answers."""
+    host = settings.ollama.host
+    try:
+        with urllib.request.urlopen(f"{host}/api/tags", timeout=5) as reply:  # noqa: S310 # http(s) by the setting's own check
+            models = [str(each["name"]) for each in json.load(reply)["models"]]
+    except (OSError, ValueError, KeyError, TypeError) as exc:
+        raise InputError(
+            f"Ollama doesn't answer at {host}, so {name} can't be tried.",
+            hint="Start it, or set OLLAMA_HOST.",
+        ) from exc
+    if name in models or f"{name}:latest" in models:
+        return name
+    near = get_close_matches(name, models, n=1, cutoff=0.4)
+    meant = f"Did you mean ollama:{near[0]}? " if near else ""
+    raise InputError(
+        f"Ollama at {host} has no model {name!r}.", hint=f"{meant}`ollama pull {name}` gets it."
+    )
+
+
+def _ollama_embedding_options(settings: Settings, within_s: float) -> dict[str, Any]:
+    import httpx
+
+    from allotrope.support.exchanges import limit_transport
+
+    transport = limit_transport(httpx.HTTPTransport(), within_s)
+    return {
+        "base_url": settings.ollama.host,
+        "client_kwargs": {"timeout": within_s},
+        "sync_client_kwargs": {"transport": transport},
+    }
+
+
 OLLAMA = Provider(
     is_used=is_used,
     build=_build_ollama,
     models=lambda settings: (settings.ollama.model,),
     serving=lambda settings: settings.ollama.model,
+    asking=_ollama_asking,
+    unasked=_ollama_unasked,
+    installed=_ollama_installed,
+    embedding_options=_ollama_embedding_options,
     plans=_ollama_plans,
     names={
         "max_output_tokens": "num_predict",
@@ -198,11 +286,39 @@ def _embedded_plans(profile: "Profile", settings: Settings) -> "Mapping[str, Par
     return {"embedded": plan_for(profile, "embedded", "embedded", longest=longest)}
 
 
+def _embedded_asking(settings: Settings, model: str, within_s: float | None) -> Settings:
+    """It has one model, whatever the name: the file of the settings."""
+    own: dict[str, Any] = {"enabled": True}
+    if within_s is not None:
+        own["timeout_s"] = within_s
+    return settings.model_copy(update={"embedded": settings.embedded.model_copy(update=own)})
+
+
+def _embedded_unasked(settings: Settings) -> Settings:
+    own = settings.embedded.model_copy(update={"enabled": False})
+    return settings.model_copy(update={"embedded": own})
+
+
+def _embedded_installed(settings: Settings, name: str) -> str:
+    from allotrope.models.providers.weights import find_weights, model_name
+
+    own = model_name(find_weights(settings.embedded))
+    if name not in ("", own):
+        raise InputError(
+            f"The embedded model is {own}, not {name!r}.",
+            hint="Another one is tried by the path of its .gguf file.",
+        )
+    return own
+
+
 EMBEDDED = Provider(
     is_used=lambda settings: settings.embedded.enabled,
     build=_build_embedded,
     models=lambda settings: (),
     serving=lambda settings: EMBEDDED_MODEL,
+    asking=_embedded_asking,
+    unasked=_embedded_unasked,
+    installed=_embedded_installed,
     plans=_embedded_plans,
     names=_OPENAI_NAMES,
     accepts=_LOCAL | _PENALTIES,

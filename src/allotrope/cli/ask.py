@@ -11,6 +11,7 @@ import typer
 
 from allotrope.cli.output import answer, emit
 from allotrope.contracts import Event
+from allotrope.support.providers import in_process
 
 if TYPE_CHECKING:
     from allotrope.agents.agent import Agent
@@ -193,7 +194,7 @@ def origin(reply: dict[str, Any]) -> str:
     if asks := reply.get("asks"):
         line += f"\n— It waits for your answer: `allotrope ask {reply['agent']} --thread "
         line += f'{reply["thread_id"]} "{asks["answers"][0] if asks["answers"] else "…"}"`'
-    if reply["provider"] == "embedded":
+    if in_process(reply["provider"]):
         line += "\n— That was the small embedded model, running on this machine."
         if not os.environ.get("OPENAI_API_KEY"):
             line += " To be answered by OpenAI, set OPENAI_API_KEY."

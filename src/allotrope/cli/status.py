@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from allotrope.cli.output import emit
+from allotrope.support.providers import in_process
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -94,7 +95,7 @@ def sentence_of(found: dict[str, Any]) -> str:
     who = found["answers_now"]
     if who is None:
         first = "Nobody can answer now."
-    elif who["provider"] == "embedded":
+    elif in_process(who["provider"]):
         first = f"Answers now: {who['model']}."
     else:
         ended = found["succession"]

@@ -1,11 +1,14 @@
 """Scripted outages: what goes wrong when, in seconds of a run. Data only."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from allotrope.exceptions import InputError
 from allotrope.testing.content.replies import SimRequest
 from allotrope.testing.faults import Fault
 
+FAILING: Final = "openai"
+"""The provider that fails in all of them."""
 BAD_REQUEST = "bad-request"
 """A text with this word is a request OpenAI refuses with a 400, in the scenario of that name."""
 
@@ -44,7 +47,7 @@ class Scenario:
 def _during(
     kind: str, *, after_s: float = 10.0, until_s: float | None = 35.0, **more: object
 ) -> Fault:
-    return Fault(kind=kind, provider="openai", after_s=after_s, until_s=until_s, **more)  # type: ignore[arg-type]  # Fault checks
+    return Fault(kind=kind, provider=FAILING, after_s=after_s, until_s=until_s, **more)  # type: ignore[arg-type]  # Fault checks
 
 
 def _is_bad(request: SimRequest) -> bool:
@@ -123,7 +126,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
         name="bad-requests",
         title="OpenAI is well, but every third request is refused with a 400",
-        faults=(Fault(kind="400", provider="openai", when=_is_bad),),
+        faults=(Fault(kind="400", provider=FAILING, when=_is_bad),),
         starts_s=0.0,
         heals_s=0.0,
         bad_share=1 / 3,

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from allotrope.drill.outages import BAD_REQUEST, Scenario
+from allotrope.drill.outages import BAD_REQUEST, FAILING, Scenario
+from allotrope.support.providers import in_process
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +46,7 @@ class DrillTurn:
     @property
     def by_fallback(self) -> bool:
         """Whether somebody else than OpenAI answered."""
-        return self.answered_by not in (None, "openai")
+        return self.answered_by not in (None, FAILING)
 
     @property
     def bad(self) -> bool:
@@ -210,16 +211,16 @@ class Drill:
 
     def _opened_at(self) -> float | None:
         """When the fallback was first asked for a turn that nobody had asked OpenAI about."""
-        tried = {asked.text for asked in self.requests if asked.provider == "openai"}
+        tried = {asked.text for asked in self.requests if asked.provider == FAILING}
         spared = {turn.text: turn for turn in self.turns if turn.by_fallback}
         spared = {text: turn for text, turn in spared.items() if text not in tried}
         asked_at = [
             asked.at_s
             for asked in self.requests
-            if asked.provider == "ollama" and asked.text in spared
+            if asked.provider != FAILING and asked.text in spared
         ]
         # the embedded model's requests aren't seen; its answers are
-        asked_at += [t.shown_s for t in spared.values() if t.answered_by == "embedded"]
+        asked_at += [t.shown_s for t in spared.values() if in_process(t.answered_by)]
         return min((at for at in asked_at if at >= self.scenario.starts_s), default=None)
 
     def _first_fallback(self) -> float | None:
@@ -234,7 +235,7 @@ class Drill:
         good = [
             asked.at_s
             for asked in self.requests
-            if asked.provider == "openai" and asked.fault is None and asked.at_s >= heals
+            if asked.provider == FAILING and asked.fault is None and asked.at_s >= heals
         ]
         return min(good) - heals if good else None
 
@@ -257,7 +258,7 @@ class Drill:
 
 def _replies(messages: Sequence[tuple[str, str]], turn: DrillTurn) -> int:
     """How many answers to a turn a thread holds."""
-    if turn.answered_by != "embedded":  # the simulated ones repeat the question
+    if not in_process(turn.answered_by):  # the simulated ones repeat the question
         return sum(role == "ai" and text.endswith(turn.text) for role, text in messages)
     place = next((at for at, said in enumerate(messages) if said == ("human", turn.text)), None)
     if place is None:

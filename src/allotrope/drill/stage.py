@@ -10,12 +10,14 @@ import random
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
 from allotrope.drill.outages import BAD_REQUEST, Scenario
 from allotrope.drill.result import Drill, DrillTurn, ProviderRequest
 from allotrope.settings import Settings
+from allotrope.support.providers import in_process
 from allotrope.support.tasks import ended
+from allotrope.testing.content.replies import Provider as SimulatedProvider
 from allotrope.testing.content.replies import SimRequest
 from allotrope.testing.simulator import ProviderSimulator
 
@@ -263,11 +265,11 @@ async def _one_turn(system: System, thread: str, text: str, now: Callable[[], fl
                 answer = part
     except Exception as exc:  # noqa: BLE001  # whatever a system raises is what its user gets
         error = type(exc).__name__
-    if provider == "embedded":  # the real one, in words of its own
+    if in_process(provider):  # the real one, in words of its own
         answered = bool(answer.strip())
     else:
         provider = answer.partition(" ")[0]
-        answered = provider in ("openai", "ollama") and answer.endswith(text)
+        answered = provider in get_args(SimulatedProvider) and answer.endswith(text)
     return DrillTurn(
         thread=thread,
         text=text,

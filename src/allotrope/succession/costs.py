@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from allotrope.support.providers import CATALOGUED
 from allotrope.usage.prices.prices import Price, PriceBook
 from allotrope.usage.queries.browse import TurnTokens
 from allotrope.usage.recorder.tokens import Tokens
@@ -114,7 +115,7 @@ class CostFinder:
 
     def price(self, model: str) -> Price | None:
         """What a model costs now; None where nobody knows it."""
-        return self._prices.price("openai", self._lifecycles.key(model))
+        return self._prices.price(CATALOGUED, self._lifecycles.key(model))
 
     def _turn(self, model: str) -> TurnTokens:
         if self._ledger is None:

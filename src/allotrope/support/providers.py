@@ -4,7 +4,9 @@ What every package may know of a provider stands here; how its models are made, 
 stands in the module that its line names, as a `models.providers.provider.Provider`.
 """
 
+import importlib
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,9 @@ class ProviderLine:
         place: `module:NAME` of its `Provider`.
         class_name: The class of its chat models, by which the recorder knows a call before its end.
         local: Whether it runs on this machine: it costs nothing and no account is shared.
+        in_process: Whether its model runs in this process, so that no request is seen.
+        catalogued: Whether the catalogue has its models, with their ends and successors; roles
+            and profiles name them.
         if_missing: What to do about a model that it doesn't have.
         ratio: Tokens of its tokenizer per token of o200k_base, until its usage tells it.
     """
@@ -26,8 +31,15 @@ class ProviderLine:
     place: str
     class_name: str
     local: bool = False
+    in_process: bool = False
+    catalogued: bool = False
     if_missing: str = "Choose another model."
     ratio: float = 1.25
+
+    def load(self) -> Any:
+        """Its `models.providers.provider.Provider`; the module is imported now."""
+        module, _, name = self.place.partition(":")
+        return getattr(importlib.import_module(module), name)
 
 
 _BUILTIN = "allotrope.models.providers.builtin"
@@ -35,17 +47,23 @@ _BUILTIN = "allotrope.models.providers.builtin"
 PROVIDERS: dict[str, ProviderLine] = {
     line.name: line
     for line in (
-        ProviderLine("openai", "OpenAI", f"{_BUILTIN}:OPENAI", "OpenAIChat", ratio=1.0),
+        ProviderLine(
+            "openai", "OpenAI", f"{_BUILTIN}:OPENAI", "OpenAIChat", catalogued=True, ratio=1.0
+        ),
         ProviderLine(
             "ollama", "Ollama", f"{_BUILTIN}:OLLAMA", "OllamaChat", local=True,
             if_missing="Run `ollama pull {model}`.",
         ),
         ProviderLine(
-            "embedded", "The embedded model", f"{_BUILTIN}:EMBEDDED", "EmbeddedChat", local=True
+            "embedded", "The embedded model", f"{_BUILTIN}:EMBEDDED", "EmbeddedChat", local=True,
+            in_process=True,
         ),
     )
 }  # fmt: skip
 """All providers, by name."""
+
+CATALOGUED = next(line.name for line in PROVIDERS.values() if line.catalogued)
+"""The provider whose models roles, profiles and experiments name."""
 
 
 def label_of(provider: str) -> str:
@@ -58,6 +76,18 @@ def is_local(provider: str) -> bool:
     """Whether a provider runs on this machine."""
     line = PROVIDERS.get(provider)
     return line is not None and line.local
+
+
+def in_process(provider: str | None) -> bool:
+    """Whether a provider's model runs in this process."""
+    line = PROVIDERS.get(provider or "")
+    return line is not None and line.in_process
+
+
+def catalogued(provider: str) -> bool:
+    """Whether the catalogue has a provider's models, with their ends and successors."""
+    line = PROVIDERS.get(provider)
+    return line is not None and line.catalogued
 
 
 def first_ratio(provider: str) -> float:

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
 
 from allotrope.support.pools import PAGES
+from allotrope.support.providers import in_process
 
 FOLDER = Path(__file__).parent
 STATIC = {
@@ -32,13 +33,15 @@ STATIC = {
 @cache
 def environment() -> Environment:
     """The templates; every value is escaped."""
-    return Environment(
+    made = Environment(
         loader=FileSystemLoader(FOLDER / "templates"),
         autoescape=select_autoescape(default=True),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.globals["in_process"] = in_process
+    return made
 
 
 def page(name: str, *, status: int = 200, **values: Any) -> HTMLResponse:

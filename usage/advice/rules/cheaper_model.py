@@ -4,6 +4,7 @@ from decimal import Decimal
 
 from sqlalchemy import func, select
 
+from allotrope.support.providers import CATALOGUED
 from allotrope.usage.advice.rules.base import Recommendation, RuleData, called
 from allotrope.usage.ledger import schema
 from allotrope.usage.recorder.tokens import Tokens
@@ -24,12 +25,12 @@ def check(data: RuleData) -> list[Recommendation]:
             ).where(
                 *data.paid,
                 calls.c.agent == finding.agent,
-                calls.c.provider == "openai",
+                calls.c.provider == CATALOGUED,
                 calls.c.model.startswith(finding.baseline_model, autoescape=True),
             )
         )[0]
         count, input_, output, cached, cost = sums
-        price = data.prices.price("openai", finding.model)
+        price = data.prices.price(CATALOGUED, finding.model)
         if not count or cost is None or price is None:
             continue
         per_call = Tokens(int(input_), int(output), int(cached or 0))

@@ -212,24 +212,23 @@ def _failures(plan: TrialPlan, run: Run) -> Iterator[str]:
 
 def _translated(settings: Settings, plan: TrialPlan) -> Iterator[str]:
     from allotrope.agents.registry import find
-    from allotrope.models.catalogue.entries import open_catalogue
     from allotrope.models.profiles.library import open_profiles
-    from allotrope.models.profiles.parameters import plan_for
+    from allotrope.models.providers.provider import provider_named
 
     agent = plan.experiment.agent
-    catalogue = open_catalogue(settings.openai.catalogue)
 
     def notes(model: TriedModel) -> Iterator[str]:
-        profiles = open_profiles(settings_for(settings, model))
+        own = settings_for(settings, model)
+        profiles = open_profiles(own)
         try:
             profile = profiles.get(agent=agent, own=find(agent).profile)
         finally:
             profiles.close()
-        name = "embedded" if model.provider == "embedded" else model.name
-        for note in plan_for(profile, name, model.provider, catalogue=catalogue).notes:
-            if note.outcome != "sent":
-                why = f": {note.why.rstrip('.')}" if note.why else ""
-                yield f"{model}: {note.parameter} is {note.outcome}{why}"
+        for planned in provider_named(model.provider).plans(profile, own).values():
+            for note in planned.notes:
+                if note.outcome != "sent":
+                    why = f": {note.why.rstrip('.')}" if note.why else ""
+                    yield f"{model}: {note.parameter} is {note.outcome}{why}"
 
     yield from notes(plan.before)
     yield from notes(plan.after)

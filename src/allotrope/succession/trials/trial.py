@@ -20,6 +20,7 @@ from allotrope.settings import Settings
 from allotrope.stores.folders import data_folder
 from allotrope.succession.trials.measures import check_tools
 from allotrope.succession.trials.tried import TriedModel, find_model, refuse_ended, settings_for
+from allotrope.support.providers import catalogued
 
 FROM, TO = "from", "to"
 """The variants' names."""
@@ -188,7 +189,7 @@ class OnlyTheseModels(AgentSubject):
         told = outcome.provenance
         key = self._lifecycles.key
         other = told["provider"] not in (wanted.provider, "none") or told["succession"] is not None
-        if wanted.provider == "openai" and self._lifecycles.known(str(told["model"])):
+        if catalogued(wanted.provider) and self._lifecycles.known(str(told["model"])):
             other = other or key(str(told["model"])) != key(wanted.name)
         if not other:
             return outcome

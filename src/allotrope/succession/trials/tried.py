@@ -1,23 +1,18 @@
 """The models of a trial: who is meant by a name, and settings under which only that one answers."""
 
-import json
-import urllib.request
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal
 
 from allotrope.exceptions import InputError, SettingsError
 from allotrope.models.catalogue.daily import end_in_words
 from allotrope.models.catalogue.lifecycle import Lifecycles
 from allotrope.models.catalogue.roles import models_by_role
 from allotrope.models.profiles.library import open_profiles
+from allotrope.models.providers.provider import alone, provider_named
 from allotrope.models.providers.weights import find_weights, model_name
 from allotrope.settings import Settings
 from allotrope.succession.names import unknown_name
-
-OLLAMA = "ollama:"
-EMBEDDED = "embedded"
+from allotrope.support.providers import CATALOGUED, PROVIDERS, catalogued, in_process, is_local
 
 
 @dataclass(frozen=True)
@@ -25,24 +20,27 @@ class TriedModel:
     """A model that is tried.
 
     Attributes:
-        provider: Who serves it.
+        provider: Who serves it; a name of `PROVIDERS`.
         name: As the provider calls it.
         weights: The GGUF file of an embedded model; None: that of the settings.
     """
 
-    provider: Literal["openai", "ollama", "embedded"]
+    provider: str
     name: str
     weights: Path | None = None
 
     @property
     def local(self) -> bool:
         """Whether it runs on this machine or one of ours."""
-        return self.provider != "openai"
+        return is_local(self.provider)
 
     def __str__(self) -> str:
-        if self.provider == "embedded":
-            return self.weights.name if self.weights is not None else f"{EMBEDDED} ({self.name})"
-        return f"{OLLAMA}{self.name}" if self.provider == "ollama" else self.name
+        if self.weights is not None:
+            return self.weights.name
+        if catalogued(self.provider):
+            return self.name
+        one = in_process(self.provider)
+        return f"{self.provider} ({self.name})" if one else f"{self.provider}:{self.name}"
 
 
 def find_model(settings: Settings, lifecycles: Lifecycles, text: str) -> TriedModel:
@@ -50,18 +48,16 @@ def find_model(settings: Settings, lifecycles: Lifecycles, text: str) -> TriedMo
 
     Args:
         settings: Key, Ollama's host, and the embedded model.
-        lifecycles: Who knows OpenAI's models.
-        text: A model of the provider, `ollama:NAME`, `embedded`, or the path of a GGUF file.
+        lifecycles: Who knows the models of the catalogue.
+        text: A model of the catalogue, `PROVIDER:NAME`, `embedded`, or the path of a GGUF file.
 
     Raises:
         InputError: Nobody knows it, it has ended, or it can't be asked here.
         SettingsError: A GGUF file can't be used.
     """
-    if text.startswith(OLLAMA):
-        return TriedModel("ollama", _installed(settings, text.removeprefix(OLLAMA)))
-    if text == EMBEDDED:
-        path = find_weights(settings.embedded)
-        return TriedModel("embedded", model_name(path))
+    provider, _, name = text.partition(":")
+    if provider in PROVIDERS and not catalogued(provider):
+        return TriedModel(provider, provider_named(provider).installed(settings, name))
     if text.lower().endswith(".gguf"):
         return _of_file(settings, text)
     if text in (roles := models_by_role(settings)):
@@ -73,7 +69,7 @@ def find_model(settings: Settings, lifecycles: Lifecycles, text: str) -> TriedMo
         )
     if not settings.openai.enabled or settings.openai.api_key is None:
         raise InputError(f"{text} can't be tried without a key.", hint="Set OPENAI_API_KEY.")
-    return TriedModel("openai", text)
+    return TriedModel(CATALOGUED, text)
 
 
 def refuse_ended(
@@ -90,7 +86,7 @@ def refuse_ended(
     Raises:
         InputError: It has ended.
     """
-    if model.provider != "openai" or lifecycles.ended(model.name) is None:
+    if not catalogued(model.provider) or lifecycles.ended(model.name) is None:
         return
     serving = lifecycles.serving(model.name)
     hint = "Try another model."
@@ -115,12 +111,11 @@ def settings_for(settings: Settings, model: TriedModel) -> Settings:
         settings: The person's.
         model: Who answers.
     """
-    hosted = model.provider == "openai"
-    openai = {"enabled": hosted, "succession": "off"}
+    only = alone(settings, model.provider, model.name)
+    openai: dict[str, object] = {"succession": "off"}
     profiles = settings.profiles
-    if hosted:
-        roles = dict.fromkeys(models_by_role(settings), model.name)
-        openai |= {"model": model.name, "roles": roles}
+    if catalogued(model.provider):
+        openai["roles"] = dict.fromkeys(models_by_role(settings), model.name)
         library = open_profiles(settings)
         try:
             names = library.names()
@@ -129,20 +124,16 @@ def settings_for(settings: Settings, model: TriedModel) -> Settings:
         given = profiles.overrides
         overrides = {name: {**given.get(name, {}), "model": model.name} for name in names}
         profiles = profiles.model_copy(update={"overrides": {**given, **overrides}})
-    ollama: dict[str, object] = {"enabled": model.provider == "ollama"}
-    if model.provider == "ollama":
-        ollama["model"] = model.name
-    embedded: dict[str, object] = {"enabled": model.provider == "embedded"}
+    embedded: dict[str, object] = {}
     if model.weights is not None:
         embedded["model_path"] = model.weights
     memory: dict[str, object] = {"embeddings": None, "facts": False}
-    if not hosted:
+    if model.local:
         memory["summary"] = "extract"
-    return settings.model_copy(
+    return only.model_copy(
         update={
-            "openai": settings.openai.model_copy(update=openai),
-            "ollama": settings.ollama.model_copy(update=ollama),
-            "embedded": settings.embedded.model_copy(update=embedded),
+            "openai": only.openai.model_copy(update=openai),
+            "embedded": only.embedded.model_copy(update=embedded),
             "memory": settings.memory.model_copy(update=memory),
             "profiles": profiles,
         }
@@ -157,23 +148,3 @@ def _of_file(settings: Settings, text: str) -> TriedModel:
         said = "is no GGUF file" if path.is_file() else "isn't there or can't be read"
         raise InputError(f"{text} {said}.", hint="Give the path of a GGUF file.") from exc
     return TriedModel("embedded", model_name(path), path)
-
-
-def _installed(settings: Settings, name: str) -> str:
-    """The name of a model that Ollama has, so that a misspelt one costs no failed answers."""
-    host = settings.ollama.host
-    try:
-        with urllib.request.urlopen(f"{host}/api/tags", timeout=5) as reply:  # noqa: S310 # http(s) by the setting's own check
-            models = [str(each["name"]) for each in json.load(reply)["models"]]
-    except (OSError, ValueError, KeyError, TypeError) as exc:
-        raise InputError(
-            f"Ollama doesn't answer at {host}, so {name} can't be tried.",
-            hint="Start it, or set OLLAMA_HOST.",
-        ) from exc
-    if name in models or f"{name}:latest" in models:
-        return name
-    near = get_close_matches(name, models, n=1, cutoff=0.4)
-    meant = f"Did you mean {OLLAMA}{near[0]}? " if near else ""
-    raise InputError(
-        f"Ollama at {host} has no model {name!r}.", hint=f"{meant}`ollama pull {name}` gets it."
-    )

@@ -14,6 +14,7 @@ from allotrope.exceptions import CircuitOpenError, PoolFullError
 from allotrope.settings import Settings
 from allotrope.stores.servers import ServerHealth
 from allotrope.support.pools import HEALTH, STATUS, pools
+from allotrope.support.providers import in_process
 from allotrope.web.pages import page
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def status_now(settings: Settings) -> dict[str, Any]:
     if who is None:
         sentences.append("No model can answer now; questions are kept in their threads.")
     elif sentences:
-        on = "" if who["provider"] == "embedded" else f" on {who['provider']}"
+        on = "" if in_process(who["provider"]) else f" on {who['provider']}"
         sentences.append(f"Answers come from {who['model']}{on}.")
     return {
         **found,
