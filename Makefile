@@ -5,9 +5,9 @@ PIP := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -
 PACKAGES := src agents graphs prompts memory models usage experiments
 UV_VERSION := $(shell sed -n 's/^uv==//p' constraints.txt)
 
-.PHONY: run test lint bench mutation fuzz studio dashboard clean help
+.PHONY: run test lint bench results mutation fuzz studio dashboard clean help
 help:
-	@echo "make run | test | lint | bench | mutation | fuzz | studio | dashboard | clean"
+	@echo "make run | test | lint | bench | results | mutation | fuzz | studio | dashboard | clean"
 
 $(BIN)/uv: constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=python3.x"; exit 2; }
@@ -42,6 +42,9 @@ lint: .venv/.dev
 
 bench: .venv/.dev
 	@for b in benchmarks/[!_]*.py; do $(BIN)/python $$b --quick || exit 1; done
+
+results: .venv/.dev
+	@$(BIN)/python benchmarks/_results.py
 
 MINUTES ?= 10
 mutation: .venv/.dev

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import platform
 import statistics
 import subprocess
@@ -14,6 +15,9 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+
+SHOWN: list[dict[str, Any]] = []
+"""The tables of this run, as they were printed: `title`, `columns`, `rows`."""
 
 
 def arguments(description: str, **data_default: Path | None) -> argparse.ArgumentParser:
@@ -51,27 +55,55 @@ def spread(samples: Sequence[float]) -> dict[str, float]:
 
 
 def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Prints a table; numbers are right-aligned."""
+    """Prints a table, and keeps it for `write_json`; numbers are right-aligned."""
     table = Table(title=title, title_justify="left")
     for index, column in enumerate(columns):
         table.add_column(column, justify="left" if index == 0 else "right")
-    for row in rows:
-        table.add_row(*(f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in row))
+    cells = [
+        [f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows
+    ]
+    for row in cells:
+        table.add_row(*row)
+    SHOWN.append({"title": title, "columns": list(columns), "rows": cells})
     Console(width=None if sys.stdout.isatty() else 140).print(table)
 
 
 def write_json(path: Path | None, name: str, results: Any) -> None:
-    """Writes the results with the machine's kind and the date, where a path was given."""
+    """Writes the results and what `_results.py` makes a page of, where a path was given."""
     if path is None:
         return
+    chosen = _chosen(sys.argv[1:])
     document = {
         "benchmark": name,
+        "options": chosen,
+        "quick": "--quick" in chosen,
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": _commit(),
         "python": platform.python_version(),
         "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[2], 1),
+        "tables": SHOWN,
         "results": results,
     }
     path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+
+
+def _chosen(words: Sequence[str]) -> list[str]:
+    """The options of a run, without paths: those are the machine's own."""
+    left, skipped = [], False
+    for word in words:
+        is_path = skipped or "/" in word or word.startswith(("--json", "--data"))
+        skipped = word in ("--json", "--data")
+        if not is_path:
+            left.append(word)
+    return left
+
+
+def _commit() -> str:
+    """The commit that ran, with a `+` where files differ from it; empty outside a clone."""
+    run = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty=+"]
+    return subprocess.run(run, capture_output=True, text=True, check=False).stdout.strip()
 
 
 @contextmanager

