@@ -36,6 +36,16 @@ def test_every_page_is_there_with_a_strict_policy(
         assert "All is well" in client.get("/status").text
 
 
+def test_a_browser_that_has_a_file_is_sent_nothing_again(served: str) -> None:
+    with httpx.Client(base_url=served) as client:
+        first = client.get("/static/chat.js")
+        assert first.headers["cache-control"] == "max-age=3600"
+        again = client.get("/static/chat.js", headers={"if-none-match": first.headers["etag"]})
+        assert (again.status_code, again.content) == (304, b"")
+        for name in ("nothing.js", "", "..", "%2e%2e%2fpages.py", "..%2fpages.py", "\x00"):
+            assert client.get(f"/static/{name}").status_code in (401, 404), name
+
+
 def test_metrics_count_what_was_asked(served: str, simulator: ProviderSimulator) -> None:
     with httpx.Client(base_url=served) as client:
         body = {"model": "assistant", "messages": [{"role": "user", "content": "Count me"}]}

@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from allotrope.settings import Settings
 from allotrope.support.pools import TOOLS, UPKEEP
@@ -183,12 +183,12 @@ def with_allowances(settings: Settings) -> Settings:
     return settings.model_copy(update={"usage": usage})
 
 
-def _common(credentials: Credentials) -> list[Route]:
+def _common(credentials: Credentials) -> list[BaseRoute]:
     return [
         *map(operators_only, (*dashboard.ROUTES, *prometheus.ROUTES, *health.OPERATORS_ROUTES)),
         *health.ROUTES,
         *login_routes(credentials),
-        Route("/static/{name}", pages.static),
+        *pages.STATIC,
     ]
 
 

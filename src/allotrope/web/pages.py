@@ -7,27 +7,13 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
 
 from allotrope.support.pools import PAGES
 from allotrope.support.providers import in_process
 
 FOLDER = Path(__file__).parent
-STATIC = {
-    "allotrope.css": "text/css; charset=utf-8",
-    "chat.css": "text/css; charset=utf-8",
-    "dashboard.css": "text/css; charset=utf-8",
-    "plotly.css": "text/css; charset=utf-8",
-    "live.js": "text/javascript; charset=utf-8",
-    "grafana.json": "application/json",
-    "dashboard.js": "text/javascript; charset=utf-8",
-    "theme.js": "text/javascript; charset=utf-8",
-    "answer.js": "text/javascript; charset=utf-8",
-    "chat.js": "text/javascript; charset=utf-8",
-    "markdown.js": "text/javascript; charset=utf-8",
-    "meter.js": "text/javascript; charset=utf-8",
-    "icon.svg": "image/svg+xml",
-}
-"""Our own files, and what they are."""
 
 
 @cache
@@ -54,16 +40,12 @@ def fragment(name: str, **values: Any) -> str:
     return environment().get_template(name).render(**values)
 
 
-async def static(request: Request) -> Response:
-    """One of our files, or plotly.js from its wheel."""
-    name = request.path_params["name"]
-    if name == "plotly.min.js":
-        script = await PAGES.run(_plotly)
-        if script is not None:
-            return FileResponse(script, media_type="text/javascript; charset=utf-8")
-    if name in STATIC:
-        return FileResponse(FOLDER / "static" / name, media_type=STATIC[name])
-    return PlainTextResponse("There is no such file.", 404)
+async def plotly(request: Request) -> Response:
+    """plotly.js from its wheel; the other static files are our own."""
+    script = await PAGES.run(_plotly)
+    if script is None:
+        return PlainTextResponse("There is no such file.", 404)
+    return FileResponse(script, media_type="text/javascript; charset=utf-8")
 
 
 def _plotly() -> Path | None:
@@ -73,3 +55,10 @@ def _plotly() -> Path | None:
     if spec is None or spec.origin is None:
         return None
     return Path(spec.origin).parent / "package_data" / "plotly.min.js"
+
+
+STATIC: list[BaseRoute] = [
+    Route("/static/plotly.min.js", plotly),
+    Mount("/static", StaticFiles(directory=FOLDER / "static")),
+]
+"""What pages load; anybody may have it."""
