@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING
 
@@ -39,21 +38,11 @@ class LeadingCall:
         seconds = time.perf_counter() - self._started
         return self._asker.answers.entry_of(self._call, generations, seconds=seconds)
 
-    def keep(self, generations: Sequence[Generation]) -> None:
-        """Keeps the answer where it may be kept, and lets the waiters go on, come what may."""
-        landed = Landed(again=True)
-        try:
-            entry = self._entry(generations)
-            if entry is not None:
-                self._asker.answers.put(self._call, entry)
-                if self._asker.semantic is not None:
-                    self._asker.semantic.add(self._call, entry)
-            landed = self._landed(entry)
-        finally:
-            self._land(landed)
+    async def keep(self, generations: Sequence[Generation]) -> None:
+        """Keeps the answer where it may be kept, and lets the waiters go on, come what may.
 
-    async def akeep(self, generations: Sequence[Generation]) -> None:
-        """The same as `keep`, asynchronously; the caller may be cancelled meanwhile."""
+        The caller may be cancelled meanwhile.
+        """
         landed = Landed(again=True)
         try:
             entry = self._entry(generations)
@@ -63,15 +52,11 @@ class LeadingCall:
                     await self._asker.semantic.aadd(self._call, entry)
             landed = self._landed(entry)
         finally:
-            await self._aland(landed)
+            await self._land(landed)
 
-    def drop(self, exc: BaseException | None) -> None:
+    async def drop(self, exc: BaseException | None) -> None:
         """The call failed or was given up."""
-        self._land(_ended(exc))
-
-    async def adrop(self, exc: BaseException | None) -> None:
-        """The same as `drop`, asynchronously."""
-        await self._aland(_ended(exc))
+        await self._land(_ended(exc))
 
     def reader_has_it(self) -> AbstractContextManager[None]:
         """While the reader of a stream has a chunk: others don't wait for one that pauses."""
@@ -82,13 +67,9 @@ class LeadingCall:
             return Landed()
         return Landed(hit=Hit(entry=entry, tier="exact", digest=self._call.digest))
 
-    def _land(self, landed: Landed) -> None:
+    async def _land(self, landed: Landed) -> None:
         if self._flight is not None:
-            self._asker.land(self._flight, landed)
-
-    async def _aland(self, landed: Landed) -> None:
-        if self._flight is not None:
-            await self._asker.aland(self._flight, landed)
+            await self._asker.land(self._flight, landed)
 
 
 def _ended(exc: BaseException | None) -> Landed:
@@ -108,7 +89,7 @@ class Asker:
         self.semantic = semantic
         self.flights = Flights(answers)
 
-    def ask(self, call: CacheCall) -> Hit | LeadingCall:
+    async def ask(self, call: CacheCall) -> Hit | LeadingCall:
         """The answer from the cache, or the call to make.
 
         Raises:
@@ -117,34 +98,13 @@ class Asker:
         if not call.request.read:
             return LeadingCall(self, call, None)
         if not self._together(call):
-            return self._found(call) or LeadingCall(self, call, None)
+            return await self._found(call) or LeadingCall(self, call, None)
         deadline = time.monotonic() + self.answers.settings.wait_s
         while True:
             flight, leads = self.flights.board(call)
             if leads:
-                return self._lead(call, flight, deadline)
-            landed = self._awaited(flight, deadline)
-            if landed is None:
-                return LeadingCall(self, call, None)
-            hit = self._shared(call, landed)
-            if hit is not None:
-                self.answers.execute(self.answers.booked(call, hit))
-                return hit
-            if not landed.again:
-                return LeadingCall(self, call, None)
-
-    async def aask(self, call: CacheCall) -> Hit | LeadingCall:
-        """The same as `ask`, asynchronously."""
-        if not call.request.read:
-            return LeadingCall(self, call, None)
-        if not self._together(call):
-            return await self._afound(call) or LeadingCall(self, call, None)
-        deadline = time.monotonic() + self.answers.settings.wait_s
-        while True:
-            flight, leads = self.flights.board(call)
-            if leads:
-                return await self._alead(call, flight, deadline)
-            landed = await self._aawaited(flight, deadline)
+                return await self._lead(call, flight, deadline)
+            landed = await self._awaited(flight, deadline)
             if landed is None:
                 return LeadingCall(self, call, None)
             hit = self._shared(call, landed)
@@ -158,36 +118,19 @@ class Asker:
         """Whether identical questions may share this call's answer."""
         return self.answers.settings.single_flight and call.request.write and call.ttl_s > 0
 
-    def _awaited(self, flight: Flight, deadline: float) -> Landed | None:
+    async def _awaited(self, flight: Flight, deadline: float) -> Landed | None:
         """How another's flight ended; None when it takes too long."""
-        while (left := deadline - time.monotonic()) > 0:
-            with suppress(FutureTimeoutError, TimeoutError):
-                return flight.future.result(timeout=min(left, LOOK_S))
-            if flight.held_up:
-                self.land(flight, Landed(again=True))
-        return None
-
-    async def _aawaited(self, flight: Flight, deadline: float) -> Landed | None:
-        """The same as `_awaited`, asynchronously."""
         future = asyncio.wrap_future(flight.future)
         while (left := deadline - time.monotonic()) > 0:
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(left, LOOK_S)):
                     return await asyncio.shield(future)  # giving up must not cancel it
             if flight.held_up:
-                await self.aland(flight, Landed(again=True))
+                await self.land(flight, Landed(again=True))
         return None
 
-    def land(self, flight: Flight, landed: Landed) -> None:
+    async def land(self, flight: Flight, landed: Landed) -> None:
         """Ends a flight: the waiters go on, and other processes may ask."""
-        flight.land(landed)
-        if flight.lease is not None:
-            lease, flight.lease = flight.lease, None
-            self.flights.keeper.remove(lease[0])
-            self.answers.execute(self.flights.release(*lease))
-
-    async def aland(self, flight: Flight, landed: Landed) -> None:
-        """The same as `land`, asynchronously."""
         flight.land(landed)
         if flight.lease is not None:
             lease, flight.lease = flight.lease, None
@@ -205,21 +148,15 @@ class Asker:
             return None
         return hit
 
-    def _found(self, call: CacheCall) -> Hit | None:
-        hit = self.answers.get(call)
-        if hit is None and self.semantic is not None:
-            hit = self.semantic.find(call)
-        return hit
-
-    async def _afound(self, call: CacheCall) -> Hit | None:
+    async def _found(self, call: CacheCall) -> Hit | None:
         hit = await self.answers.aget(call)
         if hit is None and self.semantic is not None:
             hit = await self.semantic.afind(call)
         return hit
 
-    def _lead(self, call: CacheCall, flight: Flight, deadline: float) -> Hit | LeadingCall:
+    async def _lead(self, call: CacheCall, flight: Flight, deadline: float) -> Hit | LeadingCall:
         try:
-            hit = self._found(call) or self._lease(call, flight, deadline)
+            hit = await self._found(call) or await self._lease(call, flight, deadline)
         except BaseException as exc:
             flight.land(_ended(exc))
             raise
@@ -228,42 +165,8 @@ class Asker:
         flight.land(Landed(hit=hit, space=call.space))
         return hit
 
-    async def _alead(self, call: CacheCall, flight: Flight, deadline: float) -> Hit | LeadingCall:
-        try:
-            hit = await self._afound(call) or await self._alease(call, flight, deadline)
-        except BaseException as exc:
-            flight.land(_ended(exc))
-            raise
-        if hit is None:
-            return LeadingCall(self, call, flight)
-        flight.land(Landed(hit=hit, space=call.space))
-        return hit
-
-    def _lease(self, call: CacheCall, flight: Flight, deadline: float) -> Hit | None:
+    async def _lease(self, call: CacheCall, flight: Flight, deadline: float) -> Hit | None:
         """Takes the lease between processes, or waits for the answer of who has it."""
-        if not self.answers.shared:
-            return None
-        flights, key, token = self.flights, self.flights.lease_key(call), self.flights.new_token()
-        pauses = Pauses()
-        taken = self.answers.execute(flights.take(key, token))
-        while taken is False and time.monotonic() < deadline:
-            time.sleep(pauses.next())
-            looked = self.answers.execute(flights.look(call.part, call, key, token))
-            if looked is None:
-                return None  # the store is gone: everybody asks alone
-            entry, taken = self._read(looked[0]), looked[1]
-            if entry is not None:
-                if taken:
-                    self.answers.execute(flights.release(key, token))
-                hit = Hit(entry=entry, tier="exact", digest=call.digest)
-                self.answers.execute(self.answers.booked(call, hit))
-                return hit
-        if taken:
-            flight.lease = (key, token)
-            flights.keeper.add(key, token, flight)
-        return None
-
-    async def _alease(self, call: CacheCall, flight: Flight, deadline: float) -> Hit | None:
         if not self.answers.shared:
             return None
         flights, key, token = self.flights, self.flights.lease_key(call), self.flights.new_token()
@@ -273,7 +176,7 @@ class Asker:
             await asyncio.sleep(pauses.next())
             looked = await self.answers.aexecute(flights.look(call.part, call, key, token))
             if looked is None:
-                return None
+                return None  # the store is gone: everybody asks alone
             entry, taken = self._read(looked[0]), looked[1]
             if entry is not None:
                 if taken:

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, cast
 
 from langchain_core.caches import BaseCache
@@ -33,10 +34,12 @@ from allotrope.models.cache.asker import Asker, LeadingCall
 from allotrope.models.cache.keys import UncacheableError, canonical_request, digest
 from allotrope.models.cache.redis_cache import RedisCache, fresh
 from allotrope.models.cache.semantic.rules.material import asked as taken_apart
+from allotrope.models.call.attempts import asynchronous
 from allotrope.models.failures.degraded import degraded
 from allotrope.models.failures.trail import takes_over, trail_of_run
 from allotrope.models.providers.content import text_length
-from allotrope.support.pools import beside_loop
+from allotrope.support.loop_thread import SYNC_CALLS
+from allotrope.support.pools import TURNS, beside_loop
 
 PIECE = 24
 """Characters of one replayed chunk, about five tokens."""
@@ -61,21 +64,8 @@ class CachingChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        started = time.perf_counter()
-        found = self._ask(self._call(messages, stop, kwargs, run_manager))
-        if isinstance(found, Hit):
-            return self._result(found, started)
-        try:
-            result = super()._generate(  # type: ignore[safe-super]  # the mixed-in model
-                messages, stop=stop, run_manager=run_manager, **kwargs
-            )
-        except BaseException as exc:
-            if found is not None:
-                found.drop(exc)
-            raise
-        if found is not None:
-            found.keep(_complete(result))
-        return result
+        work = self._answered(messages, stop, asynchronous(run_manager), **kwargs)
+        return SYNC_CALLS.run(work)
 
     async def _agenerate(
         self,
@@ -84,20 +74,35 @@ class CachingChatModel(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
+        return await self._answered(messages, stop, run_manager, **kwargs)
+
+    async def _answered(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        run_manager: AsyncCallbackManagerForLLMRun | None,
+        /,
+        **kwargs: Any,
+    ) -> ChatResult:
         started = time.perf_counter()
-        found = await self._aask(await self._acall(messages, stop, kwargs, run_manager))
+        metadata = None if run_manager is None else run_manager.metadata
+        found = await self._ask(await self._acall(messages, stop, kwargs, metadata))
         if isinstance(found, Hit):
             return self._result(found, started)
+        inner: Any = super()._agenerate
+        if _is_langchains(inner):  # it would call our `_generate`, and that would call us
+            plain = partial(super()._generate, run_manager=run_manager and run_manager.get_sync())
+            inner = partial(TURNS.run, plain)
+        else:
+            inner = partial(inner, run_manager=run_manager)
         try:
-            result = await super()._agenerate(
-                messages, stop=stop, run_manager=run_manager, **kwargs
-            )
+            result: ChatResult = await inner(messages, stop=stop, **kwargs)
         except BaseException as exc:
             if found is not None:
-                await found.adrop(exc)
+                await found.drop(exc)
             raise
         if found is not None:
-            await found.akeep(_complete(result))
+            await found.keep(_complete(result))
         return result
 
     def _stream(
@@ -107,29 +112,11 @@ class CachingChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        started = time.perf_counter()
-        found = self._ask(self._call(messages, stop, kwargs, run_manager))
-        if isinstance(found, Hit):
-            for chunk in self._replay(found, started):
-                if run_manager is not None:
-                    run_manager.on_llm_new_token(chunk.text, chunk=chunk)
-                yield chunk
-            return
-        chunks: list[ChatGenerationChunk] = []
-        try:
-            for chunk in super()._stream(messages, stop=stop, run_manager=run_manager, **kwargs):
-                if found is None:
-                    yield chunk
-                else:
-                    chunks.append(_copied(chunk))
-                    with found.reader_has_it():
-                        yield chunk
-        except BaseException as exc:
-            if found is not None:
-                found.drop(exc)
-            raise
-        if found is not None:
-            found.keep(_joined(chunks))
+        metadata = None if run_manager is None else run_manager.metadata
+        for chunk in SYNC_CALLS.iterate(self._chunks(messages, stop, None, metadata, **kwargs)):
+            if run_manager is not None:
+                run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+            yield chunk
 
     def _astream(
         self,
@@ -138,7 +125,8 @@ class CachingChatModel(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        stream = self._chunks(messages, stop=stop, run_manager=run_manager, **kwargs)
+        metadata = None if run_manager is None else run_manager.metadata
+        stream = self._chunks(messages, stop, run_manager, metadata, **kwargs)
         streams = ensure_config().get("configurable", {}).get(Configurable.STREAMS)
         if streams is not None:  # LangChain leaves what a closed stream held to the collector
             streams.push_async_callback(stream.aclose)
@@ -147,12 +135,14 @@ class CachingChatModel(BaseChatModel):
     async def _chunks(
         self,
         messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        stop: list[str] | None,
+        run_manager: AsyncCallbackManagerForLLMRun | None,
+        metadata: Mapping[str, Any] | None,
+        /,
         **kwargs: Any,
     ) -> AsyncGenerator[ChatGenerationChunk]:
         started = time.perf_counter()
-        found = await self._aask(await self._acall(messages, stop, kwargs, run_manager))
+        found = await self._ask(await self._acall(messages, stop, kwargs, metadata))
         if isinstance(found, Hit):
             for chunk in self._replay(found, started):
                 if run_manager is not None:
@@ -160,7 +150,12 @@ class CachingChatModel(BaseChatModel):
                 yield chunk
             return
         chunks: list[ChatGenerationChunk] = []
-        source: Any = super()._astream(messages, stop=stop, run_manager=run_manager, **kwargs)
+        inner = super()._astream
+        source: Any
+        if _is_langchains(inner):  # as in `_answered`
+            source = _stepped(super()._stream(messages, stop=stop, **kwargs))
+        else:
+            source = inner(messages, stop=stop, run_manager=run_manager, **kwargs)
         try:
             async with aclosing(source):
                 async for chunk in source:
@@ -172,10 +167,10 @@ class CachingChatModel(BaseChatModel):
                             yield chunk
         except BaseException as exc:
             if found is not None:
-                await found.adrop(exc)
+                await found.drop(exc)
             raise
         if found is not None:
-            await found.akeep(_joined(chunks))
+            await found.keep(_joined(chunks))
 
     def stream(
         self,
@@ -216,18 +211,10 @@ class CachingChatModel(BaseChatModel):
             async for chunk in chunks:
                 yield chunk
 
-    def _ask(self, call: CacheCall | None) -> Hit | LeadingCall | None:
+    async def _ask(self, call: CacheCall | None) -> Hit | LeadingCall | None:
         """What the cache says to a call; what the call waited for failed for this run, too."""
         try:
-            return None if call is None else cast("Hit | LeadingCall", self.asker.ask(call))
-        except ProviderError as exc:
-            trail_of_run().append(exc)
-            raise
-
-    async def _aask(self, call: CacheCall | None) -> Hit | LeadingCall | None:
-        """The same as `_ask`, asynchronously."""
-        try:
-            return None if call is None else cast("Hit | LeadingCall", await self.asker.aask(call))
+            return None if call is None else cast("Hit | LeadingCall", await self.asker.ask(call))
         except ProviderError as exc:
             trail_of_run().append(exc)
             raise
@@ -237,20 +224,20 @@ class CachingChatModel(BaseChatModel):
         messages: list[BaseMessage],
         stop: list[str] | None,
         kwargs: dict[str, Any],
-        run_manager: AsyncCallbackManagerForLLMRun | None,
+        metadata: Mapping[str, Any] | None,
     ) -> CacheCall | None:
         """The same as `_call`; a long prompt is written down in a thread."""
         if self.asker is None:
             return None
         long = text_length(messages)
-        return await beside_loop(long, self._call, messages, stop, kwargs, run_manager)
+        return await beside_loop(long, self._call, messages, stop, kwargs, metadata)
 
     def _call(
         self,
         messages: list[BaseMessage],
         stop: list[str] | None,
         kwargs: dict[str, Any],
-        run_manager: CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun | None,
+        metadata: Mapping[str, Any] | None,
     ) -> CacheCall | None:
         """The call as the cache knows it; None when the cache has no say in it."""
         asker: Asker | None = self.asker
@@ -258,7 +245,7 @@ class CachingChatModel(BaseChatModel):
             return None
         answers = asker.answers
         around = ensure_config()
-        metadata = _metadata.get() or (run_manager.metadata if run_manager else None)
+        metadata = _metadata.get() or metadata
         directives = around.get("configurable", {}).get(policy.DIRECTIVES)
         request = policy.request_of(
             {
@@ -371,6 +358,24 @@ class CachingChatModel(BaseChatModel):
                 chunk_position="last",
             )
         )
+
+
+def _is_langchains(method: Any) -> bool:
+    """Whether a model has no async method of its own: LangChain's calls the sync one in a thread.
+
+    Args:
+        method: `_agenerate` or `_astream` of the mixed-in model.
+    """
+    own = getattr(method, "__func__", None)
+    return own in (BaseChatModel._agenerate, BaseChatModel._astream)
+
+
+async def _stepped(
+    chunks: Iterator[ChatGenerationChunk],
+) -> AsyncGenerator[ChatGenerationChunk]:
+    """The chunks of a model that streams in threads only."""
+    while (chunk := await TURNS.run(next, chunks, None)) is not None:
+        yield chunk
 
 
 def attach(model: BaseChatModel, cache: BaseCache | None) -> None:

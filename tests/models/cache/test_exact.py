@@ -4,12 +4,20 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
 
 import pytest
 from langchain_core.caches import InMemoryCache
-from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    HumanMessage,
+    SystemMessage,
+)
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, SecretStr
@@ -17,6 +25,7 @@ from pydantic import BaseModel, SecretStr
 from allotrope.exceptions import AllotropeError, InputError
 from allotrope.models.cache import RedisCache, open_cache
 from allotrope.models.cache.asker import LeadingCall
+from allotrope.models.cache.model import CachingChatModel
 from allotrope.models.chain import build_chain
 from allotrope.models.providers.ollama import build_ollama
 from allotrope.models.providers.openai import OpenAIChat
@@ -387,7 +396,7 @@ async def test_the_leader_of_another_process_is_waited_for_and_replaced(
     theirs.asker = other.asker
     call = theirs._call([HumanMessage("q")], None, {}, None)
     assert call is not None
-    led = await other.asker.aask(call)
+    led = await other.asker.ask(call)
     assert isinstance(led, LeadingCall)
     waiter = asyncio.create_task(mine.ainvoke("q"))
     await asyncio.sleep(0.1)
@@ -396,3 +405,42 @@ async def test_the_leader_of_another_process_is_waited_for_and_replaced(
     assert (await asyncio.wait_for(waiter, 5)).text
     assert _asked(simulator) == 1
     await other.answers.aclose()
+
+
+class SyncOnly(BaseChatModel):
+    """A model as simple ones are: LangChain makes its async methods of the sync ones."""
+
+    asked: ClassVar[list[str]] = []
+
+    @property
+    def _llm_type(self) -> str:
+        return "sync-only"
+
+    def _generate(
+        self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **kwargs: Any
+    ) -> ChatResult:
+        self.asked.append(messages[-1].text)
+        return ChatResult(generations=[ChatGeneration(message=AIMessage("Said."))])
+
+    def _stream(
+        self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **kwargs: Any
+    ) -> Iterator[ChatGenerationChunk]:
+        self.asked.append(messages[-1].text)
+        for word in ("Said", " in", " parts."):
+            yield ChatGenerationChunk(message=AIMessageChunk(word))
+
+
+class CachedSyncOnly(CachingChatModel, SyncOnly):
+    pass
+
+
+async def test_a_model_without_async_methods_is_cached_too(cache: RedisCache) -> None:
+    SyncOnly.asked.clear()
+    model = CachedSyncOnly(asker=cache.asker)
+    assert (await asyncio.to_thread(model.invoke, "one")).text == "Said."
+    assert (await model.ainvoke("one")).text == "Said."
+    assert (await model.ainvoke("two")).text == "Said."
+    assert "".join([chunk.text async for chunk in model.astream("three")]) == "Said in parts."
+    said = await asyncio.to_thread(lambda: "".join(part.text for part in model.stream("three")))
+    assert said == "Said in parts."
+    assert SyncOnly.asked == ["one", "two", "three"]
