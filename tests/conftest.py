@@ -1,6 +1,7 @@
 """Fixtures that every room uses."""
 
 import contextlib
+import io
 import logging
 import os
 import pwd
@@ -8,11 +9,13 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NoReturn
@@ -342,3 +345,42 @@ def simulator_environ(
 def simulator_settings(simulator_environ: dict[str, str]) -> Settings:
     """Settings that talk to the simulator."""
     return load_settings(environ=simulator_environ, env_file=None)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+RunCli = Callable[..., Ran]
+
+
+@pytest.fixture
+def cli(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    simulator_environ: dict[str, str],
+) -> RunCli:
+    """Runs `allotrope …` against the simulator: `cli("ask", "assistant", "hi", stdin=b"…")`."""
+
+    from allotrope.cli.app import main
+
+    def run(*words: str, stdin: bytes = b"", **environ: str) -> Ran:
+        for name, value in {**simulator_environ, **environ}.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(sys, "argv", ["allotrope", *words])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        capsys.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as exc:
+            code = exc.code if isinstance(exc.code, int) else int(exc.code is not None)
+        captured = capsys.readouterr()
+        return Ran(code, captured.out, captured.err)
+
+    return run

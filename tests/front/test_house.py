@@ -84,6 +84,37 @@ def test_the_glossary_has_at_most_forty_terms() -> None:
     assert 20 <= words.count("\n| ") - 1 <= 40
 
 
+OF_THE_WHOLE = {
+    "front": "the package as a whole: its doors, its pages, its layout",
+    "security": "attacks on all of it",
+    "examples": "the folder examples/",
+}
+"""Folders of tests that stand for no package."""
+
+
+def folders_of_no_package(tests: Path) -> list[str]:
+    """Folders with tests that are named like no package; `graphs/work` is written `graphs`."""
+    of = {str(path.parent.relative_to(tests)) for path in tests.rglob("test_*.py")}
+    return sorted(
+        one
+        for one in of
+        if one.split("/")[0] not in OF_THE_WHOLE
+        and not (PACKAGE / one).is_dir()
+        and not (one.startswith("graphs/") and (PACKAGE / "graphs/work" / one[7:]).is_dir())
+    )
+
+
+def test_folders_of_tests_are_those_of_the_package() -> None:
+    assert not folders_of_no_package(ROOT / "tests")
+
+
+def test_a_folder_of_no_package_is_noticed(tmp_path: Path) -> None:
+    for name in ("models/breaker", "models/doors", "rooms", "graphs/tables", "front"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "test_it.py").touch()
+    assert folders_of_no_package(tmp_path) == ["models/doors", "rooms"]
+
+
 def test_a_turn_enters_no_more_files_than_before() -> None:
     """`python tests/walk.py` shows which; the figures may only fall."""
     code = (

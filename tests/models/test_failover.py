@@ -15,7 +15,7 @@ from langchain_ollama import ChatOllama
 from langchain_openai import ChatOpenAI
 from langgraph.graph import StateGraph
 from pydantic import BaseModel
-from tests.models.test_retry import World
+from tests.models.call.test_retry import World
 
 from allotrope import exceptions as ours
 from allotrope.models.breaker.circuits import Circuits

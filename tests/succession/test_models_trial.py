@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
-from tests.front.conftest import RunCli
+from tests.conftest import RunCli
 
 from allotrope.agents.agent import build_agent
 from allotrope.experiments.dataset import Item

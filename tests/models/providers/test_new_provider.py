@@ -82,7 +82,7 @@ TOY = Provider(
     limits=lambda settings: {"total_s": 20.0},
 )
 """
-PACKAGE = pathlib.Path(__file__).parents[2] / "src" / "allotrope"
+PACKAGE = pathlib.Path(__file__).parents[3] / "src" / "allotrope"
 LINE = ProviderLine("toy", "The toy", "toy_provider:TOY", "ToyChat", local=True)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.front.conftest import RunCli
+from tests.conftest import RunCli
 
 from allotrope import build_agent
 from allotrope.models.profiles.library import own_folder

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.front.conftest import RunCli
+from tests.conftest import RunCli
 
 from allotrope.models.catalogue.facts import Listing, Repair
 from allotrope.models.catalogue.lifecycle import lifecycles_of, open_notes

@@ -67,7 +67,7 @@ def chain_on(sim: Any, circuits: Circuits, **openai: Any) -> FailoverChain:
 
 SHORT_OF_DESCRIPTORS = """
 import asyncio, os, resource, sys
-from tests.models.test_own_shortages import chain_on
+from tests.models.breaker.test_own_shortages import chain_on
 from allotrope.exceptions import AllProvidersFailedError
 from allotrope.models.breaker.circuits import Circuits
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.front.conftest import RunCli
+from tests.conftest import RunCli
 from tests.web.conftest import running
 
 from allotrope.models.catalogue.lifecycle import lifecycles_of

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from tests.front.conftest import RunCli
+from tests.conftest import RunCli
 
 from allotrope.succession.sentences import in_place_of
 from allotrope.testing import ProviderSimulator
