@@ -41,12 +41,15 @@ def arms(
     return values, treated
 
 
-def analyse_traffic(experiment: Experiment, run: Run) -> Analysis:
+def analyse_traffic(
+    experiment: Experiment, run: Run, *, mismatch_alpha: float = MISMATCH
+) -> Analysis:
     """Everything a report needs, from traffic. Only the always-valid test decides.
 
     Args:
         experiment: The definition.
         run: From `exposures.rows_to_run`.
+        mismatch_alpha: Evidence of a sample ratio mismatch at which nothing is decided.
     """
     names = [variant.name for variant in experiment.variants]
     control = experiment.control_name
@@ -106,7 +109,7 @@ def analyse_traffic(experiment: Experiment, run: Run) -> Analysis:
             f"{told} were answered with another profile than their variant's (a budget switched "
             "it); these units don't count."
         )
-    broken = _mismatches(experiment, run, switched)
+    broken = _mismatches(experiment, run, switched, mismatch_alpha)
     warnings += broken
     if broken:
         winner, verdict = None, "The traffic doesn't follow the shares, so nothing is decided."
@@ -120,7 +123,9 @@ def analyse_traffic(experiment: Experiment, run: Run) -> Analysis:
     )
 
 
-def _mismatches(experiment: Experiment, run: Run, switched: Mapping[str, int]) -> list[str]:
+def _mismatches(
+    experiment: Experiment, run: Run, switched: Mapping[str, int], alpha: float
+) -> list[str]:
     """Sentences on variants whose units don't follow their shares (sample ratio mismatch).
 
     A variant that was stopped gets no more units, so from then on the others are compared with each
@@ -140,7 +145,7 @@ def _mismatches(experiment: Experiment, run: Run, switched: Mapping[str, int]) -
         counts = [units.get(variant.name, 0) for variant in variants]
         whole = sum(variant.share for variant in variants)
         mismatch = mismatch_p(counts, [variant.share / whole for variant in variants])
-        if mismatch <= MISMATCH:
+        if mismatch <= alpha:
             listed = ", ".join(f"{v.name} {n}" for v, n in zip(variants, counts, strict=True))
             return [f"Sample ratio mismatch (p = {mismatch:.2g}): {listed}. {why}"]
     return []

@@ -121,7 +121,7 @@ def run(
         experiment, store, settings, concurrency=concurrency, retry_errors=retry_errors,
         by=_who(by), quiet=as_json, fresh=fresh,
     )  # fmt: skip
-    _print_analysis(experiment, asyncio.run(work), as_json=as_json)
+    _print_analysis(experiment, asyncio.run(work), settings, as_json=as_json)
 
 
 @app.command()
@@ -143,7 +143,7 @@ def status(
 
             for said in enforce(experiment, results, store):
                 print(said, file=sys.stderr)
-        _print_analysis(experiment, results, as_json=as_json)
+        _print_analysis(experiment, results, settings, as_json=as_json)
         return
     rows = []
     for each in store.names():
@@ -192,12 +192,12 @@ def report(
     experiment = store.load(name)
     results = _results(experiment, store, settings)
     if as_json:
-        _print_analysis(experiment, results, as_json=True)
+        _print_analysis(experiment, results, settings, as_json=True)
         return
     if not results.results:
         raise InputError(f"{name} has no results yet.")
     make = html_page if as_html or (out and out.suffix in {".html", ".htm"}) else markdown
-    text = make(experiment, _analysis(experiment, results), results)
+    text = make(experiment, _analysis(experiment, results, settings), results)
     if out is None:
         print(text)
         return
@@ -232,7 +232,7 @@ def promote(
         done = promotion.undo(experiment, settings, store, by=_who(by))
         print(f"{done.agent} is as it was before {done.variant} of {name}: {_told(done, 0)}.")
         return
-    analysis = _analysis(experiment, _results(experiment, store, settings))
+    analysis = _analysis(experiment, _results(experiment, store, settings), settings)
     chosen = variant or analysis.winner
     if chosen is None:
         raise InputError(analysis.verdict, hint="Name a variant and use --force if you insist.")
@@ -344,20 +344,23 @@ def _results(experiment: "Experiment", store: "ExperimentStore", settings: "Sett
     return read_run(store.results_path(experiment.name))
 
 
-def _analysis(experiment: "Experiment", results: "Run") -> Any:
+def _analysis(experiment: "Experiment", results: "Run", settings: "Settings") -> Any:
     if experiment.kind == "online":
         from allotrope.experiments.online.traffic import analyse_traffic
 
-        return analyse_traffic(experiment, results)
+        alpha = settings.experiments.mismatch_alpha
+        return analyse_traffic(experiment, results, mismatch_alpha=alpha)
     from allotrope.experiments.analysis import analyse
 
     return analyse(experiment, results)
 
 
-def _print_analysis(experiment: "Experiment", results: "Run", *, as_json: bool) -> None:
+def _print_analysis(
+    experiment: "Experiment", results: "Run", settings: "Settings", *, as_json: bool
+) -> None:
     from allotrope.experiments.offline.report import as_document, markdown
 
-    analysis = _analysis(experiment, results)
+    analysis = _analysis(experiment, results, settings)
     if as_json:
         emit(as_document(experiment, analysis, results))
         return

@@ -192,11 +192,6 @@ _ROWS = (
 MODELS: Mapping[str, SimModel] = MappingProxyType({model.name: model for model in _ROWS})
 """OpenAI's chat models by name."""
 
-SNAPSHOTS: Mapping[str, str] = MappingProxyType(
-    {model.name: model.snapshot or model.name for model in _ROWS}
-)
-"""Alias to the snapshot a reply names."""
-
 _DATE = re.compile(r"-\d{4}-\d{2}-\d{2}$|-\d{4}$")
 _FAMILIES = (
     (re.compile(r"^o\d"), "o3"),
