@@ -91,8 +91,9 @@ class CachingChatModel(BaseChatModel):
             return self._result(found, started)
         inner: Any = super()._agenerate
         if _is_langchains(inner):  # it would call our `_generate`, and that would call us
-            plain = partial(super()._generate, run_manager=run_manager and run_manager.get_sync())
-            inner = partial(TURNS.run, plain)
+            manager = None if run_manager is None else run_manager.get_sync()
+            plain = super()._generate  # type: ignore[safe-super]  # the mixed-in model
+            inner = partial(TURNS.run, plain, run_manager=manager)
         else:
             inner = partial(inner, run_manager=run_manager)
         try:

@@ -147,7 +147,7 @@ def test_a_trial_asks_the_new_provider_alone(tmp_path: pathlib.Path) -> None:
 def test_the_new_provider_may_verify_what_the_semantic_cache_found(tmp_path: pathlib.Path) -> None:
     verifier = open_verifier(settings_for(tmp_path), "toy:toy-1")
     assert not verifier.same("How high is it?", "What is its height?")
-    assert [model.provider for model in verifier._model.models] == ["toy"]  # type: ignore[attr-defined]
+    assert [model.provider for model in verifier._model.runnables] == ["toy"]  # type: ignore[attr-defined]
 
 
 NAMES = frozenset(PROVIDERS)
