@@ -93,7 +93,7 @@ class CachingChatModel(BaseChatModel):
         if _is_langchains(inner):  # it would call our `_generate`, and that would call us
             manager = None if run_manager is None else run_manager.get_sync()
             plain = super()._generate  # type: ignore[safe-super]  # the mixed-in model
-            inner = partial(TURNS.run, plain, run_manager=manager)
+            inner = partial(TURNS.run, partial(plain, run_manager=manager))
         else:
             inner = partial(inner, run_manager=run_manager)
         try:

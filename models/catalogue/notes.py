@@ -57,7 +57,8 @@ class ModelNotes:
         self.chore: Callable[[], None] = lambda: None
         self._kept = NotesDocument()  # as it was read last
         self._unwritten: dict[str, tuple[Change, ...]] = {}
-        self._document = NotesDocument()  # both together
+        self.document = NotesDocument()
+        """What is known now: both together, replaced whole. Reading it never waits."""
         self._lock = threading.Lock()
         self._reading = threading.Lock()
         self._writing = threading.Lock()
@@ -68,14 +69,9 @@ class ModelNotes:
 
     # -- reading ----------------------------------------------------------------------------------
 
-    @property
-    def document(self) -> NotesDocument:
-        """What is known now; never waits."""
-        return self._document
-
     def note(self, model: str) -> ModelNote:
         """What is known of a model now; never waits."""
-        return self._document.models.get(model) or ModelNote()
+        return self.document.models.get(model) or ModelNote()
 
     def stale(self) -> bool:
         """Whether the snapshot must be read before it is believed: first use, or a long silence."""
@@ -98,7 +94,7 @@ class ModelNotes:
         """Reads file and Redis now; what can't be read is left as it was."""
         with self._client() as client:
             self._read(client)
-        return self._document
+        return self.document
 
     # -- writing ----------------------------------------------------------------------------------
 
@@ -210,7 +206,7 @@ class ModelNotes:
         models = dict(self._kept.models)
         for model, changes in self._unwritten.items():
             models[model] = _made(changes, models.get(model))
-        self._document = self._kept.model_copy(update={"models": models})
+        self.document = self._kept.model_copy(update={"models": models})
 
     def _write_change(self, model: str) -> None:
         """Writes what changed of a model's note, and takes over what others wrote of it."""
