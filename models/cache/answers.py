@@ -167,11 +167,17 @@ class AnswerCache:
         """Where the answers to this request lie."""
         return Partition(self.prefix, request.tenant, request.agent)
 
-    def get(self, call: CacheCall) -> Hit | None:
-        """The exact answer to a call, counted; None when there is none that may be used."""
+    def get(self, call: CacheCall, *, misses: bool = True) -> Hit | None:
+        """The exact answer to a call, counted; None when there is none that may be used.
+
+        Args:
+            call: What is asked.
+            misses: Whether to count a miss, too; not where the same call is looked for again.
+        """
         data = self.execute(store.get(call.part, call.digest, now=self.clock()))
         hit, steps = self._judged(call, data)
-        self.execute(steps)
+        if hit is not None or misses:
+            self.execute(steps)
         return hit
 
     async def aget(self, call: CacheCall) -> Hit | None:

@@ -89,6 +89,12 @@ class Asker:
         self.semantic = semantic
         self.flights = Flights(answers)
 
+    def kept(self, call: CacheCall | None) -> Hit | None:
+        """The exact answer that is kept, for a caller that can't await; `ask` says all else."""
+        if call is None or not call.request.read:
+            return None
+        return self.answers.get(call, misses=False)
+
     async def ask(self, call: CacheCall) -> Hit | LeadingCall:
         """The answer from the cache, or the call to make.
 

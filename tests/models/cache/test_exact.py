@@ -407,6 +407,19 @@ async def test_the_leader_of_another_process_is_waited_for_and_replaced(
     await other.answers.aclose()
 
 
+def test_a_sync_question_counts_one_miss_or_one_hit(
+    make_chat: MakeChat, cache: RedisCache, simulator: ProviderSimulator
+) -> None:
+    model = make_chat()
+    for _ in range(3):
+        model.invoke("How often is this counted?")
+    call = model._call([HumanMessage("")], None, {}, None)
+    assert call is not None
+    counted = cache.answers.client.hgetall(call.part.key("stats"))
+    assert (int(counted[b"misses"]), int(counted[b"hits_exact"])) == (1, 2)
+    assert _asked(simulator) == 1
+
+
 class SyncOnly(BaseChatModel):
     """A model as simple ones are: LangChain makes its async methods of the sync ones."""
 
