@@ -20,6 +20,7 @@ _WISHES = frozenset(
         "syllables tone between"
     )
 )
+_MAKING = frozenset(words("write give create draft compose schreibe schreib verfasse"))
 _ORDER = ("length", "bullets", "no_bullets", "lowercase", "uppercase", "json", "avoid", "no_emoji",
           "no_digits", "no_title", "use", "some", "start", "end", "no_letter", "acrostic",
           "language", "grade", "ease", "rhyme", "syllables")  # fmt: skip
@@ -92,11 +93,22 @@ def _of_the_whole(found: Sequence[Read], parts: Sequence[Sequence[Token]]) -> li
     named = {one.named for one in found if one.named}
     if len(named) > 1:  # "a title of 5 words and a body of 50": each part has its own
         found = [one for one in found if not one.named]
+    if any(one.constraint["kind"] == "json" for one in found):
+        found = [one for one in found if one.constraint["kind"] != "length"]  # of which value?
     sections = {one.section for one in found if one.section}
     if not sections:
         return list(found)
     first = [token.low for token in _clauses(parts[0])[0]] if parts else []
-    wanted = sections if len(sections) == 1 and sections <= set(first) else set()
+    for part in parts[1:] if parts else ():
+        for clause in _clauses(part):
+            lows = [token.low for token in clause]
+            first += lows if _MAKING & set(lows[:2]) else []
+    pair = any(one in sections and "and" in first[max(0, n - 3) : n + 2]
+               for n, one in enumerate(first))  # fmt: skip
+    named_first = not pair and all(
+        word in first for section in sections for word in section.split()
+    )
+    wanted = sections if len(sections) == 1 and named_first else set()
     return [one for one in found if not one.section or one.section in wanted]
 
 

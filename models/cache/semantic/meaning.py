@@ -111,6 +111,21 @@ def _spelling(
                 near[row, column] = likeness if likeness > MISSPELLED else 0.0
 
 
+def likeness(one: str, other: str) -> float:
+    """How near two English words are in meaning: the cosine of their vectors; 0 for unknown ones.
+
+    Args:
+        one: In small letters.
+        other: The same.
+    """
+    return _cosine(_vector(one), _vector(other))
+
+
+def is_word(word: str) -> bool:
+    """Whether a word, in small letters, is among those that have a vector."""
+    return word in word_vectors()[0]
+
+
 def _cosine(one: Vector, two: Vector) -> float:
     return float(one @ two) / (sqrt(float(one @ one) * float(two @ two)) + 1e-9)
 

@@ -225,3 +225,61 @@ def test_each_ends_where_the_whole_is_named() -> None:
     brief = "Each stanza should have four lines, and the poem no more than 24 lines."
     pers = [one.get("per") for one in understood(brief).constraints]
     assert pers == ["paragraph", None]
+
+
+@pytest.mark.parametrize(
+    ("brief", "sentences"),
+    [
+        (
+            "A scene without using the words harbour, gull or mast.",
+            ["Doesn't use “harbour”.", "Doesn't use “gull”.", "Doesn't use “mast”."],
+        ),
+        ("Das Wort „Regen“ darf nicht vorkommen.", ["Doesn't use “Regen”."]),
+        ("A tale in which nobody says 'yes'.", ["Doesn't use “yes”."]),
+        (
+            'It contains "warm" and "dry" but not "cheap".',
+            ["Doesn't use “cheap”.", "Uses “warm”.", "Uses “dry”."],
+        ),
+        ("Two paragraphs, 20 words per paragraph at most.",
+         ["Exactly 2 paragraphs.", "Each paragraph: at most 20 words."]),
+        ("Keywords: late bus; wet shoes; cold tea.",
+         ["Uses “late bus”.", "Uses “wet shoes”.", "Uses “cold tea”."]),
+        ("Six film titles, one per line.", ["Exactly 6 lines."]),
+        ("List 4 reasons to walk as bullet points.", ["Exactly 4 bullets."]),
+        ('Use the keyword "wind farm" 2 to 4 times.', ["Uses “wind farm” 2 to 4 times."]),
+        ('The first line must start with "Never".', ["Starts with “Never”."]),
+        ('First sentence: "It rained."', ["Starts with “It rained.”."]),
+        ("Jede Zeile soll mit „Und“ beginnen.", ["Each line: starts with “Und”."]),
+        ('Three lines, none containing "blue".', ["Exactly 3 lines.", "Doesn't use “blue”."]),
+        ('Avoid phrases such as "deep dive".', ["Doesn't use “deep dive”."]),
+        ("Two paragraphs, none longer than 30 words.",
+         ["Exactly 2 paragraphs.", "Each paragraph: at most 30 words."]),
+        ('The last word should be "home".', ["Ends with “home”."]),
+        ('A text where each paragraph starts with "We".', ["Each paragraph: starts with “We”."]),
+        ("Un lema, máximo 6 palabras.", ["At most 6 words."]),
+        ('Begin the text with "Dear all". Finish it with "Yours".',
+         ["Starts with “Dear all”.", "Ends with “Yours”."]),
+        ("Three tercets about frost.",
+         ["Exactly 3 paragraphs.", "Each paragraph: exactly 3 lines."]),
+        ("A caption that ends with an exclamation mark.", ["Ends with “!”."]),
+        ("Write in British English, with no numbers, all lowercase.",
+         ["All lower case.", "No digits.", "Written in English."]),
+        ("A poem whose lines have 2, 3, 4, 3 and 2 syllables.",
+         ["Syllables of the lines: 2-3-4-3-2."]),
+    ],
+)  # fmt: skip
+def test_other_ways_to_say_it_are_read(brief, sentences):
+    assert sorted(sentence(one) for one in read(brief)) == sorted(sentences)
+
+
+@pytest.mark.parametrize(
+    "brief",
+    [
+        "I'm writing a novel of 80,000 words; give me a name for it.",
+        "Write a product name and a tagline. The tagline: 6 words or fewer.",
+        "Return JSON with the keys title and text. The text must have at least 40 words.",
+        "Don't mention the war.",
+    ],
+)
+def test_what_belongs_to_a_part_or_to_the_content_isnt_read(brief):
+    assert [one for one in read(brief) if one["kind"] != "json"] == []

@@ -36,7 +36,7 @@ BAD = [
     ("The tower is 330 metres tall [3].", "no source [3]"),
     ("The tower is 330 metres tall.", "no citation"),
     ("The tower was opened by Napoleon [1].", "“Napoleon” doesn't stand"),
-    ("The tower was not opened in 1889 [1].", "says “not”"),
+    ("The tower was not opened in 1889 [1].", "opposite"),
     ('Farmers said "the worst ever" [2].', "quotation"),
     ("Painters adore its romantic lights at night [1].", "too few"),
     ("The harvest of 2022 was 4,120 tonnes [2].", "2022 doesn't stand"),

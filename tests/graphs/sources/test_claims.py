@@ -33,7 +33,7 @@ HELD = [
 WRONG = [
     ("The mill made about 12.5 billion rolls in 2024", "12.5 billion doesn't stand"),
     ("The mill made 11.2 million rolls in 2024 and 12.48 million in 2023", "other way round"),
-    ("Costs rose by 4 percent", "opposite"),
+    ("Costs rose by 4 percent", "other way"),
     ("Costs fell by 4 percentage units to 7 kg", "7 kg doesn't stand"),
     ("Director Eva Brandt confirmed the sale", "opposite"),
     ("Director Eva Brand Holm did not confirm the sale", "“Holm” doesn't stand"),

@@ -1,10 +1,11 @@
 """Forms that a brief names: kinds of poems, letter case, language, reading level, rhyme."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from allotrope.graphs.work.constraints.grammar.amounts import SPELLED, number_at, ordinal
 from allotrope.graphs.work.constraints.grammar.lengths import Read
 from allotrope.graphs.work.constraints.grammar.phrases import after, phrases
+from allotrope.graphs.work.constraints.grammar.shapes import Made, counted_before, shapes
 from allotrope.graphs.work.constraints.grammar.tokens import Token
 from allotrope.graphs.work.constraints.kinds import LANGUAGES, Constraint
 from allotrope.graphs.work.spelled import words
@@ -19,6 +20,11 @@ _AFTER_LANGUAGE = frozenset(
     words(
         ", . ; : ! ? ) im in als and with for about please using that without only of to on - – "
         "und mit über bitte ohne instead when because describing explaining"
+    )
+)
+_VARIETIES = frozenset(
+    words(
+        "british american canadian australian brazilian european mexican swiss austrian castilian"
     )
 )
 _LEARNERS = frozenset(
@@ -47,7 +53,10 @@ _PHRASES: dict[str, tuple[tuple[str, ...], ...]] = {
         "upper case | uppercase only | in caps | all - caps | in großbuchstaben | "
         "entirely uppercase"
     ),
-    "json": phrases("as json | in json | valid json | json object | json format | json output"),
+    "json": phrases(
+        "as json | in json | valid json | output json | return json | as a json | json with | "
+        "json object | json format | json output"
+    ),
 }
 _SIGNS: dict[str, Constraint] = {
     "emoji": {"kind": "no_emoji"}, "emojis": {"kind": "no_emoji"},
@@ -71,7 +80,8 @@ _SIGNS: dict[str, Constraint] = {
     "überschrift": {"kind": "no_title"},
     "bullet points": {"kind": "no_bullets"}, "bullets": {"kind": "no_bullets"},
     "lists": {"kind": "no_bullets"}, "bullet lists": {"kind": "no_bullets"},
-    "stichpunkte": {"kind": "no_bullets"},
+    "stichpunkte": {"kind": "no_bullets"}, "aufzählungszeichen": {"kind": "no_bullets"},
+    "aufzählungspunkte": {"kind": "no_bullets"}, "aufzählungen": {"kind": "no_bullets"},
     "hashtags": {"kind": "length", "unit": "hashtags", "low": 0, "high": 0},
     "hashtag": {"kind": "length", "unit": "hashtags", "low": 0, "high": 0},
 }  # fmt: skip
@@ -87,7 +97,10 @@ _NO = phrases(
 )
 _BAND = ("about", "by", "like", "of", "from", "and", "with", "the")
 """Before them ABBA is a band."""
-_COUPLETS = phrases("rhyming couplets | rhymed couplets | paarreim | paarreime | paarreimen")
+_COUPLETS = phrases(
+    "rhyming couplets | rhymed couplets | rhyme in couplets | rhymes in couplets | paarreim | "
+    "paarreime | paarreimen"
+)
 _TOPIC = frozenset(words("about titled called named history essay explain what how über"))
 
 
@@ -99,13 +112,10 @@ def forms(part: Sequence[Token]) -> list[Read]:
     """
     made = [*_poems(part), *_named(part), *_unwanted(part), *_language(part), *_grade(part),
             *_rhyme(part), *_syllables(part), *_letter(part), *_acrostic(part),
-            *_question(part)]  # fmt: skip
+            *_question(part), *shapes(part)]  # fmt: skip
     return [
         Read(one, part[start].start, part[min(end, len(part)) - 1].end) for one, start, end in made
     ]
-
-
-Made = Iterator[tuple[Constraint, int, int]]
 
 
 def _poems(part: Sequence[Token]) -> Made:
@@ -130,10 +140,21 @@ def _named(part: Sequence[Token]) -> Made:
                 continue  # a list somewhere in the text is another thing than a text that is one
             if any(
                 one.low in ("not", "avoid", "without", "never", "no")
-                for one in part[max(0, at - 3) : at]
+                for one in _same_clause(part, at)
             ):
                 continue
+            if kind == "bullets" and (counted := counted_before(part, at)):
+                n, first = counted
+                yield {"kind": "length", "unit": "bullets", "low": n, "high": n}, first, end
+                continue
             yield {"kind": kind}, at, end
+
+
+def _same_clause(part: Sequence[Token], at: int) -> Sequence[Token]:
+    """The three tokens before a place, as far as no comma parts them from it."""
+    near = part[max(0, at - 3) : at]
+    commas = [n for n, one in enumerate(near) if one.text in ",;:("]
+    return near[commas[-1] + 1 :] if commas else near
 
 
 def _unwanted(part: Sequence[Token]) -> Made:
@@ -175,6 +196,8 @@ def _language(part: Sequence[Token]) -> Made:
             before_it in (":", "is") and at > 1 and part[at - 2].low in ("language", "sprache")
         )
         if not labelled:
+            if before_it in _VARIETIES and at > 1:
+                before_it = part[at - 2].low
             if before_it not in ("in", "auf", "into", "en", "auf"):
                 continue
             if at + 1 < len(part) and part[at + 1].low not in _AFTER_LANGUAGE:
@@ -298,13 +321,17 @@ def _syllables(part: Sequence[Token]) -> Made:
         while n < len(part) and (value := _small(part[n])):
             numbers.append(value)
             n += 1
-            if n < len(part) and part[n].text in ("-", "/", ",", "–") and n + 1 < len(part):
+            if n < len(part) and part[n].low in _BETWEEN_SIZES and n + 1 < len(part):
                 n += 1
+                n += n < len(part) and part[n].low in ("and", "und")
             else:
                 break
         if len(numbers) >= 3:
             yield {"kind": "syllables", "value": numbers}, at, n
             return
+
+
+_BETWEEN_SIZES = frozenset(words("- / , – and und"))
 
 
 def _is_small(token: Token) -> bool:

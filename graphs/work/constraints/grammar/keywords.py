@@ -8,10 +8,10 @@ from a list that is named as one: “the words harvest, cellar and copper”, �
 from collections.abc import Iterator, Sequence
 
 from allotrope.graphs.work.constraints.grammar.amounts import number_at
+from allotrope.graphs.work.constraints.grammar.edges import NOT, edges, is_not
 from allotrope.graphs.work.constraints.grammar.lengths import Read
 from allotrope.graphs.work.constraints.grammar.phrases import after, before, phrases
 from allotrope.graphs.work.constraints.grammar.tokens import Token
-from allotrope.graphs.work.constraints.grammar.vocabulary import PARTS
 from allotrope.graphs.work.constraints.kinds import Constraint
 from allotrope.graphs.work.spelled import words
 
@@ -32,7 +32,7 @@ _USE = frozenset(
     words(
         "use uses using used include includes including included contain contains "
         "containing mention mentions mentioning incorporate incorporating feature "
-        "featuring insert work weave add say saying verwende verwenden enthalte "
+        "featuring naming insert work weave add say says saying verwende verwenden enthalte "
         "enthalten enthält nutze benutze benutzen nenne erwähne erwähnen vorkommen "
         "appear"
     )
@@ -44,7 +44,6 @@ _AVOID = frozenset(
         "verboten verbotene verbotenes"
     )
 )
-_NOT = frozenset(words("not no never nor nicht kein keine keinen nie cannot neither"))
 _FILL = frozenset(
     words(
         "the a an exact following these this all any both either of my our brand "
@@ -59,24 +58,7 @@ _COUNTED = frozenset(
         "somewhere it also"
     )
 ) - {"no", "avoid"}
-_JOINS = frozenset(words(", and or und oder & / nor plus sowie + bzw"))
-_START = phrases(
-    "start with | starts with | starting with | begin with | begins with | "
-    "beginning with | started with | open with | opens with | opening with | first "
-    "word is | first word be | first words are | beginne mit | beginnen mit | "
-    "beginnt mit | begins by saying | first line is | first sentence is | start off "
-    "with"
-)
-_END = phrases(
-    "end with | ends with | ending with | end on | ends on | ending on | finish "
-    "with | finishes with | finishing with | close with | closes with | closing "
-    "with | last word is | last word be | last words are | conclude with | ende mit "
-    "| enden mit | endet mit | end in | last line is | last sentence is | sign off "
-    "with"
-)
-_LEAD = frozenset(
-    words("the word words phrase sentence line exact mit dem den wort satz worten a greeting text")
-)
+_JOINS = frozenset(words(", ; and or und oder & / nor plus sowie + bzw"))
 _SOME = frozenset(words("these those following words keywords"))
 _ITEM_STOPS = frozenset(
     words(
@@ -89,7 +71,7 @@ _MUST = phrases(
     "must appear | should appear | has to appear | needs to appear | must be used | "
     "should be used | must be included | should be included | must be mentioned | "
     "has to be used | must occur | should occur | appears | must be present | "
-    "vorkommen | enthalten | verwenden | should be mentioned | have to appear | "
+    "vorkommen | auftauchen | enthalten | verwenden | should be mentioned | have to appear | "
     "must all appear | should all appear | erscheinen | needs to be used | need to "
     "appear | einbauen | vorkommt | enthält | vorkommen muss | occurs | is used | "
     "is mentioned"
@@ -98,7 +80,7 @@ _MUST_NOT = phrases(
     "must not appear | should not appear | must never appear | never appears | may "
     "not appear | must not be used | should not be used | must not be mentioned | "
     "cannot appear | can't appear | mustn't appear | shouldn't appear | should "
-    "never appear | must not occur | nicht vorkommen | nicht enthalten | nicht "
+    "never appear | must not occur | nicht vorkommen | nicht auftauchen | nicht enthalten | nicht "
     "verwenden | vermeiden | is forbidden | are forbidden | is banned | are banned "
     "| is not allowed | are not allowed | is off limits | doesn't appear | does not "
     "appear | may never appear | aren't allowed | should be avoided | must be "
@@ -110,6 +92,10 @@ _TITLED = frozenset(
         "album headline title heißt namens style"
     )
 )
+_BETWEEN = frozenset(
+    words("all each both , only also darf dürfen soll sollen sollte sollten muss müssen")
+)
+"""Words between a listed word and the verb that says what becomes of it."""
 _LED_IN = frozenset(words("in bold to avoid include use like such as"))
 Group = tuple[int, int, list[str]]
 """Words that stand together: the first token, the place after the last, and the words."""
@@ -126,7 +112,7 @@ def keywords(part: Sequence[Token]) -> list[Read]:
     for start, stop, values in _groups(part):
         if start < end:
             continue
-        made = _edges(part, start, stop, values) or _wished(part, start, stop, values)
+        made = edges(part, start, stop, values) or _wished(part, start, stop, values)
         if made:
             end = stop
             found += [Read(one, part[max(0, start - 3)].start, part[stop - 1].end) for one in made]
@@ -165,7 +151,9 @@ def _listed(part: Sequence[Token], at: int) -> Group | None:
     """A list without quotation marks behind a noun that names it."""
     low = part[at].low
     start, colon = at + 1, False
-    if low in _LISTED or (low in ("following", "these") and at and part[at - 1].low == "of"):
+    if low in _LISTED or (
+        low in ("following", "these") and at and part[at - 1].low in ("of", "the")
+    ):
         while start < len(part) and part[start].low in _LED_IN and start - at < 3:
             start += 1
     elif not (low == "of" and at + 1 < len(part) and part[at + 1].text == ":"):
@@ -222,61 +210,6 @@ def _text(words: Sequence[Token]) -> str:
     return text
 
 
-def _edges(part: Sequence[Token], start: int, stop: int, values: list[str]) -> list[Constraint]:
-    divided = _divided(part, start)
-    if divided and part[start].quoted:
-        return [{"kind": divided[0], "value": values[0], "per": divided[1]}]
-    at = start
-    while at and part[at - 1].low in _LEAD | {":", ","} and start - at < 4:
-        at -= 1
-    for kind, known in (("start", _START), ("end", _END)):
-        cue = before(part, at, known)
-        if cue is None and at < start:
-            cue = before(part, start, known)
-        if cue is None or not part[start].quoted:
-            continue
-        if any(one.low in _NOT or one.low.endswith("n't") for one in part[max(0, cue - 3) : cue]):
-            return []
-        one: Constraint = {"kind": kind, "value": values[0]}
-        per = _each_of(part, cue)
-        if per == "":
-            return []
-        if per:
-            one["per"] = per
-        return [one]
-    return []
-
-
-def _divided(part: Sequence[Token], start: int) -> tuple[str, str] | None:
-    """`start every sentence with`: the kind, and what each part is named."""
-    verbs = {"start": "start", "begin": "start", "open": "start", "beginne": "start",
-             "end": "end", "finish": "end", "close": "end", "beende": "end"}  # fmt: skip
-    for at in range(start - 1, max(2, start - 5), -1):
-        if part[at].low in ("with", "mit") and part[at - 1].low in PARTS:
-            kind = verbs.get(part[at - 3].low)
-            if kind and part[at - 2].low in ("each", "every", "all", "jede", "jeden", "jedes"):
-                return kind, PARTS[part[at - 1].low]
-    return None
-
-
-def _each_of(part: Sequence[Token], cue: int) -> str | None:
-    """`line` for `every line must start with`; empty where only some part is meant."""
-    for at in range(cue - 1, max(-1, cue - 6), -1):
-        low = part[at].low
-        if low in ("each", "every", "all", "jede", "jeder", "jedes", "jeden"):
-            for n in (at + 1, at + 2):
-                if n < len(part) and part[n].low in PARTS:
-                    return PARTS[part[n].low]
-            if at + 1 == cue or part[at + 1].low in ("of", "one", "must", "should"):
-                for n in range(at - 1, max(-1, at - 6), -1):
-                    if part[n].low in PARTS:
-                        return PARTS[part[n].low]
-            return ""
-        if low in ("second", "third", "first", "last", "title", "paragraph", "lines", "sentences"):
-            return ""
-    return None
-
-
 def _wished(part: Sequence[Token], start: int, stop: int, values: list[str]) -> list[Constraint]:
     values = [value.strip().rstrip(",;") for value in values]
     values = [value for value in values if value]
@@ -289,7 +222,7 @@ def _wished(part: Sequence[Token], start: int, stop: int, values: list[str]) -> 
     has_noun = any(one.low in _NOUNS for one in part[max(0, start - 3) : start])
     must = after(part, _past_adverbs(part, stop), _MUST)
     if must is not None and has_noun:
-        negated = any(one.low in _NOT for one in part[max(0, start - 6) : start])
+        negated = any(one.low in NOT for one in part[max(0, start - 6) : start])
         if negated:
             return [{"kind": "avoid", "value": value} for value in values]
         return _used(values, _times(part, must))
@@ -316,7 +249,7 @@ def _used(values: list[str], times: tuple[int | None, int | None, int] | None) -
 
 
 def _past_adverbs(part: Sequence[Token], at: int) -> int:
-    while at < len(part) and part[at].low in ("all", "each", "both", ",", "only", "also"):
+    while at < len(part) and part[at].low in _BETWEEN:
         at += 1
     return at
 
@@ -344,6 +277,12 @@ def _times(part: Sequence[Token], at: int) -> tuple[int | None, int | None, int]
         if known is None or known[1] >= len(part):
             return None
         n, end = known
+        if part[end].low in ("to", "-", "–", "or", "bis", "oder"):
+            further = number_at(part, end + 1)
+            if further and further[0] > n and further[1] < len(part) and (
+                part[further[1]].low in ("times", "mal")
+            ):  # fmt: skip
+                return n, further[0], further[1] + 1
         if part[end].low not in ("times", "time", "mal"):
             return None
         end += 1
@@ -366,17 +305,22 @@ def _verb(part: Sequence[Token], start: int, *, has_noun: bool) -> str | None:
         if part[at].text == ":" and at and part[at - 1].low in ("of", "von"):
             return "use" if _some_of(part, start, 99) else None
         at -= 1
+    if 0 < at < start - 1 and part[at].low.endswith("s") and part[at + 1].low in ("such", "like"):
+        at -= 1  # “avoid buzzwords such as”
     token = part[at] if at >= 0 else None
     low = token.low if token else ""
     if low in _AVOID:
-        return None if any(_is_not(one) for one in part[max(0, at - 2) : at]) else "avoid"
+        return None if any(is_not(one) for one in part[max(0, at - 2) : at]) else "avoid"
     if low in _USE:
-        negated = any(_is_not(one) for one in part[max(0, at - 4) : at])
+        negated = any(is_not(one) or one.low in _AVOID for one in part[max(0, at - 4) : at])
         if low in ("say", "saying", "work", "feature", "appear") and not negated and not has_noun:
             return None
         return "avoid" if negated else "use"
-    if token is not None and _is_not(token) and has_noun:
+    if token is not None and is_not(token) and has_noun:
         return "avoid"
+    if token is not None and token.low == "not" and at and part[at - 1].low in ("but", ","):
+        earlier = {one.low for one in part[max(0, at - 25) : at]}
+        return "avoid" if earlier & _USE else None
     if low in ("with", "mit") and has_noun and not noun.startswith(("name", "phrase")):
         return "use"
     if (token is None or not token.text[:1].isalnum()) and _some_of(part, start, 99):
@@ -387,7 +331,7 @@ def _verb(part: Sequence[Token], start: int, *, has_noun: bool) -> str | None:
 
 
 def _is_forbidden(part: Sequence[Token], at: int) -> bool:
-    return any(one.low in _AVOID or _is_not(one) for one in part[max(0, at - 5) : at + 1])
+    return any(one.low in _AVOID or is_not(one) for one in part[max(0, at - 5) : at + 1])
 
 
 def _is_list_word(token: Token) -> bool:
@@ -397,10 +341,6 @@ def _is_list_word(token: Token) -> bool:
         or token.text.isdigit()
         or token.text == "#"
     )
-
-
-def _is_not(token: Token) -> bool:
-    return token.low in _NOT or token.low.endswith("n't")
 
 
 def _some_of(part: Sequence[Token], start: int, size: int) -> dict[str, int | None] | None:

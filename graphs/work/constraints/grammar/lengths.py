@@ -54,7 +54,15 @@ WHOLE = frozenset(
 )
 """Words that take a length back from `each` to all of the text."""
 _LINKS = frozenset(words("of that are should be with must have stay von zu mit kept is"))
+_NO_NAMES = frozenset(
+    words("in and or but with for about on at as to by within und oder mit als auf")
+)
 _ENDS = frozenset(["", *words(". , ) ! ? and each with in für for zu von à of und mit")])
+
+
+_MY = frozenset(words("i i'm i've we we're we've ich wir"))
+_AT_WORK = frozenset(words("writing written wrote finished schreibe geschrieben"))
+"""Together they speak of a text that somebody has, not of the one that is wanted."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +130,8 @@ def _judged(
         if negated:
             per, bound = (per, "upper") if bound == "above" else (None, bound)
     end = max(end, per_end)
+    if per is not None and bound is None:
+        bound = _bound_behind(part, end)
     start = cue if cue is not None else one.start
     if per is None and not _is_wish(part, one, bound, start, from_there):
         return None
@@ -138,7 +148,7 @@ def _judged(
     if per is not None:
         constraint["per"] = per
     section = "" if per else _section(part, start, one.end)
-    named = "" if per else _named(part, start, one.end)
+    named = "" if per or " " in section else _named(part, start, one.end)
     return Read(constraint, part[start].start, part[end - 1].end, section, named)
 
 
@@ -180,8 +190,10 @@ def _named(part: Sequence[Token], start: int, end: int) -> str:
     if start and part[start - 1].low in ARTICLES and end < len(part) and part[end].low.isalpha():
         return part[end].low
     at = start - 1
-    while at >= 0 and part[at].low in _LINKS | {"(", ","}:
+    while at >= 0 and part[at].low in _LINKS | {"("}:
         at -= 1
+    if at >= 0 and part[at].low in _NO_NAMES | UNITS.keys():
+        return ""
     has_article = any(part[n].low in ARTICLES for n in range(max(0, at - 3), max(0, at)))
     return part[at].low if at >= 1 and has_article and part[at].low.isalpha() else ""
 
@@ -199,7 +211,10 @@ def _section(part: Sequence[Token], start: int, end: int) -> str:
     if at < 0:
         return ""
     low = part[at].low
-    if low in SECTIONS:
+    aside = any(one.text == "," for one in part[at + 1 : start])
+    if aside and any(one.low in ("in", "im", "at") for one in part[max(0, at - 3) : at]):
+        return ""  # “with a moral in the last sentence, 150 words”
+    if low in SECTIONS or (low in ("second", "third", "fourth", "last") and at):
         return low
     if low in PARTS and at and part[at - 1].low in (
         "first", "second", "third", "fourth", "last", "final", "opening", "closing", "next",
@@ -257,6 +272,15 @@ def _bound(part: Sequence[Token], one: Quantity, to_there: int) -> tuple[str | N
     if about is not None:
         return "about", about
     return None, None
+
+
+def _bound_behind(part: Sequence[Token], at: int) -> str | None:
+    """`at most` in `35 words per paragraph at most`."""
+    for name, known in (("upper", AFTER_UPPER), ("lower", AFTER_LOWER), ("about", AFTER_ABOUT)):
+        stop = after(part, at, known)
+        if stop is not None and (stop >= len(part) or number_at(part, stop) is None):
+            return name
+    return None
 
 
 def _limits(one: Quantity, bound: str | None) -> tuple[int | None, int | None]:
@@ -327,6 +351,8 @@ def _per_before(
             if close and earlier and earlier.low > 1 and earlier.end <= at + 1:
                 return _part_of(earlier), False
             return None, False
+        if word in NONE and earlier and earlier.low > 1 and earlier.end <= at and at >= first - 1:
+            return _part_of(earlier), True
         if word in ("no", "kein", "keine") and at + 1 < len(part) and part[at + 1].low in PARTS:
             return PARTS[part[at + 1].low], True
         if word in ("all", "alle", "keep") and at + 1 < first and part[at + 1].low in PLURAL:
@@ -365,6 +391,8 @@ def _is_wish(
         bounded = bound in ("upper", "below") and previous not in _WITH_PERSONS
         if not bounded:
             return follows in ("long", "including", "incl", "total")  # else they are persons
+    if set(words) & _MY and set(words) & _AT_WORK:
+        return False
     if previous in HAS:
         subject = part[start - 2].low if start > 1 else ""
         if not (set(words) & MODAL or (subject in TEXT and not set(words) & OURS - {"the"})):
@@ -389,7 +417,7 @@ def _is_wish(
             return True
         ends = follows in _ENDS
         formal = one.unit in ("lines", "paragraphs", "sentences", "words", "hashtags", "bullets")
-        joined = previous in ("with", "of", "mit", "to", "von", "aus")
+        joined = previous in ("with", "as", "als", "of", "mit", "to", "von", "aus")
         return bool(inside) and joined and ends and formal and not one.attribute
     return True
 

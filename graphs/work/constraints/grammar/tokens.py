@@ -62,6 +62,15 @@ def tokens(brief: str) -> list[Token]:
     return found
 
 
+_LISTING = frozenset(words("keywords words terms phrases schlüsselwörter wörter begriffe"))
+
+
+def _is_list(part: Sequence[Token]) -> bool:
+    """Whether a list of words with a colon runs, whose items a semicolon parts."""
+    noun = next((at for at, one in enumerate(part) if one.low in _LISTING), len(part))
+    return any(one.text == ":" for one in part[noun : noun + 5])
+
+
 def _quote_end(text: str, start: int) -> int:
     """Where a quotation that begins here ends, or 0 where none does."""
     sign = text[start]
@@ -96,6 +105,7 @@ def sentences(found: Sequence[Token], brief: str) -> list[list[Token]]:
             and (not after or after.isspace())
             and not (before is not None and before.low in _SHORT)
         )
-        if (not token.quoted and (token.text == ";" or stops)) or ends_quote:
+        listing = token.text == ";" and _is_list(parts[-1])
+        if (not token.quoted and (token.text == ";" or stops) and not listing) or ends_quote:
             parts.append([])
     return [part for part in parts if part]

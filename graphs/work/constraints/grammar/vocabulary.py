@@ -4,13 +4,43 @@ from allotrope.graphs.work.constraints.grammar.phrases import phrases
 from allotrope.graphs.work.spelled import words
 
 UNITS = {
-    **dict.fromkeys(words("word words wort worte wörter wörtern worten"), "words"),
-    **dict.fromkeys(words("character characters char chars zeichen"), "characters"),
-    **dict.fromkeys(words("line lines zeile zeilen verszeilen"), "lines"),
+    **dict.fromkeys(
+        words(
+            "word words wort worte wörter wörtern worten palabra "
+            "palabras mots"
+        ),
+        "words",
+    ),
+    **dict.fromkeys(
+        words(
+            "character characters char chars zeichen caracteres "
+            "caractères"
+        ),
+        "characters",
+    ),
+    **dict.fromkeys(
+        words(
+            "line lines zeile zeilen verszeilen línea líneas lignes "
+            "versos"
+        ),
+        "lines",
+    ),
     **dict.fromkeys(words("sentence sentences satz sätze sätzen"), "sentences"),
-    **dict.fromkeys(words("paragraph paragraphs absatz absätze absätzen"), "paragraphs"),
+    **dict.fromkeys(
+        words(
+            "paragraph paragraphs absatz absätze absätzen párrafo "
+            "párrafos paragraphes"
+        ),
+        "paragraphs",
+    ),
     **dict.fromkeys(words("stanza stanzas strophe strophen"), "paragraphs"),
-    **dict.fromkeys(words("bullet bullets bulletpoint bulletpoints aufzählungspunkte"), "bullets"),
+    **dict.fromkeys(
+        words(
+            "bullet bullets bulletpoint bulletpoints "
+            "aufzählungspunkte"
+        ),
+        "bullets",
+    ),
     **dict.fromkeys(words("stichpunkt stichpunkte stichpunkten"), "bullets"),
     **dict.fromkeys(["hashtag", "hashtags"], "hashtags"),
     **dict.fromkeys(["emoji", "emojis"], "emojis"),
@@ -26,6 +56,7 @@ PLURAL = frozenset(
     words("lines zeilen sentences sätze paragraphs absätze stanzas strophen bullets")
 )
 UPPER = phrases(
+    "máximo | como máximo | un máximo de | no más de | hasta | au maximum | pas plus de | "
     "at most | at the most | no more than | not more than | max | max . | max : | "
     "maximum | maximum of | maximum : | maximal | up to | no longer than | not "
     "longer than | within | no greater than | not over | no over | never over | "
@@ -43,6 +74,7 @@ BELOW = phrases(
     "unter | weniger als | kürzer als"
 )
 LOWER = phrases(
+    "mínimo | como mínimo | al menos | un mínimo de | au moins | "
     "at least | at the least | no less than | not less than | no fewer than | not "
     "fewer than | min | min . | min : | minimum | minimum of | minimum : | at "
     "minimum | not under | not below | never under | no shorter than | ≥ | > = | "
@@ -59,7 +91,8 @@ ABOUT = phrases(
 )
 EXACT = phrases("exactly | precisely | genau | only | just | exakt")
 AFTER_UPPER = phrases(
-    "max | max . | maximum | at most | at max | at the most | tops | or less | or "
+    "como máximo | au maximum | max | max . | maximum | at most | at max | at the most | tops | "
+    "or less | or "
     "fewer | or under | or shorter | or below | oder weniger | maximal | höchstens "
     "| limit | long max | long maximum | in length maximum | long at most"
 )
@@ -98,7 +131,8 @@ SECTIONS = frozenset(
     words(
         "title headline subject body intro introduction conclusion opening closing hook "
         "header heading headings subheading subheadings cta outro footer postscript ps "
-        "teaser bio titel betreff überschrift einleitung schluss headlines titles name "
+        "teaser bio tagline slogan titel betreff überschrift einleitung schluss headlines "
+        "titles name "
         "names"
     )
 )
@@ -134,12 +168,18 @@ GOES_ON = frozenset(
         "there ago later on at of by left before after"
     )
 )
-OF_TEXT = frozenset(words("text copy prose verse poetry content each max or about description"))
+OF_TEXT = frozenset(
+    words(
+        "text copy prose verse poetry dialogue dialog monologue lyrics content each max or "
+        "about description"
+    )
+)
 BETWEEN_NOUNS = frozenset(
     words(
         "email subject bullet short long full complete different relevant trending "
         "separate single concise strong main key distinct unique catchy total non "
-        "english rhyming simple clear new additional very popular powerful tight snappy "
+        "english instagram twitter linkedin tiktok facebook rhyming simple clear new "
+        "additional very popular powerful tight snappy "
         "punchy kurze ganze vollständige passende newspaper body individual equal plain"
     )
 )

@@ -23,6 +23,11 @@ from allotrope.support.remembered import remembered
 _MONTH = {
     name: n for names in (MONTH_NAMES, GERMAN_MONTH_NAMES) for n, name in enumerate(names, 1)
 } | {name[:3]: n for n, name in enumerate(MONTH_NAMES, 1) if name != "may"}
+for _line in (
+    "enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre",
+    "janvier février mars avril mai juin juillet août septembre octobre novembre décembre",
+):
+    _MONTH.update({name: n for n, name in enumerate(words(_line), 1)})
 _ALONE = [
     name
     for name in (*MONTH_NAMES, *GERMAN_MONTH_NAMES[:3], *GERMAN_MONTH_NAMES[4:])
@@ -32,7 +37,7 @@ _ALONE = [
 _MONTH_WORD = "|".join(sorted(_MONTH, key=len, reverse=True))
 _DATE = re.compile(
     rf"\b(?P<d1>\d{{1,2}})(?:st|nd|rd|th"
-    rf"|\.)?\s+(?:of\s+)?(?P<m1>{_MONTH_WORD})\b\.?,?(?:\s+(?P<y1>\d{{4}}))?"
+    rf"|\.)?\s+(?:(?:of|de)\s+)?(?P<m1>{_MONTH_WORD})\b\.?,?(?:\s+(?:de\s+)?(?P<y1>\d{{4}}))?"
     rf"|\b(?P<m2>{_MONTH_WORD})\.?\s+(?P<d2>\d{{1,2}})(?:st|nd|rd"
     rf"|th)?\b(?!\d)(?:,?\s+(?P<y2>\d{{4}}))?"
     rf"|\b(?P<m3>{_MONTH_WORD})\.?,?\s+(?P<y3>\d{{4}})\b"
@@ -47,30 +52,33 @@ _NUMBER = re.compile(
 _VERSION = re.compile(r"(?<![\w.])\d{1,4}(?:\.\d{1,4}){2,5}(?![\d,])")
 _MAGNITUDE = re.compile(
     r"[\s-]?(?P<m>thousand|million|billion|trillion|Tausend|Millionen|Milliarden|Mio\.?"
-    r"|Mrd\.?|bn|mn|m"
+    r"|Mrd\.?|millones|millions|milliards?|bn|mn|m"
     r"|k|tn)\b(?!/)",
     re.IGNORECASE,
 )
 _POWERS = {
     "thousand": 3, "tausend": 3, "k": 3, "million": 6, "millionen": 6, "mio": 6, "mn": 6, "m": 6,
+    "millones": 6, "millions": 6, "milliard": 9, "milliards": 9,
     "billion": 9, "milliarden": 9, "mrd": 9, "bn": 9, "trillion": 12, "tn": 12,
 }  # fmt: skip
 _UNITS: dict[str, tuple[str, str]] = {}
 for _kind, _names in {
     "%": {"1": "% percent prozent"},
-    "point": {"1": "percentage-points"},
+    "point": {"1": "percentage-points prozentpunkt prozentpunkte prozentpunkten"},
     "time": {
-        "1": "second seconds sec s sekunden", "60": "minute minutes min minuten",
-        "3600": "hour hours hr h stunden stunde", "86400": "day days tage tagen tag",
-        "604800": "week weeks wochen woche", "2629800": "month months monate monaten monat",
-        "31557600": "year years jahre jahren yr yrs",
+        "1": "second seconds sec s sekunden", "60": "minute minutes min minuten minutos",
+        "3600": "hour hours hr h stunden stunde horas heures",
+        "86400": "day days tage tagen tag días jours",
+        "604800": "week weeks wochen woche semana semanas semaine semaines",
+        "2629800": "month months monate monaten monat meses mois",
+        "31557600": "year years jahre jahren yr yrs años ans",
         "315576000": "decade decades jahrzehnte", "3155760000": "century centuries",
     },
     "mass": {
         "0.000001": "microgram micrograms µg μg ug mcg mikrogramm",
         "0.001": "milligram milligrams mg",
         "1": "gram grams g gramm", "1000": "kilogram kilograms kg",
-        "1000000": "tonne tonnes ton tons t tonnen",
+        "1000000": "tonne tonnes ton tons t tonnen toneladas",
     },
     "length": {
         "0.001": "millimetre millimetres millimeter millimeters mm",
@@ -94,7 +102,7 @@ for _kind, _names in {
         for _word in _words.split(" "):
             _UNITS[_word] = (_kind, _factor)
 _UNIT = re.compile(
-    r"[\s-]?(?P<u>%|per ?cent\b|percentage points?\b|[a-zäöüµμ°²$€£×]{1,12}(?![a-z]))",
+    r"[\s-]?(?P<u>%|per ?cent\b|percentage points?\b|[a-zñíäöüµμ°²$€£×]{1,14}(?![a-z]))",
     re.IGNORECASE,
 )
 _SPELLED = {
@@ -104,6 +112,16 @@ _SPELLED = {
     **dict.fromkeys(words("twice double doubled doubles"), 2),
     **dict.fromkeys(words("triple tripled thrice"), 3),
     **dict.fromkeys(words("quadruple quadrupled"), 4),
+    **{
+        word: n
+        for n, word in enumerate(words("dos tres cuatro cinco seis siete ocho nueve diez"), 2)
+    },
+    **{
+        word: n
+        for n, word in enumerate(
+            words("deux trois quatre cinq six sept huit neuf dix onze douze"), 2
+        )
+    },
     "dozen": 12,
     "hundred": 100,
 }
@@ -173,10 +191,11 @@ def figures(text: str) -> tuple[Figure, ...]:
     return tuple(sorted(found, key=lambda one: one.start)[: 4 * MOST])
 
 
+_COUNT = rf"\d{{1,3}}|one|{'|'.join(sorted(_SPELLED, key=len, reverse=True))}"
 _FRACTION = re.compile(
-    r"\b(?:(?P<n>one|two|three|four|a)\s(?P<d>half|thirds?|quarters?|fifths?|tenths?)"
+    rf"\b(?:(?P<n>one|two|three|four|a)\s(?P<d>half|thirds?|quarters?|fifths?|tenths?)"
     r"|(?P<h>half|hälfte)"
-    r"(?=\s(?:of|the|der|des|as))|(?P<a>\w+)\s(?:out of|in)\s(?:every\s)?(?P<b>\w+))\b",
+    rf"(?=\s(?:of|the|der|des|as))|(?P<a>{_COUNT})\s(?:out of|in)\s(?:every\s)?(?P<b>{_COUNT}))\b",
     re.IGNORECASE,
 )
 _PARTS = {"half": 2, "third": 3, "quarter": 4, "fifth": 5, "tenth": 10}
@@ -192,8 +211,8 @@ def _fractions(text: str) -> Iterator[Figure]:
             above, below = small[match["n"].lower()], _PARTS[match["d"].lower().removesuffix("s")]
         else:
             above, below = (_small(match[name]) for name in "ab")
-        if not 0 < above < below <= 100:
-            continue
+        if not 0 < above < below <= 100 or text[: match.start()].lower().endswith("and "):
+            continue  # a year and a half is no half
         before = text[max(0, match.start() - 30) : match.start()].rstrip()
         yield Figure(match.group(), match.start(), match.end(), Decimal(100 * above) / below,
                      Decimal(1), "%", True, _beyond(before), tolerance=Decimal(4))  # fmt: skip
@@ -204,7 +223,7 @@ def _small(word: str) -> int:
     return int(low) if low.isdecimal() and len(low) < 4 else {**_SPELLED, "one": 1}.get(low, 0)
 
 
-_TO = re.compile(r"\s?(?:to|and|or|bis|und|oder|–|-)\s?[$€£]?$")
+_TO = re.compile(r"\s?(?:to|and|or|bis|auf|und|oder|al?|–|-)\s?[$€£]?$")
 
 
 def _shared_units(text: str, found: list[Figure]) -> list[Figure]:
@@ -273,8 +292,9 @@ def _numbers(text: str) -> Iterator[Figure]:
             if short not in ("m", "k") or match["cur"] or text[end : end + 1].lower() in ("m", "k"):
                 power, end = _POWERS[short], magnitude.end()
         kind, factor, end = _unit(text, end, match["cur"])
-        if text[end : end + 1].isalpha() and end == match.end() and not kind:
-            continue  # 5th, 3D
+        joined = text[end : end + 1].isalpha() and end == match.end() and not kind
+        if joined and match["digits"].isdigit():
+            continue  # 5th, 3D; but 21.5p is a number
         for digits in _readings(match["digits"]):
             value = Decimal(digits).scaleb(power)
             exponent = value.as_tuple().exponent
@@ -301,6 +321,8 @@ def _unit(text: str, at: int, currency: str | None) -> tuple[str, Decimal, int]:
     if not match:
         return "", Decimal(1), at
     word = match["u"].lower()
+    if word in _SQUARED and (following := _UNIT.match(text, match.end())):
+        return _squared(word, following["u"].lower(), following.end())
     if word.startswith("percentage"):
         word = "percentage-points"
     word = "percent" if word.startswith("per") and word.endswith("cent") else word
@@ -308,6 +330,10 @@ def _unit(text: str, at: int, currency: str | None) -> tuple[str, Decimal, int]:
     if word in ("m", "t", "s", "h", "g", "l", "x") and match["u"].isupper():
         return "", Decimal(1), at
     if word not in _UNITS:
+        following = _UNIT.match(text, match.end()) if text[at : at + 1] == " " else None
+        kind, factor = _UNITS.get(following["u"].lower(), ("", "")) if following else ("", "")
+        if following and kind == "time" and len(word) > 3 and len(following["u"]) > 3:
+            return kind, Decimal(factor), following.end()  # five unused days
         return "", Decimal(1), at
     if len(word) == 1 and not joined and word in "s":
         return "", Decimal(1), at
@@ -315,10 +341,29 @@ def _unit(text: str, at: int, currency: str | None) -> tuple[str, Decimal, int]:
     return kind, Decimal(factor), match.end()
 
 
+_SQUARED = {"square": 2, "cubic": 3, "light": 1}
+
+
+def _squared(word: str, unit: str, end: int) -> tuple[str, Decimal, int]:
+    """`square kilometres` in hectares, `cubic metres` in litres, `light years` of their own."""
+    kind, factor = _UNITS.get(unit, ("", "1"))
+    if word == "light" and kind == "time":
+        return "light", Decimal(factor), end
+    if kind != "length" or word == "light":
+        return "", Decimal(1), end
+    by = Decimal(factor) ** _SQUARED[word]
+    return ("area", by / 10_000, end) if word == "square" else ("volume", by * 1000, end)
+
+
 def _spelled(text: str) -> Iterator[Figure]:
     for match in _SPELLED_WORD.finditer(text):
         word = match.group().lower()
         value, end = Decimal(_SPELLED[word]), match.end()
+        if text[: match.start()].lower().endswith(_TENS_BEFORE):
+            continue
+        ones = re.match(r"-(two|three|four|five|six|seven|eight|nine|one)\b", text[end:], re.I)
+        if word in TENS and ones:
+            value, end = value + (_SPELLED.get(ones[1].lower(), 1)), end + ones.end()
         if word in ("hundred", "dozen") and match.start() and text[match.start() - 2].isalpha():
             continue
         power = _MAGNITUDE.match(text, end)
@@ -332,6 +377,7 @@ def _spelled(text: str) -> Iterator[Figure]:
                      _ABOUT.search(before) is not None, _beyond(before), factor=factor)  # fmt: skip
 
 
+_TENS_BEFORE = tuple(f"{word}-" for word in TENS)
 _PER = re.compile(
     r"\s?(?:/|\bper\b|\ban?\b|\bpro\b|\bje\b|\beach\b)\s?(?P<u>[a-zäöüµ]{1,12})\b", re.I
 )

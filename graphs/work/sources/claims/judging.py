@@ -1,14 +1,30 @@
 """Whether what is cited holds a claim: figures, names, order, negation, direction, certainty."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from allotrope.graphs.work.sources.claims import matching, polarity
+from allotrope.graphs.work.sources.claims import (
+    binding,
+    matching,
+    polarity,
+    roles,
+    rows,
+    scope,
+)
 from allotrope.graphs.work.sources.claims.figures import figures
-from allotrope.graphs.work.sources.claims.support import same, stands, supported
-from allotrope.graphs.work.sources.claims.wording import alike, clauses, content, german
+from allotrope.graphs.work.sources.claims.support import (
+    named_so,
+    period_of,
+    same,
+    shared_out,
+    stands,
+    supported,
+)
+from allotrope.graphs.work.sources.claims.wording import alike, clauses, content, german, kin, raw
+from allotrope.memory.recall.lexicon import language_of
 
-ENOUGH = 0.25
+ENOUGH = 0.15
 """Share of a claim's content words that must stand in what it cites, or have their like there."""
 
 
@@ -38,28 +54,65 @@ def mismatch(claim: str, passages: Sequence[str], others: Sequence[str] = ()) ->
     in_german = german(f"{claim} {' '.join(passages)[:2000]}")
     cited = "\n".join(passages)
     source = matching.sentences_of(passages)
+    if language_of(claim.lower()) != language_of(cited.lower()):
+        return _across(claim, cited, source, in_german=in_german)
     return (
         _figures(claim, cited, source, in_german=in_german)
         or _names(claim, "\n".join((cited, *others)), in_german=in_german)
         or _words(claim, cited, source, others, in_german=in_german)
         or _meaning(claim, source, in_german=in_german)
+        or _roles(claim, source, in_german=in_german)
         or _certainty(claim, cited)
     )
 
 
-def _figures(claim: str, cited: str, source: Sequence[str], *, in_german: bool) -> str | None:
+def _across(claim: str, cited: str, source: Sequence[str], *, in_german: bool) -> str | None:
+    """What can be told where the source is in another language: figures, and opposites beside them.
+
+    Words and names have other forms there, and a missing one proves nothing.
+    """
     there = figures(cited)
+    in_prose = figures("\n".join(text for text in source if "|" not in text))
     for one in figures(claim):
         alternatives = [other for other in figures(claim) if other.start == one.start]
-        if not any(supported(other, there, claim) for other in alternatives):
+        if not any(
+            supported(other, there, claim) or period_of(other, cited) for other in alternatives
+        ) and not binding.may_be_counted(one, in_prose):
+            return f"{one.text} doesn't stand in the source"
+    return (
+        matching.wrong_way(claim)
+        or matching.exchanged(claim, source, in_german=in_german)
+        or binding.by_or_to(claim, cited)
+        or binding.other_course(claim, source)
+        or _certainty(claim, cited)
+        or _meaning(claim, source, in_german=in_german)
+    )
+
+
+def _figures(claim: str, cited: str, source: Sequence[str], *, in_german: bool) -> str | None:
+    there = list(figures(cited))
+    in_prose = figures("\n".join(text for text in source if "|" not in text))
+    around = f"{claim} rest" if shared_out(cited) else claim
+    for one in figures(claim):
+        alternatives = [other for other in figures(claim) if other.start == one.start]
+        if not any(supported(other, there, around) for other in alternatives) and not (
+            any(period_of(other, cited) or named_so(other, cited) for other in alternatives)
+            or binding.may_be_counted(one, in_prose)
+        ):
             return f"{one.text} doesn't stand in the source"
         if bound := matching.wrong_bound(claim, one, cited):
             return bound
+        there += [other for other in alternatives if not stands(other, there)]
     return (
         matching.wrong_way(claim)
         or matching.exchanged(claim, source, in_german=in_german)
         or matching.misdated(claim, source)
-        or matching.wrong_column(claim, cited, in_german=in_german)
+        or rows.misread(claim, cited, in_german=in_german)
+        or binding.by_or_to(claim, cited)
+        or binding.other_course(claim, source)
+        or binding.other_rank(claim, source, in_german=in_german)
+        or binding.other_part(claim, source, in_german=in_german)
+        or binding.said_of_another(claim, source, in_german=in_german)
     )
 
 
@@ -83,12 +136,12 @@ def _words(
         alike(word, there, beginnings) or any(polarity.same_end(word, other) for other in there)
         for word in words
     )
-    if (shared + numbers) / (len(words) + numbers) < ENOUGH:
+    meanings = raw(cited)
+    like = sum(kin(word, meanings) for word in raw(claim))
+    if (max(shared, (shared + like) / 2) + numbers) / (len(words) + numbers) < ENOUGH:
         return "too few of its words stand in the source"
-    if len(words) + numbers >= 3 and not _together(claim, words, source, in_german=in_german):
-        return "no sentence of the source has two of its words"
     mine = matching.sequence(claim, in_german=in_german)
-    for sentence in source:
+    for sentence in [*source, *(part for text in source for part in clauses(text)[1:])]:
         if polarity.sense(claim).negated != polarity.sense(sentence).negated:
             continue
         changed = matching.replaced(mine, matching.sequence(sentence, in_german=in_german))
@@ -99,21 +152,6 @@ def _words(
         ):
             return f"it says “{changed[0]}” where the source says “{changed[1]}”"
     return None
-
-
-def _together(claim: str, words: Sequence[str], source: Sequence[str], *, in_german: bool) -> bool:
-    """Whether any sentence of the source has two of a claim's words or figures."""
-    for sentence in source:
-        its = set(content(sentence, in_german=in_german))
-        beginnings = {word[:5] for word in its} | {word[:4] for word in its if len(word) < 6}
-        shared = sum(
-            alike(word, its, beginnings) or any(polarity.same_end(word, one) for one in its)
-            for word in set(words)
-        )
-        there = figures(sentence)
-        if shared + sum(stands(one, there) for one in figures(claim)) >= 2:
-            return True
-    return False
 
 
 def _meaning(claim: str, source: Sequence[str], *, in_german: bool) -> str | None:
@@ -172,7 +210,7 @@ def _clause(
     *,
     in_german: bool,
 ) -> str | None:
-    if polarity.leaves_open(clause):
+    if scope.leaves_open(clause):
         return None
     mine = polarity.sense(clause)
     theirs = [polarity.sense(part.text) for part in near]
@@ -189,27 +227,69 @@ def _clause(
         polarity.opposed(mine, one, closely=len(words & part.words) >= 0.7 * len(words))
         for one, part in zip(theirs, near, strict=True)
     ]
-    if all(opposed):
+    closest = max(_fit(clause, words, part) for part in near)
+    speaking = [
+        bool(one)
+        for one, part, sense in zip(opposed, near, theirs, strict=True)
+        if mine.ends.keys() & sense.ends.keys()
+        and _fit(clause, words, part) >= closest
+        and not matching.turned_comparison(clause, part.sentence, in_german=in_german)
+    ]
+    turned = any(
+        matching.turned_comparison(clause, part.sentence, in_german=in_german) for part in near
+    )
+    if (all(opposed) and not turned) or (speaking and all(speaking)):
         return "the source says the opposite"
     loosely = [polarity.sense(part.text) for part in parts if words & part.words]
     loosely = [one for one in loosely if one.negated]
     close = max(len(words & part.words) for part in near) * 2 >= len(words)
-    if mine.negated and close and not any(one.loosely for one in (*theirs, *whole, *loosely)):
+    unexplained = not any(scope.is_negative(part.text, clause, loosely=True) for part in near)
+    same_words = all(words == part.words for part in near)
+    if (
+        mine.negated
+        and close
+        and (
+            not any(one.loosely for one in (*theirs, *whole, *loosely))
+            or (unexplained and same_words)
+        )
+    ):
         return "it says “not” where the source doesn't"
     if any(_denied(clause, words, part, in_german=in_german) for part in parts):
         return "it leaves out the “not” of the source"
-    if all(one.negated for one in theirs) and not mine.negative:
+    agreed = any(
+        ends & one.ends.get(axis, set()) for one in theirs for axis, ends in mine.ends.items()
+    )
+    denied = {
+        word
+        for one in theirs
+        for behind in one.scopes
+        for word in content(scope.reach(behind), in_german=in_german)
+    }
+    silent = not mine.negative and not scope.restates(clause) and not agreed
+    if all(one.negated for one in theirs) and silent and words & denied:
         share = max(len(words & part.words) / max(1, len(part.words)) for part in near)
         if share >= 0.34:
             return "it leaves out the “not” of the source"
     for text in {part.sentence for part in parts}:
-        excepted = set(content(polarity.exception(text), in_german=in_german))
-        main = polarity.sense(text.replace(polarity.exception(text), " "))
-        meant = bool(excepted) and excepted <= words and not polarity.excepts(clause)
+        excepted = set(content(scope.exception(text), in_german=in_german))
+        main = polarity.sense(text.replace(scope.exception(text), " "))
+        meant = bool(excepted) and excepted <= words and not scope.excepts(clause)
         more = (words - excepted) & set(content(text, in_german=in_german))
         if meant and more and mine.negated == main.negated:
             return "the source makes an exception of that"
     best = near[0]
+    said = [part.text for part in parts]
+    if name := matching.other_speaker(clause, said, in_german=in_german):
+        return f"the source doesn't say that of “{name}”"
+    if len({part.sentence for part in near}) == 1:
+        if word := polarity.turned_beside(clause, best.sentence):
+            return f"it says “{word}” where the source says the opposite"
+        if word := roles.turned_by_prefix(clause, best.text):
+            return f"it says “{word}” where the source says the opposite"
+    if not turned and any(
+        roles.turned_round(clause, part.sentence, in_german=in_german) for part in near
+    ):
+        return "the source has it the other way round"
     if (
         any(matching.other_way_round(clause, part.sentence, in_german=in_german) for part in near)
         and len(near) == 1
@@ -224,14 +304,17 @@ def _clause(
 
 def _denied(clause: str, words: frozenset[str], part: _Part, *, in_german: bool) -> bool:
     """Whether a part of the source denies just what a clause says."""
-    for scope in polarity.denials(part.text):
-        denied = set(content(scope, in_german=in_german))
-        if not denied <= words or polarity.is_negative(clause, scope):
+    for behind in scope.denials(part.text):
+        denied = set(content(behind, in_german=in_german))
+        if not denied <= words or scope.is_negative(clause, behind):
             continue
         if len(denied) >= 2 and len(denied & words) / len(denied) >= 0.75:
             return True
         around = set(content(part.sentence, in_german=in_german)) & words
-        if len(denied) == 1 and (len(around) >= 3 or len(part.words) <= 2):
+        shortly = re.match(r"\W{0,2}\w+\s?(?:[.,;]|$)", behind) is not None
+        if len(denied) == 1 and (
+            len(around) >= 3 or len(part.words) <= 2 or (shortly and len(around) >= 2)
+        ):
             return True
     return False
 
@@ -284,6 +367,20 @@ def _subject(
     ):
         return None
     return f"the source doesn't say that of “{subject}”"
+
+
+def _roles(claim: str, source: Sequence[str], *, in_german: bool) -> str | None:
+    if verb := roles.not_yet(claim, source):
+        return f"in the source it hasn't “{verb}” yet"
+    if way := roles.other_way(claim, "\n".join(source)):
+        return f"the source doesn't say “{way}”"
+    if name := roles.other_agent(claim, source):
+        return f"the source doesn't say that of “{name}”"
+    if when := roles.too_early(claim, source):
+        return f"the source says not before {when}"
+    if roles.other_cause(claim, source, in_german=in_german):
+        return "the source gives another cause"
+    return None
 
 
 def _certainty(claim: str, cited: str) -> str | None:

@@ -2,13 +2,14 @@
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
+from functools import cache
 
 from allotrope.graphs.work.sources.claims.figures import Figure, figures
 from allotrope.graphs.work.sources.claims.polarity import has_opposite, same_end, sense
 from allotrope.graphs.work.sources.claims.support import same
-from allotrope.graphs.work.sources.claims.wording import content, sentences, stems
+from allotrope.graphs.work.sources.claims.wording import content, kin, sentences, stems
 
 _BREAK = re.compile(
     r",\s|;|\s(?:and|while|but|whereas|compared|versus|vs|und|während|gegenüber|against)\s"
@@ -24,7 +25,7 @@ _UPPER = re.compile(
     r"|höchstens|bis zu)\s*[$€£]?$",
     re.I,
 )
-_NAME = re.compile(r"(?<![.!?:\"“] )(?<!^)(?<![\w*])[A-ZÄÖÜ][\w’'-]+|(?<=\w )[A-ZÄÖÜ][\w’'-]+")
+_NAME = re.compile(r"(?<![.!?:\"“] )(?<!^)(?<![\w*])[A-ZÀ-Þ][\w’'-]+|(?<=\w )[A-ZÀ-Þ][\w’'-]+")
 _CALENDAR = re.compile(
     r"(?:january|february|march|april|may|june|july|august|september|october|november|december"
     r"|(?:mon|tues|wednes|thurs|fri|satur|sun)day|i|q[1-4]|eur|usd|gbp|sek|nok|dkk|chf|jpy|cny|inr|aud|cad|co2|kb|mb|gb)s?$",
@@ -34,6 +35,16 @@ _COMPARED = re.compile(
     r"\b(?:than|as (?:much|many|high|large|long|often)(?: [\w-]+){0,3}? as|compared (?:with|to))\b",
     re.I,
 )
+
+
+_COUNTRY = {
+    "french": "france", "dutch": "netherlands", "spanish": "spain", "swiss": "switzerland",
+    "danish": "denmark", "british": "britain", "greek": "greece", "polish": "poland",
+    "welsh": "wales", "irish": "ireland", "finnish": "finland", "turkish": "turkey",
+    "thai": "thailand", "american": "us", "norwegian": "norway", "scottish": "scotland",
+}  # fmt: skip
+_COUNTRY.update({country: people for people, country in list(_COUNTRY.items())})
+"""Names of peoples and countries that don't begin alike."""
 
 
 def unknown_name(claim: str, cited: str) -> str | None:
@@ -48,6 +59,8 @@ def unknown_name(claim: str, cited: str) -> str | None:
     letters = "".join(word[0] for word in re.findall(r"[^\W\d_]+", cited.lower()))
     for match in _NAME.finditer(claim):
         name = match.group().replace("’", "'").removesuffix("'s").strip("'-")
+        if _COUNTRY.get(name.lower(), "-") in whole:
+            continue
         parts = [part for part in re.split(r"[-']", name) if part]
         if _CALENDAR.match(name) or not parts:
             continue
@@ -131,10 +144,18 @@ def wrong_way(claim: str) -> str | None:
     return None
 
 
-def _shared(one: set[str], other: set[str]) -> int:
-    """How many words two contexts share; what a clause is about counts twice."""
-    subjects = {word[1:] for word in one & other if word.startswith("^")}
-    return len({word for word in one & other if not word.startswith("^")}) + len(subjects)
+def _shared(one: set[str], other: set[str], known: set[str]) -> int:
+    """How many words two contexts share; what a clause is about counts twice.
+
+    Args:
+        one: A context in the claim.
+        other: One in the source.
+        known: Words that both texts have: these are compared as they are, the others by meaning.
+    """
+    exact = one & other
+    left = [word for word in one - exact - known if word[0] not in "^<"]
+    right = [word for word in other - exact - known if word[0] not in "^<"]
+    return len(exact) + sum(kin(word, right) for word in left)
 
 
 def exchanged(claim: str, source: Sequence[str], *, in_german: bool) -> str | None:
@@ -148,12 +169,14 @@ def exchanged(claim: str, source: Sequence[str], *, in_german: bool) -> str | No
     mine = figures(claim)[:12]
     for n, one in enumerate(mine):
         for other in mine[n + 1 :]:
-            if one.kind != other.kind or one.value == other.value or one.kind == "date":
+            kinds = {one.kind, other.kind}
+            unlike = len(kinds) == 2 and ("" not in kinds or "%" in kinds)
+            if unlike or one.value == other.value or one.kind == "date":
                 continue
             for sentence in source:
                 there = figures(sentence)[:20]
-                first = [figure for figure in there if same(one, figure)]
-                second = [figure for figure in there if same(other, figure)]
+                first = _apart(figure for figure in there if same(one, figure))
+                second = _apart(figure for figure in there if same(other, figure))
                 if len(first) != 1 or len(second) != 1 or first == second:
                     continue
                 mine_a, mine_b = (
@@ -163,11 +186,17 @@ def exchanged(claim: str, source: Sequence[str], *, in_german: bool) -> str | No
                     _context(sentence, figure, in_german=in_german)
                     for figure in (first[0], second[0])
                 )
-                straight = _shared(mine_a, its_a) + _shared(mine_b, its_b)
-                crossed = _shared(mine_a, its_b) + _shared(mine_b, its_a)
+                known = (mine_a | mine_b) & (its_a | its_b)
+                straight = _shared(mine_a, its_a, known) + _shared(mine_b, its_b, known)
+                crossed = _shared(mine_a, its_b, known) + _shared(mine_b, its_a, known)
                 if crossed > straight:
                     return f"{one.text} and {other.text} stand the other way round in the source"
     return None
+
+
+def _apart(found: Iterable[Figure]) -> list[Figure]:
+    """Figures without a second reading of the same digits."""
+    return list({one.start: one for one in found}.values())
 
 
 def misdated(claim: str, source: Sequence[str]) -> str | None:
@@ -195,26 +224,6 @@ def misdated(claim: str, source: Sequence[str]) -> str | None:
                 other.date[0] == year for row in rows for other in row
             ):
                 return f"{one.text} isn't of {dates[0].text} in the source"
-    return None
-
-
-def wrong_column(claim: str, cited: str, *, in_german: bool) -> str | None:
-    """A figure that stands in another column of a table than the one that the claim names."""
-    rows = [[cell.strip() for cell in line.strip().strip("|").split("|")]
-            for line in cited.split("\n") if line.count("|") > 1]  # fmt: skip
-    rows = [row for row in rows if not all(re.fullmatch(r":?-*:?", cell) for cell in row)]
-    if len(rows) < 2:
-        return None
-    header = [set(content(cell, in_german=in_german)) for cell in rows[0]]
-    named = set(content(claim, in_german=in_german))
-    about = [n for n, words in enumerate(header) if words & named]
-    for one in figures(claim):
-        if one.kind in ("date", "year"):
-            continue
-        columns = {n for row in rows[1:] for n, cell in enumerate(row[: len(header)])
-                   if any(same(one, other) for other in figures(cell))}  # fmt: skip
-        if columns and about and not columns & set(about):
-            return f"{one.text} stands in another column of the table"
     return None
 
 
@@ -284,14 +293,53 @@ def replaced(
             continue
         if any(_alike(one, other) for one in mine for other in its):
             continue
-        if any(has_opposite(word) for word in (*mine, *its)):
+        if b - a == 1 and {*mine, *its} & _light():
+            continue  # “the rinsing process” for “rinses the system”
+        if any(has_opposite(word) for word in (*mine, *its)) and (b - a < 2 or d - c < 2):
             continue  # what has an opposite is compared by its sense
         return " ".join(mine), " ".join(its)
     return None
 
 
+_LIGHT = (
+    "change make take give get put set move bring turn keep show see find use become lift allow "
+    "process system cycle effect impact issue problem matter case part area field way form type "
+    "kind device unit machine appliance tool product item thing object site location action work "
+    "organisation organization company firm scheme programme project measure step result finding "
+    "outcome person staff side adverse serious main overall whole certain enough ändern machen "
+    "nehmen geben bringen gerät sache ding stelle teil art weise"
+)
+"""Words that say little by themselves, so that one may stand for another."""
+
+
+@cache
+def _light() -> frozenset[str]:
+    return frozenset(stems(_LIGHT, in_german=False))
+
+
 def _alike(one: str, other: str) -> bool:
     return one[:4] == other[:4] or same_end(one, other)
+
+
+def turned_comparison(claim: str, source: str, *, in_german: bool) -> bool:
+    """Whether a claim compares the other way: `men more than women`, `women less than men`.
+
+    Args:
+        claim: A clause.
+        source: The sentence that is nearest to it.
+        in_german: The language of the claim.
+    """
+    mine, its = _COMPARED.search(claim), _COMPARED.search(source)
+    if not mine or not its:
+        return False
+    left, right, its_left, its_right = (
+        set(content(part, in_german=in_german))
+        for part in (claim[: mine.start()], claim[mine.end() :], source[: its.start()],
+                     source[its.end() :])
+    )  # fmt: skip
+    words = sense(claim).raw.get("more", set()), sense(source).raw.get("more", set())
+    turned = left & its_right - its_left and right & its_left - its_right
+    return bool(turned) and not words[0] & words[1]
 
 
 def other_way_round(claim: str, source: str, *, in_german: bool) -> bool:
@@ -333,6 +381,30 @@ def other_way_round(claim: str, source: str, *, in_german: bool) -> bool:
     return shared[:2] == its_order[:2][::-1] and covered >= 0.7
 
 
+def other_speaker(clause: str, parts: Sequence[str], *, in_german: bool) -> str | None:
+    """The name that a clause begins with, where its source says the same of another name.
+
+    Args:
+        clause: A clause.
+        parts: The clauses of what it cites.
+        in_german: The language of the clause.
+    """
+    subject = _NAME_FIRST.match(clause)
+    if not subject:
+        return None
+    said = set(content(clause[subject.end() :], in_german=in_german))
+    if len(said) < 2:
+        return None
+    best = max(parts, key=lambda part: len(said & set(content(part, in_german=in_german))))
+    share = len(said & set(content(best, in_german=in_german))) / len(said)
+    its = re.match(rf"(?:\w{{1,20}}\s){{0,4}}?({_NAME_FIRST.pattern})", best)
+    family = subject.group().split()[-1]
+    if share < 0.6 or not its or family in best or its[1] in clause:
+        return None
+    known = any(family in part for part in parts)
+    return subject.group() if known else None
+
+
 def _subjects_changed(claim: str, source: str) -> bool:
     """Whether a claim says of one name what its source says of another that the claim has too."""
     mine, its = _NAME_FIRST.match(claim), _NAME_FIRST.match(source)
@@ -346,12 +418,12 @@ def _subjects_changed(claim: str, source: str) -> bool:
     )
 
 
-_NAME_FIRST = re.compile(r"[A-ZÄÖÜ][a-zäöüß]+ [A-ZÄÖÜ][a-zäöüß]+")
+_NAME_FIRST = re.compile(r"[A-ZÀ-Þ][^\W\dA-Z_]+ [A-ZÀ-Þ][^\W\dA-Z_]+")
 
 
 def _order(text: str) -> list[str]:
     """The names of a text in order; one at its beginning counts."""
-    found = [match.group() for match in re.finditer(r"\b[A-ZÄÖÜ][a-zäöüß]{2,}\b", text)]
+    found = [match.group() for match in re.finditer(r"\b[A-ZÀ-Þ][^\W\d_]{2,}\b", text)]
     return list(dict.fromkeys(name for name in found if not _CALENDAR.match(name)))
 
 

@@ -6,6 +6,7 @@ speak of an axis and stand at different ends, and where one of them is negated a
 other has a negative sense.
 """
 
+import itertools
 import re
 from bisect import bisect_right
 from dataclasses import dataclass
@@ -13,8 +14,12 @@ from functools import cache
 
 from allotrope.support.remembered import remembered
 
+from allotrope.graphs.work.spelled import words
+from allotrope.models.cache.semantic.meaning import is_word
+
 _NEGATION = re.compile(
     r"\b(?:not|no|never|none|neither|nor|without|cannot|nothing|nobody|nicht|kein\w*|nie"
+    r"|ning[uú]n\w*|tampoco|nunca|aucun\w*|jamais"
     r"|niemals|ohne"
     r"|weder|no longer|hardly|barely|yet to|fail(?:s|ed)? to|ruled? out|rules out|ruling out"
     r"|free of"
@@ -25,7 +30,8 @@ _NEGATION = re.compile(
 _NOT_ONLY = re.compile(
     r"\b(?:not|never|nicht)(?: been)? (?:seen|recorded|reached|experienced"
     r"|gesehen)\b(?=.{0,12}\bsince\b)"
-    r"|\b(?:if|wenn|falls)\b[^,.;]{0,40}?\b(?:not|no|nicht|kein\w*)\b|\bnot only\b"
+    r"|\b(?:if|provided|providing|as long as|unless|wenn|falls|sofern|solange)\b[^,.;]{0,40}?"
+    r"\b(?:not|no|nicht|kein\w*)\b|\bnot only\b"
     r"|\bno (?:fewer|less|more|later|sooner|earlier) than\b|\bnot (?:just|merely)\b"
     r"|\b(?:not|nicht)\b(?=[^,.;]{0,40}\b(?:before|until|vor)\b)"
     r"|\bnicht nur\b|\bno doubt\b|\bNo\. ?\d|\bwhether or not\b|\bnot necessarily\b",
@@ -46,6 +52,7 @@ _NEGATIVE = re.compile(
     r"|contrary|zero|unchanged|avert\w*"
     r"|lehnt\w*|abgelehnt|bestreit\w*|verweiger\w*|un(?!ter|ser|gefähr)\w{5,}|bezweifel\w*"
     r"|befreit|gegen|statt"
+    r"|isolat\w*|block\w*|separat\w*|expired|insufficient|shortage"
     r"|closed|shut|wary|experimental|stuck|hold\w* off)\b",
     re.IGNORECASE,
 )
@@ -69,7 +76,7 @@ _FULL = re.compile(
     r"\b(?:prove[sdn]?|proof|definitely|certainly|undoubtedly|always|every|all|entire"
     r"|entirely|solely"
     r"|guarantee[sd]?|conclusively|exclusively|everyone|inevitabl[ey]|unanimous(?:ly)?|alle[nrs]?"
-    r"|immer|jede[rsn]?|bewiesen|definitiv)\b(?!\s+(?:days?|weeks?|months?|years?|time|hours?|other"
+    r"|immer|jede[rsn]?|bewiesen|definitiv|tod[oa]s?|toutes|tous)\b(?!\s+(?:days?|weeks?|months?|years?|time|hours?|other"
     r"|minutes?|\d|jahr|tag|monat|woche|affected))",
     re.IGNORECASE,
 )
@@ -86,9 +93,9 @@ _HEDGE = re.compile(
 _UNTIL = re.compile(
     r"(?:\b(?:not|nicht)\b|n['’]t\b)[^,.;]{0,60}?\b(?:before|until|vor|bis)\b", re.IGNORECASE
 )
-_STOPS = re.compile(r",|\b(?:and|but|und|aber)\b")
+STOPS = re.compile(r",|\b(?:and|but|und|aber)\b")
 """What ends the reach of a negation."""
-_WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 
 
 @cache
@@ -106,6 +113,53 @@ def _ends() -> dict[str, tuple[tuple[str, int], ...]]:
             for word in side.split():
                 found.setdefault(word, []).append((axis, sign))
     return {word: tuple(places) for word, places in found.items()}
+
+
+_STILL_TO_DO = re.compile(r"\b(?:has|have|had|needs?|needed|must)(?: to)? be $", re.IGNORECASE)
+"""What has to be switched on isn't on."""
+_DEFINITE = re.compile(
+    r"\b(?:the|its|their|this|that|der|die|das|den|dem)\s(?:\w{3,15}\s)?$", re.IGNORECASE
+)
+_LASTING = re.compile(
+    r"\b(?:(?P<ended>no longer|not any ?more|nicht mehr)|still|remains?|remained|bleib\w{1,2}"
+    r"|weiterhin|immer noch)\b",
+    re.IGNORECASE,
+)
+
+
+def _affixed(text: str) -> bool:
+    """Whether a prefix or an ending makes a word of a text negative: incompatible, harmless."""
+    for match in _AFFIXED.finditer(text):
+        plain = (match["plain"] or match["stem"]).lower()
+        other = any(plain.startswith(word) for word in NO_AFFIX if len(word) > 3)
+        if is_word(plain) and plain not in NO_AFFIX and not other:
+            return True
+    return False
+
+
+_AFFIXED = re.compile(
+    r"\b(?:(?:in|im|ir|il|dis|non|un)-?(?P<plain>[a-z]{5,20})|(?P<stem>[a-z]{3,20})less)\b",
+    re.IGNORECASE,
+)
+NO_AFFIX = frozenset(
+    words(
+        "form formed cover covered covery play played close closed crease creased vest vested port "
+        "ported press pressed patch come volve volved tend tended stance side sight vent vented "
+        "dependent tense position positioned prove proved proving deed posed pose tribute stall "
+        "stalled count counts trust cuss tally fluence tent regard mediate land state spire turn "
+        "doubt"
+    )
+)
+"""Words that mean something else with what looks like a prefix of negation."""
+_ATTRIBUTES = frozenset(
+    (
+        "public", "gender", "season", "north", "east", "half-day", "urban", "age", "newer", "wet",
+        "warm", "first", "extreme", "seller", "place", "height", "weight", "hand", "wealth",
+        "bound", "share", "way", "pole", "import", "strict",
+    )
+)  # fmt: skip
+"""Axes of what a thing is like. A negation doesn't turn them: what doesn't apply to public housing
+applies to no private one by that."""
 
 
 @dataclass(frozen=True)
@@ -142,28 +196,39 @@ def sense(clause: str) -> Sense:
     raw: dict[str, set[int]] = {}
     reach = [_reaches(text[start:end]) for start, end in negations]
     until = [end for _, end in negations]
-    for match in _WORD.finditer(text):
+    for match in WORD.finditer(text):
         places = _ends().get(match.group().lower())
         if match.group().lower() in _PARTICLES:
             places = _particle(text, match)
-        if not places:
+        if not places or _STILL_TO_DO.search(text[max(0, match.start() - 24) : match.start()]):
             continue
         near = bisect_right(until, match.start() - _REACH), bisect_right(until, match.start())
         turned = [
-            n for n in range(*near) if reach[n] and not _STOPS.search(text, until[n], match.start())
+            n for n in range(*near) if reach[n] and not STOPS.search(text, until[n], match.start())
         ]
         for axis, sign in places:
             raw.setdefault(axis, set()).add(sign)
-            ends.setdefault(axis, set()).add(-sign if len(turned) % 2 else sign)
+            if axis in _ATTRIBUTES:
+                ends.setdefault(axis, set()).add(sign)
+                continue
+            if turned and _DEFINITE.search(text[max(0, match.start() - 24) : match.start()]):
+                turned = []  # “have not borne the full increase”: there is an increase
+            times = len(turned) + (_LITTLE.match(text, match.end()) is not None)
+            if turned and _DOUBLE.search(text, negations[turned[-1]][1], match.start()):
+                times += 1
+            ends.setdefault(axis, set()).add(-sign if times % 2 else sign)
+    if lasting := _LASTING.search(text):
+        ends["still"] = raw["still"] = {-1 if lasting["ended"] else 1}
     return Sense(
         ends,
         raw,
         tuple(text[end : end + 60].split(",")[0] for _, end in negations),
         bool(negations),
-        bool(negations) or bool(_NEGATIVE.search(text) or _UNTIL.search(clause)),
+        bool(negations) or bool(_NEGATIVE.search(text) or _UNTIL.search(clause) or _affixed(text)),
         bool(negations)
         or bool(_UNTIL.search(clause))
         or _NEGATIVE.search(text) is not None
+        or _affixed(text)
         or _LOOSELY.search(text) is not None,
     )
 
@@ -177,28 +242,64 @@ def _phrases() -> tuple[re.Pattern[str], dict[str, str]]:
     package = files("allotrope.graphs.work.sources.claims")
     read = yaml.safe_load(package.joinpath("phrases.yaml").read_text(encoding="utf-8"))
     word_of = {phrase.strip(): word for word, line in read.items() for phrase in line.split("|")}
-    known = "|".join(re.escape(one) for one in sorted(word_of, key=len, reverse=True))
+    known = "|".join(
+        re.escape(one).replace("…", r"(?:\w+\ ){0,5}?")
+        for one in sorted(word_of, key=len, reverse=True)
+    )
     return re.compile(rf"\b(?:{known})\b", re.IGNORECASE), word_of
 
 
 def _plain(text: str) -> str:
     """With one word for each phrase that says what it says."""
     pattern, word_of = _phrases()
-    return pattern.sub(lambda match: word_of[match.group().lower()], text)
+    return pattern.sub(lambda match: _said_as(match.group().lower(), word_of), text)
 
 
+_PLACE = re.compile(r"\s(?:the\s)?[A-ZÀ-Þ]")
+_STAYS = re.compile(r"\s(?:by default|permanently|all the time)|[.,;]|$")
 _FOLLOWS = re.compile(r"\s(?:from|by|to|\d|some|about|nearly|almost|around)")
-_PARTICLES = frozenset(("up", "down", "off", "unchanged", "steady", "flat", "unverändert"))
+
+
+def _said_as(phrase: str, word_of: dict[str, str]) -> str:
+    """The word for a phrase; one of two parts stands there with what lies between them."""
+    if phrase in word_of:
+        return word_of[phrase]
+    first, *between, last = phrase.split(" ")
+    return " ".join([word_of[f"{first} …{last}"], *between])
+
+
+_PARTICLES = frozenset(
+    ("left", "up", "down", "on", "off", "unchanged", "steady", "flat", "unverändert", "stable")
+)
 
 
 def _particle(text: str, match: re.Match[str]) -> tuple[tuple[str, int], ...]:
     """What `up` or `off` says where it says something: `up from 3`, `is off`."""
     word = match.group().lower()
+    if word == "stable":
+        kept = re.search(
+            r"\b(?:remain\w*|stay\w*|kept|held|holding)\s$",
+            text[max(0, match.start() - 12) : match.start()],
+        )
+        return (("amount", 0),) if kept else (("stable", 1),)
     if word in ("unchanged", "steady", "flat", "unverändert"):
         return (("amount", 0),)
+    if word == "left":
+        place = _PLACE.match(text, match.end())
+        return (("join", -1),) if place else ()
+    if word == "on":
+        said = _STAYS.match(text, match.end())
+        near = text[max(0, match.start() - 18) : match.start()].lower()
+        switched = re.search(r"\b(?:switch\w{0,3}|turn\w{0,3})\s(?:\w{2,5}sel\w{1,3}\s)?$", near)
+        is_on = re.search(r"\b(?:is|are|was|were|remains|stays)\s$", near) and said
+        return (("enabled", 1),) if switched or is_on else ()
     if word == "off":
-        near = text[max(0, match.start() - 12) : match.start()].lower()
-        said = re.search(r"\b(?:is|are|was|were|switched|turned|be|remains|and)\s$", near)
+        near = text[max(0, match.start() - 18) : match.start()].lower()
+        said = re.search(
+            r"\b(?:is|are|was|were|(?:switch\w{0,3}|turn\w{0,3})(?:\s\w{2,5}sel\w{1,3})?|be"
+            r"|remains|and)\s$",
+            near,
+        )
         return (("enabled", -1),) if said else ()
     follows = _FOLLOWS.match(text, match.end())
     return (("amount", 1 if word == "up" else -1),) if follows else ()
@@ -235,6 +336,48 @@ def opposed(claim: Sense, source: Sense, *, closely: bool = True) -> str | None:
     return None
 
 
+def turned_beside(claim: str, source: str) -> str | None:
+    """A word of a claim in whose place, beside the same word, its source has the opposite.
+
+    So `the oldest edit wins and the newer one is kept` differs from `the newest edit wins and the
+    older one is kept`, though both speak of old and new.
+
+    Args:
+        claim: A clause.
+        source: The sentence that is nearest to it.
+    """
+    if sense(claim).negated != sense(source).negated:
+        return None
+    mine, its = _beside(claim), _beside(source)
+    for (axis, neighbour), (sign, word) in mine.items():
+        there = its.get((axis, neighbour))
+        if there and there[0] == -sign:
+            return word
+    return None
+
+
+def _beside(text: str) -> dict[tuple[str, str], tuple[int, str]]:
+    """Per axis and following word the end at which the word before it stands; 0 for both ends."""
+    found: dict[tuple[str, str], tuple[int, str]] = {}
+    said = [match.group().lower() for match in WORD.finditer(_plain(text))]
+    for word, follower in itertools.pairwise(said):
+        for axis, sign in _ends().get(word, ()):
+            if len(follower) < 4 or word in _PARTICLES or follower in _ends():
+                continue
+            known = found.get((axis, follower))
+            found[axis, follower] = (sign if not known or known[0] == sign else 0, word)
+    return found
+
+
+_DOUBLE = re.compile(
+    r"\b(?:exclud\w*|rul\w+ out|den(?:y|ied|ies)|doubt\w*|disput\w*|oppos\w*|prevent\w*|stop\w*"
+    r"|object\w*|ausschließ\w*|bestreite\w*|descart\w*)\b",
+    re.IGNORECASE,
+)
+"""What takes a negation back: `did not rule out a cut`."""
+_LITTLE = re.compile(r"\s(?:little|hardly|barely|kaum|wenig)\b", re.IGNORECASE)
+
+
 def overstated(claim: str, source: str) -> str | None:
     """A word of a claim that is stronger than anything in its source, or None.
 
@@ -248,9 +391,23 @@ def overstated(claim: str, source: str) -> str | None:
         stem = rf"\b{word[:4]}" if len(word) > 5 else rf"\b{word}\b"
         if claim[match.end() : match.end() + 1] == "-":
             continue
-        if not re.search(stem, plain) and not _FULL.search(source):
-            return match.group()
-    return None
+        if _NEGATION.search(claim[max(0, match.start() - 40) : match.start()]):
+            continue  # “can't be turned off entirely”
+        if re.search(stem, plain) or _FULL.search(source):
+            continue
+        if word in ("all", "entire", "alle") and _ALL_THE_SAME.search(source):
+            continue  # “all its data lies in one file” for “its data lies in a single file”
+        return match.group()
+    bound = _ANY_SIZE.search(claim)
+    return bound.group() if bound and not _ANY_SIZE.search(source) else None
+
+
+_ANY_SIZE = re.compile(
+    r"\b(?:of (?:any|all|every)|regardless of|no matter what|jede[rs]?) "
+    r"(?:size|sizes|length|lengths|age|ages|kind|kinds|type|types|duration|amount|größe|art)\b",
+    re.IGNORECASE,
+)
+_ALL_THE_SAME = re.compile(r"\b(?:single|sole|both|no|none|kein\w*|einzig\w*)\b", re.IGNORECASE)
 
 
 def hedged(text: str) -> bool:
@@ -297,51 +454,3 @@ def same_end(one: str, other: str) -> bool:
 def has_opposite(stem: str) -> bool:
     """Whether a stem is of a word that lies on an axis."""
     return stem in _stem_ends()
-
-
-_DENYING = re.compile(
-    r"\b(?:oppos(?:es|ed|e|ing)|reject(?:s|ed)?|den(?:ies|ied|y)|refus(?:es|ed|e)|disput(?:es|ed|e)"
-    r"|dismiss(?:es|ed)?|against|lehnte[n]?|bestreitet|bestritt)\b",
-    re.IGNORECASE,
-)
-
-
-def denials(text: str) -> list[str]:
-    """What a clause denies: the words behind each negation, and behind verbs such as `opposed`."""
-    found = list(sense(text).scopes)
-    found += [re.split(r",|\b(?:and|but)\b", text[one.end() : one.end() + 60])[0]
-              for one in _DENYING.finditer(text)]  # fmt: skip
-    return found
-
-
-def exception(text: str) -> str:
-    """What a sentence excepts from what it says; nothing where it excepts nothing."""
-    match = re.search(
-        r"\b(?:with the exception of|except for|except|apart from|other than|excluding|mit ausnahme"
-        r"|außer|abgesehen von)\b([^,.;]{1,80})",
-        text,
-        re.IGNORECASE,
-    )
-    return match[1] if match else ""
-
-
-def excepts(text: str) -> bool:
-    """Whether a sentence speaks of an exception."""
-    return (
-        bool(exception(text))
-        or re.search(r"\b(?:only|but|exempt\w*|excluded|nur|exception)\b", text, re.IGNORECASE)
-        is not None
-    )
-
-
-def is_negative(clause: str, scope: str) -> bool:
-    """Whether a clause has a negative sense in words other than those of a scope."""
-    plain = clause
-    for word in _WORD.findall(scope):
-        plain = re.sub(rf"\b{re.escape(word)}\b", " ", plain, flags=re.IGNORECASE)
-    return sense(plain).negative
-
-
-def leaves_open(clause: str) -> bool:
-    """Whether a clause leaves open what it speaks of: `it isn't known whether prices rise`."""
-    return re.search(r"\b(?:whether|undecided|ob)\b", clause, re.IGNORECASE) is not None

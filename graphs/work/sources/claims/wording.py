@@ -1,11 +1,12 @@
 """The words, sentences and clauses of a claim and of its source, English and German."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from allotrope.graphs.work.sources.index import STOP
 from allotrope.graphs.work.spelled import words
+from allotrope.models.cache.semantic.meaning import likeness
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _GERMAN = frozenset(
@@ -38,7 +39,8 @@ _MORE_STOP = frozenset(
 _SENTENCE = re.compile(
     r"(?<=[.!?…])(?<!\b[A-ZÄÖÜ]\.)(?<!e\.g\.)(?<!i\.e\.)(?<!\bDr\.)(?<!\bMr\.)(?<!\bSt\.)"
     r"(?<!\bMio\.)(?<!\bMrd\.)(?<!\bca\.)(?<!\bvs\.)(?<!\bNo\.)(?<!\bapprox\.)(?<!\bMrs\.)"
-    r"(?<!\d\.)\s+(?=[\"“„A-ZÄÖÜ0-9*-])|(?<=\d\.)\s+(?=[\"“„A-ZÄÖÜ*])(?![A-Z][a-zä]+ \d{4})|\n+"
+    r"(?<!\d\.)\s+(?=[\"“„A-ZÄÖÜ0-9*-]|[a-z]{1,3}[A-Z])"
+    r"|(?<=\d\.)\s+(?=[\"“„A-ZÄÖÜ*]|[a-z]{1,3}[A-Z])(?![A-Z][a-zä]+ \d{4})|\n+"
 )
 _CLAUSE = re.compile(
     r"\s?[;:–—]\s|,\s+(?=(?:while|although|though|but|whereas|yet|so|because|since|which|who"
@@ -85,6 +87,34 @@ def content(text: str, *, in_german: bool) -> list[str]:
         for word in _WORD.findall(text.lower().replace("’", "'"))
         if word not in STOP and word not in _MORE_STOP and len(word) > 1
     ]
+
+
+NEAR = 0.55
+"""Cosine of two words' vectors from which one may stand for the other."""
+
+
+def raw(text: str) -> list[str]:
+    """The words that say what a text is about, as written, in small letters."""
+    return [
+        word.removesuffix("'s")
+        for word in _WORD.findall(text.lower().replace("’", "'"))
+        if word not in STOP and word not in _MORE_STOP and len(word) > 1
+    ]
+
+
+def kin(word: str, others: Sequence[str]) -> bool:
+    """Whether a word, one that begins alike, or one of a meaning near to it is among others.
+
+    Args:
+        word: As `raw` gives it.
+        others: From `raw`.
+    """
+    return any(
+        word == one
+        or (len(word) > 3 and len(one) > 3 and word[:5] == one[:5])
+        or likeness(word, one) >= NEAR
+        for one in others
+    )
 
 
 def alike(word: str, there: set[str], beginnings: set[str]) -> bool:
