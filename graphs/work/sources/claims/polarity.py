@@ -12,10 +12,9 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cache
 
-from allotrope.support.remembered import remembered
-
 from allotrope.graphs.work.spelled import words
 from allotrope.models.cache.semantic.meaning import is_word
+from allotrope.support.remembered import remembered
 
 _NEGATION = re.compile(
     r"\b(?:not|no|never|none|neither|nor|without|cannot|nothing|nobody|nicht|kein\w*|nie"
