@@ -348,9 +348,9 @@ def _headers(exc: BaseException) -> Mapping[str, str]:
 
 _SECRETS = re.compile(
     r"\b(?:sk|pk|rk|sess)-[\w*.…-]{4,}|\balt_[0-9a-f]{12}_[\w-]{8,}"
-    r"|\beyJ[\w-]{8,}\.[\w.-]{2,}|\b(?:gh[oprsu]_|xox[abprs]-|AIza)[\w-]{8,}"
+    r"|(?<![\w-])eyJ[\w-]{8,}\.[\w.-]{2,}|\b(?:gh[oprsu]_|xox[abprs]-|AIza)[\w-]{8,}"
     r"|(?i:bearer)\s+\S+|(?i:authorization)\W{1,4}(?i:basic)\s+\S+"
-    r"|(?<=://)[^/@\s:]{0,100}:(?!\d{1,5}[/?])[^\s\"'<>]{0,200}@|(?<=://)[^/@\s]+@"
+    r"|(?<=://)[^/@\s:]{0,100}:(?!\d{1,5}[/?])(?:(?!://)[^\s\"'<>]){0,200}@|(?<=://)[^/@\s]+@"
 )
 """Keys and tokens by how they begin, ours too; credentials in headers; user and password of an
 address, which people write with any sign in it."""

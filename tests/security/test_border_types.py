@@ -31,7 +31,6 @@ OWN_WORDS = {
 MESSAGES = {
     "graphs/steps/steps.py": "a graph's answer, which crosses with the conversation",
     "graphs/steps/tool_calls.py": "a tool's result, which crosses with the conversation",
-    "memory/context/block.py": "the memory, which crosses with the conversation",
     "models/cache/semantic/verify.py": "questions, fenced",
     "models/providers/ollama_tools.py": "results of tools as text, from messages that have crossed",
     "models/call/replies.py": "our sentence on what was wrong; the model's guard lets it cross",

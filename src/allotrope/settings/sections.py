@@ -120,10 +120,11 @@ class EmbeddedSettings(Section):
     tools: bool = Field(default=False, description="Offer tools to it; the small one misuses them.")
     timeout_s: Seconds = 300.0
     prompt_cache_mb: int = Field(
-        default=64,
+        default=0,
         ge=0,
-        description="MB that prompts of earlier calls may take, so that a conversation which goes "
-        "on isn't read from its start; 0 keeps none.",
+        description="MB that prompts of other conversations may take, so that several which go on "
+        "in turn aren't read from their start: some 25 MB for 1,000 tokens. The latest "
+        "conversation is kept without it.",
     )
 
 

@@ -22,9 +22,8 @@ start_server(load_settings(environ={}, env_file=None, embedded=more).embedded)
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({}, "prompt cache is enabled, size limit: 64 MiB"),
+        ({}, "prompt cache is disabled"),
         ({"prompt_cache_mb": 77}, "prompt cache is enabled, size limit: 77 MiB"),
-        ({"prompt_cache_mb": 0}, "prompt cache is disabled"),
     ],
 )
 def test_the_server_is_started_with_the_bound(settings: dict[str, int], said: str) -> None:

@@ -80,6 +80,10 @@ class View:
             return f"{start:%-d %B %Y}"
         return f"{start:%-d %B %Y} to {last:%-d %B %Y}"
 
+    def without(self, *names: str) -> "View":
+        """The same without some filters; a page's template asks for it."""
+        return replace(self, where={k: v for k, v in self.where.items() if k not in names})
+
     def query(self) -> list[tuple[str, str]]:
         """The parameters of its address."""
         found = (
