@@ -33,15 +33,13 @@ PROMISES: dict[str, dict[str, str]] = {
     "docs/configure.md": {},
     "docs/drill.md": {
         "the clock and every duration of the settings run": (
-            "experiments/test_drill.py::test_compressed_settings_shorten_what_is_time"
+            "drill/test_drill.py::test_compressed_settings_shorten_what_is_time"
         ),
-        "Below the table stands every second of the run": "experiments/test_drill.py::test_strip",
-        "`--json` has the same figures and every turn": "experiments/test_drill.py::test_command",
-        "and the same for every system": (
-            "experiments/test_drill.py::test_a_system_that_fails_is_seen"
-        ),
+        "Below the table stands every second of the run": "drill/test_drill.py::test_strip",
+        "`--json` has the same figures and every turn": "drill/test_drill.py::test_command",
+        "and the same for every system": ("drill/test_drill.py::test_a_system_that_fails_is_seen"),
         "Every turn was answered, no message was lost": (
-            "experiments/test_drill.py::test_lost_and_doubled_messages_are_seen"
+            "drill/test_drill.py::test_lost_and_doubled_messages_are_seen"
         ),
     },
     "docs/embedding.md": {
@@ -59,10 +57,10 @@ PROMISES: dict[str, dict[str, str]] = {
     },
     "docs/parameters.md": {
         "What a model refuses is never sent": (
-            "models/test_profiles.py::test_every_packaged_profile_runs_on_every_known_model"
+            "models/profiles/test_profiles.py::test_every_packaged_profile_runs_on_every_known_model"
         ),
         "The packaged profiles run on every model": (
-            "models/test_profiles.py::test_every_packaged_profile_runs_on_every_known_model"
+            "models/profiles/test_profiles.py::test_every_packaged_profile_runs_on_every_known_model"
         ),
         "hold in every call that a graph makes": (
             "front/test_profile_limits.py::test_a_run_ends_at_its_profile_s_cost"
@@ -168,21 +166,23 @@ PROMISES: dict[str, dict[str, str]] = {
         ),
     },
     "docs/resilience.md": {
-        "Every exception of the OpenAI client": ("models/test_errors.py::test_openai_answers"),
+        "Every exception of the OpenAI client": (
+            "models/failures/test_errors.py::test_openai_answers"
+        ),
         "never shorter than `Retry-After`": (
-            "models/test_breaker.py::test_a_break_is_never_shorter_than_retry_after"
+            "models/breaker/test_breaker.py::test_a_break_is_never_shorter_than_retry_after"
         ),
         "the limit is never below `overdue_share`": (
-            "models/test_overdue.py::test_the_limit_adapts_and_has_a_floor"
+            "models/waiting/test_overdue.py::test_the_limit_adapts_and_has_a_floor"
         ),
         "by every call, since holding them back spares nobody": (
-            "models/test_breaker.py::test_when_nobody_else_can_answer_a_local_model_takes_every_call"
+            "models/breaker/test_breaker.py::test_when_nobody_else_can_answer_a_local_model_takes_every_call"
         ),
         "shows it every second": (
             "front/test_outage.py::test_status_is_shown_again_until_it_is_stopped"
         ),
         "reach every process that shares the Redis": (
-            "models/test_circuits.py::test_two_processes_share_one_circuit"
+            "models/breaker/test_circuits.py::test_two_processes_share_one_circuit"
         ),
         "prompts, answers and keys never": (
             "front/test_outage_signs.py::test_log_lines_of_an_outage_have_ids_and_no_content"
@@ -241,9 +241,9 @@ PROMISES: dict[str, dict[str, str]] = {
         ),
         "by every notifier of": ("usage/test_alerts.py::test_a_broken_notifier_stops_nobody"),
         "`allotrope serve` looks every hour": (
-            "front/test_ends_told.py::test_the_server_tells_the_notifiers"
+            "succession/test_ends_told.py::test_the_server_tells_the_notifiers"
         ),
-        "every report begins with it": ("front/test_ends_told.py::test_reports_say_it"),
+        "every report begins with it": ("succession/test_ends_told.py::test_reports_say_it"),
         "always asks anew": (
             "usage/test_rules.py::test_advice_is_kept_for_an_hour_where_there_is_much_to_read"
         ),

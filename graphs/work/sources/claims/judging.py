@@ -24,8 +24,9 @@ from allotrope.graphs.work.sources.claims.support import (
 from allotrope.graphs.work.sources.claims.wording import alike, clauses, content, german, kin, raw
 from allotrope.memory.recall.lexicon import language_of
 
-ENOUGH = 0.15
-"""Share of a claim's content words that must stand in what it cites, or have their like there."""
+ENOUGH = 0.34
+"""Share of a claim's content words that must stand in what it cites, or have their like there: more
+than one of three, which an order hidden in a page has already."""
 
 
 @dataclass(frozen=True)
