@@ -281,7 +281,7 @@ def add(start: date, amount: str) -> tuple[date, list[str]]:
     Raises:
         InputError: The amount can't be read, or leads out of the calendar.
     """
-    text = " ".join(amount.lower().split())
+    text = " ".join(amount.lower().split()) if len(amount) <= LONGEST else ""
     back = text.endswith((" ago", " before", " earlier")) or text.startswith("minus ")
     core = re.sub(r"\s(?:ago|before|earlier|later|from now|after)$|^(?:minus|plus|in) ", "", text)
     core = _NUMBER_WORD.sub(lambda found: str(_NUMBERS[found[1]]), core)
@@ -292,7 +292,7 @@ def add(start: date, amount: str) -> tuple[date, list[str]]:
             hint=f"Write {found[1]} months; minutes are added with convert_time or by hand.",
         )
     left = re.sub(r"\band\b|\bund\b|[,\s+]", "", _AMOUNT.sub("", core))
-    if len(text) > LONGEST or not parts or left:
+    if not parts or left:
         raise InputError(
             f"{amount[:80]!r} is no length of time.",
             hint="Write such as 90 days, -2 weeks, 3 months or 10 business days.",

@@ -101,12 +101,23 @@ class SavedTokens(TypedDict):
     reasoning_tokens: int
 
 
+class SemanticMatch(TypedDict):
+    """Why the answer to another question stands in for a fresh one."""
+
+    question: str
+    cosine: float
+    score: float
+    reason: str
+    precision: float | None
+
+
 class Provenance(TypedDict):
     """Where a reply came from; docs/contracts.md says what each key means."""
 
     provider: str
     model: str
     cached: Literal["exact", "semantic"] | None
+    semantic: NotRequired[SemanticMatch]
     degraded: DegradedState | None
     succession: Succession | None
     repairs: list[str]

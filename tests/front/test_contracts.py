@@ -30,7 +30,9 @@ def test_the_page_has_each_key_of_a_replys_provenance() -> None:
     assert named == set(get_type_hints(Provenance))
 
 
-@pytest.mark.parametrize("shape", ["DegradedState", "Succession", "FailedModel", "SavedTokens"])
+@pytest.mark.parametrize(
+    "shape", ["DegradedState", "Succession", "FailedModel", "SavedTokens", "SemanticMatch"]
+)
 def test_the_page_has_each_key_of_its_parts(shape: str) -> None:
     for key in get_type_hints(getattr(contracts, shape)):
         assert f'"{key}"' in section("Provenance"), key
