@@ -368,7 +368,7 @@ UNITS = (
 )
 """What is repeated for each parser."""
 
-PARSED = 250_000
+PARSED = 120_000
 """Characters that each parser gets."""
 
 

@@ -19,7 +19,7 @@ from functools import partial
 parsers = {name: partial(readers.outcome, read) for name, read in readers.readers().items()}
 if sys.argv[2:]:
     parsers = {name: parsers[name] for name in sys.argv[2:]}
-print(json.dumps(expressions.slow_parsers(parsers, cpu_s=10)))
+print(json.dumps(expressions.slow_parsers(parsers, cpu_s=5)))
 """
 
 

@@ -334,13 +334,11 @@ def _is_forbidden(part: Sequence[Token], at: int) -> bool:
     return any(one.low in _AVOID or is_not(one) for one in part[max(0, at - 5) : at + 1])
 
 
+_LIST_WORDS = frozenset(_JOINS | _FILL | _NOUNS | _COUNTED)
+
+
 def _is_list_word(token: Token) -> bool:
-    return (
-        token.quoted
-        or token.low in _JOINS | _FILL | _NOUNS | _COUNTED
-        or token.text.isdigit()
-        or token.text == "#"
-    )
+    return token.quoted or token.low in _LIST_WORDS or token.text.isdigit() or token.text == "#"
 
 
 def _some_of(part: Sequence[Token], start: int, size: int) -> dict[str, int | None] | None:
@@ -366,10 +364,12 @@ def _signs(part: Sequence[Token]) -> Iterator[Read]:
     for at in range(1, len(part) - 1):
         if part[at].text != "#" or part[at].end != part[at + 1].start:
             continue
+        if not part[at + 1].text[:1].isalpha():
+            continue
         first = at
         while first > 2 and part[first - 1].low in _JOINS and part[first - 3].text == "#":
             first -= 3
         wanted = _verb(part, first, has_noun=part[first - 1].low in ("hashtag", "hashtags", "tag"))
-        if wanted and part[at + 1].text[:1].isalpha():
+        if wanted:
             value = f"#{part[at + 1].text}"
             yield Read({"kind": wanted, "value": value}, part[at].start, part[at + 1].end)

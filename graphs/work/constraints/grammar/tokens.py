@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from allotrope.graphs.work.spelled import words
 
@@ -35,7 +36,7 @@ class Token:
     end: int
     quoted: bool = False
 
-    @property
+    @cached_property
     def low(self) -> str:
         """The word in lower case, with a plain apostrophe; a quotation has none."""
         return "\0" if self.quoted else self.text.lower().replace("’", "'")
