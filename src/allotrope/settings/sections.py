@@ -120,7 +120,7 @@ class EmbeddedSettings(Section):
     tools: bool = Field(default=False, description="Offer tools to it; the small one misuses them.")
     timeout_s: Seconds = 300.0
     prompt_cache_mb: int = Field(
-        default=0,
+        default=64,
         ge=0,
         description="MB that prompts of other conversations may take, so that several which go on "
         "in turn aren't read from their start: some 25 MB for 1,000 tokens. The latest "

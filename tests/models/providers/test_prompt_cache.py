@@ -22,7 +22,8 @@ start_server(load_settings(environ={}, env_file=None, embedded=more).embedded)
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({}, "prompt cache is disabled"),
+        ({}, "prompt cache is enabled, size limit: 64 MiB"),
+        ({"prompt_cache_mb": 0}, "prompt cache is disabled"),
         ({"prompt_cache_mb": 77}, "prompt cache is enabled, size limit: 77 MiB"),
     ],
 )
