@@ -89,11 +89,9 @@ class Asker:
         self.semantic = semantic
         self.flights = Flights(answers)
 
-    def kept(self, call: CacheCall | None) -> Hit | None:
+    def kept(self, call: CacheCall) -> Hit | None:
         """The exact answer that is kept, for a caller that can't await; `ask` says all else."""
-        if call is None or not call.request.read:
-            return None
-        return self.answers.get(call, misses=False)
+        return self.answers.get(call, misses=False) if call.request.read else None
 
     async def ask(self, call: CacheCall) -> Hit | LeadingCall:
         """The answer from the cache, or the call to make.

@@ -64,13 +64,14 @@ class CachingChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        if self.asker is not None:  # what is kept needs no loop, and comes sooner without one
-            started = time.perf_counter()
-            metadata = None if run_manager is None else run_manager.metadata
-            hit = self.asker.kept(self._call(messages, stop, kwargs, metadata))
+        started = time.perf_counter()
+        metadata = None if run_manager is None else run_manager.metadata
+        call = self._call(messages, stop, kwargs, metadata)
+        if call is not None:  # what is kept needs no loop, and comes sooner without one
+            hit = self.asker.kept(call)
             if hit is not None:
                 return self._result(hit, started)
-        work = self._answered(messages, stop, asynchronous(run_manager), **kwargs)
+        work = self._answered(messages, stop, asynchronous(run_manager), call, started, **kwargs)
         return SYNC_CALLS.run(work)
 
     async def _agenerate(
@@ -80,19 +81,22 @@ class CachingChatModel(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        return await self._answered(messages, stop, run_manager, **kwargs)
+        started = time.perf_counter()
+        metadata = None if run_manager is None else run_manager.metadata
+        call = await self._acall(messages, stop, kwargs, metadata)
+        return await self._answered(messages, stop, run_manager, call, started, **kwargs)
 
     async def _answered(
         self,
         messages: list[BaseMessage],
         stop: list[str] | None,
         run_manager: AsyncCallbackManagerForLLMRun | None,
+        call: CacheCall | None,
+        started: float,
         /,
         **kwargs: Any,
     ) -> ChatResult:
-        started = time.perf_counter()
-        metadata = None if run_manager is None else run_manager.metadata
-        found = await self._ask(await self._acall(messages, stop, kwargs, metadata))
+        found = await self._ask(call)
         if isinstance(found, Hit):
             return self._result(found, started)
         inner: Any = super()._agenerate
