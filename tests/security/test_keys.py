@@ -245,6 +245,11 @@ def test_servers_that_start_at_once_make_the_table_together(
     assert len(seen) == 8
 
 
+def test_a_revoked_key_stays_revoked_when_the_machine_loses_its_power(store: KeyStore) -> None:
+    with store._connected() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # FULL
+
+
 def test_a_person_logs_in_with_a_key_by_the_form_alone(
     base: str, store: KeyStore, simulator: ProviderSimulator
 ) -> None:

@@ -224,6 +224,7 @@ def _storable(values: Mapping[str, Any]) -> dict[str, Any]:
 def _set_up_sqlite(connection: Any, _record: object) -> None:
     connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}").close()
     write_ahead(connection, timeout_s=BUSY_TIMEOUT_MS / 1000)
+    connection.execute("PRAGMA synchronous = NORMAL").close()
 
 
 def is_the_rows(exc: Exception) -> bool:

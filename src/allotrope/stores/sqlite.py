@@ -140,6 +140,7 @@ class SqliteFile:
         )
         try:
             write_ahead(connection, timeout_s=self._timeout_s)
+            connection.execute("PRAGMA synchronous = NORMAL")
             self._prepare(connection)
         except BaseException:
             connection.close()
@@ -165,12 +166,11 @@ def write_ahead(connection: sqlite3.Connection, *, timeout_s: float) -> None:
     while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL").close()
-            break
+            return
         except sqlite3.OperationalError as exc:
             if exc.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > ends_at:
                 raise
             time.sleep(0.01)
-    connection.execute("PRAGMA synchronous = NORMAL").close()
 
 
 def copy_readable(
