@@ -321,6 +321,18 @@ def _alike(one: str, other: str) -> bool:
     return one[:4] == other[:4] or same_end(one, other)
 
 
+def _compared_sides(claim: str, source: str, *, in_german: bool) -> list[set[str]] | None:
+    """The words before and after `than` in a claim, then in its source; None where one has none."""
+    sides: list[set[str]] = []
+    for text in (claim, source):
+        found = _COMPARED.search(text)
+        if found is None:
+            return None
+        for part in (text[: found.start()], text[found.end() :]):
+            sides.append(set(content(part, in_german=in_german)))
+    return sides
+
+
 def turned_comparison(claim: str, source: str, *, in_german: bool) -> bool:
     """Whether a claim compares the other way: `men more than women`, `women less than men`.
 
@@ -329,14 +341,10 @@ def turned_comparison(claim: str, source: str, *, in_german: bool) -> bool:
         source: The sentence that is nearest to it.
         in_german: The language of the claim.
     """
-    mine, its = _COMPARED.search(claim), _COMPARED.search(source)
-    if not mine or not its:
+    sides = _compared_sides(claim, source, in_german=in_german)
+    if sides is None:
         return False
-    left, right, its_left, its_right = (
-        set(content(part, in_german=in_german))
-        for part in (claim[: mine.start()], claim[mine.end() :], source[: its.start()],
-                     source[its.end() :])
-    )  # fmt: skip
+    left, right, its_left, its_right = sides
     words = sense(claim).raw.get("more", set()), sense(source).raw.get("more", set())
     turned = left & its_right - its_left and right & its_left - its_right
     return bool(turned) and not words[0] & words[1]
@@ -350,21 +358,14 @@ def other_way_round(claim: str, source: str, *, in_german: bool) -> bool:
         source: The sentence that is nearest to it.
         in_german: The language of the claim.
     """
-    mine, its = _COMPARED.search(claim), _COMPARED.search(source)
-    if mine and its:
-        sides = [
-            set(content(part, in_german=in_german))
-            for part in (claim[: mine.start()], claim[mine.end() :], source[: its.start()],
-                         source[its.end() :])
-        ]  # fmt: skip
+    sides = _compared_sides(claim, source, in_german=in_german)
+    if sides is not None:
+        left, right, its_left, its_right = sides
         turned = sense(claim).raw.get("more"), sense(source).raw.get("more")
         if turned[0] and turned[1] and not turned[0] & turned[1]:
             return False  # “A less than B” is “B more than A”
-        return bool(
-            sides[0] & sides[3] - sides[2]
-            and sides[1] & sides[2] - sides[0]
-            and not sides[1] & sides[3]
-        )
+        changed = left & its_right - its_left and right & its_left - left
+        return bool(changed) and not right & its_right
     if _subjects_changed(claim, source):
         return True
     if in_german:
