@@ -313,8 +313,7 @@ def with_parameters(settings: Settings, variant: Variant, agent: str) -> Setting
     name = profile_name(variant, settings, agent)
     fields = {**section.overrides.get(name, {}), **variant.parameters}
     overrides = {**section.overrides, name: fields}
-    changed = section.model_copy(update={"overrides": overrides})
-    return settings.model_copy(update={"profiles": changed})
+    return settings.with_section("profiles", overrides=overrides)
 
 
 class VariantCheck:

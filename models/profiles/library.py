@@ -454,6 +454,4 @@ def with_profile(settings: Settings, profile: Profile) -> Settings:
         "idle_timeout_s": profile.timeouts.idle_s,
     }
     changes |= {name: value for name, value in waits.items() if value is not None}
-    if not changes:
-        return settings
-    return settings.model_copy(update={"openai": settings.openai.model_copy(update=changes)})
+    return settings.with_section("openai", **changes) if changes else settings

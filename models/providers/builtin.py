@@ -115,12 +115,7 @@ def _openai_asking(settings: Settings, model: str, within_s: float | None) -> Se
     own: dict[str, Any] = {"enabled": True, "model": model}
     if within_s is not None:
         own |= {"timeout_s": within_s, "first_token_timeout_s": within_s}
-    return settings.model_copy(update={"openai": settings.openai.model_copy(update=own)})
-
-
-def _openai_unasked(settings: Settings) -> Settings:
-    own = settings.openai.model_copy(update={"enabled": False})
-    return settings.model_copy(update={"openai": own})
+    return settings.with_section("openai", **own)
 
 
 def _openai_embedding_options(settings: Settings, within_s: float) -> dict[str, Any]:
@@ -149,7 +144,7 @@ OPENAI = Provider(
     models=_hosted,
     serving=_serving,
     asking=_openai_asking,
-    unasked=_openai_unasked,
+    unasked=lambda settings: settings.with_section("openai", enabled=False),
     embedding_options=_openai_embedding_options,
     plans=_openai_plans,
     names=_OPENAI_NAMES,
@@ -205,12 +200,7 @@ def _ollama_asking(settings: Settings, model: str, within_s: float | None) -> Se
     own: dict[str, Any] = {"enabled": True, "model": model}
     if within_s is not None:
         own["timeout_s"] = within_s
-    return settings.model_copy(update={"ollama": settings.ollama.model_copy(update=own)})
-
-
-def _ollama_unasked(settings: Settings) -> Settings:
-    own = settings.ollama.model_copy(update={"enabled": False})
-    return settings.model_copy(update={"ollama": own})
+    return settings.with_section("ollama", **own)
 
 
 def _ollama_installed(settings: Settings, name: str) -> str:
@@ -252,7 +242,7 @@ OLLAMA = Provider(
     models=lambda settings: (settings.ollama.model,),
     serving=lambda settings: settings.ollama.model,
     asking=_ollama_asking,
-    unasked=_ollama_unasked,
+    unasked=lambda settings: settings.with_section("ollama", enabled=False),
     installed=_ollama_installed,
     embedding_options=_ollama_embedding_options,
     plans=_ollama_plans,
@@ -291,12 +281,7 @@ def _embedded_asking(settings: Settings, model: str, within_s: float | None) -> 
     own: dict[str, Any] = {"enabled": True}
     if within_s is not None:
         own["timeout_s"] = within_s
-    return settings.model_copy(update={"embedded": settings.embedded.model_copy(update=own)})
-
-
-def _embedded_unasked(settings: Settings) -> Settings:
-    own = settings.embedded.model_copy(update={"enabled": False})
-    return settings.model_copy(update={"embedded": own})
+    return settings.with_section("embedded", **own)
 
 
 def _embedded_installed(settings: Settings, name: str) -> str:
@@ -317,7 +302,7 @@ EMBEDDED = Provider(
     models=lambda settings: (),
     serving=lambda settings: EMBEDDED_MODEL,
     asking=_embedded_asking,
-    unasked=_embedded_unasked,
+    unasked=lambda settings: settings.with_section("embedded", enabled=False),
     installed=_embedded_installed,
     plans=_embedded_plans,
     names=_OPENAI_NAMES,

@@ -9,7 +9,7 @@ environment (`ALLOTROPE_ENV`), the defaults. What a folder's `.env` may set: `en
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -123,6 +123,16 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Only what `load_settings` collected counts; it has read the environment already."""
         return (init_settings,)
+
+    def with_section(self, section: str, **values: Any) -> Self:
+        """These settings with other values in one section, which aren't checked again.
+
+        Args:
+            section: Its name: `openai`, `profiles`.
+            values: By the names of its settings.
+        """
+        changed = getattr(self, section).model_copy(update=values)
+        return self.model_copy(update={section: changed})
 
 
 def load_settings(

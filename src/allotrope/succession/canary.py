@@ -202,8 +202,7 @@ def _running(store: ExperimentStore, library: ProfileLibrary, name: str) -> Sequ
 
 def _library(settings: Settings) -> ProfileLibrary:
     """The profiles as they are now, without a thread that follows them."""
-    fixed = settings.profiles.model_copy(update={"reload_s": None})
-    return open_profiles(settings.model_copy(update={"profiles": fixed}))
+    return open_profiles(settings.with_section("profiles", reload_s=None))
 
 
 def _profiles_by_role(

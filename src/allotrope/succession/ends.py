@@ -24,8 +24,7 @@ def models_in_use(settings: Settings) -> list[str]:
     Raises:
         SettingsError: The person's own catalogue or a profile is broken.
     """
-    fixed = settings.profiles.model_copy(update={"reload_s": None})
-    library = open_profiles(settings.model_copy(update={"profiles": fixed}))
+    library = open_profiles(settings.with_section("profiles", reload_s=None))
     try:
         named = [library.get(name).model for name in library.names()]
     finally:

@@ -168,8 +168,7 @@ def models_overview(settings: Settings, *, ledger: bool = True) -> ModelsOvervie
     document = lifecycles.notes.read()
     promoted = open_choices(settings).roles()
     roles = models_by_role(settings, promoted)
-    fixed = settings.profiles.model_copy(update={"reload_s": None})
-    library = open_profiles(settings.model_copy(update={"profiles": fixed}))
+    library = open_profiles(settings.with_section("profiles", reload_s=None))
     try:
         users, problems = users_by_model(settings, library)
     finally:

@@ -179,8 +179,7 @@ def mounted_app(settings: Settings) -> Starlette:
 
 def with_allowances(settings: Settings) -> Settings:
     """Settings of a server: keys can have budgets, where the settings have none."""
-    usage = settings.usage.model_copy(update={"allowances": True})
-    return settings.model_copy(update={"usage": usage})
+    return settings.with_section("usage", allowances=True)
 
 
 def _common(credentials: Credentials) -> list[BaseRoute]:

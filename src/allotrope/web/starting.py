@@ -27,15 +27,13 @@ def guarded(
         SettingsError: Others could reach the server without a token.
     """
     if no_token:
-        serve = settings.serve.model_copy(update={"no_token": True, "token": None})
-        settings = settings.model_copy(update={"serve": serve})
+        settings = settings.with_section("serve", no_token=True, token=None)
     serve = settings.serve
     check_exposure(serve, host or serve.host)
     if serve.token is not None or serve.no_token:
         return settings, None
     made = make_token()
-    serve = serve.model_copy(update={"token": SecretStr(made)})
-    return settings.model_copy(update={"serve": serve}), made
+    return settings.with_section("serve", token=SecretStr(made)), made
 
 
 @contextlib.contextmanager

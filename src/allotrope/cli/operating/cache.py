@@ -35,8 +35,8 @@ def _admin() -> "Iterator[tuple[CacheAdmin, Settings]]":
     from allotrope.settings import load_settings
 
     settings = load_settings()
-    patient = settings.cache.model_copy(update={"timeout_s": max(5.0, settings.cache.timeout_s)})
-    answers = open_answers(settings.model_copy(update={"cache": patient}))
+    patience_s = max(5.0, settings.cache.timeout_s)
+    answers = open_answers(settings.with_section("cache", timeout_s=patience_s))
     if not answers.shared:
         raise SettingsError(
             "There is no Redis: the cache of each process is its own and ends with it.",

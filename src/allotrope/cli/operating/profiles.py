@@ -33,9 +33,7 @@ def _profiles() -> "Iterator[tuple[Settings, ProfileLibrary]]":
     from allotrope.models.profiles.library import open_profiles
     from allotrope.settings import load_settings
 
-    settings = load_settings()
-    fixed = settings.profiles.model_copy(update={"reload_s": None})
-    settings = settings.model_copy(update={"profiles": fixed})
+    settings = load_settings().with_section("profiles", reload_s=None)
     yield settings, open_profiles(settings)
 
 

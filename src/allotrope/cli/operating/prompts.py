@@ -32,9 +32,7 @@ def _library() -> "Iterator[PromptLibrary]":
     from allotrope.prompts import open_library
     from allotrope.settings import load_settings
 
-    settings = load_settings()
-    fixed = settings.prompts.model_copy(update={"reload_s": None})
-    yield open_library(settings.model_copy(update={"prompts": fixed}))
+    yield open_library(load_settings().with_section("prompts", reload_s=None))
 
 
 @app.command("list")
