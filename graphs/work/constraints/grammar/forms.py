@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from allotrope.graphs.work.constraints.grammar.amounts import SPELLED, number_at, ordinal
 from allotrope.graphs.work.constraints.grammar.lengths import Read
 from allotrope.graphs.work.constraints.grammar.phrases import after, phrases
-from allotrope.graphs.work.constraints.grammar.shapes import Made, counted_before, shapes
+from allotrope.graphs.work.constraints.grammar.shapes import Made, counted_before, last_sign, shapes
 from allotrope.graphs.work.constraints.grammar.tokens import Token
 from allotrope.graphs.work.constraints.kinds import LANGUAGES, Constraint
 from allotrope.graphs.work.spelled import words
@@ -112,7 +112,7 @@ def forms(part: Sequence[Token]) -> list[Read]:
     """
     made = [*_poems(part), *_named(part), *_unwanted(part), *_language(part), *_grade(part),
             *_rhyme(part), *_syllables(part), *_letter(part), *_acrostic(part),
-            *_question(part), *shapes(part)]  # fmt: skip
+            *last_sign(part, _ENDS_ASKING, "?"), *shapes(part)]  # fmt: skip
     return [
         Read(one, part[start].start, part[min(end, len(part)) - 1].end) for one, start, end in made
     ]
@@ -381,13 +381,3 @@ _ENDS_ASKING = phrases(
     "a question | finishes with a question | closing with a question | conclude "
     "with a question"
 )
-
-
-def _question(part: Sequence[Token]) -> Made:
-    for at in range(len(part)):
-        end = after(part, at, _ENDS_ASKING)
-        if end is not None and not any(
-            one.low in ("not", "each", "every", "never") or one.low.endswith("n't")
-            for one in part[max(0, at - 4) : at]
-        ):
-            yield {"kind": "end", "value": "?"}, at, end

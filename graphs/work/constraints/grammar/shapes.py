@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from allotrope.graphs.work.constraints.grammar.amounts import number_at
-from allotrope.graphs.work.constraints.grammar.phrases import after, phrases
+from allotrope.graphs.work.constraints.grammar.phrases import Phrase, after, phrases
 from allotrope.graphs.work.constraints.grammar.tokens import Token
 from allotrope.graphs.work.constraints.grammar.vocabulary import UNITS
 from allotrope.graphs.work.constraints.kinds import Constraint
@@ -19,7 +19,7 @@ def shapes(part: Sequence[Token]) -> Made:
         part: Its tokens.
     """
     yield from _one_a_line(part)
-    yield from _exclaiming(part)
+    yield from last_sign(part, _EXCLAIMING, "!")
     yield from _verses(part)
 
 
@@ -65,14 +65,21 @@ def _one_a_line(part: Sequence[Token]) -> Made:
             return
 
 
-def _exclaiming(part: Sequence[Token]) -> Made:
+def last_sign(part: Sequence[Token], known: Sequence[Phrase], sign: str) -> Made:
+    """With which sign a text is to end, by phrases that nobody denies.
+
+    Args:
+        part: The tokens of a sentence.
+        known: Phrases that ask for it.
+        sign: `?` or `!`.
+    """
     for at in range(len(part)):
-        end = after(part, at, _EXCLAIMING)
+        end = after(part, at, known)
         if end is not None and not any(
             one.low in ("not", "each", "every", "never") or one.low.endswith("n't")
             for one in part[max(0, at - 4) : at]
         ):
-            yield {"kind": "end", "value": "!"}, at, end
+            yield {"kind": "end", "value": sign}, at, end
 
 
 _VERSES = {"quatrains": 4, "quatrain": 4, "tercets": 3, "tercet": 3, "couplets": 2}

@@ -205,30 +205,25 @@ def sense(clause: str) -> Sense:
         turned = [
             n for n in range(*near) if reach[n] and not STOPS.search(text, until[n], match.start())
         ]
+        if turned and _DEFINITE.search(text[max(0, match.start() - 24) : match.start()]):
+            turned = []  # “have not borne the full increase”: there is an increase
+        times = len(turned) + (_LITTLE.match(text, match.end()) is not None)
+        if turned and _DOUBLE.search(text, negations[turned[-1]][1], match.start()):
+            times += 1
         for axis, sign in places:
             raw.setdefault(axis, set()).add(sign)
-            if axis in _ATTRIBUTES:
-                ends.setdefault(axis, set()).add(sign)
-                continue
-            if turned and _DEFINITE.search(text[max(0, match.start() - 24) : match.start()]):
-                turned = []  # “have not borne the full increase”: there is an increase
-            times = len(turned) + (_LITTLE.match(text, match.end()) is not None)
-            if turned and _DOUBLE.search(text, negations[turned[-1]][1], match.start()):
-                times += 1
-            ends.setdefault(axis, set()).add(-sign if times % 2 else sign)
+            turns = times % 2 and axis not in _ATTRIBUTES
+            ends.setdefault(axis, set()).add(-sign if turns else sign)
     if lasting := _LASTING.search(text):
         ends["still"] = raw["still"] = {-1 if lasting["ended"] else 1}
+    negative = bool(negations or _NEGATIVE.search(text) or _UNTIL.search(clause) or _affixed(text))
     return Sense(
         ends,
         raw,
         tuple(text[end : end + 60].split(",")[0] for _, end in negations),
         bool(negations),
-        bool(negations) or bool(_NEGATIVE.search(text) or _UNTIL.search(clause) or _affixed(text)),
-        bool(negations)
-        or bool(_UNTIL.search(clause))
-        or _NEGATIVE.search(text) is not None
-        or _affixed(text)
-        or _LOOSELY.search(text) is not None,
+        negative,
+        negative or _LOOSELY.search(text) is not None,
     )
 
 

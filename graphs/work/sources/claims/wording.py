@@ -82,11 +82,7 @@ def stems(text: str, *, in_german: bool) -> list[str]:
 def content(text: str, *, in_german: bool) -> list[str]:
     """The stems of the words that say what a text is about; arguments as in `stems`."""
     stem = _stemmer("german" if in_german else "english")
-    return [
-        stem(word.removesuffix("'s"))
-        for word in _WORD.findall(text.lower().replace("’", "'"))
-        if word not in STOP and word not in _MORE_STOP and len(word) > 1
-    ]
+    return [stem(word) for word in raw(text)]
 
 
 NEAR = 0.55
