@@ -201,10 +201,10 @@ def _condition(place: NumberPlace) -> list[int] | None:
             continue
         columns: Sequence[Column] = columns_for(grid, sentence, number) or grid.numeric
         for column in columns:
-            if meets := comparison(limit, column):
-                values = [(row, grid.cell(row, column)) for row in range(len(grid.rows))]
-                if any(value is not None and in_unit(limit, column, value) for _, value in values):
-                    found.append(sum(v is not None and meets(v) for _, v in values))
+            meets = comparison(limit, column)
+            values = [(row, grid.cell(row, column)) for row in range(len(grid.rows))]
+            if any(value is not None and in_unit(limit, column, value) for _, value in values):
+                found.append(sum(v is not None and meets(v) for _, v in values))
         return found
     compared = _more_than(place)
     if compared is not None:
@@ -304,8 +304,8 @@ def is_limit(quantity: WrittenNumber) -> bool:
     return quantity.hedge in ("over", "under") and bool(quantity.readings)
 
 
-def comparison(limit: WrittenNumber, column: Column) -> Callable[[Decimal], bool] | None:
-    """Whether a cell lies beyond a bound, as a function; None where the units don't go together.
+def comparison(limit: WrittenNumber, column: Column) -> Callable[[Decimal], bool]:
+    """Whether a cell lies beyond a bound, as a function.
 
     Args:
         limit: The bound as written.

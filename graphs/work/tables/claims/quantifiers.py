@@ -160,8 +160,7 @@ def _tests(
             named = [c for c in named if _of_this_size(grid, c, limit)] or named
             # one test each: a bound is compared in the column's own unit
             for column in named[:1]:
-                if meets := counting.comparison(limit, column):
-                    yield f"it {limit.hedge} {limit.text}", meets, named
+                yield f"it {limit.hedge} {limit.text}", counting.comparison(limit, column), named
             return
     earned = "money" in said and said & {"made", "make", "makes", "earned"}
     spent = "money" in said and said & {"lost", "lose", "loses"}

@@ -437,9 +437,9 @@ class SentenceView:
             return True
         for row, column in self._choices(place):
             value = self.grid.cell(row, column)
-            meets = counting.comparison(quantity, column)
-            if value is None or meets is None:
+            if value is None:
                 continue
+            meets = counting.comparison(quantity, column)
             if meets(value) and (of_question or counted):
                 return True
             missed = {"miss", "misses", "missed", "fail", "fails", "failed"} & place.cues()
