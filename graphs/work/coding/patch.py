@@ -84,7 +84,7 @@ def rewritten(raw: bytes, text: str) -> bytes:
     )
     end = ends.most_common(1)[0][0] if ends else b"\n"
     plain = [_plain(line) for line in old]
-    new = [line.encode(_codec(encoding, line)) for line in _lines(text)]
+    new = [_encoded(line, encoding.removesuffix("-sig")) for line in _lines(text)]
     found = [mark]
     same = difflib.SequenceMatcher(None, plain, new, autojunk=False).get_opcodes()
     for kind, first, last, start, stop in same:
@@ -100,13 +100,12 @@ def _plain(line: bytes) -> bytes:
     return whole if whole == line else whole + b"\n"
 
 
-def _codec(encoding: str, line: str) -> str:
-    """The file's encoding, or UTF-8 for a line with signs that it hasn't."""
+def _encoded(line: str, encoding: str) -> bytes:
+    """In the file's encoding, or in UTF-8 a line with signs that it hasn't."""
     try:
-        line.encode(encoding.removesuffix("-sig"))
+        return line.encode(encoding)
     except UnicodeEncodeError:
-        return "utf-8"
-    return encoding.removesuffix("-sig")
+        return line.encode()
 
 
 def _lines(text: str) -> list[str]:

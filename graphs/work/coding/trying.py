@@ -2,7 +2,7 @@
 
 import hashlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -56,21 +56,22 @@ def _without_foreign_support(
     return kept, left
 
 
-def written_to(state: CoderState, task: str, out: Path, files: Mapping[str, str]) -> list[str]:
-    """Writes files below the output folder, and a patch for the user's own; blocks."""
+def written_to(state: CoderState, task: str, out: Path, files: Collection[str]) -> list[str]:
+    """Writes some of the state's files below the output folder, and a patch for the user's own;
+    blocks."""
     seed = hashlib.sha256(task.encode()).hexdigest()[:10]
     folder = out / f"coder-{seed}"
     root, written = state.get("root"), []
     yours = (state.get("yours") or {}) if root else {}
     bytes_of = {name: as_it_lies(Path(root or "") / name, text) for name, text in yours.items()}
-    for name, text in files.items():
+    after = {n: rewritten(bytes_of.get(n, b""), t) for n, t in state["files"].items()}
+    for name in files:
         # what a person refused to run isn't run by the next `pytest` in the folder either
         path = folder / (f"{name}.txt" if state["declined"] else name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(rewritten(bytes_of.get(name, b""), text))
+        path.write_bytes(after[name])
         written.append(str(path))
     if root:
-        after = {n: rewritten(bytes_of.get(n, b""), t) for n, t in state["files"].items()}
         patch = folder.absolute() / "changes.diff"
         patch.write_bytes(byte_diff(bytes_of, after) + b"\n")
         written.append(str(patch))
