@@ -8,7 +8,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from allotrope.memory.recall.lexicon import cue, language_of, listed, persons, states
+from allotrope.memory.recall.lexicon import (
+    TRIGGERS,
+    cue,
+    language_of,
+    listed,
+    persons,
+    states,
+    triggers,
+)
 from allotrope.memory.recall.scripts import is_unspaced
 from allotrope.memory.recall.sentences import CLAUSE, sentences, tokens
 from allotrope.memory.recall.words import base_form
@@ -27,8 +35,7 @@ _COLON = re.compile(r"[:：](?!\d)")
 _QUOTED = re.compile('["“„«「『”]([^"“”„«»「」『』]{12,400})["”“»」』]')
 _PRODUCT = re.compile(r"[a-z][A-Z]|[A-Za-z]\d")
 """Written so, a name isn't a place's or an employer's: we moved to PostgreSQL, to K8s."""
-_TRIGGERS = ("wrong", "changed", "ended")
-_REMOVED = ("wrong", "changed", "ended", "contrast")
+_REMOVED = (*TRIGGERS, "contrast")
 _SPLITS = 6
 """Words after `not` among which the value that no longer holds begins."""
 
@@ -86,11 +93,7 @@ def claims_otherwise(text: str) -> bool:
     """Whether a message says that something said before no longer holds."""
     folded = text[:READ].casefold()
     code = language_of(folded)
-    if any(cue(kind, code).search(folded) for kind in (*_TRIGGERS, "instead")):
-        return True
-    if any(pattern.search(folded) for pattern, _ in states(code).begun):
-        return True
-    return bool(cue("denied", code).search(folded)) and bool(_denials(folded, code))
+    return any(one.search(folded) for one in triggers(code)) or bool(_denials(folded, code))
 
 
 @remembered(most=64)
@@ -129,7 +132,7 @@ def _of_sentence(sentence: str, kinds: frozenset[str], code: str) -> Iterator[Cl
         statement = statement_of(begun, code, cues=True)
         if statement.words:
             yield Claim(statement, kinds | {"changed", "state"}, code)
-    if not kinds & set(_TRIGGERS):
+    if not kinds & set(TRIGGERS):
         return
     for part in _parts(sentence):
         statement = statement_of(part, code, cues=True)

@@ -144,13 +144,14 @@ def _shared(claim: Claim, earlier: StatementWords) -> int:
     # a number that names a thing stands before what is said of it: invoice 4711 is paid
     if kind == "number" and any(old[at].after_being for at in after):
         return 0
-    least = 2
     if told_of_state:
         least = 2
     elif typed or wrong:
         least = 1
-    elif spaced and kind != "name":
-        least = 3 if later.persons & earlier.persons else 2
+    elif spaced and kind != "name" and later.persons & earlier.persons:
+        least = 3
+    else:
+        least = 2
     return shared if together >= least + (not spaced and typed) else 0
 
 

@@ -7,7 +7,7 @@ a cue only says that it is worth comparing. A language that the file doesn't hav
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +158,23 @@ def persons(code: str) -> dict[str, int]:
     }
 
 
+TRIGGERS = ("wrong", "changed", "ended")
+"""Kinds of cues that make a message worth comparing with earlier ones."""
+
+
+@cache
+def triggers(code: str) -> tuple[re.Pattern[str], ...]:
+    """What may tell in a language that something no longer holds."""
+    cues = (cue(kind, code) for kind in (*TRIGGERS, "instead"))
+    return (*cues, *(pattern for pattern, _ in states(code).begun))
+
+
+@cache
+def small_words(code: str) -> frozenset[str]:
+    """The words of a language that say nothing about what is spoken of."""
+    return listed("small", code) | listed("being", code) | persons(code).keys()
+
+
 def language_of(text: str) -> str:
     """The language of a text, as far as it is one of these: by script, small words and cues.
 
@@ -169,14 +186,12 @@ def language_of(text: str) -> str:
     if len(codes) == 1:
         return codes[0]
     found = frozenset(tokens(letters))
-
-    def hits(code: str) -> int:
-        small = listed("small", code) | listed("being", code) | persons(code).keys()
-        cues = [cue(kind, code) for kind in ("wrong", "changed", "ended", "instead")]
-        cues += [pattern for pattern, _ in states(code).begun]
-        return 2 * len(found & small) + any(one.search(letters) is not None for one in cues)
-
-    return max(codes, key=hits)
+    shared = {code: len(found & small_words(code)) for code in codes}
+    most = max(shared.values())
+    near = [code for code in codes if shared[code] == most]
+    if len(near) == 1:
+        return near[0]
+    return max(near, key=lambda code: any(one.search(letters) for one in triggers(code)))
 
 
 _READ = 400

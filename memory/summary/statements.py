@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from allotrope.memory.recall.lexicon import cue, language_of, listed, persons
+from allotrope.memory.recall.lexicon import cue, language_of, listed, small_words
 from allotrope.memory.recall.sentences import CLAUSE, has_link, sentences, tokens
 from allotrope.memory.recall.words import base_form
 from allotrope.support.remembered import remembered
@@ -127,8 +127,7 @@ class SummarySource:
 
 @remembered(most=4_096)
 def _content(text: str) -> frozenset[str]:
-    code = language_of(text.casefold())
-    small = listed("small", code) | listed("being", code) | persons(code).keys()
+    small = small_words(language_of(text.casefold()))
     return frozenset(
         base_form(word) for word in tokens(text) if word not in small and word[0].isalnum()
     )
