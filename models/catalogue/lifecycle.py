@@ -59,9 +59,6 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-_NOTHING = ModelNote()
-
-
 class Lifecycles:
     """The lifecycles of the models of one account at one address.
 
@@ -123,9 +120,6 @@ class Lifecycles:
         offset = 0.0 if listing is None else listing.clock_offset_s
         return offset if abs(offset) > CLOCK_OFF_S else 0.0
 
-    def _note(self, model: str) -> ModelNote:
-        return self.notes.document.models.get(model) or _NOTHING
-
     def key(self, model: str) -> str:
         """The name in the catalogue for a name as it is sent: without prefix and date."""
         _, name = bare_name(model)
@@ -145,7 +139,7 @@ class Lifecycles:
         """Whether such a model exists or existed, so that a refusal means its end."""
         listing = self.notes.document.listing
         listed = listing is not None and bare_name(model)[1] in listing.models
-        tried = self._note(model).tried is not None
+        tried = self.notes.note(model).tried is not None
         return self.key(model) in self.catalogue.models or listed or tried
 
     def end(self, model: str) -> End | None:
@@ -195,7 +189,7 @@ class Lifecycles:
 
     def ended(self, model: str) -> Reason | None:
         """As `gone`, whatever the policy."""
-        refused = self._note(model).gone
+        refused = self.notes.note(model).gone
         over = (left := self.days_left(model)) is not None and left <= 0
         if refused is not None:
             lasting = over or refused.reason == "retired"
@@ -245,14 +239,14 @@ class Lifecycles:
             wanted: The first of the line.
         """
         for name in self.line(wanted):
-            refused = self._note(name).gone
+            refused = self.notes.note(name).gone
             left = self.days_left(name)
             if refused is not None and refused.reason == "refused" and (left is None or left > 0):
                 self.notes.change(name, lambda note: note.model_copy(update={"gone": None}))
 
     def repairs(self, model: str) -> tuple[Repair, ...]:
         """What a model was found not to take."""
-        return self._note(model).repairs
+        return self.notes.note(model).repairs
 
     def learn(self, model: str, repair: Repair) -> None:
         """Keeps what a model doesn't take."""
@@ -273,7 +267,7 @@ class Lifecycles:
             took_s: Seconds since it was asked. A refusal since then stands: the answer began before
                 the model's end.
         """
-        note, now = self._note(model), self._clock()
+        note, now = self.notes.note(model), self._clock()
         began = now - timedelta(seconds=took_s)
         back = note.gone is not None and note.gone.at < began
         if not back and (note.tried is not None or self._noted.get(model) == now.date()):

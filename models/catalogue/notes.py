@@ -28,6 +28,9 @@ Change = Callable[[ModelNote], ModelNote]
 must then come to the same."""
 
 
+_NOTHING = ModelNote()
+
+
 class ModelNotes:
     """The notes of one account at one address.
 
@@ -71,7 +74,7 @@ class ModelNotes:
 
     def note(self, model: str) -> ModelNote:
         """What is known of a model now; never waits."""
-        return self.document.models.get(model) or ModelNote()
+        return self.document.models.get(model) or _NOTHING
 
     def stale(self) -> bool:
         """Whether the snapshot must be read before it is believed: first use, or a long silence."""
