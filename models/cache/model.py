@@ -34,7 +34,7 @@ from allotrope.models.cache.asker import Asker, LeadingCall
 from allotrope.models.cache.keys import UncacheableError, canonical_request, digest
 from allotrope.models.cache.redis_cache import RedisCache, fresh
 from allotrope.models.cache.semantic.rules.material import asked as taken_apart
-from allotrope.models.call.attempts import asynchronous
+from allotrope.models.call.attempts import announce, asynchronous
 from allotrope.models.failures.degraded import degraded
 from allotrope.models.failures.trail import takes_over, trail_of_run
 from allotrope.models.providers.content import text_length
@@ -65,7 +65,7 @@ class CachingChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         started = time.perf_counter()
-        metadata = None if run_manager is None else run_manager.metadata
+        metadata = _metadata_of(run_manager)
         call = self._call(messages, stop, kwargs, metadata)
         if call is not None:  # what is kept needs no loop, and comes sooner without one
             hit = self.asker.kept(call)
@@ -82,7 +82,7 @@ class CachingChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         started = time.perf_counter()
-        metadata = None if run_manager is None else run_manager.metadata
+        metadata = _metadata_of(run_manager)
         call = await self._acall(messages, stop, kwargs, metadata)
         return await self._answered(messages, stop, run_manager, call, started, **kwargs)
 
@@ -123,7 +123,7 @@ class CachingChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        metadata = None if run_manager is None else run_manager.metadata
+        metadata = _metadata_of(run_manager)
         for chunk in SYNC_CALLS.iterate(self._chunks(messages, stop, None, metadata, **kwargs)):
             if run_manager is not None:
                 run_manager.on_llm_new_token(chunk.text, chunk=chunk)
@@ -136,7 +136,7 @@ class CachingChatModel(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        metadata = None if run_manager is None else run_manager.metadata
+        metadata = _metadata_of(run_manager)
         stream = self._chunks(messages, stop, run_manager, metadata, **kwargs)
         streams = ensure_config().get("configurable", {}).get(Configurable.STREAMS)
         if streams is not None:  # LangChain leaves what a closed stream held to the collector
@@ -156,8 +156,7 @@ class CachingChatModel(BaseChatModel):
         found = await self._ask(await self._acall(messages, stop, kwargs, metadata))
         if isinstance(found, Hit):
             for chunk in self._replay(found, started):
-                if run_manager is not None:
-                    await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                await announce(run_manager, chunk)
                 yield chunk
             return
         chunks: list[ChatGenerationChunk] = []
@@ -369,6 +368,12 @@ class CachingChatModel(BaseChatModel):
                 chunk_position="last",
             )
         )
+
+
+def _metadata_of(
+    manager: CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun | None,
+) -> Mapping[str, Any] | None:
+    return None if manager is None else manager.metadata
 
 
 def _is_langchains(method: Any) -> bool:
