@@ -4,13 +4,13 @@ import hashlib
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from allotrope.exceptions import SettingsError
 from allotrope.stores.errors import error_name
-from allotrope.support.providers import PROVIDERS
+from allotrope.support.providers import embedding_options
 
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
@@ -97,10 +97,7 @@ def open_embed(settings: "Settings") -> Embed | None:
 def _embeddings(name: str, settings: "Settings") -> "Embeddings":
     from langchain.embeddings import init_embeddings
 
-    line = PROVIDERS.get(name.partition(":")[0])
-    options: Mapping[str, Any] = {}
-    if line is not None:
-        options = line.load().embedding_options(settings, _TIMEOUT_S)
+    options = embedding_options(name, settings, _TIMEOUT_S)
     try:
         return init_embeddings(name, **options)
     except (ImportError, ValueError) as exc:

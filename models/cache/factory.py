@@ -2,9 +2,8 @@
 
 import importlib
 import logging
-from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from langchain_core.caches import BaseCache
 from langchain_core.embeddings import Embeddings
@@ -13,11 +12,11 @@ from allotrope.exceptions import InputError, SettingsError
 from allotrope.models.cache.answers import AnswerCache
 from allotrope.models.cache.connecting import open_answers
 from allotrope.models.cache.redis_cache import RedisCache
-from allotrope.models.providers.provider import alone, provider_named
+from allotrope.models.providers.provider import alone
 from allotrope.settings import Settings
 from allotrope.stores.redis.client import LazyCluster
 from allotrope.support.extras import install
-from allotrope.support.providers import CATALOGUED, PROVIDERS, in_process
+from allotrope.support.providers import CATALOGUED, PROVIDERS, embedding_options, in_process
 
 if TYPE_CHECKING:
     from allotrope.models.cache.semantic.index.vectors import VectorIndex
@@ -192,12 +191,8 @@ def open_embeddings(
             "No embeddings are set.",
             hint="Set ALLOTROPE_CACHE__SEMANTIC__EMBEDDINGS, or give --vectors.",
         )
-    provider = name.partition(":")[0]
     try:
-        options: Mapping[str, Any] = {}
-        if provider in PROVIDERS:
-            options = provider_named(provider).embedding_options(settings, within_s)
-        made = init_embeddings(name, **options)
+        made = init_embeddings(name, **embedding_options(name, settings, within_s))
     except Exception as exc:
         raise SettingsError(
             f"{where} is {name!r}, which can't be used: {exc}.",

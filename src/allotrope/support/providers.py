@@ -90,6 +90,18 @@ def catalogued(provider: str) -> bool:
     return line is not None and line.catalogued
 
 
+def embedding_options(name: str, settings: Any, within_s: float) -> "dict[str, Any]":
+    """What `init_embeddings` takes besides a name, by the settings; nothing for strangers.
+
+    Args:
+        name: `provider:model`.
+        settings: Key and address of the provider.
+        within_s: Seconds that one request may take.
+    """
+    line = PROVIDERS.get(name.partition(":")[0])
+    return {} if line is None else dict(line.load().embedding_options(settings, within_s))
+
+
 def first_ratio(provider: str) -> float:
     """How far o200k_base is from a provider's tokenizer before its usage tells."""
     line = PROVIDERS.get(provider)
