@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from allotrope.exceptions import PromptError
 from allotrope.prompts.stores.sources import LabelChange, Labels, SourceState, now
 from allotrope.stores.damage import Identity, folder_lock, identity, is_damaged, move_aside, say
-from allotrope.stores.postgres.connections import bounded_engine, sqlalchemy_url
+from allotrope.stores.postgres.connections import bounded_engine, lock_for_tables, sqlalchemy_url
 from allotrope.stores.private import make_private
 from allotrope.stores.sqlite import copy_readable
 
@@ -106,8 +106,7 @@ class DatabaseSource:
                 ):
                     make_private(str(engine.url.database))
                 with engine.begin() as connection:
-                    if engine.dialect.name == "postgresql":  # two that start at once
-                        connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+                    lock_for_tables(connection, _LOCK)
                     _META.create_all(connection)
             except (SQLAlchemyError, ImportError) as exc:
                 if is_damaged(exc):

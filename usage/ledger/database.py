@@ -21,7 +21,12 @@ from sqlalchemy.exc import (
 
 from allotrope.exceptions import StoreError
 from allotrope.stores import damage
-from allotrope.stores.postgres.connections import bounded_engine, patient, sqlalchemy_url
+from allotrope.stores.postgres.connections import (
+    bounded_engine,
+    lock_for_tables,
+    patient,
+    sqlalchemy_url,
+)
 from allotrope.stores.private import make_private
 from allotrope.stores.sqlite import write_ahead
 from allotrope.support.extras import install
@@ -167,8 +172,7 @@ class Database:
 
     def _migrate(self) -> None:
         with self.transaction() as connection, patient(connection.connection.driver_connection):
-            if self.path is None:  # SQLite's BEGIN IMMEDIATE is the lock there
-                connection.execute(text("SELECT pg_advisory_xact_lock(4711006)"))
+            lock_for_tables(connection, 4711006)  # on SQLite BEGIN IMMEDIATE is the lock
             connection.execute(
                 text("CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL)")
             )

@@ -23,7 +23,6 @@ from sqlalchemy import (
     Text,
     event,
     select,
-    text,
 )
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.schema import CreateTable
@@ -32,12 +31,14 @@ from allotrope.exceptions import InputError, StoreError
 from allotrope.identity.keys import Key, check_key, digest_of, new_id, new_secret, text_of
 from allotrope.settings import Settings
 from allotrope.stores.folders import data_folder
-from allotrope.stores.postgres.connections import bounded_engine, sqlalchemy_url
+from allotrope.stores.postgres.connections import bounded_engine, lock_for_tables, sqlalchemy_url
 from allotrope.stores.private import make_private
 from allotrope.stores.sqlite import write_ahead
 
 _SQLITE = "sqlite:///"
 _BUSY_TIMEOUT_MS = 2_000
+_LOCK = 4711007
+"""Number of PostgreSQL's lock for this table."""
 
 _keys = Table(
     "allotrope_keys",
@@ -209,8 +210,7 @@ class KeyStore:
                 if engine.dialect.name == "sqlite":
                     event.listen(engine, "connect", _set_up_sqlite)
                 with engine.begin() as connection:
-                    if engine.dialect.name == "postgresql":  # IF NOT EXISTS alone isn't enough
-                        connection.execute(text("SELECT pg_advisory_xact_lock(4711007)"))
+                    lock_for_tables(connection, _LOCK)
                     connection.execute(CreateTable(_keys, if_not_exists=True))
                 self._engine = engine
             return self._engine

@@ -91,6 +91,19 @@ def bounded_engine(url: str, **more: Any) -> "sqlalchemy.Engine":
     return engine
 
 
+def lock_for_tables(connection: "sqlalchemy.Connection", number: int) -> None:
+    """One process at a time makes tables, to the end of the transaction; nothing on SQLite.
+
+    `IF NOT EXISTS` alone isn't enough: two that make a table at once may both find none.
+
+    Args:
+        connection: SQLAlchemy's, in a transaction.
+        number: Which tables; the same in every process.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (number,))
+
+
 @contextlib.contextmanager
 def one_at_a_time(connection: Any, number: int, *, timeout_s: float = 60.0) -> Iterator[None]:
     """One process at a time makes or changes tables.
