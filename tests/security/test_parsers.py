@@ -1,4 +1,4 @@
-"""Nothing that reads outside text is slow on a quarter of a megabyte of anything.
+"""Nothing that reads outside text is slow on 120,000 characters of anything.
 
 Each of `readers.py` runs in a fork whose CPU seconds the kernel limits, as the expressions do.
 """
