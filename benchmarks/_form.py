@@ -86,6 +86,7 @@ def write_json(path: Path | None, name: str, results: Any) -> None:
         "tables": SHOWN,
         "results": results,
     }
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 

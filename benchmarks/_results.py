@@ -4,7 +4,8 @@
     make results
 
 A table of a page in docs/ stands between `<!-- results: NAME N -->`, the benchmark's name and the
-table's number in its run, and `<!-- end of results -->`; a run with `--quick` doesn't fill it.
+table's number in its run, and `<!-- end of results -->`; a run with options,
+such as `--quick`, doesn't fill it.
 """
 
 import ast
@@ -80,7 +81,7 @@ def filled(text: str, runs: Sequence[Mapping[str, Any]]) -> str:
         text: The page.
         runs: What there is; a place without a run keeps what it has.
     """
-    whole = {run["benchmark"]: run["tables"] for run in runs if not run["quick"]}
+    whole = {run["benchmark"]: run["tables"] for run in runs if not run["options"]}
 
     def put(slot: re.Match[str]) -> str:
         tables, number = whole.get(slot["name"]), int(slot["number"])

@@ -5,6 +5,7 @@ nobody scripted, and that the report is honest about what came out. Takes minute
 `--page FILE` writes the runs as Markdown; `docs/examples/small-model.md` is such a page.
 """
 
+import contextlib
 import os
 import tempfile
 import time
@@ -117,27 +118,24 @@ def main() -> None:
     parser = arguments("Each agent once on the embedded model.")
     parser.add_argument("--page", type=Path, help="write the runs as Markdown")
     chosen = parser.parse_args()
-    given = None if chosen.page is None else chosen.page.resolve()
     os.environ[COUNT] = "true"
     hook: ContextVar[BaseCallbackHandler | None] = ContextVar("counted_calls", default=None)
     register_configure_hook(hook, True, CountedCalls, COUNT)
     rows = []
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as place, contextlib.chdir(place):
         folder = Path(place)
         for name, text in FILES.items():
             (folder / name).write_text(text, encoding="utf-8")
-        os.chdir(folder)
         for name in list(TASKS)[: 1 if chosen.quick else None]:
             row = one(name, folder)
             row["answer"] = row["answer"].replace(str(folder), "FOLDER")
             rows.append(row)
             print(f"--- {name}: {row['task']}\n{row['answer']}\n", flush=True)
-        os.chdir("/")
     columns = ["agent", "model", "model calls", "tokens in", "tokens out", "s"]
     keys = ("agent", "model", "calls", "input_tokens", "output_tokens", "seconds")
     show("small_model", columns, [[row[key] for key in keys] for row in rows])
-    if given is not None:
-        given.write_text(page(rows), encoding="utf-8")
+    if chosen.page is not None:
+        chosen.page.write_text(page(rows), encoding="utf-8")
     write_json(chosen.json, "small_model", rows)
 
 
